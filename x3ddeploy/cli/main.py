@@ -1,0 +1,62 @@
+"""The `x3ddeploy` command: finds the verb's file, and turns errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from x3ddeploy import __version__
+from x3ddeploy.errors import X3DDeployError
+
+# verb -> one-line help; the verb's own file (and torch, onnx, ...) is imported when the verb runs.
+VERBS = {
+    "export": "Turn a trained checkpoint into a verified deployment bundle.",
+    "verify": "Check a bundle: files, golden outputs, every runtime that is here.",
+    "inspect": "Say what a checkpoint, an ONNX file or a bundle holds.",
+    "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",
+    "doctor": "Say what works on this machine, and what to install.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"x3ddeploy.cli.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="x3ddeploy")
+def main() -> None:
+    """Deploy two-stream X3D temporal-shift action recognizers.
+
+    Results go to stdout, progress to stderr. Exit codes: 0 fine; 1 failed; 2 usage; 3 a gate (parity, accuracy)
+    failed; 4 this machine lacks what the command needs.
+    """
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    try:
+        main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except X3DDeployError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,75 @@
+"""One small interface to every backend: open a session on an ONNX part of a bundle, run it on numpy arrays."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.errors import MissingRequirementError, UsageError
+
+Array = npt.NDArray[np.generic]
+
+# runtime -> (module that must be importable, what to install)
+RUNTIMES = {
+    "torch": ("torch", "pip install torch"),
+    "onnxruntime": ("onnxruntime", "pip install 'x3ddeploy[cpu]' (or 'x3ddeploy[gpu]')"),
+    "openvino": ("openvino", "pip install 'x3ddeploy[openvino]'"),
+}
+
+
+class Session(ABC):
+    """A loaded graph, ready to run.
+
+    Attributes:
+        runtime: key in RUNTIMES.
+        version: the backend's version.
+        device: what it really runs on, in words ('cpu').
+    """
+
+    runtime: str
+    version: str
+    device: str = "cpu"
+
+    @abstractmethod
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Inputs by tensor name to every output by tensor name. Raises X3DDeployError for a wrong name or shape."""
+
+
+def is_available(runtime: str) -> bool:
+    """Whether the backend's package is installed (it is not imported)."""
+    return importlib.util.find_spec(RUNTIMES[runtime][0]) is not None
+
+
+def available_runtimes() -> list[str]:
+    """The runtimes whose packages are installed, in the order of RUNTIMES."""
+    return [runtime for runtime in RUNTIMES if is_available(runtime)]
+
+
+def open_session(
+    runtime: str, model: Path | bytes, *, threads: int | None = None, outputs: tuple[str, ...] = ()
+) -> Session:
+    """Load an ONNX file (or its bytes) into a backend.
+
+    Args:
+        runtime: key in RUNTIMES.
+        model: a part of a bundle.
+        threads: CPU threads; None leaves the backend's default.
+        outputs: inner tensors to give besides the graph's outputs (for per-block comparison).
+
+    Raises:
+        UsageError: no such runtime.
+        MissingRequirementError: its package is not installed; the hint says what to install.
+    """
+    if runtime not in RUNTIMES:
+        raise UsageError(f"no runtime named {runtime!r}", hint=f"one of: {', '.join(RUNTIMES)}")
+    if not is_available(runtime):
+        raise MissingRequirementError(f"{RUNTIMES[runtime][0]} is not installed", hint=RUNTIMES[runtime][1])
+    opener = importlib.import_module(f"x3ddeploy.runtimes.{runtime}_session").open_model
+    session: Session = opener(model, threads=threads, outputs=outputs)
+    return session
