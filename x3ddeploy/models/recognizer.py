@@ -1,0 +1,41 @@
+"""The whole network in its training form, compatible with the original layout's state_dict."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from x3ddeploy.models.head import Head, fuse_scores
+from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.models.x3d import Backbone
+
+EQUAL_FUSION = (1.0, 1.0)
+
+
+class TwoStreamX3D(nn.Module):
+    """RGB and pose backbones and their head; `forward` gives what the deployed recognizer gives."""
+
+    def __init__(self, spec: ModelSpec, fusion: tuple[float, float] = EQUAL_FUSION) -> None:
+        super().__init__()
+        self.spec = spec
+        self.fusion = fusion
+        self.rgb_backbone = Backbone(spec.rgb)
+        self.pose_backbone = Backbone(spec.pose)
+        self.cls_head = Head(spec.head)
+
+    def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> dict[str, Tensor]:
+        """Features, logits and fused scores.
+
+        Args:
+            imgs: (N, 3, T, H, W), normalised.
+            heatmap_imgs: (N, joints, T', H', W').
+
+        Returns:
+            `rgb_feat`, `pose_feat`, the head's logits, and `scores` (N, classes), fused probabilities.
+        """
+        rgb_feat, pose_feat = self.rgb_backbone(imgs), self.pose_backbone(heatmap_imgs)
+        return {"rgb_feat": rgb_feat, "pose_feat": pose_feat, **self.classify(rgb_feat, pose_feat)}
+
+    def classify(self, rgb_feat: Tensor, pose_feat: Tensor) -> dict[str, Tensor]:
+        """The head alone, on features: logits and fused `scores`."""
+        logits = self.cls_head(rgb_feat, pose_feat)
+        return {**logits, "scores": fuse_scores(logits["rgb_logits"], logits["pose_logits"], self.fusion)}
