@@ -30,6 +30,17 @@ def temporal_shift(x: Tensor, fold_div: int) -> Tensor:
     return out
 
 
+class TemporalShift(nn.Module):
+    """`temporal_shift` as a module, so that a rewrite can put another form in its place. It has no weights."""
+
+    def __init__(self, fold_div: int) -> None:
+        super().__init__()
+        self.fold_div = fold_div
+
+    def forward(self, x: Tensor) -> Tensor:
+        return temporal_shift(x, self.fold_div)
+
+
 class ConvBN(nn.Module):
     """Conv3d (1, k, k) without bias, BatchNorm3d, optional ReLU. Time is neither mixed nor strided."""
 
@@ -74,7 +85,7 @@ class Block(nn.Module):
         self, in_channels: int, out_channels: int, *, width: int, stride: int, squeeze: int, fold_div: int, first: bool
     ) -> None:
         super().__init__()
-        self.fold_div = fold_div
+        self.shift = TemporalShift(fold_div)
         self.conv1 = ConvBN(in_channels, width, relu=True)
         self.conv2 = ConvBN(width, width, kernel=3, stride=stride, groups=width, relu=False)
         self.se_module = SqueezeExcitation(width, squeeze) if squeeze else None
@@ -82,8 +93,8 @@ class Block(nn.Module):
         self.downsample = ConvBN(in_channels, out_channels, stride=stride, relu=False) if first else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> (N, C', T, H', W')."""
-        out = self.conv2(self.conv1(temporal_shift(x, self.fold_div)))
+        """(N, C, T, H, W) -> (N, C', T, H', W'); lowered, frames in the batch: (NT, C, H, W) -> (NT, C', H', W')."""
+        out = self.conv2(self.conv1(self.shift(x)))
         if self.se_module is not None:
             out = self.se_module(out)
         out = self.conv3(F.silu(out))

@@ -1,0 +1,64 @@
+"""The temporal shift without index assignment: as slices, or as a depthwise convolution over time."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from x3ddeploy.lowering.replace import replaced
+from x3ddeploy.models.x3d import Backbone, TemporalShift
+
+
+class SliceShift(nn.Module):
+    """Shift on (N*T, C, H, W): cut the two folds, move each by one frame with a zero frame behind, put together.
+
+    A fold moved ahead loses its first frame and gains a zero one at the end, which is one padding by (-1, +1) on the
+    time axis; the other fold is padded by (+1, -1).
+    """
+
+    def __init__(self, fold_div: int, frames: int) -> None:
+        super().__init__()
+        self.fold_div = fold_div
+        self.frames = frames
+
+    def folds(self, channels: int) -> tuple[int, int, int]:
+        """Channels that take t+1, t-1 and t."""
+        fold = channels // self.fold_div
+        return fold, fold, channels - 2 * fold
+
+    def forward(self, x: Tensor) -> Tensor:
+        clip = x.unflatten(0, (-1, self.frames)).flatten(3)
+        ahead, back, stay = clip.split(self.folds(x.shape[1]), 2)
+        moved = (F.pad(ahead, (0, 0, 0, 0, -1, 1)), F.pad(back, (0, 0, 0, 0, 1, -1)), stay)
+        return torch.cat(moved, 2).reshape(x.shape)
+
+
+class TapShift(nn.Module):
+    """Shift on (N, C, T, H, W) as a depthwise (3, 1, 1) convolution whose kernels have a single one.
+
+    Exact for finite values: each output is one input times one, plus zeros.
+    """
+
+    def __init__(self, fold_div: int, channels: int) -> None:
+        super().__init__()
+        self.fold_div = fold_div
+        fold = channels // fold_div
+        taps = torch.zeros(channels, 1, 3, 1, 1)
+        taps[:fold, :, 2] = 1  # t takes t+1
+        taps[fold : 2 * fold, :, 0] = 1  # t takes t-1
+        taps[2 * fold :, :, 1] = 1
+        self.register_buffer("taps", taps)
+        self.taps: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv3d(x, self.taps, padding=(1, 0, 0), groups=x.shape[1])
+
+
+def tap_shift(backbone: Backbone) -> Backbone:
+    """Every shift of a 5-D backbone becomes a TapShift."""
+    result = replaced(backbone, TemporalShift, lambda part: part)
+    for stage in result.stages:
+        for block in stage:
+            block.shift = TapShift(block.shift.fold_div, block.conv1.conv.in_channels)  # type: ignore[union-attr, arg-type, assignment]
+    return result
