@@ -1,0 +1,56 @@
+"""`x3ddeploy doctor`: show the examination; the findings themselves come from x3ddeploy.doctor."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+
+import click
+
+from x3ddeploy.doctor.report import Report, examine
+from x3ddeploy.doctor.text import Line, render
+from x3ddeploy.errors import MissingRequirementError
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(as_json: bool) -> None:
+    """Say what this machine is, what works here, and what to install for the rest.
+
+    Runs with nothing optional installed: each package is tried in a child process, so that one that crashes or
+    hangs is a finding. Exit code 0 if export and its parity check can run, 4 if something is missing for them.
+    """
+    if sys.stderr.isatty():
+        click.echo("trying each package in a process of its own ...", err=True)
+    report = examine()
+    if as_json:
+        click.echo(json.dumps(report.to_json(), indent=2, allow_nan=False))
+    else:
+        _show(render(report, max(60, min(shutil.get_terminal_size().columns, 110))))
+    if not report.core_works:
+        raise _lacking(report)
+
+
+def _lacking(report: Report) -> MissingRequirementError:
+    return MissingRequirementError(f"export cannot run here: {report.core.reason}", hint=report.core.install)
+
+
+def _show(lines: Sequence[Line]) -> None:
+    """Print with rich where it is, else plain; a name that stdout cannot encode is escaped, not an error."""
+    encoding = sys.stdout.encoding or "utf-8"
+    printable = [line._replace(text=line.text.encode(encoding, "backslashreplace").decode(encoding)) for line in lines]
+    if importlib.util.find_spec("rich") is None:
+        for line in printable:
+            click.echo(line.text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    for line in printable:
+        text = Text(line.text)
+        text.stylize(line.style, 0, line.styled)
+        console.print(text)

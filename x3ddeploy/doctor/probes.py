@@ -1,0 +1,178 @@
+"""The probes: each imports one package for real and makes it do a little work. They run in child processes only."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import importlib
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+Facts = dict[str, Any]
+
+# y = Conv(x) with a kernel of ones, x [1, 1, 3, 3] and y [1, 1, 1, 1], opset 17, IR 8: 9 for ones. Bytes, so that no
+# probe needs the onnx package.
+TINY_MODEL = base64.b64decode(
+    "CAg6nQEKJgoBeAoBdxIBeSIEQ29udioVCgxrZXJuZWxfc2hhcGVAA0ADoAEHEgR0aW55KjMIAQgBCAMIAxABIiQAAIA/AACAPwAAgD8AAIA/AACA"
+    "PwAAgD8AAIA/AACAPwAAgD9CAXdaGwoBeBIWChQIARIQCgIIAQoCCAEKAggDCgIIA2IbCgF5EhYKFAgBEhAKAggBCgIIAQoCCAEKAggBQgQKABAR"
+)
+TINY_SHAPE = (1, 1, 3, 3)
+
+
+def numpy_works() -> Facts:
+    """Import numpy and multiply."""
+    import numpy as np
+
+    _expect_nine(np.ones((1, 9)) @ np.ones((9, 1)))
+    return {}
+
+
+def torch_works() -> Facts:
+    """Import torch and convolve; what it sees of CUDA."""
+    import torch
+
+    _expect_nine(torch.nn.functional.conv2d(torch.ones(TINY_SHAPE), torch.ones(TINY_SHAPE)))
+    return {"cuda_build": torch.version.cuda, "cuda_available": torch.cuda.is_available()}
+
+
+def onnx_works() -> Facts:
+    """Import onnx and check a model."""
+    import onnx
+
+    onnx.checker.check_model(onnx.load_model_from_string(TINY_MODEL), full_check=True)
+    return {}
+
+
+def onnxruntime_works() -> Facts:
+    """Open a session with each local execution provider; ONNX Runtime falls back to the CPU without an error."""
+    import numpy as np
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    ones = np.ones(TINY_SHAPE, np.float32)
+    offered = [provider for provider in ort.get_available_providers() if provider != "AzureExecutionProvider"]
+    opened = []
+    for provider in offered:
+        session = ort.InferenceSession(TINY_MODEL, options, providers=[provider])
+        _expect_nine(session.run(None, {"x": ones})[0])
+        if provider in session.get_providers():
+            opened.append(provider)
+    return {"providers_offered": offered, "providers_opened": opened}
+
+
+def openvino_works() -> Facts:
+    """Compile the tiny model for the CPU and run it; the devices that OpenVINO sees."""
+    import numpy as np
+    import openvino as ov
+
+    core = ov.Core()
+    ones = np.ones(TINY_SHAPE, np.float32)
+    _expect_nine(core.compile_model(core.read_model(TINY_MODEL), "CPU")([ones])[0])
+    return {"devices": list(core.available_devices)}
+
+
+def rgbposeconv3d_works() -> Facts:
+    """Import the baseline's backbone from MMAction2."""
+    warnings.simplefilter("ignore")
+    package = importlib.import_module("mmaction")
+    lacks_drn = not (Path(str(package.__file__)).parent / "models" / "localizers" / "drn").is_dir()
+    if lacks_drn:  # the wheel of 1.2.0 imports this package without holding it
+        for name in ("mmaction.models.localizers.drn", "mmaction.models.localizers.drn.drn"):
+            stand_in = types.ModuleType(name)
+            stand_in.DRN = type("DRN", (), {})  # type: ignore[attr-defined]
+            sys.modules[name] = stand_in
+    importlib.import_module("mmaction.models.backbones").RGBPoseConv3D  # noqa: B018 (it must be there)
+    return {"lacks_drn": lacks_drn}
+
+
+def tensorrt_works() -> Facts:
+    """Import TensorRT; make a builder only where there is a GPU (without one it raises, or crashes)."""
+    trt = importlib.import_module("tensorrt")
+    has_gpu = bool(cuda_driver()["devices"])
+    if has_gpu:
+        _build_engine(trt)
+    return {"builds": has_gpu}
+
+
+def tensorrt_rtx_works() -> Facts:
+    """Parse and build the tiny model with TensorRT-RTX, for a compute capability, which needs no GPU."""
+    trt = importlib.import_module("tensorrt_rtx")
+    return {"engine_bytes": _build_engine(trt, compute_capability="SM89")}
+
+
+def cuda_driver() -> Facts:
+    """Ask the CUDA driver (and NVML for its version) through ctypes; `problem` says why there is no device."""
+    facts: Facts = {"driver": _driver_version(), "cuda": None, "devices": [], "problem": ""}
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        cuda = ctypes.CDLL(library)
+    except OSError:
+        facts["problem"] = f"no NVIDIA driver ({library} not found)"
+        return facts
+    version, count = ctypes.c_int(), ctypes.c_int()
+    if cuda.cuDriverGetVersion(ctypes.byref(version)) == 0:
+        facts["cuda"] = f"{version.value // 1000}.{version.value % 1000 // 10}"
+    code = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+    if code:
+        text = ctypes.c_char_p()
+        cuda.cuGetErrorString(code, ctypes.byref(text))
+        facts["problem"] = f"the CUDA driver says: {(text.value or b'unknown error').decode()} ({code})"
+        return facts
+    facts["devices"] = [_device(cuda, ordinal) for ordinal in range(count.value)]
+    if not facts["devices"]:
+        facts["problem"] = "the CUDA driver shows no device"
+    return facts
+
+
+def _device(cuda: ctypes.CDLL, ordinal: int) -> Facts:
+    handle, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    name, memory = ctypes.create_string_buffer(256), ctypes.c_size_t()
+    cuda.cuDeviceGet(ctypes.byref(handle), ordinal)
+    cuda.cuDeviceGetName(name, len(name), handle)
+    # CUdevice_attribute: COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76
+    cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, handle)
+    cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, handle)
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
+    return {
+        "name": name.value.decode(errors="replace"),
+        "compute_capability": f"{major.value}.{minor.value}",
+        "memory_bytes": memory.value or None,
+    }
+
+
+def _driver_version() -> str | None:
+    try:
+        nvml = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
+    except OSError:
+        return None
+    text = ctypes.create_string_buffer(80)  # NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
+    if nvml.nvmlInit_v2() or nvml.nvmlSystemGetDriverVersion(text, len(text)):
+        return None
+    return text.value.decode(errors="replace")
+
+
+def _build_engine(trt: Any, compute_capability: str | None = None) -> int:
+    """Bytes of the tiny model's engine."""
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    explicit_batch = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # needed by 8, gone in 11
+    network = builder.create_network(0 if explicit_batch is None else 1 << int(explicit_batch))
+    if not trt.OnnxParser(network, logger).parse(TINY_MODEL):
+        raise RuntimeError("its ONNX parser refuses a single convolution")
+    config = builder.create_builder_config()
+    if compute_capability:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, compute_capability), 0)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise RuntimeError("it cannot build an engine of a single convolution")
+    return int(plan.nbytes)
+
+
+def _expect_nine(value: Any) -> None:
+    if float(value.reshape(-1)[0]) != 9.0:
+        raise ArithmeticError(f"computed {value}, expected 9")

@@ -1,0 +1,120 @@
+"""The whole examination: one frozen report, the same for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from x3ddeploy import __version__
+from x3ddeploy.doctor.capabilities import (
+    Capability,
+    Fault,
+    Status,
+    find_capabilities,
+    find_faults,
+)
+from x3ddeploy.doctor.child import Outcome, run_probes
+from x3ddeploy.doctor.install import Gpu, Installer
+from x3ddeploy.doctor.machine import Machine, examine_machine
+from x3ddeploy.doctor.packages import PACKAGES, Known, Package, State, find_package, read_requirements
+
+SCHEMA_VERSION = 1
+# Importing torch from a cold network disk takes tens of seconds; what takes longer than this hangs.
+PROBE_TIMEOUT_S = 60.0
+_GPU_PROBE = "x3ddeploy.doctor.probes:cuda_driver"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What this machine is and what works here; see the classes of its parts.
+
+    Attributes:
+        versions_unchecked: why versions were not compared with what x3ddeploy asks for; empty if they were.
+    """
+
+    machine: Machine
+    gpu: Gpu
+    packages: tuple[Package, ...]
+    capabilities: tuple[Capability, ...]
+    faults: tuple[Fault, ...]
+    versions_unchecked: str
+
+    @property
+    def core(self) -> Capability:
+        """Export and its parity check, what everything else rests on."""
+        return self.capabilities[0]
+
+    @property
+    def core_works(self) -> bool:
+        """Whether export and its parity check can run."""
+        return self.core.status is not Status.MISSING
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "x3ddeploy": __version__,
+            "core_works": self.core_works,
+            "system": asdict(self.machine),
+            "gpu": asdict(self.gpu),
+            "packages": [_package_json(package) for package in self.packages],
+            "versions_unchecked": self.versions_unchecked,
+            "capabilities": [asdict(capability) for capability in self.capabilities],
+            "faults": [asdict(fault) for fault in self.faults],
+        }
+
+
+def examine(known: Sequence[Known] = PACKAGES, timeout_s: float = PROBE_TIMEOUT_S) -> Report:
+    """Examine this machine; every package is tried in a child process, all at the same time.
+
+    Args:
+        known: the packages to look for (those of PACKAGES, each with the probe that tries it).
+        timeout_s: when a probe counts as hanging.
+    """
+    requirements = read_requirements()
+    found = {item.name: find_package(item, requirements) for item in known}
+    probes = {
+        name: package.known.probe
+        for name, package in found.items()
+        if package.known.probe and package.state in (State.OK, State.UNSUPPORTED)
+    }
+    outcomes = run_probes({_GPU_PROBE: _GPU_PROBE, **probes}, timeout_s)
+    gpu = _gpu(outcomes.pop(_GPU_PROBE))
+    packages = {name: _tried(package, outcomes.get(name, Outcome())) for name, package in found.items()}
+    installer = Installer(requirements, gpu)
+    return Report(
+        machine=examine_machine(),
+        gpu=gpu,
+        packages=tuple(packages.values()),
+        capabilities=tuple(find_capabilities(packages, installer)),
+        faults=tuple(find_faults(packages, installer)),
+        versions_unchecked=requirements.unchecked,
+    )
+
+
+def _tried(package: Package, outcome: Outcome) -> Package:
+    if outcome.problem:
+        return replace(
+            package, state=State.BROKEN, problem=outcome.problem, missing_module=outcome.missing_module, log=outcome.log
+        )
+    return replace(package, facts=outcome.facts, log=outcome.log)
+
+
+def _gpu(outcome: Outcome) -> Gpu:
+    if outcome.problem:
+        return Gpu(None, None, (), f"asking the CUDA driver failed: {outcome.problem}")
+    facts = outcome.facts
+    return Gpu(facts["driver"], facts["cuda"], tuple(facts["devices"]), facts["problem"])
+
+
+def _package_json(package: Package) -> dict[str, Any]:
+    return {
+        "name": package.known.name,
+        "state": package.state,
+        "version": package.version or None,
+        "installed": dict(package.installed),
+        "required": package.required,
+        "problem": package.problem if package.state is not State.OK else "",
+        "facts": dict(package.facts),
+    }
