@@ -55,7 +55,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        _fsync_directory(path.parent)
+        _fsync(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -79,6 +79,8 @@ def staged_directory(target: Path) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}-", suffix=".partial", dir=target.parent))
         try:
             yield staging
+            for file in staging.rglob("*"):
+                _fsync(file)
             staging.chmod(0o777 & ~_umask())
             _swap(staging, target)
         finally:
@@ -97,7 +99,7 @@ def _swap(staging: Path, target: Path) -> None:
         shutil.rmtree(previous, ignore_errors=True)
     else:
         os.rename(staging, target)
-    _fsync_directory(target.parent)
+    _fsync(target.parent)
 
 
 def _is_alive(staging: Path) -> bool:
@@ -117,8 +119,9 @@ def _umask() -> int:
     return mask
 
 
-def _fsync_directory(path: Path) -> None:
-    with contextlib.suppress(OSError):  # some file systems refuse it; the rename itself has happened
+def _fsync(path: Path) -> None:
+    """Bring a file or a directory's entries to the disk; some file systems refuse that for directories."""
+    with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -48,14 +48,13 @@ def main() -> None:
 def run() -> None:
     """Entry point of the console script."""
     try:
-        main(standalone_mode=False)
+        # Without standalone mode click gives the code of a `ctx.exit(code)` back instead of leaving with it.
+        sys.exit(main(standalone_mode=False) or 0)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except X3DDeployError as error:
         click.echo(f"error: {error}", err=True)

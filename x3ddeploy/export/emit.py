@@ -85,11 +85,23 @@ def _padded_input(module: PaddedInput, graph: GraphBuilder, x: Value, path: str)
 @emit.register
 def _slice_shift(module: SliceShift, graph: GraphBuilder, x: Value, path: str) -> Value:
     channels, *space = x.shape
+    fold, last = module.fold(channels), module.frames - 1
+    if fold == 0:
+        return x
     clip = graph.node("Reshape", x.name, graph.integers(-1, module.frames, channels, prod(space)), name="to_clip")
-    folds = graph.integers(*module.folds(channels))
-    ahead, back, stay = graph.node("Split", clip, folds, outputs=3, axis=2)
-    ahead = graph.node("Pad", ahead, graph.integers(0, -1, 0, 0, 0, 1, 0, 0), name="ahead")
-    back = graph.node("Pad", back, graph.integers(0, 1, 0, 0, 0, -1, 0, 0), name="back")
+
+    def cut(name: str, frames: tuple[int, int], folds: tuple[int, int]) -> str:
+        starts, ends = zip(frames, folds, strict=True)
+        sliced: str = graph.node(
+            "Slice", clip, graph.integers(*starts), graph.integers(*ends), graph.integers(1, 2), name=name
+        )
+        return sliced
+
+    ahead = cut("ahead", (1, module.frames), (0, fold))
+    ahead = graph.node("Pad", ahead, graph.integers(0, 0, 0, 0, 0, 1, 0, 0), name="after_last")
+    back = cut("back", (0, last), (fold, 2 * fold))
+    back = graph.node("Pad", back, graph.integers(0, 1, 0, 0, 0, 0, 0, 0), name="before_first")
+    stay = cut("stay", (0, module.frames), (2 * fold, channels))
     moved = graph.node("Concat", ahead, back, stay, axis=2)
     return Value(graph.node("Reshape", moved, graph.integers(-1, *x.shape), name="to_frames"), x.shape)
 
@@ -105,7 +117,9 @@ def _tap_shift(module: TapShift, graph: GraphBuilder, x: Value, path: str) -> Va
 def _frames_se(module: FramesSE, graph: GraphBuilder, x: Value, path: str) -> Value:
     channels, *space = x.shape
     clip = graph.node("Reshape", x.name, graph.integers(-1, module.frames, channels, prod(space)), name="to_clip")
-    mean = graph.node("ReduceMean", clip, axes=[1, 3], keepdims=0)
+    # Two means over one axis each: one over (T, HW) at once falls off ONNX Runtime's contiguous reduction.
+    mean = graph.node("ReduceMean", clip, name="mean_of_frame", axes=[3], keepdims=0)
+    mean = graph.node("ReduceMean", mean, name="mean_of_clip", axes=[1], keepdims=0)
     gate = graph.node("Relu", linear(module.fc1, graph, mean, f"{path}.fc1"))
     gate = graph.node("Sigmoid", linear(module.fc2, graph, gate, f"{path}.fc2"))
     gate = graph.node("Reshape", gate, graph.integers(-1, 1, channels, 1), name="to_gate")

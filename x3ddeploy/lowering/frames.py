@@ -52,7 +52,7 @@ class FramesSE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         clip = x.unflatten(0, (-1, self.frames))
-        gate = torch.sigmoid(self.fc2(F.relu(self.fc1(clip.mean((1, 3, 4))))))
+        gate = torch.sigmoid(self.fc2(F.relu(self.fc1(clip.mean((3, 4)).mean(1)))))
         return (clip * gate[:, None, :, None, None]).flatten(0, 1)
 
 

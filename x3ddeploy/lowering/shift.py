@@ -11,27 +11,23 @@ from x3ddeploy.models.x3d import Backbone, TemporalShift
 
 
 class SliceShift(nn.Module):
-    """Shift on (N*T, C, H, W): cut the two folds, move each by one frame with a zero frame behind, put together.
-
-    A fold moved ahead loses its first frame and gains a zero one at the end, which is one padding by (-1, +1) on the
-    time axis; the other fold is padded by (+1, -1).
-    """
+    """Shift on (N*T, C, H, W): slice the folds, move each by one frame with a zero frame behind it, concatenate."""
 
     def __init__(self, fold_div: int, frames: int) -> None:
         super().__init__()
         self.fold_div = fold_div
         self.frames = frames
 
-    def folds(self, channels: int) -> tuple[int, int, int]:
-        """Channels that take t+1, t-1 and t."""
-        fold = channels // self.fold_div
-        return fold, fold, channels - 2 * fold
+    def fold(self, channels: int) -> int:
+        """Channels that move each way."""
+        return channels // self.fold_div
 
     def forward(self, x: Tensor) -> Tensor:
-        clip = x.unflatten(0, (-1, self.frames)).flatten(3)
-        ahead, back, stay = clip.split(self.folds(x.shape[1]), 2)
-        moved = (F.pad(ahead, (0, 0, 0, 0, -1, 1)), F.pad(back, (0, 0, 0, 0, 1, -1)), stay)
-        return torch.cat(moved, 2).reshape(x.shape)
+        fold = self.fold(x.shape[1])
+        clip = x.unflatten(0, (-1, self.frames))
+        ahead = F.pad(clip[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))
+        back = F.pad(clip[:, :-1, fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0))
+        return torch.cat((ahead, back, clip[:, :, 2 * fold :]), 2).flatten(0, 1)
 
 
 class TapShift(nn.Module):

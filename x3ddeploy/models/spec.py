@@ -72,13 +72,11 @@ class BackboneSpec:
         _require(len(self.stages) > 0, "at least one stage")
         _require(self.fold_div >= 2, f"fold_div {self.fold_div}: two folds must fit into the channels")
 
-    @property
-    def downscale(self) -> int:
-        """Factor between the input's and the features' height and width."""
-        factor = self.stem_stride
-        for stage in self.stages:
-            factor *= stage.stride
-        return factor
+    def feature_size(self, size: int) -> int:
+        """Height or width of the features for an input of `size`: each stride rounds up."""
+        for stride in (self.stem_stride, *(stage.stride for stage in self.stages)):
+            size = -(-size // stride)
+        return size
 
 
 @dataclass(frozen=True)
@@ -170,4 +168,15 @@ class ModelSpec:
         return {
             "imgs": (batch, self.rgb.in_channels, rgb.frames, rgb.height, rgb.width),
             "heatmap_imgs": (batch, self.pose.in_channels, pose.frames, pose.height, pose.width),
+        }
+
+    def feature_shapes(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
+        """Shapes of `rgb_feat` and `pose_feat` (N,C,T,H,W) for a batch of clips."""
+        return {
+            f"{stream}_feat": (
+                batch, backbone.out_channels, clip.frames, *map(backbone.feature_size, (clip.height, clip.width))
+            )
+            for stream, backbone, clip in (
+                ("rgb", self.rgb, self.rgb_input), ("pose", self.pose, self.pose_input)
+            )
         }

@@ -120,7 +120,7 @@ class Backbone(nn.Module):
         return [self.get_submodule(f"layer{index}") for index in range(1, len(self.spec.stages) + 1)]  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, T, H, W) -> (N, out_channels, T, H / downscale, W / downscale)."""
+        """(N, in_channels, T, H, W) -> (N, out_channels, T, H', W'), H' = spec.feature_size(H)."""
         x = self.conv1_s(x)
         for stage in self.stages:
             x = stage(x)

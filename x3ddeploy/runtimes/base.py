@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
-from x3ddeploy.errors import MissingRequirementError, UsageError
+from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError, X3DDeployError
 
 Array = npt.NDArray[np.generic]
 
@@ -51,6 +52,19 @@ def available_runtimes() -> list[str]:
     return [runtime for runtime in RUNTIMES if is_available(runtime)]
 
 
+def require(runtime: str) -> None:
+    """Fail where a runtime cannot be used, before any work is done.
+
+    Raises:
+        UsageError: no such runtime.
+        MissingRequirementError: its package is not installed; the hint says what to install.
+    """
+    if runtime not in RUNTIMES:
+        raise UsageError(f"no runtime named {runtime!r}", hint=f"one of: {', '.join(RUNTIMES)}")
+    if not is_available(runtime):
+        raise MissingRequirementError(f"{RUNTIMES[runtime][0]} is not installed", hint=RUNTIMES[runtime][1])
+
+
 def open_session(
     runtime: str, model: Path | bytes, *, threads: int | None = None, outputs: tuple[str, ...] = ()
 ) -> Session:
@@ -66,10 +80,50 @@ def open_session(
         UsageError: no such runtime.
         MissingRequirementError: its package is not installed; the hint says what to install.
     """
-    if runtime not in RUNTIMES:
-        raise UsageError(f"no runtime named {runtime!r}", hint=f"one of: {', '.join(RUNTIMES)}")
-    if not is_available(runtime):
-        raise MissingRequirementError(f"{RUNTIMES[runtime][0]} is not installed", hint=RUNTIMES[runtime][1])
+    require(runtime)
     opener = importlib.import_module(f"x3ddeploy.runtimes.{runtime}_session").open_model
     session: Session = opener(model, threads=threads, outputs=outputs)
     return session
+
+
+def check_feeds(inputs: Mapping[str, tuple[object, ...]], feeds: Mapping[str, Array]) -> None:
+    """Refuse missing, unknown and misshapen inputs by name, all at once.
+
+    Args:
+        inputs: name to shape; an axis that is no integer is dynamic.
+        feeds: what was given.
+    """
+    problems = [f"missing input {name!r}" for name in inputs if name not in feeds]
+    problems += [f"unknown input {name!r}" for name in feeds if name not in inputs]
+    for name in inputs.keys() & feeds.keys():
+        wanted, given = inputs[name], feeds[name].shape
+        fits = len(wanted) == len(given) and all(
+            not isinstance(axis, int) or axis == size for axis, size in zip(wanted, given, strict=True)
+        )
+        if not fits:
+            shape = ", ".join(str(axis) if isinstance(axis, int) else "N" for axis in wanted)
+            problems.append(f"{name!r} has shape {given}, and the graph takes ({shape})")
+    if problems:
+        raise X3DDeployError("the inputs do not fit the graph", details=problems, hint="see `x3ddeploy inspect`")
+
+
+def graph_bytes(model: Path | bytes, outputs: tuple[str, ...]) -> bytes:
+    """A graph's bytes, with the named inner tensors added to its outputs.
+
+    Raises:
+        BundleError: the file cannot be read, or has no such tensor.
+    """
+    if isinstance(model, Path):
+        try:
+            model = model.read_bytes()
+        except OSError as error:
+            raise BundleError(f"cannot read {model}: {error.strerror}", hint="check the path") from error
+    if not outputs:
+        return model
+    proto = onnx.load_from_string(model)
+    known = {value.name: value for value in proto.graph.value_info}
+    missing = [name for name in outputs if name not in known]
+    if missing:
+        raise BundleError("the graph has no such inner tensor", details=missing, hint="see `x3ddeploy inspect`")
+    proto.graph.output.extend(known[name] for name in outputs)
+    return proto.SerializeToString()

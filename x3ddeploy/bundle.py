@@ -1,0 +1,170 @@
+"""The bundle: a directory of graphs and what is known of them, whole when its manifest is there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from x3ddeploy.atomic import write_json
+from x3ddeploy.errors import BundleError
+from x3ddeploy.models.spec import ModelSpec
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+LABELS = "labels.txt"
+GOLDEN = "golden"
+PARITY = "parity.json"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """The checkpoint that a bundle was made from."""
+
+    name: str
+    sha256: str
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself; see docs/bundle.md.
+
+    Attributes:
+        versions: of x3ddeploy and of the libraries that made the bundle.
+        spec: the network and what each stream is fed.
+        origins: for each value of the spec, by dotted name, where it came from.
+        target: lowering target of the graphs.
+        batch: fixed number of clips, None for a dynamic axis.
+        fusion: weights of the RGB and the pose stream in `scores`.
+        tensors: part -> inputs and outputs -> name -> shape, 'N' for the dynamic axis.
+        notes: what the reader of the checkpoint had to say.
+        files: path in the bundle -> sha256 and size. Every file but the manifest and reports written later.
+    """
+
+    schema_version: int
+    versions: dict[str, str]
+    source: Source
+    spec: ModelSpec
+    origins: dict[str, str]
+    target: str
+    batch: int | None
+    fusion: tuple[float, float]
+    opset: int
+    ir_version: int
+    tensors: dict[str, dict[str, dict[str, list[int | str]]]]
+    notes: tuple[str, ...] = ()
+    files: dict[str, FileEntry] = field(default_factory=dict)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its directory and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Read a bundle's manifest.
+
+        Raises:
+            BundleError: no such directory, no or no valid manifest, a newer schema, or paths that lead outside.
+        """
+        file = path / MANIFEST
+        try:
+            text = file.read_bytes()
+        except FileNotFoundError as error:
+            what = "holds no manifest.json: it is not a bundle, or its export was cut short" if path.is_dir() else "does not exist"  # fmt: skip
+            raise BundleError(f"{path} {what}", hint="make one with `x3ddeploy export CKPT -o DIR`") from error
+        except OSError as error:
+            raise BundleError(f"cannot read {file}: {error.strerror}", hint="check the path") from error
+        try:
+            version = msgspec.json.decode(text, type=_Versioned).schema_version
+            if version != SCHEMA_VERSION:
+                raise BundleError(
+                    f"{file} has schema version {version}, and this x3ddeploy reads {SCHEMA_VERSION}",
+                    hint="use the version of x3ddeploy that made it, or export again",
+                )
+            manifest = msgspec.json.decode(text, type=Manifest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BundleError(f"{file} is not a valid manifest: {error}", hint="export again") from error
+        outside = [name for name in manifest.files if not _stays_inside(name)]
+        if outside:
+            raise BundleError(f"{file} names files outside the bundle", details=outside, hint="do not use this bundle")
+        return cls(path, manifest)
+
+    def part_path(self, part: str, precision: str = "fp32") -> Path:
+        """Path of a part's graph. Raises BundleError where the bundle has no such graph."""
+        name = f"{part}.onnx" if precision == "fp32" else f"{precision}/{part}.onnx"
+        if name not in self.manifest.files:
+            graphs = [file for file in self.manifest.files if file.endswith(".onnx")]
+            raise BundleError(f"{self.path} has no {name}", hint=f"it has {', '.join(graphs)}")
+        return self.path / name
+
+    def altered_files(self) -> list[str]:
+        """Every file that is missing or is not what the manifest says, with the reason; empty when all is well."""
+        problems = []
+        for name, entry in self.manifest.files.items():
+            file = self.path / name
+            if not file.is_file():
+                problems.append(f"{name}: missing")
+            elif file.stat().st_size != entry.size_bytes:
+                problems.append(f"{name}: {file.stat().st_size} bytes, not {entry.size_bytes}")
+            elif sha256_of(file) != entry.sha256:
+                problems.append(f"{name}: its sha256 differs")
+        return problems
+
+    def labels(self) -> list[str] | None:
+        """Class names, one a class, or None where the bundle has none."""
+        file = self.path / LABELS
+        return file.read_text(encoding="utf-8").splitlines() if LABELS in self.manifest.files else None
+
+
+def seal(directory: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest, last, over every file that is in `directory` now; gives it with its files."""
+    files = {
+        file.relative_to(directory).as_posix(): FileEntry(sha256_of(file), file.stat().st_size)
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
+    sealed = replace(manifest, files=files)
+    write_json(directory / MANIFEST, msgspec.to_builtins(sealed))
+    return sealed
+
+
+def derived_files(path: Path, manifest: Manifest) -> list[str]:
+    """Files in a bundle's directory that its export did not write (engines, quantized graphs, reports)."""
+    known: Mapping[str, object] = {**manifest.files, MANIFEST: None}
+    names = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
+    return [name for name in names if name not in known]
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    schema_version: int
+
+
+def _stays_inside(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and ".." not in parts and "\\" not in name and ":" not in name

@@ -1,0 +1,61 @@
+"""`x3ddeploy verify`: is this bundle what it says, and does it compute right on this machine?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    help="Verify on this runtime: torch, onnxruntime or openvino; may be repeated. Default: all that are installed.",
+)
+@click.option("--per-block", is_flag=True, help="Compare every block of both backbones, not only the outputs.")
+@click.option("--verify-tol", type=float, default=None, help="Largest relative error; default: what the export used.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(bundle: Path, runtimes: tuple[str, ...], per_block: bool, verify_tol: float | None, as_json: bool) -> None:
+    """Check a BUNDLE (default: deploy): its files against the manifest, then every part on every runtime against the
+    golden outputs that PyTorch gave at export. Exit code 3 where something differs.
+    """
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.cli.output import Steps, print_json, print_table
+    from x3ddeploy.parity.verify import verify_bundle
+
+    report = verify_bundle(Bundle.open(bundle), runtimes, per_block, verify_tol, Steps())
+    if as_json:
+        print_json(report.to_json())
+    else:
+        rows = [_row(check.runtime, check.name, check.difference, report.tolerance) for check in report.checks]
+        print_table(
+            f"{bundle}: {len(report.runtimes)} runtimes, relative error at most {report.tolerance:g}",
+            ("runtime", "output", "max", "mean", "relative", "cosine", "top-1", ""),
+            rows,
+            right=(2, 3, 4, 5, 6),
+        )
+        for line in report.skipped:
+            click.echo(f"not verified: {line}")
+    report.raise_for_failures()
+    if not as_json:
+        click.echo(f"all {len(report.checks)} comparisons hold, {report.file_count} files are unaltered")
+
+
+def _row(runtime: str, name: str, difference: Any, tolerance: float) -> tuple[str, ...]:
+    if not difference.finite:
+        return (runtime, name, "-", "-", "-", "-", "-", "NaN or infinity")
+    agreement = "" if difference.top1_agreement is None else f"{difference.top1_agreement:.0%}"
+    return (
+        runtime,
+        name,
+        f"{difference.max_abs:.1e}",
+        f"{difference.mean_abs:.1e}",
+        f"{difference.relative:.1e}",
+        f"{difference.cosine:.7f}",
+        agreement,
+        "ok" if difference.within(tolerance) else "DIFFERS",
+    )

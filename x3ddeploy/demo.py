@@ -1,0 +1,108 @@
+"""A checkpoint to try the tools with: a preset's network in the original layout, with random weights.
+
+Weights are random; BatchNorm statistics are those of moving synthetic clips, so that activations, and with them
+numeric errors and latencies, are of a trained network's size. Its predictions mean nothing.
+
+    python -m x3ddeploy.demo demo.pth
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import nn
+
+from x3ddeploy.atomic import write_bytes
+from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.models.spec import BackboneSpec, ModelSpec
+
+_BATCHES = 2
+_CLIPS_A_BATCH = 2
+
+
+def random_network(spec: ModelSpec, seed: int = 0) -> TwoStreamX3D:
+    """A network in evaluation mode with random weights and the BatchNorm statistics of moving clips."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = TwoStreamX3D(spec)
+        norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+        for norm in norms:
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, 0.0, 0.2)
+            norm.momentum = None  # a plain average over the batches
+        network.train()
+        with torch.no_grad():
+            for batch in range(_BATCHES):
+                inputs = batch_inputs(spec, _CLIPS_A_BATCH, seed=1000 * seed + batch)
+                network(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+    return network.eval()
+
+
+def checkpoint_dict(network: TwoStreamX3D) -> dict[str, Any]:
+    """The network as an MMEngine checkpoint: `meta` with the config as Python text, and `state_dict`."""
+    return {
+        "meta": {"epoch": 0, "iter": 0, "experiment_name": "x3ddeploy_demo", "cfg": config_text(network.spec)},
+        "state_dict": network.state_dict(),
+    }
+
+
+def config_text(spec: ModelSpec) -> str:
+    """The spec as an MMAction2 config that the original training code writes into its checkpoints."""
+    rgb, pose = spec.rgb_input, spec.pose_input
+    coarse = f", num_coarse_classes={spec.head.coarse_classes}" if spec.head.coarse_classes else ""
+    return f"""\
+clip_len = dict(RGB={rgb.frames}, Pose={pose.frames})
+model = dict(
+    type='RGBPoseX3DRecognizer',
+    rgb_backbone={_backbone_text(spec.rgb)},
+    pose_backbone={_backbone_text(spec.pose)},
+    cls_head=dict(
+        type='RGBPoseHead', num_classes={spec.head.classes}{coarse},
+        in_channels=[{spec.head.rgb_channels}, {spec.head.pose_channels}], average_clips='{spec.head.average_clips}'),
+    data_preprocessor=dict(
+        type='RGBPoseDataPreprocessor',
+        preprocessors=dict(
+            imgs=dict(type='ActionDataPreprocessor', mean={list(rgb.mean)}, std={list(rgb.std)}, format_shape='NCTHW'),
+            heatmap_imgs=dict(type='ActionDataPreprocessor'))))
+test_pipeline = [
+    dict(type='MMUniformSampleFrames', clip_len=clip_len, num_clips=1, test_mode=True),
+    dict(type='MMDecode'),
+    dict(type='MMCompact', hw_ratio=1.0, allow_imgpad=True),
+    dict(type='Resize', scale=({rgb.width}, {rgb.height}), keep_ratio=False),
+    dict(
+        type='GeneratePoseTarget', sigma={pose.sigma}, use_score={pose.use_score}, with_kp=True, with_limb=False,
+        scaling={pose.scaling}),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'heatmap_imgs'))]
+"""
+
+
+def _backbone_text(spec: BackboneSpec) -> str:
+    strides = tuple(stage.stride for stage in spec.stages)
+    blocks = tuple(stage.blocks for stage in spec.stages)
+    return (
+        f"dict(in_channels={spec.in_channels}, num_stages={len(spec.stages)}, stage_blocks={blocks}, "
+        f"conv1_stride={spec.stem_stride}, spatial_strides={strides}, fold_div={spec.fold_div})"
+    )
+
+
+@click.command(help=__doc__)
+@click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="ntu60", show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def main(output: Path, preset: str, seed: int) -> None:
+    """Write the checkpoint."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint_dict(random_network(PRESETS[preset], seed)), buffer)
+    write_bytes(output, buffer.getvalue())
+    click.echo(f"{output}: the {preset} network with RANDOM weights and realistic BatchNorm statistics")
+
+
+if __name__ == "__main__":
+    main()

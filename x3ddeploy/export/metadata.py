@@ -1,0 +1,65 @@
+"""What an exported ONNX file says of itself in metadata_props, so that a part alone can be understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import onnx
+
+from x3ddeploy import __version__
+from x3ddeploy.errors import BundleError
+from x3ddeploy.models.spec import ModelSpec
+
+_PREFIX = "x3ddeploy."
+
+
+@dataclass(frozen=True)
+class PartMetadata:
+    """Contents of metadata_props, each under `x3ddeploy.<field>`.
+
+    Attributes:
+        part: 'rgb_backbone', 'pose_backbone', 'head', 'recognizer', 'preprocess_rgb' or 'preprocess_pose'.
+        precision: 'fp32'.
+        target: lowering target.
+        fusion: weights of the RGB and the pose stream in `scores`.
+        spec: the whole model's specification and input contract.
+        source_sha256: of the checkpoint.
+        version: of x3ddeploy.
+    """
+
+    part: str
+    precision: str
+    target: str
+    fusion: tuple[float, float]
+    spec: ModelSpec
+    source_sha256: str
+    version: str = __version__
+
+    def props(self) -> dict[str, str]:
+        """As strings for `helper.set_model_props`."""
+        values = msgspec.to_builtins(self)
+        return {
+            _PREFIX + name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto) -> PartMetadata:
+        """Read it back. Raises BundleError where the model was not exported by x3ddeploy."""
+        props = {prop.key: prop.value for prop in model.metadata_props}
+        try:
+            return cls(
+                part=props[_PREFIX + "part"],
+                precision=props[_PREFIX + "precision"],
+                target=props[_PREFIX + "target"],
+                fusion=msgspec.json.decode(props[_PREFIX + "fusion"], type=tuple[float, float]),
+                spec=msgspec.json.decode(props[_PREFIX + "spec"], type=ModelSpec),
+                source_sha256=props[_PREFIX + "source_sha256"],
+                version=props[_PREFIX + "version"],
+            )
+        except (KeyError, msgspec.DecodeError) as error:
+            raise BundleError(
+                f"this ONNX file carries no readable x3ddeploy metadata ({error})",
+                hint="give a file made by `x3ddeploy export`",
+            ) from error

@@ -1,0 +1,270 @@
+"""From a loaded network to a bundle: lower, write down, check, compare, save golden data, seal."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+
+from x3ddeploy import __version__
+from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
+from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, derived_files, seal
+from x3ddeploy.data.clips import golden_inputs
+from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.export.graph import IR_VERSION, OPSET
+from x3ddeploy.export.lint import check_model
+from x3ddeploy.export.metadata import PartMetadata
+from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
+from x3ddeploy.lowering.strategy import Layout, strategy_for
+from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.parity.blocks import compare_blocks, first_diverging
+from x3ddeploy.parity.compare import (
+    PART_INPUTS,
+    Row,
+    cases,
+    compare_parts,
+    failures,
+    parity_error,
+    reference,
+)
+from x3ddeploy.parity.metrics import compare
+from x3ddeploy.runtimes.base import open_session
+
+_RUNTIME_OF_TARGET = {"openvino": "openvino"}  # every other target's graphs are verified in ONNX Runtime
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to export.
+
+    Attributes:
+        target: lowering target.
+        batch: fixed number of clips, None for a dynamic axis.
+        preprocess: also write the preprocessing graphs.
+        tolerance: largest relative error of any output.
+        labels: class names, or None.
+        overwrite: replace a bundle even if that loses files which export does not make.
+    """
+
+    target: str
+    batch: int | None
+    preprocess: bool
+    tolerance: float
+    labels: tuple[str, ...] | None
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished export."""
+
+    bundle: Bundle
+    rows: list[Row]
+
+
+def export_bundle(
+    network: TwoStreamX3D,
+    source: Source,
+    origins: dict[str, str],
+    notes: tuple[str, ...],
+    output: Path,
+    options: Options,
+    progress: Callable[[str], None],
+) -> Exported:
+    """Write a verified bundle to `output`, or raise and leave what was there untouched.
+
+    Args:
+        network: training form with its weights, in evaluation mode.
+        source: the checkpoint it came from.
+        origins: where each value of `network.spec` came from.
+        notes: remarks for the manifest.
+        output: the bundle's directory.
+        options: see Options.
+        progress: told about each step.
+
+    Raises:
+        BundleError: `output` is something else than a bundle, or one with files that would be lost.
+        GateError: parity failed; it names the first diverging block.
+        X3DDeployError: the disk is full or read-only, or a graph breaks the rules.
+    """
+    _check_output(output, options)
+    graphs = build_graphs(network, source, options)
+    progress(f"lowered for {options.target} and written as {len(graphs)} ONNX graphs")
+    rows = _verify(network, graphs, options, progress)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        versions=_versions(),
+        source=source,
+        spec=network.spec,
+        origins=origins,
+        target=options.target,
+        batch=options.batch,
+        fusion=network.fusion,
+        opset=OPSET,
+        ir_version=IR_VERSION,
+        tensors={name: _tensors(graph) for name, graph in graphs.items()},
+        notes=notes,
+    )
+    with staged_directory(output) as staging, explain_os_errors(output):
+        for name, graph in graphs.items():
+            write_bytes(staging / f"{name}.onnx", serialize(graph))
+        if options.labels:
+            write_bytes(staging / LABELS, ("\n".join(options.labels) + "\n").encode())
+        _write_golden(staging / GOLDEN, network, options)
+        write_json(staging / PARITY, parity_report(rows, options.tolerance, _runtime(options.target)))
+        manifest = seal(staging, manifest)
+    progress(f"sealed {len(manifest.files)} files with their sha256")
+    return Exported(Bundle(output, manifest), rows)
+
+
+def build_graphs(network: TwoStreamX3D, source: Source, options: Options) -> dict[str, onnx.ModelProto]:
+    """All graphs of a bundle by name, each checked against ONNX's rules and ours."""
+
+    def metadata(part: str) -> PartMetadata:
+        return PartMetadata(part, "fp32", options.target, network.fusion, network.spec, source.sha256)
+
+    graphs = build_parts(network, metadata, options.target, options.batch)
+    for graph in graphs.values():
+        check_model(graph, strategy_for(options.target).layout)
+    if options.preprocess:
+        for name, build in (("preprocess_rgb", preprocess_rgb), ("preprocess_pose", preprocess_pose)):
+            graphs[name] = build(network.spec, options.batch, metadata(name).props())
+            check_model(graphs[name], Layout.FRAMES)
+    return graphs
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """The same bytes for the same model."""
+    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+def parity_report(rows: list[Row], tolerance: float, runtime: str) -> dict[str, Any]:
+    """What goes into parity.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reference": "PyTorch, training-form network, float32",
+        "runtime": runtime,
+        "tolerance": tolerance,
+        "passed": not failures(rows, tolerance),
+        "rows": msgspec.to_builtins(rows),
+    }
+
+
+def _check_output(output: Path, options: Options) -> None:
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise UsageError(f"{output} is a file", hint="-o names the bundle's directory")
+    if not any(output.iterdir()):
+        return
+    try:
+        bundle = Bundle.open(output)
+    except BundleError as error:
+        raise BundleError(
+            f"{output} is not empty and is not a bundle", hint="give another directory with -o, or empty this one"
+        ) from error
+    derived = derived_files(output, bundle.manifest)
+    if derived and not options.overwrite:
+        raise BundleError(
+            f"{output} is a bundle with files that export does not make and would lose",
+            details=derived[:12],
+            hint="give another directory with -o, or --overwrite",
+        )
+
+
+def _runtime(target: str) -> str:
+    return _RUNTIME_OF_TARGET.get(target, "onnxruntime")
+
+
+def _verify(
+    network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], options: Options, progress: Callable[[str], None]
+) -> list[Row]:
+    runtime = _runtime(options.target)
+    sessions = {part: open_session(runtime, serialize(graphs[part])) for part in PARTS}
+    rows = compare_parts(
+        network, sessions, options.batch, lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}")
+    )
+    if options.preprocess:
+        rows += _compare_preprocessing(network, graphs, runtime, options)
+    failed = failures(rows, options.tolerance)
+    if failed:
+        raise parity_error(failed, options.tolerance, _diverging_block(network, graphs, failed, options))
+    worst = max(row.difference.relative for row in rows)
+    progress(f"parity holds: {len(rows)} comparisons, largest relative error {worst:.1e}")
+    return rows
+
+
+def _diverging_block(
+    network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], failed: list[Row], options: Options
+) -> str | None:
+    for part in ("rgb_backbone", "pose_backbone"):
+        if any(row.part == part for row in failed):
+            case = next(cases(network.spec, options.batch))
+            inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
+            blocks = compare_blocks(network, part, serialize(graphs[part]), _runtime(options.target), inputs)
+            block = first_diverging(blocks, options.tolerance)
+            if block:
+                return block
+    return None
+
+
+def _compare_preprocessing(
+    network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], runtime: str, options: Options
+) -> list[Row]:
+    raw = golden_inputs(network.spec, options.batch or 1)
+    rows = []
+    for part, names, output in (
+        ("preprocess_rgb", ("frames",), "imgs"),
+        ("preprocess_pose", ("keypoints", "keypoint_scores"), "heatmap_imgs"),
+    ):
+        session = open_session(runtime, serialize(graphs[part]))
+        actual = session.run({name: raw[name] for name in names})[output]
+        rows.append(Row(part, "clips", len(actual), output, compare(raw[output], actual)))
+    return rows
+
+
+def _write_golden(directory: Path, network: TwoStreamX3D, options: Options) -> None:
+    """One .npy a tensor, named for it: simple enough to be read without numpy."""
+    directory.mkdir()
+    arrays = golden_inputs(network.spec, options.batch or 1)
+    if not options.preprocess:
+        arrays = {name: arrays[name] for name in network.spec.input_shapes()}
+    outputs = reference(network, {name: arrays[name] for name in network.spec.input_shapes()})
+    for name, value in {**arrays, **outputs}.items():
+        np.save(directory / f"{name}.npy", value, allow_pickle=False)
+
+
+def _tensors(model: onnx.ModelProto) -> dict[str, dict[str, list[int | str]]]:
+    def shapes(values: Any) -> dict[str, list[int | str]]:
+        return {
+            value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values
+        }
+
+    return {"inputs": shapes(model.graph.input), "outputs": shapes(model.graph.output)}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"x3ddeploy": __version__}
+    for package in ("torch", "onnx", "numpy", "onnxruntime", "openvino"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def check_runtime(target: str) -> None:
+    """Fail before any work where the runtime that parity needs is not installed."""
+    from x3ddeploy.runtimes.base import require
+
+    require(_runtime(target))
+
+
+__all__ = ["Exported", "Options", "X3DDeployError", "build_graphs", "export_bundle", "serialize"]

@@ -1,0 +1,80 @@
+"""Block by block: where along a backbone a graph parts from the training-form network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.models.x3d import Backbone
+from x3ddeploy.parity.metrics import Difference, compare
+from x3ddeploy.runtimes.base import Array, open_session
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """One block's output, e.g. of 'rgb_backbone/layer2.3'."""
+
+    block: str
+    difference: Difference
+
+
+def compare_blocks(
+    network: TwoStreamX3D, part: str, model: Path | bytes, runtime: str, inputs: Mapping[str, Array]
+) -> list[BlockRow]:
+    """Outputs of the stem, of every block and of conv5, in the order of the network.
+
+    Args:
+        network: the reference, in evaluation mode.
+        part: 'rgb_backbone' or 'pose_backbone'.
+        model: that part's graph (the recognizer holds both backbones under the same names).
+        runtime: what runs it; not 'torch'.
+        inputs: of the graph, by name.
+    """
+    backbone = network.get_submodule(part)
+    assert isinstance(backbone, Backbone)
+    source = "imgs" if part == "rgb_backbone" else "heatmap_imgs"
+    expected = _block_outputs(backbone, inputs[source])
+    proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
+    inner = {value.name for value in proto.graph.value_info}
+    names = {block: f"{part}/{block}/Relu" for block in expected if f"{part}/{block}/Relu" in inner}
+    outputs = open_session(runtime, model, outputs=tuple(names.values())).run(inputs)
+    frames = inputs[source].shape[2]
+    return [
+        BlockRow(f"{part}/{block}", compare(expected[block], _as_clips(outputs[name], frames)))
+        for block, name in names.items()
+    ]
+
+
+def first_diverging(rows: list[BlockRow], tolerance: float) -> str | None:
+    """The first block outside the tolerance."""
+    return next((row.block for row in rows if not row.difference.within(tolerance)), None)
+
+
+def _block_outputs(backbone: Backbone, clip: Array) -> dict[str, Array]:
+    """Name of each block to its output (N, C, T, H, W)."""
+    outputs: dict[str, Array] = {}
+    named: list[tuple[str, nn.Module]] = [("conv1_s", backbone.conv1_s)]
+    for index, stage in enumerate(backbone.stages, 1):
+        named += [(f"layer{index}.{number}", block) for number, block in enumerate(stage)]
+    named.append(("conv5", backbone.conv5))
+    x = torch.from_numpy(clip)
+    with torch.inference_mode():
+        for name, module in named:
+            x = module(x)
+            outputs[name] = x.numpy()
+    return outputs
+
+
+def _as_clips(value: Array, frames: int) -> Array:
+    """(N*T, C, H, W) to (N, C, T, H, W); a 5-D tensor is that already."""
+    if value.ndim == 5:
+        return value
+    clips = value.reshape(-1, frames, *value.shape[1:])
+    return np.ascontiguousarray(clips.swapaxes(1, 2))

@@ -1,0 +1,131 @@
+"""Parity of exported graphs against the training-form network: parts and whole, on clips and on impulses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from x3ddeploy.data.clips import batch_inputs, impulse_inputs
+from x3ddeploy.errors import GateError
+from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.parity.metrics import Difference, compare
+from x3ddeploy.runtimes.base import Array, Session
+
+# Float32 sums of different order differ by some 1e-6 of the range over these networks' depth; a wrong frame, a
+# missing bias or a leak between clips differs by more than 1e-2.
+DEFAULT_TOLERANCE = 1e-5
+
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs of a comparison, and what is particular about them."""
+
+    name: str
+    inputs: Arrays
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output of one part on one case."""
+
+    part: str
+    case: str
+    batch: int
+    output: str
+    difference: Difference
+
+
+def cases(spec: ModelSpec, batch: int | None) -> Iterator[Case]:
+    """Clips in batches of 1 and 3, and impulses at the clip's ends, alone and between two dark clips.
+
+    An impulse in the last frame of the middle clip must not reach the next clip's first frame: frames of neighbouring
+    clips are neighbours in memory.
+
+    Args:
+        spec: says the shapes.
+        batch: the only batch size that the graphs take, or None.
+    """
+    sizes = (1, 3) if batch is None else (batch,)
+    for size in sizes:
+        yield Case("clips", batch_inputs(spec, size, seed=size))
+        for frame, name in ((0, "impulse in the first frame"), (-1, "impulse in the last frame")):
+            lit = impulse_inputs(spec, frame=frame)
+            middle = {key: np.zeros((size, *value.shape[1:]), value.dtype) for key, value in lit.items()}
+            for key, value in lit.items():
+                middle[key][size // 2] = value[0]
+            yield Case(name, middle)
+
+
+def reference(network: TwoStreamX3D, inputs: Mapping[str, Array]) -> Arrays:
+    """What the training-form network gives: features, logits, scores."""
+    with torch.inference_mode():
+        outputs = network(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def compare_parts(
+    network: TwoStreamX3D,
+    sessions: Mapping[str, Session],
+    batch: int | None,
+    on_case: Callable[[Case], None] = lambda case: None,
+) -> list[Row]:
+    """Every part in `sessions` against the training-form network, on all cases; nothing is judged yet.
+
+    Args:
+        network: the reference, in evaluation mode.
+        sessions: part name to session. The head gets the reference's features, so that it is judged alone.
+        batch: the only batch size that the graphs take, or None.
+        on_case: told before each case.
+    """
+    rows = []
+    for case in cases(network.spec, batch):
+        on_case(case)
+        expected = reference(network, case.inputs)
+        available = {**case.inputs, **expected}
+        for part, session in sessions.items():
+            names = PART_INPUTS[part]
+            actual = session.run({name: available[name] for name in names})
+            size = len(available[names[0]])
+            rows += [Row(part, case.name, size, name, compare(expected[name], actual[name])) for name in actual]
+    return rows
+
+
+PART_INPUTS = {
+    "rgb_backbone": ("imgs",),
+    "pose_backbone": ("heatmap_imgs",),
+    "head": ("rgb_feat", "pose_feat"),
+    "recognizer": ("imgs", "heatmap_imgs"),
+}
+
+
+def failures(rows: list[Row], tolerance: float) -> list[Row]:
+    """The rows outside the tolerance."""
+    return [row for row in rows if not row.difference.within(tolerance)]
+
+
+def describe(row: Row) -> str:
+    """One line for an error message."""
+    where = f"{row.part} -> {row.output}, {row.case}, batch {row.batch}"
+    if not row.difference.finite:
+        return f"{where}: NaN or infinity"
+    return f"{where}: relative error {row.difference.relative:.2e} (max {row.difference.max_abs:.2e})"
+
+
+def parity_error(failed: list[Row], tolerance: float, block: str | None) -> GateError:
+    """The error of a failed parity gate; `block` is the first diverging one, where it is known."""
+    details = [describe(row) for row in failed[:12]]
+    if len(failed) > len(details):
+        details.append(f"... and {len(failed) - len(details)} more")
+    if block:
+        details.append(f"first diverging block: {block}")
+    return GateError(
+        f"parity failed: {len(failed)} outputs differ from PyTorch by more than {tolerance:g} of their range",
+        details=details,
+        hint="do not deploy this; if the error is a little over, --verify-tol states another tolerance",
+    )

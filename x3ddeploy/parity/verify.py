@@ -1,0 +1,155 @@
+"""A finished bundle on the machine at hand: files against the manifest, parts against golden outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+
+from x3ddeploy.bundle import GOLDEN, PARITY, Bundle
+from x3ddeploy.errors import BundleError, GateError
+from x3ddeploy.export.rebuild import rebuild
+from x3ddeploy.parity.blocks import compare_blocks
+from x3ddeploy.parity.compare import PART_INPUTS
+from x3ddeploy.parity.metrics import Difference, compare
+from x3ddeploy.runtimes.base import RUNTIMES, Array, available_runtimes, open_session, require
+
+
+@dataclass(frozen=True)
+class Check:
+    """One tensor on one runtime: 'head -> scores', or a block such as 'rgb_backbone/layer2.3'."""
+
+    runtime: str
+    name: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared, what was not and why."""
+
+    bundle: Path
+    tolerance: float
+    runtimes: tuple[str, ...]
+    checks: tuple[Check, ...]
+    skipped: tuple[str, ...]
+    file_count: int
+
+    @property
+    def failures(self) -> list[Check]:
+        return [check for check in self.checks if not check.difference.within(self.tolerance)]
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`; an infinite error is null, with `finite` false beside it."""
+        checks = msgspec.to_builtins(self.checks)
+        for check in checks:
+            if not check["difference"]["finite"]:
+                check["difference"].update(max_abs=None, mean_abs=None, relative=None)
+        return {
+            "schema_version": 1,
+            "bundle": str(self.bundle),
+            "passed": not self.failures,
+            "tolerance": self.tolerance,
+            "runtimes": self.runtimes,
+            "skipped": self.skipped,
+            "checks": checks,
+        }
+
+    def raise_for_failures(self) -> None:
+        """Raise GateError that names every check outside the tolerance, the first diverging first."""
+        if self.failures:
+            raise GateError(
+                f"{len(self.failures)} of {len(self.checks)} comparisons differ by more than {self.tolerance:g}",
+                details=[f"{check.runtime}: {check.name}" for check in self.failures[:12]],
+                hint="--per-block shows where a backbone parts from the reference",
+            )
+
+
+def verify_bundle(
+    bundle: Bundle,
+    runtimes: tuple[str, ...],
+    per_block: bool,
+    tolerance: float | None,
+    progress: Callable[[str], None],
+) -> Verification:
+    """Compare each part on each runtime with the golden outputs.
+
+    Args:
+        bundle: opened.
+        runtimes: names in RUNTIMES; none means all that are installed.
+        per_block: also compare each backbone's blocks with the training-form network rebuilt from the weights.
+        tolerance: largest relative error; None for the one that the export held.
+        progress: told about each step.
+
+    Raises:
+        BundleError: a file is missing or altered.
+        MissingRequirementError: a runtime that was asked for is not installed.
+    """
+    altered = bundle.altered_files()
+    if altered:
+        raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
+    progress(f"{len(bundle.manifest.files)} files are what the manifest says")
+    for runtime in runtimes:
+        require(runtime)
+    chosen = runtimes or tuple(available_runtimes())
+    absent = () if runtimes else tuple(name for name in RUNTIMES if name not in chosen)
+    skipped = [f"{name}: not installed ({RUNTIMES[name][1]})" for name in absent]
+    if tolerance is None:
+        tolerance = _exported_tolerance(bundle)
+    golden = load_golden(bundle)
+    checks: list[Check] = []
+    for runtime in chosen:
+        progress(f"running every part in {runtime}")
+        checks += _compare_outputs(bundle, golden, runtime, skipped)
+        if per_block and runtime != "torch":
+            progress(f"comparing block by block in {runtime}")
+            checks += _compare_blocks(bundle, golden, runtime)
+    return Verification(
+        bundle.path, tolerance, chosen, tuple(checks), tuple(skipped), len(bundle.manifest.files)
+    )
+
+
+def load_golden(bundle: Bundle) -> dict[str, Array]:
+    """The golden tensors by name. Raises BundleError where one cannot be read."""
+    arrays = {}
+    for file in sorted((bundle.path / GOLDEN).glob("*.npy")):
+        try:
+            arrays[file.stem] = np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"cannot read {file}: {error}", hint="export again") from error
+    return arrays
+
+
+def _compare_outputs(bundle: Bundle, golden: dict[str, Array], runtime: str, skipped: list[str]) -> Iterator[Check]:
+    for part, tensors in bundle.manifest.tensors.items():
+        if runtime == "torch" and part not in PART_INPUTS:
+            skipped.append(f"torch: {part} (it is no part of the network)")
+            continue
+        session = open_session(runtime, bundle.part_path(part))
+        missing = [name for name in (*tensors["inputs"], *tensors["outputs"]) if name not in golden]
+        if missing:
+            raise BundleError(f"{bundle.path / GOLDEN} lacks tensors", details=missing, hint="export again")
+        outputs = session.run({name: golden[name] for name in tensors["inputs"]})
+        for name, value in outputs.items():
+            yield Check(runtime, f"{part} -> {name}", compare(golden[name], value))
+
+
+def _compare_blocks(bundle: Bundle, golden: dict[str, Array], runtime: str) -> Iterator[Check]:
+    for part in ("rgb_backbone", "pose_backbone"):
+        path = bundle.part_path(part)
+        inputs = {name: golden[name] for name in PART_INPUTS[part]}
+        for row in compare_blocks(rebuild(onnx.load(path)), part, path, runtime, inputs):
+            yield Check(runtime, row.block, row.difference)
+
+
+def _exported_tolerance(bundle: Bundle) -> float:
+    try:
+        return float(json.loads((bundle.path / PARITY).read_text())["tolerance"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"cannot read {bundle.path / PARITY}: {error}", hint="give --verify-tol") from error

@@ -1,0 +1,35 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnxruntime
+
+from x3ddeploy.runtimes.base import Array, Session, check_feeds, graph_bytes
+
+
+class OnnxRuntimeSession(Session):
+    """A graph on ONNX Runtime's CPU provider."""
+
+    runtime = "onnxruntime"
+    version = onnxruntime.__version__
+
+    def __init__(self, model: bytes, threads: int | None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only: its warnings speak of internals that a user can't act on
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        check_feeds(self._inputs, feeds)
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(feeds)), strict=True))
+
+
+def open_model(model: Path | bytes, *, threads: int | None, outputs: tuple[str, ...]) -> OnnxRuntimeSession:
+    """See `x3ddeploy.runtimes.base.open_session`."""
+    return OnnxRuntimeSession(graph_bytes(model, outputs), threads)

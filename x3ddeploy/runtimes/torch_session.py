@@ -1,0 +1,64 @@
+"""PyTorch: the training-form network, rebuilt from a bundle's own weights.
+
+It shares no graph with what it is compared to: of the ONNX file only the weights and the metadata are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor
+
+from x3ddeploy.errors import UsageError
+from x3ddeploy.export.metadata import PartMetadata
+from x3ddeploy.export.rebuild import rebuild
+from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.runtimes.base import Array, Session, check_feeds
+
+
+class TorchSession(Session):
+    """One part of the training-form network, eager, float32."""
+
+    runtime = "torch"
+    version = torch.__version__
+
+    def __init__(self, model: onnx.ModelProto, threads: int | None) -> None:
+        metadata = PartMetadata.of(model)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._inputs = {
+            value.name: tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
+            for value in model.graph.input
+        }
+        self._forward = _forward(rebuild(model), metadata.part)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        check_feeds(self._inputs, feeds)
+        with torch.inference_mode():
+            outputs = self._forward(*(torch.from_numpy(feeds[name]) for name in self._inputs))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _forward(network: TwoStreamX3D, part: str) -> Callable[..., dict[str, Tensor]]:
+    if part == "recognizer":
+        return lambda imgs, heatmap_imgs: _without_features(network(imgs, heatmap_imgs))
+    if part == "head":
+        return network.classify
+    stream = part.removesuffix("_backbone")
+    backbone = network.get_submodule(part)
+    return lambda x: {f"{stream}_feat": backbone(x)}
+
+
+def _without_features(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in outputs.items() if not name.endswith("_feat")}
+
+
+def open_model(model: Path | bytes, *, threads: int | None, outputs: tuple[str, ...]) -> TorchSession:
+    """See `x3ddeploy.runtimes.base.open_session`; inner tensors are not to be had here."""
+    if outputs:
+        raise UsageError("the torch runtime is the reference of a per-block comparison, not a side of it")
+    proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
+    return TorchSession(proto, threads)
