@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -34,7 +35,16 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(name, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    # A pipe or a file has no width of its own: give it enough for a row to stay on its line.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def print_origins(values: Mapping[str, str], origins: Mapping[str, str], notes: Sequence[str]) -> None:
+    """What a model is and where each of its values came from, then what its reader had to say."""
+    rows = [(name, values[name], origin) for name, origin in origins.items()]
+    print_table("What the model is, and where each value came from", ("value", "", "from"), rows)
+    for note in notes:
+        click.echo(f"note: {note}")
 
 
 def size_text(size_bytes: int) -> str:

@@ -19,7 +19,8 @@ def emit_head(
     Args:
         head: from `lower_head`.
         graph: where to.
-        rgb_feat: (N, C, T, H, W) features, and so `pose_feat`.
+        rgb_feat: (N, C, T, H, W) features.
+        pose_feat: the same of the pose stream.
         fusion: weights of the RGB and the pose stream in `scores`.
     """
     outputs: dict[str, Value] = {}

@@ -24,7 +24,11 @@ def lint(model: onnx.ModelProto, layout: Layout = Layout.FRAMES) -> list[str]:
     """Names each broken rule and the node that breaks it; an empty list is a clean graph."""
     graph = model.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    problems = [f"node {node.name!r}: {node.op_type}, but {FORBIDDEN[node.op_type]}" for node in graph.node if node.op_type in FORBIDDEN]  # fmt: skip
+    problems = [
+        f"node {node.name!r}: {node.op_type}, but {FORBIDDEN[node.op_type]}"
+        for node in graph.node
+        if node.op_type in FORBIDDEN
+    ]
     if layout is Layout.FRAMES:
         problems += [
             f"node {node.name!r}: a convolution on 5-D tensors"

@@ -16,12 +16,13 @@ from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
 from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, derived_files, seal
 from x3ddeploy.data.clips import golden_inputs
-from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.export.graph import IR_VERSION, OPSET
 from x3ddeploy.export.lint import check_model
 from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
+from x3ddeploy.loading import Loaded
 from x3ddeploy.lowering.strategy import Layout, strategy_for
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
@@ -35,7 +36,7 @@ from x3ddeploy.parity.compare import (
     reference,
 )
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.base import open_session, require
 
 _RUNTIME_OF_TARGET = {"openvino": "openvino"}  # every other target's graphs are verified in ONNX Runtime
 
@@ -67,13 +68,20 @@ class Exported:
 
     bundle: Bundle
     rows: list[Row]
+    tolerance: float
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`: the bundle's path, its manifest and every comparison."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "bundle": str(self.bundle.path),
+            "manifest": msgspec.to_builtins(self.bundle.manifest),
+            "parity": msgspec.to_builtins(self.rows),
+        }
 
 
 def export_bundle(
-    network: TwoStreamX3D,
-    source: Source,
-    origins: dict[str, str],
-    notes: tuple[str, ...],
+    loaded: Loaded,
     output: Path,
     options: Options,
     progress: Callable[[str], None],
@@ -81,10 +89,7 @@ def export_bundle(
     """Write a verified bundle to `output`, or raise and leave what was there untouched.
 
     Args:
-        network: training form with its weights, in evaluation mode.
-        source: the checkpoint it came from.
-        origins: where each value of `network.spec` came from.
-        notes: remarks for the manifest.
+        loaded: the network and what is known of it.
         output: the bundle's directory.
         options: see Options.
         progress: told about each step.
@@ -95,22 +100,23 @@ def export_bundle(
         X3DDeployError: the disk is full or read-only, or a graph breaks the rules.
     """
     _check_output(output, options)
-    graphs = build_graphs(network, source, options)
+    network = loaded.network
+    graphs = build_graphs(network, loaded.source, options)
     progress(f"lowered for {options.target} and written as {len(graphs)} ONNX graphs")
     rows = _verify(network, graphs, options, progress)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         versions=_versions(),
-        source=source,
+        source=loaded.source,
         spec=network.spec,
-        origins=origins,
+        origins=dict(loaded.origins),
         target=options.target,
         batch=options.batch,
         fusion=network.fusion,
         opset=OPSET,
         ir_version=IR_VERSION,
         tensors={name: _tensors(graph) for name, graph in graphs.items()},
-        notes=notes,
+        notes=loaded.notes,
     )
     with staged_directory(output) as staging, explain_os_errors(output):
         for name, graph in graphs.items():
@@ -121,7 +127,7 @@ def export_bundle(
         write_json(staging / PARITY, parity_report(rows, options.tolerance, _runtime(options.target)))
         manifest = seal(staging, manifest)
     progress(f"sealed {len(manifest.files)} files with their sha256")
-    return Exported(Bundle(output, manifest), rows)
+    return Exported(Bundle(output, manifest), rows, options.tolerance)
 
 
 def build_graphs(network: TwoStreamX3D, source: Source, options: Options) -> dict[str, onnx.ModelProto]:
@@ -189,7 +195,10 @@ def _verify(
     runtime = _runtime(options.target)
     sessions = {part: open_session(runtime, serialize(graphs[part])) for part in PARTS}
     rows = compare_parts(
-        network, sessions, options.batch, lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}")
+        network,
+        sessions,
+        options.batch,
+        lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}"),
     )
     if options.preprocess:
         rows += _compare_preprocessing(network, graphs, runtime, options)
@@ -260,11 +269,6 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def check_runtime(target: str) -> None:
-    """Fail before any work where the runtime that parity needs is not installed."""
-    from x3ddeploy.runtimes.base import require
-
+def require_runtime_of(target: str) -> None:
+    """Fail before any work where the runtime that a target's parity check needs is not installed."""
     require(_runtime(target))
-
-
-__all__ = ["Exported", "Options", "X3DDeployError", "build_graphs", "export_bundle", "serialize"]

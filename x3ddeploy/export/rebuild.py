@@ -31,7 +31,9 @@ def rebuild(model: onnx.ModelProto) -> TwoStreamX3D:
             f"the torch runtime rebuilds float32 graphs only, and this one is {metadata.precision}",
             hint="give the float32 file of the same bundle",
         )
-    weights = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in model.graph.initializer}
+    weights = {
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in model.graph.initializer
+    }
     network = TwoStreamX3D(metadata.spec, metadata.fusion).eval()
     prefixes = {name.partition(".")[0] for name in weights}
     for path, module in network.named_modules():

@@ -39,7 +39,8 @@ def fold_batchnorm(module: M) -> M:
 
 def _fold(layer: ConvBN) -> Conv:
     conv, bn = layer.conv, layer.bn
-    assert bn.running_mean is not None and bn.running_var is not None
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
     scale = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
     folded = nn.Conv3d(
         conv.in_channels,

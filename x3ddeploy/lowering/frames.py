@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.replace import replaced
 from x3ddeploy.lowering.shift import SliceShift
-from x3ddeploy.models.x3d import Backbone, SqueezeExcitation, TemporalShift
+from x3ddeploy.models.x3d import SqueezeExcitation, TemporalShift
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def frames_in_batch(backbone: Backbone, frames: int) -> FramesBackbone:
+def frames_in_batch(backbone: nn.Module, frames: int) -> FramesBackbone:
     """Rewrite a BatchNorm-folded backbone to Conv2d on frames. Exact: the same products in the same sums."""
-    body = replaced(backbone, Conv, lambda part: _to_conv2d(cast(Conv, part)))
+    body: nn.Module = replaced(backbone, Conv, lambda part: _to_conv2d(cast(Conv, part)))
     body = replaced(body, TemporalShift, lambda part: SliceShift(cast(TemporalShift, part).fold_div, frames))
     body = replaced(body, SqueezeExcitation, lambda part: FramesSE(cast(SqueezeExcitation, part), frames))
     return FramesBackbone(body, frames)
@@ -31,14 +31,14 @@ def frames_in_batch(backbone: Backbone, frames: int) -> FramesBackbone:
 class FramesBackbone(nn.Module):
     """A 4-D backbone behind a 5-D door: (N, C, T, H, W) in, (N, C', T, H', W') out."""
 
-    def __init__(self, body: Backbone, frames: int) -> None:
+    def __init__(self, body: nn.Module, frames: int) -> None:
         super().__init__()
         self.body = body
         self.frames = frames
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(x.transpose(1, 2).flatten(0, 1))
-        return y.unflatten(0, (-1, self.frames)).transpose(1, 2)  # type: ignore[no-any-return]
+        return y.unflatten(0, (-1, self.frames)).transpose(1, 2)
 
 
 class FramesSE(nn.Module):
@@ -66,14 +66,14 @@ def _linear(conv: nn.Conv3d) -> nn.Linear:
 
 def _to_conv2d(layer: Conv) -> Conv:
     old = cast(nn.Conv3d, layer.conv)
-    if (old.kernel_size[0], old.stride[0], old.padding[0]) != (1, 1, 0):  # type: ignore[index]
+    if (old.kernel_size[0], old.stride[0], old.padding[0]) != (1, 1, 0):
         raise ValueError(f"a convolution that mixes or strides time is no Conv2d on frames: {old}")
     new = nn.Conv2d(
         old.in_channels,
         old.out_channels,
         cast(tuple[int, int], old.kernel_size[1:]),
         stride=cast(tuple[int, int], old.stride[1:]),
-        padding=cast(tuple[int, int], old.padding[1:]),  # type: ignore[index]
+        padding=cast(tuple[int, int], old.padding[1:]),
         groups=old.groups,
     )
     new.weight.data = old.weight.detach()[:, :, 0]

@@ -28,7 +28,7 @@ class UnitPrototypes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         embedding = self.cl_fc(x)
         norm = torch.linalg.vector_norm(embedding, dim=1, keepdim=True).clamp_min(COSINE_EPS)
-        return embedding @ self.avg_f / norm  # type: ignore[no-any-return]
+        return embedding @ self.avg_f / norm
 
 
 def lower_head(head: Head) -> Head:

@@ -8,6 +8,7 @@ a channel count is not a multiple of 4, such as 54 or the pose stem's 17.
 
 from __future__ import annotations
 
+import copy
 from typing import cast
 
 import torch
@@ -24,16 +25,16 @@ def round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def pad_widths(backbone: Backbone, multiple: int) -> Backbone:
+def pad_widths(backbone: nn.Module, multiple: int) -> nn.Module:
     """Pad every bottleneck of a BatchNorm-folded backbone to a multiple of `multiple` channels. Exact."""
     return replaced(backbone, Block, lambda part: _pad_block(cast(Block, part), multiple))
 
 
-def pad_input(backbone: Backbone, multiple: int) -> Backbone:
+def pad_input(backbone: nn.Module, multiple: int) -> nn.Module:
     """Widen the stem to a multiple of `multiple` input channels and feed the added ones zeros. Exact."""
-    result = replaced(backbone, Backbone, lambda part: part)
+    result = cast(Backbone, copy.deepcopy(backbone))
     stem = cast(Conv, result.conv1_s)
-    channels = round_up(cast(int, stem.conv.in_channels), multiple)
+    channels = round_up(stem.conv.in_channels, multiple)
     result.conv1_s = PaddedInput(_padded(stem, inputs=channels), channels)
     return result
 
@@ -48,7 +49,7 @@ class PaddedInput(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         missing = self.channels - x.shape[1]
-        return self.conv(F.pad(x, (0, 0) * (x.dim() - 2) + (0, missing)))  # type: ignore[no-any-return]
+        return self.conv(F.pad(x, (0, 0) * (x.dim() - 2) + (0, missing)))
 
 
 def _pad_block(block: Block, multiple: int) -> Block:
@@ -62,7 +63,8 @@ def _pad_block(block: Block, multiple: int) -> Block:
         padded.fc1.weight.data = _grown(block.se_module.fc1.weight, squeeze, width)
         padded.fc1.bias = block.se_module.fc1.bias
         padded.fc2.weight.data = _grown(block.se_module.fc2.weight, width, squeeze)
-        assert padded.fc2.bias is not None and block.se_module.fc2.bias is not None
+        assert padded.fc2.bias is not None
+        assert block.se_module.fc2.bias is not None
         padded.fc2.bias.data = _grown(block.se_module.fc2.bias, width)
         block.se_module = padded
     return block
@@ -81,7 +83,8 @@ def _padded(layer: Conv, *, inputs: int | None = None, outputs: int | None = Non
         padding=cast(tuple[int, int, int], old.padding),
         groups=outputs if depthwise else 1,
     )
-    assert old.bias is not None and new.bias is not None
+    assert old.bias is not None
+    assert new.bias is not None
     new.weight.data = _grown(old.weight, *new.weight.shape[:2])
     new.bias.data = _grown(old.bias, outputs)
     return Conv(new, relu=layer.relu)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.replace import replaced
-from x3ddeploy.models.x3d import Backbone, TemporalShift
+from x3ddeploy.models.x3d import Block, TemporalShift
 
 
 class SliceShift(nn.Module):
@@ -51,10 +54,12 @@ class TapShift(nn.Module):
         return F.conv3d(x, self.taps, padding=(1, 0, 0), groups=x.shape[1])
 
 
-def tap_shift(backbone: Backbone) -> Backbone:
-    """Every shift of a 5-D backbone becomes a TapShift."""
-    result = replaced(backbone, TemporalShift, lambda part: part)
-    for stage in result.stages:
-        for block in stage:
-            block.shift = TapShift(block.shift.fold_div, block.conv1.conv.in_channels)  # type: ignore[union-attr, arg-type, assignment]
-    return result
+def tap_shift(backbone: nn.Module) -> nn.Module:
+    """Every shift of a 5-D, BatchNorm-folded backbone becomes a TapShift."""
+    return replaced(backbone, Block, lambda part: _with_taps(cast(Block, part)))
+
+
+def _with_taps(block: Block) -> Block:
+    channels = cast(Conv, block.conv1).conv.in_channels
+    block.shift = TapShift(cast(TemporalShift, block.shift).fold_div, channels)
+    return block

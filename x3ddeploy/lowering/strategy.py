@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,7 +13,10 @@ from x3ddeploy.lowering.batchnorm import fold_batchnorm
 from x3ddeploy.lowering.frames import frames_in_batch
 from x3ddeploy.lowering.padding import pad_input, pad_widths
 from x3ddeploy.lowering.shift import tap_shift
+from x3ddeploy.models.spec import BackboneSpec
 from x3ddeploy.models.x3d import Backbone
+
+RGB_CHANNELS = 3
 
 
 class Layout(Enum):
@@ -29,7 +33,8 @@ class Strategy:
     Attributes:
         layout: where time lives.
         width_multiple: bottleneck widths are zero-padded to a multiple of this.
-        input_multiple: input channels of a stem are zero-padded to a multiple of this, if there are more than four.
+        input_multiple: input channels of the pose stem are zero-padded to a multiple of this; three are few enough
+            for the kernels that read images.
     """
 
     layout: Layout
@@ -52,15 +57,38 @@ def strategy_for(target: str) -> Strategy:
     return TARGETS[target]
 
 
-def lower(backbone: Backbone, frames: int, strategy: Strategy) -> nn.Module:
-    """A trained backbone in evaluation mode to its deploy form; same input, same output, equal to float rounding.
+@dataclass(frozen=True)
+class Rewrite:
+    """One exact step of a lowering, by name."""
+
+    name: str
+    apply: Callable[[nn.Module], nn.Module]
+
+
+def rewrites(spec: BackboneSpec, frames: int, strategy: Strategy) -> list[Rewrite]:
+    """The steps that a strategy takes on a backbone, in order; each gives an equal module.
 
     Args:
-        backbone: training form; it is not changed.
+        spec: of the backbone.
         frames: T of the clips that it will see.
         strategy: which form.
     """
-    form = pad_widths(fold_batchnorm(backbone.eval()), strategy.width_multiple)
-    if backbone.spec.in_channels > 4:
-        form = pad_input(form, strategy.input_multiple)
-    return frames_in_batch(form, frames) if strategy.layout is Layout.FRAMES else tap_shift(form)
+    steps = [
+        Rewrite("BatchNorm folded", fold_batchnorm),
+        Rewrite("widths padded", lambda form: pad_widths(form, strategy.width_multiple)),
+    ]
+    if spec.in_channels > RGB_CHANNELS:
+        steps.append(Rewrite("input padded", lambda form: pad_input(form, strategy.input_multiple)))
+    if strategy.layout is Layout.FRAMES:
+        steps.append(Rewrite("frames in the batch", lambda form: frames_in_batch(form, frames)))
+    else:
+        steps.append(Rewrite("shift as taps", tap_shift))
+    return steps
+
+
+def lower(backbone: Backbone, frames: int, strategy: Strategy) -> nn.Module:
+    """A trained backbone in evaluation mode to its deploy form: same input, same output, equal to float rounding."""
+    form: nn.Module = backbone.eval()
+    for rewrite in rewrites(backbone.spec, frames, strategy):
+        form = rewrite.apply(form)
+    return form

@@ -35,7 +35,7 @@ class Rectification(nn.Module):
         self.spatio_cl_net = Prototypes(channels, dim, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.spatio_cl_net(x)  # type: ignore[no-any-return]
+        return self.spatio_cl_net(x)
 
 
 class Head(nn.Module):

@@ -160,7 +160,9 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         _require(self.head.rgb_channels == self.rgb.out_channels, "the head's and the RGB backbone's channels differ")
-        _require(self.head.pose_channels == self.pose.out_channels, "the head's and the pose backbone's channels differ")
+        _require(
+            self.head.pose_channels == self.pose.out_channels, "the head's and the pose backbone's channels differ"
+        )
 
     def input_shapes(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
         """Shapes of `imgs` (N,C,T,H,W) and `heatmap_imgs` (N,K,T,H,W) for a batch of clips."""
@@ -174,9 +176,30 @@ class ModelSpec:
         """Shapes of `rgb_feat` and `pose_feat` (N,C,T,H,W) for a batch of clips."""
         return {
             f"{stream}_feat": (
-                batch, backbone.out_channels, clip.frames, *map(backbone.feature_size, (clip.height, clip.width))
+                batch,
+                backbone.out_channels,
+                clip.frames,
+                *map(backbone.feature_size, (clip.height, clip.width)),
             )
-            for stream, backbone, clip in (
-                ("rgb", self.rgb, self.rgb_input), ("pose", self.pose, self.pose_input)
-            )
+            for stream, backbone, clip in (("rgb", self.rgb, self.rgb_input), ("pose", self.pose, self.pose_input))
         }
+
+
+def flat_values(spec: ModelSpec) -> dict[str, str]:
+    """Every value of a spec by its dotted name ('rgb.fold_div'), as text for people."""
+    values = {}
+    for group, part in vars(spec).items():
+        for name, value in vars(part).items():
+            values[f"{group}.{name}"] = _stages_text(value) if name == "stages" else _text(value)
+    for stream in ("rgb", "pose"):
+        strides = tuple(stage.stride for stage in getattr(spec, stream).stages)
+        values[f"{stream}.stage_strides"] = _text(strides)
+    return values
+
+
+def _stages_text(stages: tuple[StageSpec, ...]) -> str:
+    return ", ".join(f"{stage.blocks} x {stage.channels} ({stage.width})" for stage in stages)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

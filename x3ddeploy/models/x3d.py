@@ -85,12 +85,14 @@ class Block(nn.Module):
         self, in_channels: int, out_channels: int, *, width: int, stride: int, squeeze: int, fold_div: int, first: bool
     ) -> None:
         super().__init__()
-        self.shift = TemporalShift(fold_div)
-        self.conv1 = ConvBN(in_channels, width, relu=True)
-        self.conv2 = ConvBN(width, width, kernel=3, stride=stride, groups=width, relu=False)
-        self.se_module = SqueezeExcitation(width, squeeze) if squeeze else None
-        self.conv3 = ConvBN(width, out_channels, relu=False)
-        self.downsample = ConvBN(in_channels, out_channels, stride=stride, relu=False) if first else None
+        self.shift: nn.Module = TemporalShift(fold_div)
+        self.conv1: nn.Module = ConvBN(in_channels, width, relu=True)
+        self.conv2: nn.Module = ConvBN(width, width, kernel=3, stride=stride, groups=width, relu=False)
+        self.se_module: nn.Module | None = SqueezeExcitation(width, squeeze) if squeeze else None
+        self.conv3: nn.Module = ConvBN(width, out_channels, relu=False)
+        self.downsample: nn.Module | None = (
+            ConvBN(in_channels, out_channels, stride=stride, relu=False) if first else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', T, H', W'); lowered, frames in the batch: (NT, C, H, W) -> (NT, C', H', W')."""
@@ -108,7 +110,9 @@ class Backbone(nn.Module):
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.conv1_s = ConvBN(spec.in_channels, spec.stem_channels, kernel=3, stride=spec.stem_stride, relu=True)
+        self.conv1_s: nn.Module = ConvBN(
+            spec.in_channels, spec.stem_channels, kernel=3, stride=spec.stem_stride, relu=True
+        )
         channels = spec.stem_channels
         for index, stage in enumerate(spec.stages, 1):
             self.add_module(f"layer{index}", _make_stage(channels, stage, spec.fold_div))
@@ -124,7 +128,7 @@ class Backbone(nn.Module):
         x = self.conv1_s(x)
         for stage in self.stages:
             x = stage(x)
-        return self.conv5(x)  # type: ignore[no-any-return]
+        return self.conv5(x)
 
 
 def _make_stage(in_channels: int, stage: StageSpec, fold_div: int) -> nn.Sequential:

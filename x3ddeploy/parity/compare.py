@@ -29,6 +29,10 @@ class Case:
     name: str
     inputs: Arrays
 
+    @property
+    def batch(self) -> int:
+        return len(self.inputs["imgs"])
+
 
 @dataclass(frozen=True)
 class Row:
@@ -91,8 +95,7 @@ def compare_parts(
         for part, session in sessions.items():
             names = PART_INPUTS[part]
             actual = session.run({name: available[name] for name in names})
-            size = len(available[names[0]])
-            rows += [Row(part, case.name, size, name, compare(expected[name], actual[name])) for name in actual]
+            rows += [Row(part, case.name, case.batch, name, compare(expected[name], actual[name])) for name in actual]
     return rows
 
 

@@ -50,10 +50,7 @@ def compare(reference: npt.NDArray[np.generic], actual: npt.NDArray[np.generic])
     error = np.abs(a - b)
     scale, norms = np.abs(a).max(initial=0.0), float(np.linalg.norm(a) * np.linalg.norm(b))
     largest = float(error.max(initial=0.0))
-    if norms > 0:
-        cosine = float(a @ b) / norms
-    else:
-        cosine = 1.0 if largest == 0 else 0.0
+    cosine = float(a @ b) / norms if norms > 0 else float(largest == 0)
     relative = largest / float(scale) if scale > 0 else (0.0 if largest == 0 else float("inf"))
     top1 = float((reference.argmax(1) == actual.argmax(1)).mean()) if reference.ndim == 2 else None
     return Difference(largest, float(error.mean()) if error.size else 0.0, relative, cosine, top1, finite=True)

@@ -110,9 +110,7 @@ def verify_bundle(
         if per_block and runtime != "torch":
             progress(f"comparing block by block in {runtime}")
             checks += _compare_blocks(bundle, golden, runtime)
-    return Verification(
-        bundle.path, tolerance, chosen, tuple(checks), tuple(skipped), len(bundle.manifest.files)
-    )
+    return Verification(bundle.path, tolerance, chosen, tuple(checks), tuple(skipped), len(bundle.manifest.files))
 
 
 def load_golden(bundle: Bundle) -> dict[str, Array]:

@@ -115,12 +115,14 @@ def graph_bytes(model: Path | bytes, outputs: tuple[str, ...]) -> bytes:
     """
     if isinstance(model, Path):
         try:
-            model = model.read_bytes()
+            data = model.read_bytes()
         except OSError as error:
             raise BundleError(f"cannot read {model}: {error.strerror}", hint="check the path") from error
+    else:
+        data = model
     if not outputs:
-        return model
-    proto = onnx.load_from_string(model)
+        return data
+    proto = onnx.load_from_string(data)
     known = {value.name: value for value in proto.graph.value_info}
     missing = [name for name in outputs if name not in known]
     if missing:

@@ -1,0 +1,175 @@
+"""`x3ddeploy export`: a trained checkpoint in, a verified bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from x3ddeploy.export.pipeline import Exported
+    from x3ddeploy.parity.metrics import Difference
+
+
+class _Size(click.ParamType):
+    name = "HxW"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        height, _, width = str(value).lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            self.fail(f"{value!r} is not of the form 224x224", param, ctx)
+        return int(height), int(width)
+
+
+class _Fusion(click.ParamType):
+    name = "RGB:POSE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            rgb, pose = (float(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 2:1", param, ctx)
+        if not (0 <= rgb < float("inf") and 0 <= pose < float("inf") and rgb + pose > 0):
+            self.fail(f"{value!r}: weights are not negative, and one is over zero", param, ctx)
+        return rgb, pose
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="deploy",
+    show_default=True,
+    help="The bundle's directory.",
+)
+@click.option(
+    "--config", help="A config FILE or a preset (ntu60, ma52, tiny), for values that the checkpoint does not carry."
+)
+@click.option(
+    "--target",
+    type=click.Choice(["tensorrt", "onnxruntime", "openvino"]),
+    default="tensorrt",
+    show_default=True,
+    help="Lowering strategy: the runtime that the graphs are made for.",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Fix the number of clips; left out, it is dynamic.")
+@click.option(
+    "--frames", type=click.IntRange(min=1), help="RGB frames of a clip, where they shall differ from training."
+)
+@click.option("--pose-frames", type=click.IntRange(min=1), help="Heatmap frames of a clip, likewise.")
+@click.option(
+    "--size", type=_Size(), help="Height and width of the RGB frames, likewise; heatmaps follow by their scaling."
+)
+@click.option("--fusion", type=_Fusion(), default="1:1", show_default=True, help="Weights of the streams in `scores`.")
+@click.option("--preprocess", is_flag=True, help="Also write preprocess_rgb.onnx and preprocess_pose.onnx.")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Text file of class names, one a line; left out, those in the checkpoint, if any.",
+)
+@click.option(
+    "--verify-tol",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1e-5,
+    show_default=True,
+    help="Largest error of any output against PyTorch, relative to its range.",
+)
+@click.option("--ema", is_flag=True, help="Take the checkpoint's other copy of the weights (see docs/checkpoints.md).")
+@click.option(
+    "--trust-checkpoint",
+    is_flag=True,
+    help="Execute what the file asks for beyond weights. Only for files of your own.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a bundle even if that loses engines or quantized graphs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    checkpoint: Path,
+    output: Path,
+    config: str | None,
+    target: str,
+    batch: int | None,
+    frames: int | None,
+    pose_frames: int | None,
+    size: tuple[int, int] | None,
+    fusion: tuple[float, float],
+    preprocess: bool,
+    labels: Path | None,
+    verify_tol: float,
+    ema: bool,
+    trust_checkpoint: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Turn CHECKPOINT, a trained `.pth`, into a deployment bundle: both backbones, the head and the fused recognizer
+    as ONNX, each compared with PyTorch before anything is written.
+    """
+    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.export.pipeline import Options, export_bundle, require_runtime_of
+    from x3ddeploy.loading import ClipOverride, load_network, read_labels
+
+    require_runtime_of(target)
+    steps = Steps()
+    loaded = load_network(
+        checkpoint,
+        config=config,
+        clip=ClipOverride(frames, pose_frames, size),
+        fusion=fusion,
+        ema=ema,
+        trust=trust_checkpoint,
+    )
+    spec = loaded.network.spec
+    steps(f"read {checkpoint}: {spec.head.classes} classes, {spec.head.kind.value} head")
+    options = Options(
+        target=target,
+        batch=batch,
+        preprocess=preprocess,
+        tolerance=verify_tol,
+        labels=read_labels(labels, spec.head.classes) if labels else loaded.labels,
+        overwrite=overwrite,
+    )
+    exported = export_bundle(loaded, output, options, steps)
+    if as_json:
+        print_json(exported.to_json())
+    else:
+        _print(exported)
+
+
+def _print(exported: Exported) -> None:
+    from x3ddeploy.cli.output import print_origins, print_table, size_text
+    from x3ddeploy.models.spec import flat_values
+
+    manifest = exported.bundle.manifest
+    print_origins(flat_values(manifest.spec), manifest.origins, manifest.notes)
+    worst: dict[tuple[str, str], Difference] = {}
+    for row in exported.rows:
+        key = (row.part, row.output)
+        if key not in worst or row.difference.relative > worst[key].relative:
+            worst[key] = row.difference
+    print_table(
+        f"\nParity with PyTorch, worst of {len(exported.rows)} comparisons (relative error at most "
+        f"{exported.tolerance:g})",
+        ("part", "output", "max", "mean", "relative", "cosine", "top-1"),
+        [
+            (
+                part,
+                output,
+                f"{difference.max_abs:.1e}",
+                f"{difference.mean_abs:.1e}",
+                f"{difference.relative:.1e}",
+                f"{difference.cosine:.7f}",
+                "" if difference.top1_agreement is None else f"{difference.top1_agreement:.0%}",
+            )
+            for (part, output), difference in worst.items()
+        ],
+        right=(2, 3, 4, 5, 6),
+    )
+    graphs = {name: entry for name, entry in manifest.files.items() if name.endswith(".onnx")}
+    click.echo(f"\n{exported.bundle.path}:")
+    for name, entry in graphs.items():
+        click.echo(f"  {name:24} {size_text(entry.size_bytes):>8}")
+    click.echo(f"next: x3ddeploy verify {exported.bundle.path}    x3ddeploy bench {exported.bundle.path}")

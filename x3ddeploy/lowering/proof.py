@@ -1,0 +1,47 @@
+"""The proof of a rewrite on given inputs: what it made computes what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from x3ddeploy.lowering.strategy import Strategy, rewrites
+from x3ddeploy.models.x3d import Backbone
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Largest difference that a rewrite made, over the largest magnitude of the output before it."""
+
+    rewrite: str
+    relative_error: float
+
+
+def relative_error(before: nn.Module, after: nn.Module, inputs: Sequence[Tensor]) -> float:
+    """Largest relative error of `after` against `before` over all inputs, each (N, C, T, H, W).
+
+    An output of another shape, or one that is not finite, counts as infinitely far.
+    """
+    worst = 0.0
+    with torch.inference_mode():
+        for x in inputs:
+            expected, actual = before(x), after(x)
+            if expected.shape != actual.shape or not torch.isfinite(actual).all():
+                return float("inf")
+            error, scale = float((expected - actual).abs().max()), float(expected.abs().max())
+            worst = max(worst, error / scale if scale else (0.0 if error == 0 else float("inf")))
+    return worst
+
+
+def prove(backbone: Backbone, frames: int, strategy: Strategy, inputs: Sequence[Tensor]) -> list[Proof]:
+    """Each step of a lowering against the step before it, on the same inputs."""
+    proofs = []
+    form: nn.Module = backbone.eval()
+    for rewrite in rewrites(backbone.spec, frames, strategy):
+        lowered = rewrite.apply(form)
+        proofs.append(Proof(rewrite.name, relative_error(form, lowered, inputs)))
+        form = lowered
+    return proofs
