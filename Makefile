@@ -1,0 +1,36 @@
+# Two commands do all the set-up: `make demo` runs the main job end to end, `make test` passes the tests.
+# VENV and PYTHON can be given: `make test VENV=/tmp/venv PYTHON=python3.12`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check bench clean
+
+demo: $(INSTALLED)
+	mkdir -p demo
+	$(BIN)/python -m x3ddeploy.demo demo/ntu60.pth
+	$(BIN)/x3ddeploy export demo/ntu60.pth -o demo/deploy --preprocess --overwrite
+	$(BIN)/x3ddeploy verify demo/deploy
+	$(BIN)/x3ddeploy bench demo/deploy
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The figures in README.md and docs/, measured again on this machine.
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/plain_export.py
+
+# Debian keeps venv's pip in a package of its own (python3-venv); where it is missing, virtualenv brings one.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m pip install --quiet --target $(VENV)-virtualenv virtualenv && PYTHONPATH=$(VENV)-virtualenv $(PYTHON) -m virtualenv --quiet $(VENV) && rm -rf $(VENV)-virtualenv; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache
