@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.errors import CheckpointError
 
 _WEIGHT_KEYS = ("state_dict", "model")
 _EMA_KEY = "ema_state_dict"
+_LISTED = 8
 _DDP_PREFIX = "module."
 # MMCV's EMAHook keeps the copy of 'a.b.weight' in a buffer of the model, named so, with dots made underscores.
 _EMA_BUFFER_PREFIX = "ema_"
@@ -43,7 +45,7 @@ def find_weights(content: object, name: str, *, ema: bool) -> FoundWeights:
     notes: list[str] = []
     if ema and isinstance(content.get(_EMA_KEY), Mapping):
         notes.append(f"took {_EMA_KEY}: {_OTHER_COPY}")
-        weights = _unwrapped(content[_EMA_KEY], name, notes)
+        weights = _unwrapped(content[_EMA_KEY], name, [])  # the averaged model always wears the prefix: not news
         weights.pop("steps", None)  # the averaged model's own counter
         return FoundWeights(weights, tuple(notes))
     key = next((key for key in _WEIGHT_KEYS if isinstance(content.get(key), Mapping)), None)
@@ -51,14 +53,14 @@ def find_weights(content: object, name: str, *, ema: bool) -> FoundWeights:
     if not any(isinstance(value, Tensor) for value in raw.values()):
         raise CheckpointError(
             f"{name} has no recognizable weights",
-            details=[f"found {', '.join(repr(key)[:60] for key in list(raw)[:8]) or 'nothing'}"],
+            details=[f"found {', '.join(shortened([str(key) for key in raw], _LISTED)) or 'nothing'}"],
             hint="weights are looked for at the top and under 'state_dict' and 'model'"
             + ("; this file has only an EMA copy: pass --ema" if _EMA_KEY in content else ""),
         )
     if key is not None:
-        ignored = sorted(str(other)[:60] for other in content if other not in (key, "meta", _EMA_KEY))
+        ignored = sorted(str(other) for other in content if other not in (key, "meta", _EMA_KEY))
         if ignored:
-            notes.append(f"ignored {', '.join(ignored[:8])} (not needed for inference)")
+            notes.append(f"ignored {', '.join(shortened(ignored, _LISTED))} (not needed for inference)")
     weights = _unwrapped(raw, name, notes)
     copies = {other: weights.pop(_buffer_name(other)) for other in list(weights) if _buffer_name(other) in weights}
     if ema:

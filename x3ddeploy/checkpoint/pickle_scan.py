@@ -6,7 +6,7 @@ import io
 import pickletools
 import re
 import zipfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 
@@ -22,7 +22,7 @@ def globals_beyond_weights(file: BinaryIO) -> frozenset[str]:
     try:
         return frozenset(torch.serialization.get_unsafe_globals_in_checkpoint(file))
     except Exception:  # not a zip archive, or a pickle protocol that PyTorch's scan does not know
-        return frozenset(name for name in _scan(_pickles(file)) if _ORDINARY.fullmatch(name) is None)
+        return frozenset(name for name in _scan(file) if _ORDINARY.fullmatch(name) is None)
 
 
 def _pickles(file: BinaryIO) -> BinaryIO:
@@ -34,13 +34,14 @@ def _pickles(file: BinaryIO) -> BinaryIO:
         return io.BytesIO(archive.read(names[0]) if names else b"")
 
 
-def _scan(stream: BinaryIO) -> set[str]:
+def _scan(file: BinaryIO) -> set[str]:
     names: set[str] = set()
-    while True:  # torch.save's older format is several pickles in a row and then raw tensor bytes, where this ends
-        try:
+    try:
+        stream = _pickles(file)
+        while True:  # torch.save's older format is several pickles in a row and then raw tensor bytes, where this ends
             names |= _globals_of_one_pickle(stream)
-        except Exception:  # the end, or bytes that are no pickle
-            return names
+    except Exception:  # the end, bytes that are no pickle, or a damaged archive
+        return names
 
 
 def _globals_of_one_pickle(stream: BinaryIO) -> set[str]:
@@ -49,6 +50,7 @@ def _globals_of_one_pickle(stream: BinaryIO) -> set[str]:
     memo: dict[int, str] = {}
     memoized = 0
     top_is_string = False
+    argument: Any  # its type is the opcode's
     for opcode, argument, _ in pickletools.genops(stream):
         name = opcode.name
         if name in ("GLOBAL", "INST"):

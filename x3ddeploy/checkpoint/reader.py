@@ -12,12 +12,14 @@ from typing import BinaryIO
 from torch import Tensor
 
 from x3ddeploy.checkpoint.containers import find_weights
+from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.checkpoint.sniff import describe, describe_zip, is_torch_file
 from x3ddeploy.checkpoint.tensors import to_float32
 from x3ddeploy.checkpoint.unpickling import unpickle
 from x3ddeploy.errors import CheckpointError
 
 PREFIXES = ("rgb_backbone.", "pose_backbone.", "cls_head.")
+_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _require_torch_file(file: BinaryIO, path: Path) -> None:
 def _ours(weights: Mapping[str, object], path: Path) -> dict[str, object]:
     missing = [prefix for prefix in PREFIXES if not any(key.startswith(prefix) for key in weights)]
     if missing:
-        found = sorted({key.partition(".")[0][:60] + "." for key in weights})
+        found = sorted({key.partition(".")[0] + "." for key in weights})
         raise CheckpointError(
             f"{path} is not of a two-stream X3D recognizer: no weights under {', '.join(missing)}",
             details=[f"it has weights under {_some(found)}"],
@@ -143,4 +145,4 @@ def _class_names(meta: Mapping[object, object]) -> tuple[str, ...] | None:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return ", ".join(shortened(names, _LISTED))

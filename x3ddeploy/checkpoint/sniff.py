@@ -38,14 +38,17 @@ def describe_zip(file: BinaryIO) -> str | None:
         return None
     try:
         with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, OSError):
+            records = archive.infolist()
+    except Exception:  # hostile bytes raise more than BadZipFile: struct.error, UnicodeDecodeError, ...
         return "cut short or damaged: a zip archive without a readable table of contents"
+    names = [record.filename for record in records]
     leaves = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in leaves:
         return "a TorchScript archive (code and weights), not a training checkpoint"
     if "data.pkl" in leaves:
-        return None
+        # Compressed records may unpack to any size.
+        compressed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
+        return "compressed again after torch.save, which stores records as they are" if compressed else None
     if names and all(name.endswith(".npy") for name in names):
         return "a NumPy archive (.npz)"
     return "a zip archive that torch.save did not write; if the checkpoint is inside, unpack it first"

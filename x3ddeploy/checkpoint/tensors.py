@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.errors import CheckpointError
 
 _LISTED = 10
@@ -28,7 +29,7 @@ def to_float32(weights: Mapping[str, object], name: str) -> tuple[dict[str, Tens
     if problems:
         raise CheckpointError(
             f"{name}: {len(problems)} weights are not tensors of floating-point numbers",
-            details=_listed([f"{key}: {problem}" for key, problem in problems.items()]),
+            details=shortened([f"{key}: {problem}" for key, problem in problems.items()], _LISTED),
             hint="save the training model's float state_dict, before any quantization or conversion",
         )
     dtypes: Counter[str] = Counter()
@@ -42,7 +43,7 @@ def to_float32(weights: Mapping[str, object], name: str) -> tuple[dict[str, Tens
     if infinite:
         raise CheckpointError(
             f"{name}: {len(infinite)} weights hold NaN or infinite values",
-            details=_listed(infinite),
+            details=shortened(infinite, _LISTED),
             hint="training diverged or the file is damaged; take an earlier checkpoint",
         )
     return converted, tuple(f"converted {count} {dtype} tensors to float32" for dtype, count in dtypes.items())
@@ -59,7 +60,3 @@ def _problem(value: object) -> str:
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         return f"shape {tuple(value.shape)} is more than is stored"
     return ""
-
-
-def _listed(lines: list[str]) -> list[str]:
-    return lines[:_LISTED] + ([f"... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else [])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
+from x3ddeploy.checkpoint.listing import printable, shortened
 from x3ddeploy.checkpoint.pickle_scan import globals_beyond_weights
 from x3ddeploy.errors import CheckpointError
 
@@ -56,7 +59,14 @@ _DICT_NAMES = (
     "mmcv.utils.config.ConfigDict",
     "mmengine.config.config.ConfigDict",
 )
-_STAND_INS = [*((_Inert, name) for name in _INERT_NAMES), *((_PlainDict, name) for name in _DICT_NAMES)]
+_STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    *((_Inert, name) for name in _INERT_NAMES),
+    *((_PlainDict, name) for name in _DICT_NAMES),
+]
+
+# After it, in PyTorch's long advice, stands the reason of a refusal.
+_REASON_MARK = "WeightsUnpickler error:"
+_LISTED = 100
 
 
 class Unpickled(NamedTuple):
@@ -78,7 +88,8 @@ def unpickle(file: BinaryIO, name: str, *, trust: bool) -> Unpickled:
         CheckpointError: the file is damaged; it names globals that are not on the list (each of them is listed); it
             was trusted and cannot be unpickled all the same.
     """
-    with torch.serialization.safe_globals(_STAND_INS):
+    with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected pickle protocol")  # the error below says it
         try:
             file.seek(0)
             return Unpickled(torch.load(file, map_location="cpu", weights_only=True), ())
@@ -96,7 +107,7 @@ def unpickle(file: BinaryIO, name: str, *, trust: bool) -> Unpickled:
             f"{name} asks for Python code beyond weights, so it was not unpickled"
             if refused
             else f"{name} was pickled with a protocol that cannot be read without executing what it names",
-            details=refused,
+            details=shortened(refused, _LISTED),
             hint="if you trust the file's author, pass --trust-checkpoint, which executes these; or re-save it with "
             "torch.save({'state_dict': ..., 'meta': {'cfg': ...}}, path)",
         ) from refusal
@@ -122,7 +133,6 @@ def _unpickle_in_full(file: BinaryIO, name: str) -> object:
 def _reason(error: BaseException) -> str:
     """The one line of an unpickling error that says why; PyTorch wraps it in advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    marked = [
-        line.partition("WeightsUnpickler error:")[2].strip() for line in lines if "WeightsUnpickler error:" in line
-    ]
-    return ((marked or lines)[:1] or [""])[0][:200] or type(error).__name__
+    marked = [line for line in lines if _REASON_MARK in line]
+    reason = (marked or lines or [""])[0].rpartition(_REASON_MARK)[2].strip()
+    return printable(reason, 200) or type(error).__name__
