@@ -51,7 +51,7 @@ def write_bytes(path: Path, data: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).chmod(0o666 & ~_umask())
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -90,15 +90,15 @@ def staged_directory(target: Path) -> Iterator[Path]:
 def _swap(staging: Path, target: Path) -> None:
     if target.exists():
         previous = staging.with_name(staging.name.replace(".partial", ".previous"))
-        os.rename(target, previous)
+        target.rename(previous)
         try:
-            os.rename(staging, target)
+            staging.rename(target)
         except BaseException:
-            os.rename(previous, target)
+            previous.rename(target)
             raise
         shutil.rmtree(previous, ignore_errors=True)
     else:
-        os.rename(staging, target)
+        staging.rename(target)
     _fsync(target.parent)
 
 

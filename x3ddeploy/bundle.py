@@ -95,7 +95,7 @@ class Bundle:
         try:
             text = file.read_bytes()
         except FileNotFoundError as error:
-            what = "holds no manifest.json: it is not a bundle, or its export was cut short" if path.is_dir() else "does not exist"  # fmt: skip
+            what = "holds no manifest.json: it is not a bundle" if path.is_dir() else "does not exist"
             raise BundleError(f"{path} {what}", hint="make one with `x3ddeploy export CKPT -o DIR`") from error
         except OSError as error:
             raise BundleError(f"cannot read {file}: {error.strerror}", hint="check the path") from error

@@ -40,7 +40,7 @@ class GateError(X3DDeployError):
 
 
 class MissingRequirementError(X3DDeployError):
-    """This machine lacks what the command needs (exit code 4); the hint says what to install."""
+    """The machine lacks what the command needs (exit code 4); the hint says what to install."""
 
     exit_code = 4
 

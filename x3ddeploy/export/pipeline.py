@@ -15,7 +15,7 @@ import onnx
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
 from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, derived_files, seal
-from x3ddeploy.data.clips import golden_inputs
+from x3ddeploy.data.clips import raw_inputs
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.export.graph import IR_VERSION, OPSET
 from x3ddeploy.export.lint import check_model
@@ -38,6 +38,7 @@ from x3ddeploy.parity.compare import (
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import open_session, require
 
+GOLDEN_SEED = 0
 _RUNTIME_OF_TARGET = {"openvino": "openvino"}  # every other target's graphs are verified in ONNX Runtime
 
 
@@ -227,7 +228,7 @@ def _diverging_block(
 def _compare_preprocessing(
     network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], runtime: str, options: Options
 ) -> list[Row]:
-    raw = golden_inputs(network.spec, options.batch or 1)
+    raw = raw_inputs(network.spec, options.batch or 1, GOLDEN_SEED)
     rows = []
     for part, names, output in (
         ("preprocess_rgb", ("frames",), "imgs"),
@@ -242,7 +243,7 @@ def _compare_preprocessing(
 def _write_golden(directory: Path, network: TwoStreamX3D, options: Options) -> None:
     """One .npy a tensor, named for it: simple enough to be read without numpy."""
     directory.mkdir()
-    arrays = golden_inputs(network.spec, options.batch or 1)
+    arrays = raw_inputs(network.spec, options.batch or 1, GOLDEN_SEED)
     if not options.preprocess:
         arrays = {name: arrays[name] for name in network.spec.input_shapes()}
     outputs = reference(network, {name: arrays[name] for name in network.spec.input_shapes()})

@@ -1,0 +1,107 @@
+"""Preprocessing as graphs: camera frames to `imgs`, keypoints to `heatmap_imgs`."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from x3ddeploy.data.heatmaps import MIN_SCORE, REACH
+from x3ddeploy.export.graph import BATCH_AXIS, GraphBuilder
+from x3ddeploy.models.spec import ModelSpec
+
+PERSONS_AXIS = "M"
+
+
+def preprocess_rgb(spec: ModelSpec, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
+    """`frames` (N, T, H, W, 3) uint8, R, G, B, to normalised `imgs` (N, 3, T, H, W)."""
+    rgb = spec.rgb_input
+    graph = GraphBuilder("preprocess_rgb")
+    leading = batch or BATCH_AXIS
+    frames = graph.input("frames", (leading, rgb.frames, rgb.height, rgb.width, 3), TensorProto.UINT8)
+    with graph.scope("normalise"):
+        values = graph.node("Cast", frames, to=TensorProto.FLOAT)
+        values = graph.node("Sub", values, graph.constant("mean", np.float32(rgb.mean)))
+        values = graph.node("Div", values, graph.constant("std", np.float32(rgb.std)))
+        values = graph.node("Transpose", values, perm=[0, 4, 1, 2, 3])
+    graph.output(values, "imgs", (leading, 3, rgb.frames, rgb.height, rgb.width))
+    return graph.model(metadata)
+
+
+def preprocess_pose(spec: ModelSpec, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
+    """`keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) to `heatmap_imgs` (N, K, T, H, W).
+
+    M, the number of persons, is dynamic. A clip without persons is one person with scores of zero.
+    """
+    pose, joints = spec.pose_input, spec.pose.in_channels
+    graph = GraphBuilder("preprocess_pose")
+    leading = batch or BATCH_AXIS
+    keypoints = graph.input("keypoints", (leading, PERSONS_AXIS, pose.frames, joints, 2))
+    scores = graph.input("keypoint_scores", (leading, PERSONS_AXIS, pose.frames, joints, 1))
+    with graph.scope("keypoints"):
+        centres = graph.node("Mul", keypoints, graph.constant("scaling", np.float32(pose.scaling)))
+        x, y = graph.node("Split", centres, graph.integers(1, 1), outputs=2, axis=4)
+    with graph.scope("gaussian"):
+        columns, known_x = _gaussian(graph, x, "x", pose.width, pose.sigma)
+        rows, known_y = _gaussian(graph, y, "y", pose.height, pose.sigma)
+    with graph.scope("peak"):
+        # NaN fails every comparison, and so draws nothing.
+        scored = graph.node("GreaterOrEqual", scores, graph.constant("min_score", np.float32(MIN_SCORE)), name="scored")
+        finite = graph.node("LessOrEqual", scores, _largest(graph), name="finite")
+        drawn = graph.node("And", scored, finite, name="known_score")
+        drawn = graph.node("And", drawn, graph.node("And", known_x, known_y, name="known_place"), name="drawn")
+        height = scores if pose.use_score else graph.constant("one", np.float32(1))
+        peak = graph.node("Where", drawn, height, _zero(graph))
+    with graph.scope("draw"):
+        rows = graph.node("Mul", rows, peak, name="rows")
+        rows = graph.node("Unsqueeze", rows, graph.integers(5), name="upright")
+        columns = graph.node("Unsqueeze", columns, graph.integers(4), name="lying")
+        persons = graph.node("Mul", rows, columns, name="persons")  # (N, M, T, K, H, W)
+        clip = graph.node("ReduceMax", persons, axes=[1], keepdims=0)
+        clip = graph.node("Transpose", clip, perm=[0, 2, 1, 3, 4])
+    graph.output(clip, "heatmap_imgs", (leading, joints, pose.frames, pose.height, pose.width))
+    return graph.model(metadata)
+
+
+def _gaussian(graph: GraphBuilder, centre: str, axis: str, size: int, sigma: float) -> tuple[str, str]:
+    """Values of the windowed one-dimensional Gaussian (N, M, T, K, size), and which centres are finite.
+
+    The window's borders are cut toward zero, as Python's int() does: the sign times the floor of the magnitude.
+    """
+    reach = np.float32(REACH * sigma)
+    with graph.scope(axis):
+        known = graph.node("LessOrEqual", graph.node("Abs", centre, name="magnitude"), _largest(graph), name="known")
+        centre = graph.node("Where", known, centre, _zero(graph))
+        low = graph.constant(f"{axis}/lowest", np.float32(-2 * reach - 2))
+        high = graph.constant(f"{axis}/highest", np.float32(size + 2 * reach + 2))
+        centre = graph.node("Min", graph.node("Max", centre, low), high)
+        pixels = graph.constant(f"{axis}/pixels", np.arange(size, dtype=np.float32))
+        reach_name = graph.constant("reach", reach)
+        first = _toward_zero(graph, graph.node("Sub", centre, reach_name, name="from"), "first")
+        last = _toward_zero(graph, graph.node("Add", centre, reach_name, name="to"), "last")
+        inside = graph.node(
+            "And",
+            graph.node("GreaterOrEqual", pixels, first, name="after_first"),
+            graph.node("LessOrEqual", pixels, last, name="before_last"),
+            name="inside",
+        )
+        distance = graph.node("Sub", pixels, centre, name="distance")
+        squared = graph.node("Mul", distance, distance, name="squared")
+        exponent = graph.node("Div", squared, graph.constant("minus_two_variances", np.float32(-2 * sigma**2)))
+        return graph.node("Where", inside, graph.node("Exp", exponent), _zero(graph), name="window"), known
+
+
+def _toward_zero(graph: GraphBuilder, value: str, name: str) -> str:
+    with graph.scope(name):
+        magnitude = graph.node("Floor", graph.node("Abs", value))
+        result: str = graph.node("Mul", graph.node("Sign", value), magnitude)
+        return result
+
+
+def _zero(graph: GraphBuilder) -> str:
+    return graph.constant("zero", np.float32(0))
+
+
+def _largest(graph: GraphBuilder) -> str:
+    """The largest float32: what is not beyond it is finite."""
+    return graph.constant("largest", np.finfo(np.float32).max)
