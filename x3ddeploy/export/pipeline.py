@@ -149,7 +149,7 @@ def build_graphs(network: TwoStreamX3D, source: Source, options: Options) -> dic
 
 def serialize(model: onnx.ModelProto) -> bytes:
     """The same bytes for the same model."""
-    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+    return model.SerializeToString(deterministic=True)
 
 
 def parity_report(rows: list[Row], tolerance: float, runtime: str) -> dict[str, Any]:
