@@ -6,9 +6,6 @@ import base64
 import ctypes
 import importlib
 import sys
-import types
-import warnings
-from pathlib import Path
 from typing import Any
 
 Facts = dict[str, Any]
@@ -77,16 +74,11 @@ def openvino_works() -> Facts:
 
 def rgbposeconv3d_works() -> Facts:
     """Import the baseline's backbone from MMAction2."""
-    warnings.simplefilter("ignore")
-    package = importlib.import_module("mmaction")
-    lacks_drn = not (Path(str(package.__file__)).parent / "models" / "localizers" / "drn").is_dir()
-    if lacks_drn:  # the wheel of 1.2.0 imports this package without holding it
-        for name in ("mmaction.models.localizers.drn", "mmaction.models.localizers.drn.drn"):
-            stand_in = types.ModuleType(name)
-            stand_in.DRN = type("DRN", (), {})  # type: ignore[attr-defined]
-            sys.modules[name] = stand_in
-    importlib.import_module("mmaction.models.backbones").RGBPoseConv3D  # noqa: B018 (it must be there)
-    return {"lacks_drn": lacks_drn}
+    from x3ddeploy.mmaction_compat import import_registry, lacks_localizer
+
+    if import_registry().get("RGBPoseConv3D") is None:
+        raise ImportError("MMAction2's registry holds no RGBPoseConv3D")
+    return {"lacks_drn": lacks_localizer(importlib.import_module("mmaction"))}
 
 
 def tensorrt_works() -> Facts:

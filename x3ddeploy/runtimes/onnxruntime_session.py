@@ -19,6 +19,8 @@ class OnnxRuntimeSession(Session):
     def __init__(self, model: bytes, threads: int | None) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: its warnings speak of internals that a user can't act on
+        # Threads that spin on after a run take the cores from whatever runs next in this process.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

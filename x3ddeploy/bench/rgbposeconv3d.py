@@ -1,0 +1,66 @@
+"""The baseline: RGBPoseConv3D (https://arxiv.org/abs/2104.13586) as MMAction2 ships it.
+
+Built from the config in MMAction2's own wheel, with random weights: dense convolutions take the same time whatever they
+multiply, as long as nothing is denormal, and the networks' own initialisations keep activations of order one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from x3ddeploy.bench.plain_export import plain_export
+from x3ddeploy.checkpoint.config import read_config_file
+from x3ddeploy.errors import GateError
+from x3ddeploy.mmaction_compat import config_path, import_registry
+from x3ddeploy.parity.metrics import compare
+
+CONFIG = "skeleton/posec3d/rgbpose_conv3d/rgbpose_conv3d.py"
+# The config samples RGB 8 and pose 32 frames; its training crops are 224 x 224, heatmaps a quarter of that.
+INPUT_SHAPES = {"imgs": (3, 8, 224, 224), "heatmap_imgs": (17, 32, 56, 56)}
+_TOLERANCE = 1e-3  # an export that is off by more computes another network, and its time means nothing
+
+
+class RGBPoseConv3D(nn.Module):
+    """Backbone and head: `imgs`, `heatmap_imgs` to logits of both streams."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        registry = import_registry()
+        config = read_config_file(config_path(CONFIG))["model"]
+        self.backbone = registry.build(config["backbone"])
+        self.head = registry.build({**config["cls_head"], "num_classes": classes})
+
+    def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, 8, 224, 224) and (N, 17, 32, 56, 56) to (N, classes) twice."""
+        scores = self.head(self.backbone(imgs, heatmap_imgs))
+        return scores["rgb"], scores["pose"]
+
+
+def build(classes: int) -> RGBPoseConv3D:
+    """The network in evaluation mode. Raises MissingRequirementError where MMAction2 cannot be imported."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return RGBPoseConv3D(classes).eval()
+
+
+def inputs(batch: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Random clips of its own extents."""
+    random = np.random.default_rng(0)
+    return {name: random.random((batch, *shape), np.float32) for name, shape in INPUT_SHAPES.items()}
+
+
+def export_onnx(network: RGBPoseConv3D, batch: int) -> bytes:
+    """As an ONNX file of fixed batch, by torch.onnx.export; the runtime folds its BatchNorms."""
+    return plain_export(network, inputs(batch), ["rgb", "pose"])
+
+
+def check(expected: tuple[Tensor, Tensor], actual: dict[str, Any]) -> None:
+    """Raise GateError where an export does not compute what PyTorch does."""
+    for value, name in zip(expected, ("rgb", "pose"), strict=True):
+        difference = compare(value.numpy(), actual[name])
+        if not difference.within(_TOLERANCE):
+            raise GateError(f"the exported RGBPoseConv3D's {name} differs by {difference.relative:.1e}")
