@@ -34,6 +34,7 @@ from x3ddeploy.parity.compare import (
     failures,
     parity_error,
     reference,
+    reference_rounding,
 )
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import open_session, require
@@ -205,7 +206,8 @@ def _verify(
         rows += _compare_preprocessing(network, graphs, runtime, options)
     failed = failures(rows, options.tolerance)
     if failed:
-        raise parity_error(failed, options.tolerance, _diverging_block(network, graphs, failed, options))
+        block = _diverging_block(network, graphs, failed, options)
+        raise parity_error(failed, options.tolerance, block, _rounding(network, failed[0], options))
     worst = max(row.difference.relative for row in rows)
     progress(f"parity holds: {len(rows)} comparisons, largest relative error {worst:.1e}")
     return rows
@@ -223,6 +225,13 @@ def _diverging_block(
             if block:
                 return block
     return None
+
+
+def _rounding(network: TwoStreamX3D, row: Row, options: Options) -> float:
+    if row.part.startswith("preprocess"):
+        return 0.0
+    same = (case for case in cases(network.spec, options.batch) if (case.name, case.batch) == (row.case, row.batch))
+    return reference_rounding(network, next(same), row.output)
 
 
 def _compare_preprocessing(
