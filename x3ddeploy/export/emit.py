@@ -129,7 +129,11 @@ def _frames_se(module: FramesSE, graph: GraphBuilder, x: Value, path: str) -> Va
 
 @emit.register
 def _clip_se(module: SqueezeExcitation, graph: GraphBuilder, x: Value, path: str) -> Value:
-    gate = graph.node("ReduceMean", x.name, axes=[2, 3, 4], keepdims=1)
+    # Two average poolings instead of one ReduceMean: OpenVINO sums the latter one term after the other, and over the
+    # 50,000 terms of a wide layer loses half of float32's digits where a clip is flat (docs/lowering.md).
+    _, frames, *space = x.shape
+    gate = graph.node("AveragePool", x.name, name="mean_of_frame", kernel_shape=[1, *space], strides=[1, 1, 1])
+    gate = graph.node("AveragePool", gate, name="mean_of_clip", kernel_shape=[frames, 1, 1], strides=[1, 1, 1])
     for name, activation in (("fc1", "Relu"), ("fc2", "Sigmoid")):
         fc: nn.Conv3d = getattr(module, name)
         assert fc.bias is not None
