@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from x3ddeploy.export.graph import GraphBuilder
+from x3ddeploy.export.graph import BATCH_AXIS, GraphBuilder
 from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.frames import FramesBackbone, FramesSE
 from x3ddeploy.lowering.padding import PaddedInput
@@ -103,7 +103,7 @@ def _slice_shift(module: SliceShift, graph: GraphBuilder, x: Value, path: str) -
     back = graph.node("Pad", back, graph.integers(0, 1, 0, 0, 0, 0, 0, 0), name="before_first")
     stay = cut("stay", (0, module.frames), (2 * fold, channels))
     moved = graph.node("Concat", ahead, back, stay, axis=2)
-    return Value(graph.node("Reshape", moved, graph.integers(-1, *x.shape), name="to_frames"), x.shape)
+    return _to_frames(graph, moved, module.frames, x.shape)
 
 
 @emit.register
@@ -124,7 +124,7 @@ def _frames_se(module: FramesSE, graph: GraphBuilder, x: Value, path: str) -> Va
     gate = graph.node("Sigmoid", linear(module.fc2, graph, gate, f"{path}.fc2"))
     gate = graph.node("Reshape", gate, graph.integers(-1, 1, channels, 1), name="to_gate")
     scaled = graph.node("Mul", clip, gate)
-    return Value(graph.node("Reshape", scaled, graph.integers(-1, *x.shape), name="to_frames"), x.shape)
+    return _to_frames(graph, scaled, module.frames, x.shape)
 
 
 @emit.register
@@ -149,6 +149,16 @@ def linear(module: nn.Linear, graph: GraphBuilder, x: str, path: str) -> str:
     bias = graph.constant(f"{path}.bias", array(module.bias))
     name: str = graph.node("Gemm", x, weight, bias, name=path.rpartition(".")[2], transB=1)
     return name
+
+
+def _to_frames(graph: GraphBuilder, x: str, frames: int, shape: tuple[int, ...]) -> Value:
+    """Clips to frames in the batch, (N*T, C, H, W).
+
+    The leading axis gets one name throughout: ONNX Runtime adds a shortcut inside the convolution before it only where
+    it sees that both have the same number of frames, and a Reshape to -1 does not say so.
+    """
+    name = graph.node("Reshape", x, graph.integers(-1, *shape), name="to_frames")
+    return Value(graph.know(name, (f"{BATCH_AXIS}*{frames}", *shape)), shape)
 
 
 @emit.register
@@ -180,8 +190,8 @@ def _frames_backbone(module: FramesBackbone, graph: GraphBuilder, x: Value, path
     channels, frames, *space = x.shape
     with graph.scope("frames"):
         name = graph.node("Transpose", x.name, perm=[0, 2, 1, 3, 4])
-        name = graph.node("Reshape", name, graph.integers(-1, channels, *space))
-    y = emit(module.body, graph, Value(name, (channels, *space)), path)
+        each = _to_frames(graph, name, frames, (channels, *space))
+    y = emit(module.body, graph, each, path)
     with graph.scope("clips"):
         name = graph.node("Reshape", y.name, graph.integers(-1, frames, *y.shape))
         name = graph.node("Transpose", name, perm=[0, 2, 1, 3, 4])

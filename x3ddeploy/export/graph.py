@@ -32,6 +32,7 @@ class GraphBuilder:
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._known: list[onnx.ValueInfoProto] = []
         self._taken: set[str] = set()
         self._scope: list[str] = []
 
@@ -55,6 +56,11 @@ class GraphBuilder:
             node.output[:] = [name if value == tensor else value for value in node.output]
             node.input[:] = [name if value == tensor else value for value in node.input]
         self._outputs.append(helper.make_tensor_value_info(name, dtype, list(dims)))
+
+    def know(self, tensor: str, dims: Dims) -> str:
+        """State the shape of a float tensor that shape inference cannot name, such as a Reshape to (-1, ...)."""
+        self._known.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, list(dims)))
+        return tensor
 
     def constant(self, name: str, value: npt.ArrayLike) -> str:
         """An initializer; the same name with the same value is stored once."""
@@ -86,7 +92,12 @@ class GraphBuilder:
     def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
         """The finished model, with value infos from shape inference and `metadata` as metadata_props."""
         graph = helper.make_graph(
-            self._nodes, self.name, self._inputs, self._outputs, initializer=list(self._initializers.values())
+            self._nodes,
+            self.name,
+            self._inputs,
+            self._outputs,
+            initializer=list(self._initializers.values()),
+            value_info=self._known,
         )
         model = helper.make_model(
             graph,
