@@ -1,0 +1,288 @@
+"""`x3ddeploy export` as its user meets it: what it writes, what it refuses, what survives an accident."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.demo import checkpoint_dict, config_text
+from x3ddeploy.runtimes.base import open_session
+
+RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
+GRAPHS = ["rgb_backbone", "pose_backbone", "head", "recognizer", "preprocess_rgb", "preprocess_pose"]
+
+
+def clips(bundle, batch, seed=0):
+    random = np.random.default_rng(seed)
+    shapes = Bundle.open(bundle).manifest.spec.input_shapes(batch)
+    return {name: random.random(shape, np.float32) for name, shape in shapes.items()}
+
+
+def export(run, checkpoint, output, *options):
+    process = run("export", checkpoint, "-o", output, *options)
+    assert process.returncode == 0, process.stderr
+    return output
+
+
+def test_a_bundle_holds_what_its_manifest_says(exported):
+    process, path = exported
+    assert process.returncode == 0, process.stderr
+    manifest = json.loads((path / "manifest.json").read_text())
+    on_disk = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    assert on_disk == {*manifest["files"], "manifest.json"}
+    for name, entry in manifest["files"].items():
+        data = (path / name).read_bytes()
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (entry["sha256"], entry["size_bytes"])
+    assert {f"{name}.onnx" for name in GRAPHS} <= on_disk
+    assert json.loads((path / "parity.json").read_text())["passed"]
+    assert manifest["spec"]["rgb_input"]["mean"] == [123.675, 116.28, 103.53]
+    assert manifest["origins"]["rgb.fold_div"] == "checkpoint config"
+    assert manifest["origins"]["rgb.stages"] == "weights"
+    assert set(manifest["versions"]) >= {"x3ddeploy", "torch", "onnx", "onnxruntime"}
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(exported):
+    process, _ = exported
+    assert "Parity with PyTorch" in process.stdout
+    assert "rgb.fold_div" in process.stdout
+    assert "next: x3ddeploy verify" in process.stdout
+    assert "comparing in onnxruntime" in process.stderr
+    assert "comparing" not in process.stdout
+
+
+def test_json_is_one_document(run, checkpoint, tmp_path):
+    process = run("export", checkpoint, "-o", tmp_path / "b", "--json")
+    report = json.loads(process.stdout)
+    assert report["manifest"]["files"]
+    assert all(row["difference"]["finite"] for row in report["parity"])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_dynamic_batch_gives_each_clip_what_it_gets_alone(bundle, runtime):
+    session = open_session(runtime, bundle / "recognizer.onnx")
+    for batch in (1, 2, 5):
+        inputs = clips(bundle, batch)
+        together = session.run(inputs)
+        for index in range(batch):
+            alone = session.run({name: value[index : index + 1] for name, value in inputs.items()})
+            for name, value in alone.items():
+                np.testing.assert_allclose(together[name][index], value[0], atol=2e-5, err_msg=f"{name} of {batch}")
+
+
+def test_a_fixed_batch_refuses_any_other_by_name(run, checkpoint, tmp_path):
+    path = export(run, checkpoint, tmp_path / "b", "--batch", 2)
+    session = open_session("onnxruntime", path / "recognizer.onnx")
+    assert session.run(clips(path, 2))["scores"].shape == (2, 6)
+    with pytest.raises(Exception, match=r"'imgs' has shape \(1, 3, 4, 32, 32\), and the graph takes \(2, 3, 4, 32"):
+        session.run(clips(path, 1))
+
+
+def test_swapped_missing_and_misshapen_inputs_are_refused_together(bundle):
+    session = open_session("onnxruntime", bundle / "recognizer.onnx")
+    inputs = clips(bundle, 1)
+    with pytest.raises(Exception, match="do not fit") as error:
+        session.run({"imgs": inputs["heatmap_imgs"], "frames": inputs["imgs"]})
+    text = str(error.value)
+    assert "'imgs' has shape" in text
+    assert "missing input 'heatmap_imgs'" in text
+    assert "unknown input 'frames'" in text
+
+
+def test_the_order_of_frames_matters(bundle):
+    """A bundle without its temporal shift would pass every check on still clips."""
+    session = open_session("onnxruntime", bundle / "recognizer.onnx")
+    inputs = clips(bundle, 1)
+    reversed_clip = {name: np.ascontiguousarray(value[:, :, ::-1]) for name, value in inputs.items()}
+    forward, backward = session.run(inputs), session.run(reversed_clip)
+    assert np.abs(forward["rgb_logits"] - backward["rgb_logits"]).max() > 1e-3
+    assert np.abs(forward["pose_logits"] - backward["pose_logits"]).max() > 1e-3
+
+
+def test_fusion_weights_weigh_the_probabilities(run, checkpoint, tmp_path):
+    path = export(run, checkpoint, tmp_path / "b", "--fusion", "2:1")
+    out = open_session("onnxruntime", path / "recognizer.onnx").run(clips(path, 2))
+    softmax = {s: np.exp(out[f"{s}_logits"]) / np.exp(out[f"{s}_logits"]).sum(1, keepdims=True) for s in ("rgb", "pose")}
+    np.testing.assert_allclose(out["scores"], (2 * softmax["rgb"] + softmax["pose"]) / 3, atol=1e-6)
+    assert Bundle.open(path).manifest.fusion == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_clips_of_any_length_and_size_pass_parity(run, checkpoint, tmp_path, frames):
+    options = ("--frames", frames, "--pose-frames", frames + 1, "--size", "24x40")
+    path = export(run, checkpoint, tmp_path / "b", *options)
+    manifest = Bundle.open(path).manifest
+    assert manifest.tensors["recognizer"]["inputs"]["imgs"] == ["N", 3, frames, 24, 40]
+    assert manifest.tensors["recognizer"]["inputs"]["heatmap_imgs"] == ["N", 17, frames + 1, 12, 20]
+    assert manifest.origins["rgb_input.frames"] == "option"
+
+
+@pytest.mark.openvino
+def test_the_openvino_target_passes_its_own_parity_and_runs_elsewhere(run, checkpoint, tmp_path, bundle):
+    path = export(run, checkpoint, tmp_path / "b", "--target", "openvino")
+    inputs = clips(path, 3)
+    expected = open_session("onnxruntime", bundle / "recognizer.onnx").run(inputs)
+    for runtime in ("openvino", "onnxruntime"):
+        actual = open_session(runtime, path / "recognizer.onnx").run(inputs)
+        np.testing.assert_allclose(actual["rgb_logits"], expected["rgb_logits"], atol=1e-4)
+
+
+def test_two_exports_are_byte_identical(run, checkpoint, bundle, tmp_path):
+    process = run(
+        "export", checkpoint, "-o", tmp_path / "b", "--preprocess", env={"PYTHONHASHSEED": "7", "LC_ALL": "C"}
+    )
+    assert process.returncode == 0, process.stderr
+    for name in GRAPHS:
+        assert (tmp_path / "b" / f"{name}.onnx").read_bytes() == (bundle / f"{name}.onnx").read_bytes(), name
+
+
+def test_half_precision_ddp_weights_give_the_same_network(run, tiny_network, bundle, tmp_path):
+    state = {f"module.{key}": value.half() if value.is_floating_point() else value for key, value in tiny_network.state_dict().items()}  # fmt: skip
+    torch.save({"meta": {"cfg": config_text(tiny_network.spec)}, "state_dict": state}, tmp_path / "half.pth")
+    path = export(run, tmp_path / "half.pth", tmp_path / "b")
+    inputs = clips(path, 1)
+    full, half = (open_session("onnxruntime", at / "recognizer.onnx").run(inputs) for at in (bundle, path))
+    assert 0 < np.abs(full["rgb_logits"] - half["rgb_logits"]).max() < 0.05
+
+
+def test_labels_in_the_checkpoint_become_labels_txt(run, tiny_network, tmp_path):
+    content = checkpoint_dict(tiny_network)
+    content["meta"]["dataset_meta"] = {"classes": ["sit", "stand", "wave", "clap", "fall", "walk"]}
+    torch.save(content, tmp_path / "named.pth")
+    path = export(run, tmp_path / "named.pth", tmp_path / "b")
+    assert Bundle.open(path).labels() == ["sit", "stand", "wave", "clap", "fall", "walk"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--fusion", "1"), 2, "is not of the form 2:1"),
+        (("--fusion", "0:0"), 2, "one is over zero"),
+        (("--fusion", "nan:1"), 2, "weights are not negative"),
+        (("--size", "224"), 2, "is not of the form 224x224"),
+        (("--frames", "0"), 2, "--frames"),
+        (("--target", "tpu"), 2, "tpu"),
+        (("--verify-tol", "0"), 2, "--verify-tol"),
+        (("--config", "nut60"), 1, "nut60"),
+        (("--labels", "missing.txt"), 2, "missing.txt"),
+    ],
+)
+def test_a_wrong_request_gets_one_clear_error(run, checkpoint, tmp_path, options, code, said):
+    process = run("export", checkpoint, "-o", tmp_path / "b", *options)
+    assert process.returncode == code
+    assert said in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_missing_checkpoint_is_named(run, tmp_path):
+    process = run("export", tmp_path / "nothing.pth")
+    assert process.returncode == 1
+    assert "nothing.pth does not exist" in process.stderr
+
+
+def test_a_failed_gate_exits_with_3_names_the_block_and_writes_nothing(run, checkpoint, tmp_path):
+    process = run("export", checkpoint, "-o", tmp_path / "b", "--verify-tol", "1e-12")
+    assert process.returncode == 3
+    assert "first diverging block: rgb_backbone/" in process.stderr
+    assert "from its own float64" in process.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exporting_again_replaces_a_bundle_but_never_what_was_built_from_it(run, checkpoint, tmp_path):
+    path = export(run, checkpoint, tmp_path / "b")
+    export(run, checkpoint, path, "--batch", 1)
+    assert Bundle.open(path).manifest.batch == 1
+    (path / "engines").mkdir()
+    (path / "engines" / "rgb.plan").write_bytes(b"hours of work")
+    process = run("export", checkpoint, "-o", path)
+    assert process.returncode == 1
+    assert "engines/rgb.plan" in process.stderr
+    assert (path / "engines" / "rgb.plan").read_bytes() == b"hours of work"
+    assert Bundle.open(path).manifest.batch == 1
+    export(run, checkpoint, path, "--overwrite")
+    assert Bundle.open(path).manifest.batch is None
+
+
+def test_foreign_directories_and_files_are_left_alone(run, checkpoint, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    process = run("export", checkpoint, "-o", tmp_path / "photos", "--overwrite")
+    assert process.returncode == 1
+    assert "is not a bundle" in process.stderr
+    assert run("export", checkpoint, "-o", tmp_path / "photos" / "cat.jpg").returncode == 2
+    assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
+
+
+def test_a_read_only_place_gets_one_clear_error(run, checkpoint):
+    """/sys takes no directories, not even from root."""
+    process = run("export", checkpoint, "-o", "/sys/x3ddeploy/bundle")
+    assert process.returncode == 1
+    assert "cannot write" in process.stderr
+    assert "write elsewhere with -o" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_full_disk_gets_one_clear_error_and_leaves_nothing(checkpoint, tmp_path):
+    """A limit on file size stands in for the disk: write() fails in the middle of a file, in the real code path."""
+    script = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from x3ddeploy.cli.main import run\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", script, "export", str(checkpoint), "-o", str(tmp_path / "b")]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 1, process.stderr
+    assert "File too large" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["comparing in onnxruntime: clips, batch 3", "parity holds"])
+def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_up(run, checkpoint, tmp_path, moment):
+    target = tmp_path / "b"
+    command = [sys.executable, "-m", "x3ddeploy", "export", str(checkpoint), "-o", str(target)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    for line in process.stderr:
+        if moment in line:
+            break
+    deadline = time.monotonic() + 5
+    while moment == "parity holds" and process.poll() is None and time.monotonic() < deadline:
+        if list(tmp_path.glob(".b.*.partial")):  # it is writing right now
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (target / "manifest.json").exists()
+    export(run, checkpoint, target)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
+
+
+def test_the_real_layout_reproduces_its_golden_outputs(run, real_layout, tmp_path):
+    """Features, logits and coarse logits of the original network, to 1e-4 of their range."""
+    path = export(run, real_layout / "checkpoint.pth", tmp_path / "b")
+    golden = np.load(real_layout / "golden.npz")
+    spec = Bundle.open(path).manifest.spec
+    mean, std = (np.array(v, np.float32)[None, :, None, None, None] for v in (spec.rgb_input.mean, spec.rgb_input.std))
+    inputs = {"imgs": (golden["frames_u8"] - mean) / std, "heatmap_imgs": golden["keypoint_heatmaps"]}
+    outputs = open_session("onnxruntime", path / "recognizer.onnx").run(inputs)
+    for stream, name in (("rgb", "imgs"), ("pose", "heatmap_imgs")):
+        part = open_session("onnxruntime", path / f"{stream}_backbone.onnx").run({name: inputs[name]})
+        features = part[f"{stream}_feat"]
+        assert relative(features.mean((3, 4)), golden[f"{stream}_feat_mean"]) < 1e-5
+        assert relative(features[:1, ::16], golden[f"{stream}_feat_sample"]) < 1e-5
+        assert relative(outputs[f"{stream}_logits"], golden[f"score_{stream}"]) < 1e-4
+        assert relative(outputs[f"{stream}_coarse_logits"], golden[f"score_{stream}_coarse"]) < 1e-4
+
+
+def relative(actual, expected):
+    assert actual.shape == expected.shape
+    return np.abs(actual - expected).max() / np.abs(expected).max()
