@@ -12,6 +12,7 @@ import torch
 from x3ddeploy.demo import checkpoint_dict, random_network
 from x3ddeploy.models.presets import PRESETS
 
+torch.set_num_threads(1)  # tests run side by side, and the networks are tiny
 ROOT = Path(__file__).parent.parent
 FIXTURES = Path(os.environ.get("X3DDEPLOY_FIXTURES", ROOT.parent / "shared" / "fixtures"))
 
@@ -21,7 +22,7 @@ def x3ddeploy(*arguments, cwd=None, env=None, timeout=300):
     return subprocess.run(
         [sys.executable, "-m", "x3ddeploy", *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         capture_output=True,
         text=True,
         timeout=timeout,

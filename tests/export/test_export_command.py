@@ -109,7 +109,9 @@ def test_the_order_of_frames_matters(bundle):
 def test_fusion_weights_weigh_the_probabilities(run, checkpoint, tmp_path):
     path = export(run, checkpoint, tmp_path / "b", "--fusion", "2:1")
     out = open_session("onnxruntime", path / "recognizer.onnx").run(clips(path, 2))
-    softmax = {s: np.exp(out[f"{s}_logits"]) / np.exp(out[f"{s}_logits"]).sum(1, keepdims=True) for s in ("rgb", "pose")}
+    softmax = {
+        s: np.exp(out[f"{s}_logits"]) / np.exp(out[f"{s}_logits"]).sum(1, keepdims=True) for s in ("rgb", "pose")
+    }
     np.testing.assert_allclose(out["scores"], (2 * softmax["rgb"] + softmax["pose"]) / 3, atol=1e-6)
     assert Bundle.open(path).manifest.fusion == (2.0, 1.0)
 
@@ -144,7 +146,10 @@ def test_two_exports_are_byte_identical(run, checkpoint, bundle, tmp_path):
 
 
 def test_half_precision_ddp_weights_give_the_same_network(run, tiny_network, bundle, tmp_path):
-    state = {f"module.{key}": value.half() if value.is_floating_point() else value for key, value in tiny_network.state_dict().items()}  # fmt: skip
+    state = {
+        f"module.{key}": value.half() if value.is_floating_point() else value
+        for key, value in tiny_network.state_dict().items()
+    }
     torch.save({"meta": {"cfg": config_text(tiny_network.spec)}, "state_dict": state}, tmp_path / "half.pth")
     path = export(run, tmp_path / "half.pth", tmp_path / "b")
     inputs = clips(path, 1)

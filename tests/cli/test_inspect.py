@@ -1,0 +1,91 @@
+"""`x3ddeploy inspect` tells what a file is, and `x3ddeploy` itself behaves."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def inspected(run, path, *options):
+    process = run("inspect", path, "--json", *options)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def test_a_checkpoint(run, checkpoint):
+    report = inspected(run, checkpoint)
+    assert report["kind"] == "checkpoint"
+    assert report["head"] == "prototype"
+    assert report["origins"]["pose.fold_div"] == "checkpoint config"
+    assert set(report["parameters"]) == {"rgb_backbone", "pose_backbone", "cls_head"}
+    text = run("inspect", checkpoint).stdout
+    assert "pose.fold_div" in text
+    assert "checkpoint config" in text
+
+
+@pytest.mark.parametrize(
+    "part", ["rgb_backbone", "pose_backbone", "head", "recognizer", "preprocess_rgb", "preprocess_pose"]
+)
+def test_each_onnx_part(run, bundle, part):
+    report = inspected(run, bundle / f"{part}.onnx")
+    assert (report["kind"], report["opset"], report["ir_version"]) == ("onnx", {"ai.onnx": 17}, 8)
+    assert report["metadata"]["part"] == part
+    assert report["problems"] == []
+    assert report["multiply_adds"] is not None
+    assert part in run("inspect", bundle / f"{part}.onnx").stdout
+
+
+def test_a_bundle_lists_its_files_and_what_was_altered(run, bundle):
+    assert inspected(run, bundle)["problems"] == []
+    text = run("inspect", bundle).stdout
+    assert "rgb_backbone.onnx" in text
+    assert "batch dynamic" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("a.txt", b"hello", 2),
+        ("a.onnx", b"not protobuf", 1),
+        ("a.pth", b"not a pickle", 1),
+        ("a.pth", b"PK\x03\x04", 1),
+    ],
+)
+def test_nonsense_gets_one_clear_error(run, tmp_path, name, content, code):
+    (tmp_path / name).write_bytes(content)
+    process = run("inspect", tmp_path / name)
+    assert process.returncode == code, process.stderr
+    assert name in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_nothing_there(run, tmp_path):
+    assert run("inspect", tmp_path / "none").returncode == 2
+    assert run("inspect", tmp_path).returncode == 2
+
+
+def test_help_imports_nothing_heavy():
+    """`x3ddeploy --help` is what one types first: it must not wait for torch."""
+    script = (
+        "import sys\nfrom x3ddeploy.cli.main import run\nsys.argv = ['x3ddeploy', '--help']\n"
+        "try:\n    run()\nexcept SystemExit as end:\n    code = end.code\n"
+        "print(code, sorted({'torch', 'onnx', 'numpy', 'onnxruntime', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert process.stderr.strip() == "0 []"
+    for verb in ("export", "verify", "inspect", "bench", "doctor"):
+        assert verb in process.stdout
+
+
+@pytest.mark.parametrize("verb", ["export", "verify", "inspect", "bench", "doctor"])
+def test_each_verb_explains_itself(run, verb):
+    process = run(verb, "--help")
+    assert process.returncode == 0
+    assert "--json" in process.stdout
+
+
+def test_an_unknown_verb_is_a_usage_error(run):
+    process = run("exprot")
+    assert process.returncode == 2
+    assert "exprot" in process.stderr

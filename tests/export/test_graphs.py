@@ -1,0 +1,182 @@
+"""Exported graphs keep the rules that TensorRT 8.6 to 11, ONNX Runtime and OpenVINO ask for."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from x3ddeploy.errors import BundleError, X3DDeployError
+from x3ddeploy.export.graph import GraphBuilder
+from x3ddeploy.export.lint import check_model, lint
+from x3ddeploy.export.metadata import PartMetadata
+from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.export.rebuild import rebuild
+from x3ddeploy.inspection import multiply_adds
+from x3ddeploy.lowering import strategy
+from x3ddeploy.lowering.strategy import TARGETS, Layout, Strategy
+from x3ddeploy.models.head import Head
+from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.runtimes.base import open_session
+
+
+def parts_of(network, target="tensorrt", batch=None):
+    def metadata(part):
+        return PartMetadata(part, "fp32", target, network.fusion, network.spec, "0" * 64)
+
+    return build_parts(network, metadata, target, batch)
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_network):
+    return parts_of(tiny_network)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_every_target_is_clean(tiny_network, target, part):
+    model = parts_of(tiny_network, target)[part]
+    check_model(model, TARGETS[target].layout)
+    assert lint(model, TARGETS[target].layout) == []
+    operators = {node.op_type for node in model.graph.node}
+    assert not operators & {"ScatterND", "Loop", "If", "BatchNormalization", "Constant", "Identity", "Shape", "Gather"}
+
+
+def test_names_say_which_stage_and_block_a_node_belongs_to(parts):
+    names = [node.name for node in parts["recognizer"].graph.node]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith(("rgb_backbone/", "pose_backbone/", "head/")) for name in names)
+    assert {"rgb_backbone/layer2.1/conv1/Conv", "pose_backbone/layer1.0/se_module/fc1", "head/fuse"} <= set(names)
+    weights = {tensor.name for tensor in parts["recognizer"].graph.initializer}
+    assert {"rgb_backbone.layer2.1.conv1.weight", "cls_head.fc_rgb.bias"} <= weights
+
+
+def test_a_part_says_what_it_is(parts, tiny_network):
+    for part, model in parts.items():
+        metadata = PartMetadata.of(model)
+        assert (metadata.part, metadata.precision, metadata.spec) == (part, "fp32", tiny_network.spec)
+
+
+def test_a_foreign_onnx_file_has_no_metadata():
+    with pytest.raises(BundleError, match="no readable x3ddeploy metadata"):
+        PartMetadata.of(onnx.ModelProto())
+
+
+def breakages():
+    def add_node(op):
+        def change(model):
+            node = helper.make_node(op, [model.graph.node[-1].output[0]], ["planted"], name="planted")
+            model.graph.node.append(node)
+            model.graph.output.append(helper.make_tensor_value_info("planted", TensorProto.FLOAT, None))
+
+        return change
+
+    def external(model):
+        model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+
+    def unused(model):
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "lonely"))
+
+    def same_name(model):
+        model.graph.node[1].name = model.graph.node[0].name
+
+    def opset(model):
+        model.opset_import[0].version = 21
+
+    def conv3d(model):
+        conv = next(node for node in model.graph.node if node.op_type == "Conv")
+        weight = next(tensor for tensor in model.graph.initializer if tensor.name == conv.input[1])
+        weight.dims.append(1)
+
+    def domain(model):
+        model.graph.node[0].domain = "com.example"
+
+    yield from ((add_node(op), op) for op in ("Identity", "BatchNormalization", "ScatterND", "If", "Loop", "Constant"))
+    yield external, "outside the file"
+    yield unused, "'lonely' is used by no node"
+    yield same_name, "share a name"
+    yield opset, "opset"
+    yield conv3d, "5-D"
+    yield domain, "com.example"
+
+
+@pytest.mark.parametrize(("change", "said"), breakages())
+def test_lint_names_a_planted_violation(parts, change, said):
+    model = copy.deepcopy(parts["rgb_backbone"])
+    change(model)
+    assert any(said in problem for problem in lint(model)), lint(model)
+
+
+def test_check_lists_every_problem_in_one_error(parts):
+    model = copy.deepcopy(parts["head"])
+    for name in ("first", "second"):
+        model.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), name))
+    with pytest.raises(X3DDeployError) as error:
+        check_model(model, Layout.FRAMES)
+    assert "'first'" in str(error.value)
+    assert "'second'" in str(error.value)
+
+
+def test_the_builder_refuses_names_that_would_mix_up_weights():
+    graph = GraphBuilder("g")
+    graph.constant("w", np.zeros(2, np.float32))
+    assert graph.constant("w", np.zeros(2, np.float32)) == "w"
+    with pytest.raises(X3DDeployError, match="two different constants"):
+        graph.constant("w", np.ones(2, np.float32))
+    graph.node("Relu", "x")
+    with pytest.raises(X3DDeployError, match="two nodes"):
+        graph.node("Relu", "y")
+
+
+@pytest.mark.parametrize(("coarse", "prototypes"), [(0, 0), (3, 0), (3, 12), (0, 12)])
+def test_every_kind_of_head_exports_the_outputs_it_has(tiny_network, coarse, prototypes):
+    spec = replace(
+        tiny_network.spec, head=replace(tiny_network.spec.head, coarse_classes=coarse, prototype_dim=prototypes)
+    )
+    network = TwoStreamX3D(spec).eval()
+    network.cls_head = Head(spec.head).eval()
+    features = {
+        name: np.random.default_rng(0).random(shape, np.float32) for name, shape in spec.feature_shapes(3).items()
+    }
+    with torch.inference_mode():
+        expected = network.classify(**{name: torch.from_numpy(value) for name, value in features.items()})
+    actual = open_session("onnxruntime", parts_of(network)["head"].SerializeToString()).run(features)
+    assert set(actual) == set(expected)
+    assert ("rgb_coarse_logits" in actual) == bool(coarse)
+    for name, value in expected.items():
+        np.testing.assert_allclose(actual[name], value.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_graph_gives_its_network_back(tiny_network, target):
+    """The torch runtime has nothing but the file: the rebuilt network must be the exported one."""
+    rebuilt = rebuild(parts_of(tiny_network, target)["recognizer"])
+    inputs = [torch.rand(shape) for shape in tiny_network.spec.input_shapes(2).values()]
+    with torch.inference_mode():
+        for name, value in tiny_network(*inputs).items():
+            assert torch.allclose(rebuilt(*inputs)[name], value, atol=2e-5), name
+
+
+def test_an_altered_weight_shape_is_not_rebuilt_into_something_else(parts):
+    model = copy.deepcopy(parts["rgb_backbone"])
+    weight = next(t for t in model.graph.initializer if t.name == "rgb_backbone.conv5.weight")
+    weight.CopyFrom(numpy_helper.from_array(np.zeros((2, 2, 1, 1), np.float32), weight.name))
+    with pytest.raises(BundleError, match="conv5"):
+        rebuild(model)
+
+
+@pytest.mark.parametrize(("part", "expected"), [("rgb_backbone", 4.26e9), ("pose_backbone", 3.36e9)])
+def test_multiply_adds_are_those_of_the_published_networks(monkeypatch, part, expected):
+    monkeypatch.setitem(strategy.TARGETS, "tensorrt", Strategy(Layout.FRAMES, width_multiple=1, input_multiple=1))
+    model = parts_of(TwoStreamX3D(PRESETS["ntu60"]))[part]
+    assert multiply_adds(model) == pytest.approx(expected, rel=0.01)
+
+
+def test_frames_share_one_named_axis_so_that_runtimes_can_fuse_shortcuts(parts):
+    shapes = {v.name: v.type.tensor_type.shape.dim for v in parts["rgb_backbone"].graph.value_info}
+    assert shapes["rgb_backbone/layer1.0/Add"][0].dim_param == "N*4"
+    assert shapes["rgb_backbone/layer2.1/conv3/Conv"][0].dim_param == "N*4"

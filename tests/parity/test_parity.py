@@ -1,0 +1,134 @@
+"""Parity: what counts as equal, and where a wrong graph is caught."""
+
+import copy
+import math
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from x3ddeploy.errors import GateError
+from x3ddeploy.export.metadata import PartMetadata
+from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.parity.blocks import compare_blocks, first_diverging
+from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures, reference_rounding
+from x3ddeploy.parity.metrics import compare
+from x3ddeploy.runtimes.base import open_session
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_network):
+    def metadata(part):
+        return PartMetadata(part, "fp32", "tensorrt", tiny_network.fusion, tiny_network.spec, "0" * 64)
+
+    return build_parts(tiny_network, metadata, "tensorrt", None)
+
+
+def compared(network, parts):
+    sessions = {part: open_session("onnxruntime", parts[part].SerializeToString()) for part in PARTS}
+    return compare_parts(network, sessions, None)
+
+
+def edited(model, name, edit):
+    model = copy.deepcopy(model)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(edit(numpy_helper.to_array(tensor).copy()), name))
+    return model
+
+
+def test_metrics_of_equal_zero_and_broken_tensors():
+    ones, zeros = np.ones((2, 3), np.float32), np.zeros((2, 3), np.float32)
+    same = compare(ones, ones)
+    assert (same.max_abs, same.relative, same.top1_agreement, same.finite) == (0, 0, 1, True)
+    assert same.cosine == pytest.approx(1)
+    assert compare(zeros, zeros).within(1e-9)
+    assert not compare(zeros, ones).within(1e9)
+    for bad in (np.nan, np.inf, -np.inf):
+        broken = ones.copy()
+        broken[1, 2] = bad
+        difference = compare(ones, broken)
+        assert not difference.finite
+        assert not difference.within(math.inf)
+    with pytest.raises(GateError, match="shape"):
+        compare(ones, ones[:1])
+
+
+def test_metrics_measure_what_they_say():
+    reference, actual = np.array([[1.0, -4.0], [2.0, 3.0]]), np.array([[1.0, -3.9], [3.1, 3.0]])
+    difference = compare(reference, actual)
+    assert difference.max_abs == pytest.approx(1.1)
+    assert difference.mean_abs == pytest.approx(0.3)
+    assert difference.relative == pytest.approx(1.1 / 4)
+    assert difference.top1_agreement == 0.5
+
+
+def test_cases_cover_both_batch_sizes_and_both_ends_of_a_clip(tiny_network):
+    made = list(cases(tiny_network.spec, None))
+    assert {case.batch for case in made} == {1, 3}
+    impulses = [case for case in made if "impulse" in case.name]
+    lit = {(case.batch, *np.argwhere(case.inputs["imgs"])[0][[0, 2]]) for case in impulses}
+    assert lit == {(1, 0, 0), (1, 0, 3), (3, 1, 0), (3, 1, 3)}
+
+
+def test_a_right_graph_passes_everywhere(tiny_network, parts):
+    rows = compared(tiny_network, parts)
+    assert len(rows) == 6 * (1 + 1 + 5 + 5)
+    assert failures(rows, 1e-5) == []
+
+
+@pytest.mark.parametrize(
+    ("weight", "block"),
+    [
+        ("rgb_backbone.layer2.1.conv1.bias", "rgb_backbone/layer2.1"),
+        ("rgb_backbone.layer1.0.se_module.fc2.weight", "rgb_backbone/layer1.0"),
+        ("pose_backbone.conv1_s.weight", "pose_backbone/conv1_s"),
+        ("pose_backbone.conv5.bias", "pose_backbone/conv5"),
+    ],
+)
+def test_one_wrong_weight_is_caught_and_its_block_named(tiny_network, parts, weight, block):
+    part = weight.partition(".")[0]
+    wrong = edited(parts[part], weight, lambda value: value + np.float32(0.1))
+    rows = compared(tiny_network, {**parts, part: wrong})
+    assert {row.part for row in failures(rows, 1e-5)} == {part}
+    case = next(cases(tiny_network.spec, None))
+    inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
+    blocks = compare_blocks(tiny_network, part, wrong.SerializeToString(), "onnxruntime", inputs)
+    assert first_diverging(blocks, 1e-5) == block
+
+
+def test_a_shift_in_the_wrong_direction_is_caught(tiny_network, parts):
+    wrong = copy.deepcopy(parts["rgb_backbone"])
+    concat = next(node for node in wrong.graph.node if node.name == "rgb_backbone/layer1.1/shift/Concat")
+    concat.input[0], concat.input[1] = concat.input[1], concat.input[0]
+    assert failures(compared(tiny_network, {**parts, "rgb_backbone": wrong}), 1e-5)
+
+
+def test_a_clip_border_that_is_not_zero_is_caught(tiny_network, parts):
+    wrong = copy.deepcopy(parts["rgb_backbone"])
+    for node in wrong.graph.node:
+        if node.name.endswith("shift/after_last"):
+            node.attribute.append(onnx.helper.make_attribute("mode", "edge"))
+    assert failures(compared(tiny_network, {**parts, "rgb_backbone": wrong}), 1e-5)
+
+
+def test_nan_is_a_failure(tiny_network, parts):
+    wrong = edited(parts["head"], "cls_head.fc_rgb.bias", lambda value: value * np.float32(np.nan))
+    failed = failures(compared(tiny_network, {**parts, "head": wrong}), 1e9)
+    assert {row.output for row in failed} == {"rgb_logits", "scores"}
+
+
+def test_blocks_of_both_backbones_are_compared_in_order(tiny_network, parts):
+    case = next(cases(tiny_network.spec, None))
+    for part in ("rgb_backbone", "pose_backbone"):
+        inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
+        rows = compare_blocks(tiny_network, part, parts[part].SerializeToString(), "onnxruntime", inputs)
+        stages = getattr(tiny_network, part).spec.stages
+        blocks = [f"layer{s}.{b}" for s, stage in enumerate(stages, 1) for b in range(stage.blocks)]
+        assert [row.block for row in rows] == [f"{part}/{name}" for name in ("conv1_s", *blocks, "conv5")]
+        assert first_diverging(rows, 1e-5) is None
+
+
+def test_the_reference_knows_its_own_rounding(tiny_network):
+    rounding = reference_rounding(tiny_network, next(cases(tiny_network.spec, None)), "rgb_feat")
+    assert 1e-9 < rounding < 1e-5

@@ -1,0 +1,69 @@
+"""Opening a bundle: a foreign, damaged or hostile one is refused by name."""
+
+import json
+
+import pytest
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.errors import BundleError
+
+
+def changed(bundle, tmp_path, change):
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    change(manifest)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    return tmp_path
+
+
+def test_a_good_bundle_opens_with_its_parts(bundle):
+    opened = Bundle.open(bundle)
+    assert opened.part_path("head") == bundle / "head.onnx"
+    assert opened.altered_files() == []
+    assert opened.labels() is None
+
+
+def test_a_part_that_is_not_there_is_named(bundle):
+    with pytest.raises(BundleError, match=r"has no int8/head.onnx"):
+        Bundle.open(bundle).part_path("head", "int8")
+
+
+def test_a_directory_without_a_manifest_is_no_bundle(tmp_path):
+    with pytest.raises(BundleError, match=r"holds no manifest.json"):
+        Bundle.open(tmp_path)
+    with pytest.raises(BundleError, match="does not exist"):
+        Bundle.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"schema_version": 1}', b"{" * 100_000])
+def test_a_damaged_manifest_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_bytes(text)
+    with pytest.raises(BundleError, match="not a valid manifest"):
+        Bundle.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "C:\\x", "..\\x", ""])
+def test_paths_that_lead_outside_are_refused(bundle, tmp_path, name):
+    path = changed(bundle, tmp_path, lambda m: m["files"].update({name: {"sha256": "0", "size_bytes": 1}}))
+    with pytest.raises(BundleError, match="outside the bundle"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(batch="many"),
+        lambda m: m["spec"]["rgb"].update(fold_div=None),
+        lambda m: m["files"].update(x=3),
+        lambda m: m.pop("spec"),
+        lambda m: m["spec"]["rgb_input"].update(frames=0),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(bundle, tmp_path, change):
+    with pytest.raises(Exception, match=r"not a valid manifest|invalid model specification"):
+        Bundle.open(changed(bundle, tmp_path, change))
+
+
+def test_a_newer_schema_is_refused_before_it_is_understood(bundle, tmp_path):
+    path = changed(bundle, tmp_path, lambda m: m.update(schema_version=2, spec="unheard of"))
+    with pytest.raises(BundleError, match="schema version 2"):
+        Bundle.open(path)
