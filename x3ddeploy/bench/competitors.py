@@ -130,10 +130,11 @@ class _Baseline:
     def competitor(self, runtime: str) -> Competitor:
         """Raises X3DDeployError where MMAction2 or the runtime is missing, or the export computes something else."""
         require(runtime)
+        expected = self._run_eager()
         if runtime == "torch":
             return self._described(runtime, torch.__version__, "cpu", self._run_eager)
         session = open_session(runtime, self._exported, threads=self._threads)
-        rgbposeconv3d.check(self._run_eager(), session.run(self._inputs))
+        rgbposeconv3d.check(expected, session.run(self._inputs))
         return self._described(runtime, session.version, session.device, lambda: session.run(self._inputs))
 
     def _run_eager(self) -> tuple[Tensor, Tensor]:

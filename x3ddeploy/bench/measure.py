@@ -82,7 +82,7 @@ def measure(
                 times[name] = (clock() - begin) * 1e3
             for name, value in times.items():
                 result.samples_ms[name].append(value)
-            on_round(min(1.0, (clock() - start) / seconds))
+            on_round(min(1.0, result.rounds / MIN_ROUNDS, (clock() - start) / max(seconds, 1e-9)))
     except KeyboardInterrupt:
         result.interrupted = True
     return result

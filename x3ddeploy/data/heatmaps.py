@@ -24,7 +24,8 @@ def keypoints_to_heatmaps(keypoints: Floats, scores: Floats, pose: PoseInput) ->
 
     Args:
         keypoints: (M, T, K, 2), x and y in frame pixels. A keypoint that is not finite draws nothing.
-        scores: (M, T, K). A score that is not finite, or under 1e-4, draws nothing.
+        scores: (M, T, K). A score that is not finite, or under 1e-4, draws nothing. Ignored where `pose` has no
+            use_score.
         pose: size, sigma and scaling of the heatmaps.
 
     Returns:
@@ -32,9 +33,10 @@ def keypoints_to_heatmaps(keypoints: Floats, scores: Floats, pose: PoseInput) ->
     """
     persons, frames, joints = scores.shape
     centres = keypoints.astype(np.float32) * np.float32(pose.scaling)
-    peaks = np.asarray(scores, np.float32)
+    # Without use_score MMAction2 puts ones in the place of all scores, before it looks at them.
+    peaks = scores.astype(np.float32) if pose.use_score else np.ones_like(scores, np.float32)
     drawn = (peaks >= MIN_SCORE) & np.isfinite(peaks) & np.isfinite(centres).all(-1)
-    peaks = np.where(drawn, peaks if pose.use_score else np.float32(1), np.float32(0))
+    peaks = np.where(drawn, peaks, np.float32(0))
     centres = np.where(drawn[..., None], centres, np.float32(0))
     heatmaps = np.zeros((joints, frames, pose.height, pose.width), np.float32)
     for person in range(persons):  # one at a time: memory stays that of the result

@@ -239,12 +239,9 @@ def _compare_preprocessing(
 ) -> list[Row]:
     raw = raw_inputs(network.spec, options.batch or 1, GOLDEN_SEED)
     rows = []
-    for part, names, output in (
-        ("preprocess_rgb", ("frames",), "imgs"),
-        ("preprocess_pose", ("keypoints", "keypoint_scores"), "heatmap_imgs"),
-    ):
+    for part, output in (("preprocess_rgb", "imgs"), ("preprocess_pose", "heatmap_imgs")):
         session = open_session(runtime, serialize(graphs[part]))
-        actual = session.run({name: raw[name] for name in names})[output]
+        actual = session.run({value.name: raw[value.name] for value in graphs[part].graph.input})[output]
         rows.append(Row(part, "clips", len(actual), output, compare(raw[output], actual)))
     return rows
 

@@ -31,13 +31,13 @@ def preprocess_rgb(spec: ModelSpec, batch: int | None, metadata: dict[str, str])
 def preprocess_pose(spec: ModelSpec, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
     """`keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) to `heatmap_imgs` (N, K, T, H, W).
 
-    M, the number of persons, is dynamic. A clip without persons is one person with scores of zero.
+    M, the number of persons, is dynamic. A clip without persons is one person with scores of zero. A model that was
+    trained without scores has no `keypoint_scores`; there a missing person has coordinates of NaN.
     """
     pose, joints = spec.pose_input, spec.pose.in_channels
     graph = GraphBuilder("preprocess_pose")
     leading = batch or BATCH_AXIS
     keypoints = graph.input("keypoints", (leading, PERSONS_AXIS, pose.frames, joints, 2))
-    scores = graph.input("keypoint_scores", (leading, PERSONS_AXIS, pose.frames, joints, 1))
     with graph.scope("keypoints"):
         centres = graph.node("Mul", keypoints, graph.constant("scaling", np.float32(pose.scaling)))
         x, y = graph.node("Split", centres, graph.integers(1, 1), outputs=2, axis=4)
@@ -45,12 +45,16 @@ def preprocess_pose(spec: ModelSpec, batch: int | None, metadata: dict[str, str]
         columns, known_x = _gaussian(graph, x, "x", pose.width, pose.sigma)
         rows, known_y = _gaussian(graph, y, "y", pose.height, pose.sigma)
     with graph.scope("peak"):
-        # NaN fails every comparison, and so draws nothing.
-        scored = graph.node("GreaterOrEqual", scores, graph.constant("min_score", np.float32(MIN_SCORE)), name="scored")
-        finite = graph.node("LessOrEqual", scores, _largest(graph), name="finite")
-        drawn = graph.node("And", scored, finite, name="known_score")
-        drawn = graph.node("And", drawn, graph.node("And", known_x, known_y, name="known_place"), name="drawn")
-        height = scores if pose.use_score else graph.constant("one", np.float32(1))
+        drawn = graph.node("And", known_x, known_y, name="known_place")
+        if pose.use_score:
+            height = graph.input("keypoint_scores", (leading, PERSONS_AXIS, pose.frames, joints, 1))
+            # NaN fails every comparison, and so draws nothing.
+            least = graph.constant("min_score", np.float32(MIN_SCORE))
+            scored = graph.node("GreaterOrEqual", height, least, name="scored")
+            finite = graph.node("LessOrEqual", height, _largest(graph), name="finite")
+            drawn = graph.node("And", drawn, graph.node("And", scored, finite, name="known_score"), name="drawn")
+        else:
+            height = graph.constant("one", np.float32(1))
         peak = graph.node("Where", drawn, height, _zero(graph))
     with graph.scope("draw"):
         rows = graph.node("Mul", rows, peak, name="rows")
