@@ -15,7 +15,7 @@ demo: $(INSTALLED)
 	$(BIN)/x3ddeploy bench demo/deploy
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -25,6 +25,7 @@ check: $(INSTALLED)
 # The figures in README.md and docs/, measured again on this machine.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/plain_export.py
+	$(BIN)/python benchmarks/lowering_findings.py
 
 # Debian keeps venv's pip in a package of its own (python3-venv); where it is missing, virtualenv brings one.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -40,3 +40,15 @@ def test_the_plain_export_table_is_the_committed_result(page):
 def test_the_bench_table_is_the_committed_result():
     text = (ROOT / "README.md").read_text()
     assert [row for row in bench_rows() if row not in text] == []
+
+
+def test_the_findings_are_the_committed_result():
+    result = json.loads((RESULTS / "lowering_findings.json").read_text())
+    text = " ".join((ROOT / "docs" / "lowering.md").read_text().split())
+    ratios = result["named_frames_axis"]["time_unnamed_over_named"]
+    speed = {part: f"{value['median']:.2f} times" for part, value in ratios.items()}
+    assert f"the RGB backbone takes {speed['rgb_backbone']} the time" in text
+    assert f"and the pose backbone {speed['pose_backbone']}" in text
+    errors = result["openvino_relative_error_on_an_impulse"]
+    assert f"off by {errors['rgb_backbone, one ReduceMean']:.1e} of their range" in text
+    assert f"over T, it is {errors['rgb_backbone, two average poolings']:.1e}" in text
