@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +17,7 @@ MANIFEST = "manifest.json"
 LABELS = "labels.txt"
 GOLDEN = "golden"
 PARITY = "parity.json"
+BENCH = "bench.json"
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,11 @@ def seal(directory: Path, manifest: Manifest) -> Manifest:
 
 
 def derived_files(path: Path, manifest: Manifest) -> list[str]:
-    """Files in a bundle's directory that its export did not write (engines, quantized graphs, reports)."""
-    known: Mapping[str, object] = {**manifest.files, MANIFEST: None}
+    """Files in a bundle's directory that were made from it and that a new export would lose (engines, ...).
+
+    A benchmark's report is not counted: it speaks of the graphs that are being replaced.
+    """
+    known = {*manifest.files, MANIFEST, BENCH}
     names = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
     return [name for name in names if name not in known]
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from x3ddeploy.data.clips import impulse_inputs
+from x3ddeploy.demo import random_network
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.export.graph import GraphBuilder
 from x3ddeploy.export.lint import check_model, lint
@@ -21,6 +23,7 @@ from x3ddeploy.lowering.strategy import TARGETS, Layout, Strategy
 from x3ddeploy.models.head import Head
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import open_session
 
 
@@ -180,3 +183,22 @@ def test_frames_share_one_named_axis_so_that_runtimes_can_fuse_shortcuts(parts):
     shapes = {v.name: v.type.tensor_type.shape.dim for v in parts["rgb_backbone"].graph.value_info}
     assert shapes["rgb_backbone/layer1.0/Add"][0].dim_param == "N*4"
     assert shapes["rgb_backbone/layer2.1/conv3/Conv"][0].dim_param == "N*4"
+
+
+@pytest.mark.openvino
+def test_openvino_keeps_its_digits_on_a_flat_clip():
+    """Squeeze-and-excitation over 50,000 equal terms: summed one by one in float32 they are off by 1e-4 and more."""
+    tiny = PRESETS["tiny"]
+    stage = replace(tiny.rgb.stages[0], blocks=1, squeeze=(8,))
+    spec = replace(
+        tiny,
+        rgb=replace(tiny.rgb, stem_stride=1, stages=(stage,)),
+        rgb_input=replace(tiny.rgb_input, frames=16, height=112, width=112),
+    )
+    network = random_network(spec)
+    clip = impulse_inputs(spec, 1, frame=0)["imgs"]
+    with torch.inference_mode():
+        expected = network.rgb_backbone(torch.from_numpy(clip)).numpy()
+    model = parts_of(network, "openvino")["rgb_backbone"].SerializeToString()
+    actual = open_session("openvino", model).run({"imgs": clip})["rgb_feat"]
+    assert compare(expected, actual).relative < 1e-5

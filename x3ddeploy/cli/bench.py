@@ -43,7 +43,7 @@ def command(
     from x3ddeploy.bench.competitors import prepare
     from x3ddeploy.bench.measure import measure
     from x3ddeploy.bench.report import bench_report, usable_cores
-    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.bundle import BENCH, Bundle
     from x3ddeploy.cli.output import Steps, print_json
     from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 
@@ -62,7 +62,7 @@ def command(
     if measurement.rounds == 0:
         raise X3DDeployError("interrupted before one round was complete", hint="give it more time")
     report = bench_report(opened, competitors, absent, measurement, batch, threads)
-    path = output or bundle / "bench.json"
+    path = output or bundle / BENCH
     write_json(path, report)
     if as_json:
         print_json(report)

@@ -1,0 +1,66 @@
+"""NTU RGB+D 60: 17 COCO joints, 60 classes in 8 groups.
+
+Read as literals, never executed: `x3ddeploy export CKPT --config configs/ntu60.py` takes from it what the
+checkpoint does not carry. Depth, widths and classes always come from the weights.
+"""
+
+clip_len = dict(RGB=16, Pose=48)
+model = dict(
+    type="RGBPoseX3DRecognizer",
+    rgb_backbone=dict(
+        type="X3DTemporalShift",
+        in_channels=3,
+        gamma_w=1,
+        gamma_b=2.25,
+        gamma_d=2.2,
+        num_stages=4,
+        conv1_stride=2,
+        spatial_strides=(2, 2, 2, 2),
+        se_style="half",
+        se_ratio=1 / 16,
+        use_swish=True,
+        fold_div=8,
+    ),
+    pose_backbone=dict(
+        type="X3DTemporalShiftPose",
+        in_channels=17,
+        gamma_d=1,
+        num_stages=3,
+        stage_blocks=(5, 11, 7),
+        conv1_stride=1,
+        spatial_strides=(2, 2, 2),
+        se_ratio=1 / 16,
+        use_swish=True,
+        fold_div=4,
+    ),
+    cls_head=dict(
+        type="RGBPoseHead",
+        num_classes=60,
+        num_coarse_classes=8,
+        in_channels=[432, 216],
+        loss_components=["rgb", "pose"],
+        loss_weights=[1.0, 1.5, 0.6, 1.2],
+        average_clips="prob",
+    ),
+    data_preprocessor=dict(
+        type="RGBPoseDataPreprocessor",
+        preprocessors=dict(
+            imgs=dict(
+                type="ActionDataPreprocessor",
+                mean=[123.675, 116.28, 103.53],
+                std=[58.395, 57.12, 57.375],
+                format_shape="NCTHW",
+            ),
+            heatmap_imgs=dict(type="ActionDataPreprocessor"),
+        ),
+    ),
+)
+test_pipeline = [
+    dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1, test_mode=True),
+    dict(type="MMDecode"),
+    dict(type="MMCompact", hw_ratio=1.0, allow_imgpad=True),
+    dict(type="Resize", scale=(224, 224), keep_ratio=False),
+    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=0.25),
+    dict(type="FormatShape", input_format="NCTHW"),
+    dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
+]
