@@ -51,3 +51,7 @@ class CheckpointError(X3DDeployError):
 
 class BundleError(X3DDeployError):
     """A bundle that is missing, incomplete, altered or not ours."""
+
+
+class DataError(X3DDeployError):
+    """Clips, annotations or videos that cannot be read, are damaged or contradict each other."""
