@@ -16,6 +16,7 @@ VERBS = {
     "verify": "Check a bundle: files, golden outputs, every runtime that is here.",
     "inspect": "Say what a checkpoint, an ONNX file or a bundle holds.",
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",
+    "synth": "Write a synthetic action data set: videos, keypoints, splits.",
     "doctor": "Say what works on this machine, and what to install.",
 }
 

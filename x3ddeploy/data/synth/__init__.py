@@ -2,5 +2,6 @@
 
 from x3ddeploy.data.synth.clip import SynthClip, make_clip
 from x3ddeploy.data.synth.options import SynthOptions
+from x3ddeploy.data.synth.write import Summary, generate
 
-__all__ = ["SynthClip", "SynthOptions", "make_clip"]
+__all__ = ["Summary", "SynthClip", "SynthOptions", "generate", "make_clip"]

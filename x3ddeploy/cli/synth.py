@@ -1,0 +1,64 @@
+"""`x3ddeploy synth`: a synthetic action data set, to try training, evaluation and deployment without recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+class _Size(click.ParamType):
+    name = "HxW"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        height, _, width = str(value).lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            self.fail(f"{value!r} is not of the form 112x112", param, ctx)
+        return int(height), int(width)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all draws; the same seed, the same data.")
+@click.option("--size", type=_Size(), default="112x112", show_default=True, help="Height and width of the videos.")
+@click.option("--frames", type=int, default=32, show_default=True, help="Frames of each clip.")
+@click.option("--clips-per-class", type=int, default=48, show_default=True, help="At least one for each subject.")
+@click.option("--subjects", type=int, default=8, show_default=True, help="Performers; a quarter is held out.")
+@click.option("--overwrite", is_flag=True, help="Replace a synthetic data set that is in DIRECTORY.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    directory: Path,
+    seed: int,
+    size: tuple[int, int],
+    frames: int,
+    clips_per_class: int,
+    subjects: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write a synthetic data set of 12 actions to DIRECTORY: videos, and their keypoints as MMAction2's PoseDataset
+    reads them. It shows that a pipeline works, not how accurate a model is on real video.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from x3ddeploy.cli.output import print_json, size_text
+    from x3ddeploy.data.synth import SynthOptions, generate
+
+    options = SynthOptions(seed, size, frames, clips_per_class, subjects)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("clips", total=None)
+        summary = generate(
+            directory,
+            options,
+            lambda done, total: bar.update(task, completed=done, total=total),
+            overwrite=overwrite,
+        )
+    if as_json:
+        print_json(summary.to_json())
+        return
+    splits = ", ".join(f"{name} {count}" for name, count in summary.splits.items())
+    click.echo(f"{directory}: {summary.clips} clips of {len(summary.classes)} classes, {size_text(summary.size_bytes)}")
+    click.echo(f"splits: {splits}")
+    click.echo(f"annotations: {directory / 'annotations.pkl'}, videos: {directory / 'videos'}")

@@ -1,0 +1,179 @@
+"""A data set on disk: videos, MMAction2's annotation pickle, labels, and a record of what it is. Whole or absent.
+
+DIR/annotations.pkl   {'split': name -> clips' names, 'annotations': one dict a clip}
+DIR/videos/<name>.mp4
+DIR/labels.txt        one class a line
+DIR/dataset.json      options, versions, counts, what the data shows and what it does not; marks it as ours
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from x3ddeploy import __version__
+from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
+from x3ddeploy.data.synth.actions import ACTIONS, Cue, ceiling
+from x3ddeploy.data.synth.clip import SynthClip, make_clip
+from x3ddeploy.data.synth.options import SynthOptions, clip_names, splits_of
+from x3ddeploy.data.synth.render import require_opencv
+from x3ddeploy.data.synth.video import require_pyav, write_video
+from x3ddeploy.errors import UsageError, X3DDeployError
+
+RECORD = "dataset.json"
+_KIND = "x3ddeploy synthetic actions"
+_SCHEMA_VERSION = 1
+_PICKLE_PROTOCOL = 4  # what every Python that runs MMAction2 reads
+_SHOWS = (
+    "that a training, an evaluation or a deployed model works end to end; whether a model sees time order, held "
+    "objects and hidden joints; whether its fused streams know more than each alone"
+)
+_SHOWS_NOT = "anything about accuracy on real video: it is no stand-in for NTU RGB+D or any other recorded data set"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written.
+
+    Attributes:
+        classes: their names, in the order of the labels.
+        clips: their number.
+        splits: number of clips by split.
+        size_bytes: of all files together.
+    """
+
+    directory: Path
+    options: SynthOptions
+    classes: tuple[str, ...]
+    clips: int
+    splits: dict[str, int]
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "directory": str(self.directory),
+            **asdict(self.options),
+            "classes": list(self.classes),
+            "clips": self.clips,
+            "splits": self.splits,
+            "size_bytes": self.size_bytes,
+        }
+
+
+def generate(
+    directory: Path,
+    options: SynthOptions,
+    progress: Callable[[int, int], None],
+    *,
+    overwrite: bool = False,
+) -> Summary:
+    """Make all clips of a data set and put it in place when it is whole.
+
+    Args:
+        directory: absent, empty, or, with `overwrite`, a synthetic data set.
+        options: what the clips depend on.
+        progress: told after each clip how many are made, and of how many.
+        overwrite: replace a synthetic data set; nothing else is ever replaced.
+
+    Raises:
+        UsageError: the directory holds something else, or a data set that `overwrite` does not allow to replace.
+        MissingRequirementError: OpenCV or PyAV is not installed.
+        X3DDeployError: the files cannot be written.
+    """
+    require_opencv()
+    require_pyav()
+    _require_replaceable(directory, overwrite)
+    names = clip_names(options)
+    splits = splits_of(options, names)
+    with staged_directory(directory) as staging:
+        (staging / "videos").mkdir()
+        annotations = []
+        for done, name in enumerate(names, start=1):
+            clip = make_clip(options, name.action, name.performer, name.camera, name.repetition)
+            with explain_os_errors(staging):
+                write_video(staging / "videos" / f"{name}.mp4", clip.frames)
+            annotations.append(_annotation(str(name), name.action - 1, clip))
+            progress(done, len(names))
+        content = {"split": splits, "annotations": annotations}
+        write_bytes(staging / "annotations.pkl", pickle.dumps(content, protocol=_PICKLE_PROTOCOL))
+        write_bytes(staging / "labels.txt", "".join(f"{action.name}\n" for action in ACTIONS).encode())
+        counts = {split: len(members) for split, members in splits.items()}
+        write_json(staging / RECORD, _record(options, len(names), counts))
+        size = sum(file.stat().st_size for file in staging.rglob("*") if file.is_file())
+    return Summary(directory, options, tuple(action.name for action in ACTIONS), len(names), counts, size)
+
+
+def _annotation(name: str, label: int, clip: SynthClip) -> dict[str, Any]:
+    """One entry as MMAction2's PoseDataset reads it."""
+    frames, height, width, _ = clip.frames.shape
+    return {
+        "frame_dir": name,
+        "label": label,
+        "img_shape": (height, width),
+        "original_shape": (height, width),
+        "total_frames": frames,
+        "keypoint": clip.keypoints,
+        "keypoint_score": clip.scores,
+    }
+
+
+def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> dict[str, Any]:
+    blind = {cue.value: round(ceiling(cue), 4) for cue in Cue if cue is not Cue.BOTH}
+    return {
+        "kind": _KIND,
+        "schema_version": _SCHEMA_VERSION,
+        "versions": {
+            "x3ddeploy": __version__,
+            **{name: version(name) for name in ("numpy", "av")},
+            "opencv": _opencv(),
+        },
+        **asdict(options),
+        "clips": clips,
+        "splits": splits,
+        "classes": [
+            {"name": action.name, "group": action.group, "told_apart_by": action.told_apart_by.value}
+            for action in ACTIONS
+        ],
+        "largest_accuracy_without_seeing": blind,
+        "shows": _SHOWS,
+        "does_not_show": _SHOWS_NOT,
+    }
+
+
+def _opencv() -> str:
+    # From the module: the distribution goes by one of several names (opencv-python, -headless, -contrib-python).
+    installed: str = require_opencv().__version__
+    return installed
+
+
+def _require_replaceable(directory: Path, overwrite: bool) -> None:
+    """Refuse to put a data set where something else is."""
+    if not directory.exists() and not directory.is_symlink():
+        return
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a directory", hint="name a new directory")
+    try:
+        empty = next(directory.iterdir(), None) is None
+    except OSError as error:
+        raise X3DDeployError(f"cannot read {directory}: {error.strerror}", hint="name a new directory") from error
+    if empty:
+        return
+    if not _is_ours(directory):
+        raise UsageError(
+            f"{directory} is not empty and holds no synthetic data set", hint="name a new or an empty directory"
+        )
+    if not overwrite:
+        raise UsageError(f"{directory} already holds a synthetic data set", hint="--overwrite replaces it")
+
+
+def _is_ours(directory: Path) -> bool:
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("kind") == _KIND
