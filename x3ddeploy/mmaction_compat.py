@@ -1,8 +1,11 @@
 """MMAction2 1.2.0 as it is on PyPI, made importable. The one place that knows what its wheel gets wrong.
 
-The wheel imports `mmaction.models.localizers.drn`, a package that it does not hold
-(https://github.com/open-mmlab/mmaction2/issues/2714), and needs importlib_metadata without requiring it (the `mmaction`
-extra does). Nothing here needs the missing localizer, so an empty stand-in takes its place.
+- It imports `mmaction.models.localizers.drn`, a package that it does not hold
+  (https://github.com/open-mmlab/mmaction2/issues/2714). Nothing here needs that localizer: an empty stand-in takes its
+  place.
+- It needs importlib_metadata without requiring it; the `mmaction` extra does.
+- Its pose transforms say `np.Inf`, which NumPy 2 removed
+  (https://numpy.org/doc/stable/numpy_2_0_migration_guide.html): the name is put back.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from x3ddeploy.errors import MissingRequirementError
 
 _MISSING = "mmaction.models.localizers.drn"
@@ -27,6 +32,21 @@ def import_registry() -> Any:
     Raises:
         MissingRequirementError: MMAction2, or something that it needs, cannot be imported; the message says which.
     """
+    _import("models")
+    logging.getLogger("mmengine").setLevel(logging.ERROR)
+    return importlib.import_module("mmaction.registry").MODELS
+
+
+def import_everything() -> None:
+    """Import all of MMAction2 that training uses, so that its registries are filled.
+
+    Raises:
+        MissingRequirementError: MMAction2, or something that it needs, cannot be imported; the message says which.
+    """
+    _import("models", "datasets", "engine", "evaluation", "visualization")
+
+
+def _import(*parts: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmcv-lite warns of each operator that it leaves out
         try:
@@ -36,13 +56,14 @@ def import_registry() -> Any:
                     stand_in = types.ModuleType(name)
                     stand_in.DRN = type("DRN", (), {})  # type: ignore[attr-defined]
                     sys.modules.setdefault(name, stand_in)
-            importlib.import_module("mmaction.models")
+            if not hasattr(np, "Inf"):
+                np.Inf = np.inf  # type: ignore[attr-defined]  # noqa: NPY201
+            for part in parts:
+                importlib.import_module(f"mmaction.{part}")
         except ImportError as error:
             raise MissingRequirementError(
                 f"MMAction2 cannot be imported: {error}", hint="pip install 'x3ddeploy[mmaction]'"
             ) from error
-    logging.getLogger("mmengine").setLevel(logging.ERROR)
-    return importlib.import_module("mmaction.registry").MODELS
 
 
 def lacks_localizer(package: types.ModuleType) -> bool:

@@ -1,0 +1,47 @@
+"""BatchNorm over the batches of all processes, on the CPU, where torch.nn.SyncBatchNorm does not run."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class SharedBatchNorm3d(nn.BatchNorm3d):
+    """In training, normalises with the mean and variance over all processes' clips, of which each has as many.
+
+    Gradients flow through the reduction, so that the step is that of one process with the whole batch.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        own = torch.stack([x.mean((0, 2, 3, 4)), (x * x).mean((0, 2, 3, 4))])
+        mean, square = (all_reduce(own) / dist.get_world_size()).unbind()
+        variance = (square - mean * mean).clamp_min(0)
+        self._track(mean.detach(), variance.detach(), x.numel() // x.shape[1] * dist.get_world_size())
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shape = (1, -1, 1, 1, 1)
+        return x * scale.reshape(shape) + (self.bias - mean * scale).reshape(shape)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)  # torch keeps the unbiased variance
+
+
+def share_batch_norm(module: nn.Module) -> None:
+    """Put SharedBatchNorm3d in the place of each BatchNorm3d, with its very weights and statistics."""
+    for name, child in list(module.named_children()):
+        if type(child) is nn.BatchNorm3d:
+            shared = SharedBatchNorm3d(child.num_features, eps=child.eps, momentum=child.momentum)
+            shared.__dict__.update(child.__dict__)
+            setattr(module, name, shared)
+        else:
+            share_batch_norm(child)

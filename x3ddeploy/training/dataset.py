@@ -1,0 +1,89 @@
+"""MMAction2's PoseDataset with a safe reader, early checks, and augmentation that a run repeats."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.datasets import PoseDataset as MMActionPoseDataset
+
+from x3ddeploy.checkpoint.listing import shortened
+from x3ddeploy.data.annotations import read_annotations
+from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.registry import DATASETS
+
+_LISTED = 20
+
+
+@DATASETS.register_module()
+class PoseDataset(MMActionPoseDataset):
+    """Takes MMAction2's keys. Executes nothing of the annotation file, and names missing videos before training.
+
+    In training the random augmentation of a sample is a function of the seed, the epoch and the sample alone
+    (`SeedHook` tells them), not of the worker or the process that loads it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Shared memory: workers that live through all epochs see the hook's changes.
+        self.seed_and_epoch = torch.zeros(2, dtype=torch.int64).share_memory_()
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Samples of the split, as MMAction2's pipelines take them.
+
+        Raises:
+            DataError: the file is unsafe or incomplete, or videos are missing; all of them are named.
+            UsageError: there is no such split, or no split is named.
+        """
+        annotations = read_annotations(Path(self.ann_file))
+        if self.split is None:
+            raise UsageError(
+                f"the data set of {self.ann_file} names no split", hint=f"set split= to one of {list(annotations.splits)}"
+            )
+        folder = self.data_prefix.get("video")
+        samples = [
+            {
+                "frame_dir": sample.name if folder is None else str(Path(folder) / sample.name),
+                "label": sample.label,
+                "img_shape": sample.image_size,
+                "original_shape": sample.image_size,
+                "total_frames": sample.frames,
+                "keypoint": sample.keypoints,
+                "keypoint_score": sample.scores,
+            }
+            for sample in annotations.split(self.split)
+        ]
+        if folder is not None:
+            missing = [path for sample in samples if not Path(path := f"{sample['frame_dir']}.mp4").is_file()]
+            if missing:
+                raise DataError(
+                    f"{len(missing)} of {len(samples)} videos of the split {self.split!r} are missing",
+                    details=shortened(missing, _LISTED),
+                    hint="check data_prefix=dict(video=...), the folder of the <frame_dir>.mp4 files",
+                )
+        return samples
+
+    def prepare_data(self, idx: int) -> Any:
+        if self.test_mode:
+            return super().prepare_data(idx)
+        with _seeded(*self.seed_and_epoch.tolist(), idx):
+            return super().prepare_data(idx)
+
+
+@contextmanager
+def _seeded(*numbers: int) -> Iterator[None]:
+    """Python's and NumPy's random numbers as a function of `numbers`; the outer streams go on as if not used."""
+    outer, outer_numpy = random.getstate(), np.random.get_state()
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(outer)
+        np.random.set_state(outer_numpy)

@@ -1,0 +1,83 @@
+"""The two-stream recognizer and its preprocessor under the names of the original configs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmaction.models.data_preprocessors import MultiModalDataPreprocessor
+from mmengine.dist import all_reduce
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from x3ddeploy.errors import UsageError
+from x3ddeploy.registry import MODELS
+from x3ddeploy.training.head import STREAMS
+
+_INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
+
+
+@MODELS.register_module()
+class RGBPoseDataPreprocessor(MultiModalDataPreprocessor):
+    """MMAction2's, under the original network's name: one ActionDataPreprocessor for each of the inputs."""
+
+
+@MODELS.register_module()
+class RGBPoseX3DRecognizer(BaseModel):
+    """Two backbones and the head, with the state_dict of `TwoStreamX3D`.
+
+    Args:
+        rgb_backbone: config; its type is X3DTemporalShift where it has none.
+        pose_backbone: config; its type is X3DTemporalShiftPose where it has none.
+        cls_head: config; its type is RGBPoseHead where it has none.
+        data_preprocessor: config.
+    """
+
+    def __init__(
+        self,
+        rgb_backbone: dict[str, Any],
+        pose_backbone: dict[str, Any],
+        cls_head: dict[str, Any],
+        data_preprocessor: dict[str, Any] | None = None,
+        train_cfg: dict[str, Any] | None = None,
+        test_cfg: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        if train_cfg or test_cfg:
+            raise UsageError("RGBPoseX3DRecognizer has no use for train_cfg and test_cfg", hint="leave them out")
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.rgb_backbone = MODELS.build({"type": "X3DTemporalShift", **rgb_backbone})
+        self.pose_backbone = MODELS.build({"type": "X3DTemporalShiftPose", **pose_backbone})
+        self.cls_head = MODELS.build({"type": "RGBPoseHead", **cls_head})
+        actual = tuple(getattr(self, f"{stream}_backbone").spec.out_channels for stream in STREAMS)
+        if tuple(self.cls_head.config.in_channels) != actual:
+            raise UsageError(
+                f"cls_head in_channels is {tuple(self.cls_head.config.in_channels)}, and the backbones give {actual}"
+            )
+
+    def forward(
+        self, inputs: dict[str, Tensor], data_samples: Sequence[Any] | None = None, mode: str = "tensor"
+    ) -> Any:
+        """MMEngine's three modes.
+
+        Args:
+            inputs: `imgs` (N, clips, 3, T, H, W) and `heatmap_imgs` (N, clips, joints, T', H', W').
+            data_samples: N samples; in training their labels.
+            mode: 'loss' for a dict of losses, 'predict' for samples with scores, 'tensor' for features and logits.
+        """
+        rgb, pose = (inputs[_INPUTS[stream]].flatten(0, 1) for stream in STREAMS)
+        feats = self.rgb_backbone(rgb), self.pose_backbone(pose)
+        if mode == "loss":
+            return self.cls_head.loss(feats, data_samples)
+        if mode == "predict":
+            return self.cls_head.predict(feats, data_samples)
+        return {"rgb_feat": feats[0], "pose_feat": feats[1], **self.cls_head(*feats)}
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the losses, of this process, and what is logged: means over all processes."""
+        total, logged = super().parse_losses(losses)
+        values = torch.stack([value.detach().float() for value in logged.values()])
+        all_reduce(values, op="mean")
+        return total, OrderedDict(zip(logged, values.unbind(), strict=True))
