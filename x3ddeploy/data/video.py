@@ -1,0 +1,231 @@
+"""Frames of a video file, by their index in the order of presentation: the pixels that decord gives MMAction2.
+
+The packets are listed first, without decoding: their sorted presentation times say how many frames there are, which is
+which, and from which keyframe decoding may start. Only the frames asked for are converted to RGB.
+
+Damage is refused as far as the decoder notices it. H.264 carries no checksums, so bytes that happen to decode pass.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.errors import DataError, MissingRequirementError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+Frames = npt.NDArray[np.uint8]
+
+# FFmpeg's demuxers that know when each frame is shown. AVI and MPEG program streams guess.
+_TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says of itself: how many frames there are, their size in pixels as shown, and frames a second."""
+
+    frames: int
+    height: int
+    width: int
+    fps: Fraction | None
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Presentation times of a video's frames in order, and of its keyframes, in units of the stream's time base."""
+
+    times: tuple[int, ...]
+    keyframes: tuple[int, ...]
+
+    def keyframe_before(self, frame: int) -> int:
+        """Time of the last keyframe that is not after `frame`; what is shown after it needs nothing before it."""
+        place = bisect.bisect_right(self.keyframes, self.times[frame])
+        return self.keyframes[place - 1] if place else self.times[0]
+
+
+def probe(path: Path) -> VideoInfo:
+    """Count a video's frames, and decode the first for their size.
+
+    Raises:
+        DataError: the file is absent, damaged, or no video.
+        MissingRequirementError: PyAV is not installed.
+    """
+    (first,) = iter_frames(path, [0])
+    with _opened(path) as (container, stream):
+        index = _index(path, container, stream)
+        return VideoInfo(len(index.times), first.shape[0], first.shape[1], stream.average_rate)
+
+
+def count_frames(path: Path) -> int:
+    """Number of frames, counted over the packets, without decoding. Raises as `probe` does."""
+    with _opened(path) as (container, stream):
+        return len(_index(path, container, stream).times)
+
+
+def read_frames(path: Path, indices: Sequence[int], threads: int = 1) -> Frames:
+    """Frames in the order asked for; an index may occur more than once.
+
+    Args:
+        path: any video that FFmpeg decodes.
+        indices: counted from 0; at least one.
+        threads: of the decoder; 0 lets it choose.
+
+    Returns:
+        (len(indices), H, W, 3), channels R, G, B, turned as the file says it is to be shown.
+
+    Raises:
+        DataError: the file is absent, damaged, no video, or has fewer frames; the message names the frame.
+        MissingRequirementError: PyAV is not installed.
+    """
+    wanted, places = np.unique(np.asarray(indices, np.int64), return_inverse=True)
+    return np.stack(list(iter_frames(path, wanted.tolist(), threads)))[places]
+
+
+def iter_frames(path: Path, indices: Sequence[int], threads: int = 1) -> Iterator[Frames]:
+    """As `read_frames`, one (H, W, 3) frame at a time, each decoded once.
+
+    Args:
+        path: any video that FFmpeg decodes.
+        indices: ascending, each once.
+        threads: of the decoder; 0 lets it choose.
+    """
+    with _opened(path) as (container, stream):
+        index = _index(path, container, stream)
+        outside = [frame for frame in indices if not 0 <= frame < len(index.times)]
+        if outside:
+            raise DataError(
+                f"{path} has {len(index.times)} frames, and frame {outside[0]} was asked for",
+                hint="the file is cut short, or its annotation is of another video",
+            )
+        stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
+        stream.codec_context.options = {"err_detect": "explode"}  # else what is damaged is painted over with a guess
+        if container.format.name in _TIMED:
+            yield from _by_time(path, container, stream, index, indices)
+        else:
+            yield from _by_count(path, container, stream, indices)
+
+
+def _by_time(
+    path: Path, container: InputContainer, stream: VideoStream, index: _Index, indices: Sequence[int]
+) -> Iterator[Frames]:
+    """Find frames by their presentation time, leaping over the keyframes' groups that hold none of them."""
+    from av.error import FFmpegError
+
+    def decode_from(time: int) -> Iterator[VideoFrame]:
+        container.seek(time, stream=stream)
+        return container.decode(stream)
+
+    decoded: Iterator[VideoFrame] = iter(())
+    reached: int | None = None  # presentation time of the frame that was decoded last
+    leaping = True
+    for frame in indices:
+        time, keyframe = index.times[frame], index.keyframe_before(frame)
+        picture = None
+        with _explained(path, frame):
+            if leaping and (reached is None or reached < keyframe):
+                decoded = decode_from(keyframe)
+                with contextlib.suppress(FFmpegError):
+                    picture = _advance(decoded, time)
+                if picture is None:  # groups that lean on the one before (open GOPs), or a demuxer that leaps too far
+                    leaping, decoded = False, decode_from(index.times[0])
+            if picture is None:
+                picture = _advance(decoded, time)
+        if picture is None:
+            raise _damaged(path, frame)
+        reached = time
+        yield _rgb(picture)
+
+
+def _by_count(path: Path, container: InputContainer, stream: VideoStream, indices: Sequence[int]) -> Iterator[Frames]:
+    """Decode from the start and count: for containers whose times say little."""
+    with _explained(path, indices[0]):
+        container.seek(0)
+        decoded = enumerate(container.decode(stream))
+    for frame in indices:
+        with _explained(path, frame):
+            picture = next((picture for place, picture in decoded if place == frame or picture.is_corrupt), None)
+        if picture is None or picture.is_corrupt:
+            raise _damaged(path, frame)
+        yield _rgb(picture)
+
+
+def _advance(decoded: Iterator[VideoFrame], time: int) -> VideoFrame | None:
+    """The frame shown at `time`, or None where decoding meets damage (later frames lean on it) or never meets it."""
+    for picture in decoded:
+        if picture.is_corrupt or (picture.pts is not None and picture.pts > time):
+            return None
+        if picture.pts == time:
+            return picture
+    return None
+
+
+def _rgb(picture: VideoFrame) -> Frames:
+    # Turned counter-clockwise by quarters, as players, and decord, show it (telephones film upright this way).
+    turned = np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90) % 4)
+    return np.ascontiguousarray(turned, np.uint8)
+
+
+def _index(path: Path, container: InputContainer, stream: VideoStream) -> _Index:
+    times, keyframes = [], []
+    with _explained(path, None):
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:  # the end, and frames that the file's edit list leaves out
+                continue
+            if packet.pts is None:
+                raise DataError(
+                    f"{path} does not say when its frames are shown",
+                    hint="convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
+                )
+            times.append(packet.pts)
+            if packet.is_keyframe:
+                keyframes.append(packet.pts)
+    if not times:
+        raise DataError(f"{path} holds no frames", hint="copy or download the video again")
+    return _Index(tuple(sorted(times)), tuple(sorted(keyframes)))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        import av
+    except ImportError as error:
+        raise MissingRequirementError(
+            f"decoding videos needs PyAV: {error}", hint="pip install 'x3ddeploy[video]'"
+        ) from error
+    if not path.is_file():
+        raise DataError(f"there is no video {path}")
+    with _explained(path, None):
+        container = av.open(str(path))
+    with container:
+        if not container.streams.video:
+            raise DataError(f"{path} holds no video")
+        yield container, container.streams.video[0]
+
+
+@contextlib.contextmanager
+def _explained(path: Path, frame: int | None) -> Iterator[None]:
+    """Turn FFmpeg's errors into one that names the file, and the frame where there is one."""
+    from av.error import FFmpegError
+
+    try:
+        yield
+    except (FFmpegError, EOFError, OSError) as error:
+        raise _damaged(path, frame, error) from error
+
+
+def _damaged(path: Path, frame: int | None, error: Exception | None = None) -> DataError:
+    where = str(path) if frame is None else f"frame {frame} of {path}"
+    reason = f": {getattr(error, 'strerror', None) or error}" if error else ""
+    return DataError(f"{where} cannot be decoded{reason}", hint="copy or download the video again, or leave it out")
