@@ -1,0 +1,1 @@
+"""Ranges of activations from clips: streaming statistics, methods, the cache."""
