@@ -22,8 +22,8 @@ class _Size(click.ParamType):
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all draws; the same seed, the same data.")
 @click.option("--size", type=_Size(), default="112x112", show_default=True, help="Height and width of the videos.")
 @click.option("--frames", type=int, default=32, show_default=True, help="Frames of each clip.")
-@click.option("--clips-per-class", type=int, default=48, show_default=True, help="At least one for each subject.")
-@click.option("--subjects", type=int, default=8, show_default=True, help="Performers; a quarter is held out.")
+@click.option("--clips-per-class", type=int, default=72, show_default=True, help="At least one for each subject.")
+@click.option("--subjects", type=int, default=12, show_default=True, help="Performers; a quarter is held out.")
 @click.option("--overwrite", is_flag=True, help="Replace a synthetic data set that is in DIRECTORY.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(

@@ -90,12 +90,18 @@ _SIT = Motion(
     cycles=0.5,
     feet_fixed=True,
 )  # fmt: skip
-_RAISE_ARM = Motion(_STANDING, posture(right_arm=(10, 165), right_forearm=(10, 172)), cycles=0.5)
+_RAISE_ARMS = Motion(
+    _STANDING,
+    posture(left_arm=(10, 165), left_forearm=(10, 172), right_arm=(10, 165), right_forearm=(10, 172)),
+    cycles=0.5,
+)
 _HAND_TO_HEAD = Motion(
     posture(right_arm=(10, 12), right_forearm=(55, 15)), posture(right_arm=(60, 30), right_forearm=(190, -35)), cycles=1
 )
 _WAVE = Motion(
-    posture(right_arm=(5, 95), right_forearm=(5, 125)), posture(right_arm=(5, 95), right_forearm=(5, 235)), cycles=3
+    posture(left_arm=(5, 115), left_forearm=(5, 130), right_arm=(5, 115), right_forearm=(5, 130)),
+    posture(left_arm=(5, 140), left_forearm=(5, 215), right_arm=(5, 140), right_forearm=(5, 215)),
+    cycles=3,
 )
 _STAR_JUMP = Motion(
     posture(left_thigh=(0, 3), left_shin=(0, 3), right_thigh=(0, 3), right_shin=(0, 3)),
@@ -118,15 +124,15 @@ _RED, _BLUE, _YELLOW = (225, 25, 25), (25, 50, 230), (245, 215, 20)
 ACTIONS = (
     Action("sit_down", "sit", Cue.TIME_ORDER, _SIT, scenery=Scenery.STOOL),
     Action("stand_up", "sit", Cue.TIME_ORDER, _SIT, reversed=True, scenery=Scenery.STOOL),
-    Action("raise_arm", "arm", Cue.TIME_ORDER, _RAISE_ARM),
-    Action("lower_arm", "arm", Cue.TIME_ORDER, _RAISE_ARM, reversed=True),
+    Action("raise_arms", "arms", Cue.TIME_ORDER, _RAISE_ARMS),
+    Action("lower_arms", "arms", Cue.TIME_ORDER, _RAISE_ARMS, reversed=True),
     Action("drink", "hand to head", Cue.APPEARANCE, _HAND_TO_HEAD, held=HeldObject(Shape.CUP, _RED)),
     Action("phone_call", "hand to head", Cue.APPEARANCE, _HAND_TO_HEAD, held=HeldObject(Shape.PHONE, _BLUE)),
     Action("eat", "hand to head", Cue.APPEARANCE, _HAND_TO_HEAD, held=HeldObject(Shape.BALL, _YELLOW)),
     Action("kick_sideways", "counter", Cue.POSE, _KICK_SIDEWAYS, scenery=Scenery.COUNTER),
     Action("lift_knee", "counter", Cue.POSE, _LIFT_KNEE, scenery=Scenery.COUNTER),
     Action("stand_still", "counter", Cue.POSE, _STAND_STILL, scenery=Scenery.COUNTER),
-    Action("wave_hand", "wave", Cue.BOTH, _WAVE),
+    Action("wave_hands", "wave", Cue.BOTH, _WAVE),
     Action("star_jump", "star jump", Cue.BOTH, _STAR_JUMP),
 )
 GROUPS = tuple(dict.fromkeys(action.group for action in ACTIONS))

@@ -30,8 +30,8 @@ class SynthOptions:
     seed: int = 0
     size: tuple[int, int] = (112, 112)
     frames: int = 32
-    clips_per_class: int = 48
-    subjects: int = 8
+    clips_per_class: int = 72
+    subjects: int = 12
 
     def __post_init__(self) -> None:
         if self.seed < 0:
