@@ -11,21 +11,25 @@ from mmengine.registry import Registry
 
 SCOPE = "x3ddeploy"
 
-MODELS = Registry(
-    "x3ddeploy model",
-    parent=mmaction.MODELS,
-    scope=SCOPE,
-    locations=[f"x3ddeploy.training.{name}" for name in ("backbones", "head", "recognizer")],
-)
-DATASETS = Registry(
-    "x3ddeploy dataset", parent=mmaction.DATASETS, scope=SCOPE, locations=["x3ddeploy.training.dataset"]
-)
-TRANSFORMS = Registry(
-    "x3ddeploy transform", parent=mmaction.TRANSFORMS, scope=SCOPE, locations=["x3ddeploy.training.decode"]
-)
-HOOKS = Registry(
-    "x3ddeploy hook",
-    parent=mmaction.HOOKS,
-    scope=SCOPE,
-    locations=[f"x3ddeploy.training.{name}" for name in ("seeding", "divergence")],
-)
+_LOCATIONS = {
+    "MODELS": ("backbones", "head", "recognizer"),
+    "DATASETS": ("dataset",),
+    "TRANSFORMS": ("decode",),
+    "HOOKS": ("seeding", "divergence"),
+}
+# One child for each of MMAction2's, empty or not: where a scope has no registry, MMEngine falls back to its own root,
+# and does not find what is MMAction2's.
+_CHILDREN = {
+    name: Registry(
+        f"{SCOPE} {parent.name}",
+        parent=parent,
+        scope=SCOPE,
+        locations=[f"x3ddeploy.training.{module}" for module in _LOCATIONS.get(name, ())],
+    )
+    for name, parent in vars(mmaction).items()
+    if isinstance(parent, Registry) and parent.scope == "mmaction"
+}
+MODELS = _CHILDREN["MODELS"]
+DATASETS = _CHILDREN["DATASETS"]
+TRANSFORMS = _CHILDREN["TRANSFORMS"]
+HOOKS = _CHILDREN["HOOKS"]

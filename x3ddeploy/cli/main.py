@@ -17,6 +17,7 @@ VERBS = {
     "inspect": "Say what a checkpoint, an ONNX file or a bundle holds.",
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",
     "synth": "Write a synthetic action data set: videos, keypoints, splits.",
+    "train": "Train the network, or any model of MMAction2, from a config.",
     "doctor": "Say what works on this machine, and what to install.",
 }
 

@@ -42,9 +42,8 @@ class PoseDataset(MMActionPoseDataset):
         """
         annotations = read_annotations(Path(self.ann_file))
         if self.split is None:
-            raise UsageError(
-                f"the data set of {self.ann_file} names no split", hint=f"set split= to one of {list(annotations.splits)}"
-            )
+            names = ", ".join(annotations.splits)
+            raise UsageError(f"the data set of {self.ann_file} names no split", hint=f"set split= to one of {names}")
         folder = self.data_prefix.get("video")
         samples = [
             {

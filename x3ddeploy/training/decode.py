@@ -27,4 +27,4 @@ class MMDecode(MMActionMMDecode):
         return Path(filename)
 
     def _decord_load_frames(self, container: Path, frame_inds: npt.NDArray[np.integer]) -> list[npt.NDArray[np.uint8]]:
-        return list(read_frames(container, frame_inds))
+        return list(read_frames(container, frame_inds.tolist()))

@@ -55,10 +55,9 @@ class DivergenceHook(Hook):
             value = logged.get(f"{stream}_variation", math.inf)
             self._collapsed[stream] = self._collapsed[stream] + 1 if value < self.min_variation else 0
             if self._collapsed[stream] >= self.window:
-                seen = f"{stream}_variation {value:.1e} stayed under {self.min_variation:.0e} for {self.window} iterations"
-                raise _diverged(
-                    runner, f"the {stream} branch has collapsed: its features are the same for every clip", [seen]
-                )
+                what = f"the {stream} branch has collapsed: its features are the same for every clip"
+                seen = f"{stream}_variation {value:.1e}, for {self.window} iterations under {self.min_variation:.0e}"
+                raise _diverged(runner, what, [seen])
 
 
 def _diverged(runner: Any, what: str, seen: list[str]) -> DivergedError:

@@ -17,11 +17,10 @@ from x3ddeploy.training.batchnorm import share_batch_norm
 # What MMEngine's own checkpoints hold beyond weights; torch.load (2.6 and later) wants it named.
 _CHECKPOINT_TYPES = [
     HistoryBuffer,
-    getattr,  # HistoryBuffer pickles its methods by it
     np.ndarray,
     np.dtype,
-    np._core.multiarray._reconstruct,
-    np._core.multiarray.scalar,
+    np.zeros(1).__reduce__()[0],  # how arrays and scalars are made again, wherever this NumPy keeps it
+    np.float64(0).__reduce__()[0],
     type(np.dtype(np.float64)),
     type(np.dtype(np.float32)),
     type(np.dtype(np.int64)),

@@ -1,0 +1,143 @@
+"""The `tiny` preset with the 12 classes of `x3ddeploy synth synth`: every kind of block, seconds an epoch.
+
+To try the commands and for tests; it is too small to learn the classes well (see synth.py).
+"""
+
+_base_ = ["_base_/training.py"]
+
+# sit, arm, hand to head, counter, wave, star jump
+coarse_of = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5]
+clip_len = dict(RGB=4, Pose=6)
+model = dict(
+    type="RGBPoseX3DRecognizer",
+    rgb_backbone=dict(
+        type="X3DTemporalShift",
+        in_channels=3,
+        base_channels=8,
+        num_stages=2,
+        stage_blocks=(2, 3),
+        stage_channels=(10, 16),
+        stage_widths=(22, 36),
+        out_channels=24,
+        conv1_stride=2,
+        spatial_strides=(2, 2),
+        fold_div=8,
+    ),
+    pose_backbone=dict(
+        type="X3DTemporalShiftPose",
+        in_channels=17,
+        base_channels=8,
+        num_stages=2,
+        stage_blocks=(2, 2),
+        stage_channels=(10, 16),
+        stage_widths=(22, 36),
+        out_channels=20,
+        conv1_stride=1,
+        spatial_strides=(2, 2),
+        fold_div=4,
+    ),
+    cls_head=dict(
+        type="RGBPoseHead",
+        num_classes=12,
+        num_coarse_classes=6,
+        coarse_of=coarse_of,
+        prototype_dim=12,
+        in_channels=[24, 20],
+        loss_components=["rgb", "pose"],
+        loss_weights=[1.0, 1.5, 0.6, 1.2],
+        dropout=0.5,
+        average_clips="prob",
+    ),
+    data_preprocessor=dict(
+        type="RGBPoseDataPreprocessor",
+        preprocessors=dict(
+            imgs=dict(
+                type="ActionDataPreprocessor",
+                mean=[123.675, 116.28, 103.53],
+                std=[58.395, 57.12, 57.375],
+                format_shape="NCTHW",
+            ),
+            heatmap_imgs=dict(type="ActionDataPreprocessor"),
+        ),
+    ),
+)
+
+# No flip: left and right are mirrored in the data already.
+train_pipeline = [
+    dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1),
+    dict(type="MMDecode"),
+    dict(type="MMCompact", hw_ratio=1.0, allow_imgpad=True),
+    dict(type="Resize", scale=(32, 32), keep_ratio=False),
+    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=0.5),
+    dict(type="FormatShape", input_format="NCTHW"),
+    dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
+]
+val_pipeline = [
+    dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1, test_mode=True),
+    dict(type="MMDecode"),
+    dict(type="MMCompact", hw_ratio=1.0, allow_imgpad=True),
+    dict(type="Resize", scale=(32, 32), keep_ratio=False),
+    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=0.5),
+    dict(type="FormatShape", input_format="NCTHW"),
+    dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
+]
+test_pipeline = val_pipeline
+
+dataset_type = "PoseDataset"
+ann_file = "synth/annotations.pkl"
+data_root = "synth/videos"
+train_dataloader = dict(
+    batch_size=8,  # of each process
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        ann_file=ann_file,
+        split="xsub_train",
+        data_prefix=dict(video=data_root),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        ann_file=ann_file,
+        split="xsub_val",
+        data_prefix=dict(video=data_root),
+        pipeline=val_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        ann_file=ann_file,
+        split="xsub_val",
+        data_prefix=dict(video=data_root),
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+
+max_epochs = 2
+warmup_epochs = 1
+train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=0.012))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, begin=0, end=warmup_epochs, by_epoch=True, convert_to_iter_based=True),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=max_epochs - warmup_epochs,
+        eta_min=1e-6,
+        begin=warmup_epochs,
+        end=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]

@@ -1,0 +1,81 @@
+"""`x3ddeploy train`: a config of MMAction2's kind in, checkpoints that `export` reads out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("more_options", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option(
+    "--work-dir",
+    type=click.Path(path_type=Path),
+    help="Where checkpoints and logs go. Default: the config's, else work_dirs/<name of CONFIG>.",
+)
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[CKPT]",
+    help="Go on from this checkpoint; from the last one in the work directory where none is named.",
+)
+@click.option("--amp", is_flag=True, help="Mixed precision (needs a GPU).")
+@click.option(
+    "--cfg-options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a value of the config, e.g. train_cfg.max_epochs=10; further KEY=VALUE may follow.",
+)
+@click.option("--seed", type=int, help="Of weights, order, augmentation and dropout. Default: the config's, else 0.")
+@click.option(
+    "--launcher",
+    type=click.Choice(["none", "pytorch"]),
+    help="Default: pytorch where torchrun started this process, else none.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    config: Path,
+    more_options: tuple[str, ...],
+    work_dir: Path | None,
+    resume: str | None,
+    amp: bool,
+    cfg_options: tuple[str, ...],
+    seed: int | None,
+    launcher: str | None,
+    as_json: bool,
+) -> None:
+    """Train the two-stream network, or any model of MMAction2, as CONFIG says.
+
+    CONFIG is a Python file of MMEngine's kind and is EXECUTED: give only files that you trust. Several GPUs or
+    machines: torchrun --nproc_per_node N -m x3ddeploy train CONFIG. A run that diverges stops and says what was seen.
+    """
+    import contextlib
+    import sys
+
+    from x3ddeploy.cli.output import print_json
+    from x3ddeploy.mmaction_compat import import_everything
+
+    with contextlib.redirect_stdout(sys.stderr):  # MMEngine logs to stdout, which is for results
+        import_everything()
+        from x3ddeploy.training.adapt import TrainOptions
+        from x3ddeploy.training.distributed import is_main_process, process_group
+        from x3ddeploy.training.train import train
+
+        options = TrainOptions(work_dir, resume, amp, (*cfg_options, *more_options), seed)
+        with process_group(launcher) as joined:
+            result = train(config, options, joined, lambda line: click.echo(line, err=True))
+            reports = is_main_process()
+    if not reports:
+        return
+    if as_json:
+        print_json(result.to_json())
+        return
+    click.echo(f"{result.work_dir}: {result.epochs} epochs")
+    if result.best is not None and result.best_score is not None:
+        click.echo(f"best: {result.best_score:.2%} (fused top-1 unless the config monitors another value)")
+    checkpoint = result.best or result.last
+    if checkpoint is not None:
+        click.echo(f"next: x3ddeploy export {checkpoint}")

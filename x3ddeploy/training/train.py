@@ -1,0 +1,81 @@
+"""A training run from start to end, on MMEngine's Runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from x3ddeploy.atomic import write_bytes
+from x3ddeploy.mmaction_compat import import_everything
+from x3ddeploy.training.adapt import TrainOptions, load_config
+from x3ddeploy.training.divergence import last_checkpoint
+from x3ddeploy.training.runner import TrainingRunner
+
+BEST = "best.pth"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run leaves behind.
+
+    Attributes:
+        epochs: finished in all, those before a resume included.
+        last: the checkpoint written last.
+        best: a copy, under a name that stays, of the checkpoint with the best score; None where nothing was validated.
+        best_score: its score, the fused top-1 accuracy unless the config monitors something else.
+    """
+
+    work_dir: str
+    epochs: int
+    last: str | None
+    best: str | None
+    best_score: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(config: Path, options: TrainOptions, launcher: str, report: Callable[[str], None]) -> TrainResult:
+    """Train as the config says, and leave checkpoints that `x3ddeploy export` reads.
+
+    Args:
+        config: MMEngine's kind; executed.
+        options: what the command line adds.
+        launcher: 'none', or 'pytorch' inside of a process group.
+        report: takes a line for the user.
+
+    Raises:
+        UsageError: the config or the options make no sense.
+        DataError: annotations or videos are missing or damaged.
+        DivergedError: the run was stopped; the message says what was seen and where the last checkpoint is.
+    """
+    import_everything()
+    settings = load_config(config, options, report)
+    settings.launcher = launcher
+    runner = TrainingRunner.from_cfg(settings)
+    try:
+        runner.train()
+    finally:
+        best = _keep_best(runner)
+    last = last_checkpoint(Path(runner.work_dir))
+    score = runner.message_hub.runtime_info.get("best_score")
+    return TrainResult(
+        work_dir=str(runner.work_dir),
+        epochs=runner.epoch,
+        last=str(last) if last else None,
+        best=str(best) if best else None,
+        best_score=None if score is None else float(score),
+    )
+
+
+def _keep_best(runner: TrainingRunner) -> Path | None:
+    """Copy the best checkpoint, whose own name tells metric and epoch, to a name that the next command can rely on."""
+    source = runner.message_hub.runtime_info.get("best_ckpt")
+    if source is None or not Path(source).is_file():
+        return None
+    target = Path(runner.work_dir) / BEST
+    if runner.rank == 0:
+        write_bytes(target, Path(source).read_bytes())
+    return target
