@@ -1,0 +1,59 @@
+"""What a path names to the source of clips that it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from x3ddeploy.data.sources.annotated import AnnotatedVideos
+from x3ddeploy.data.sources.base import ClipSource
+from x3ddeploy.data.sources.npz import NpzClips
+from x3ddeploy.data.sources.script import ScriptClips
+from x3ddeploy.errors import UsageError
+from x3ddeploy.models.spec import ModelSpec
+
+_FORMS = (
+    "DIR/ with annotations.pkl and videos/: a data set",
+    "FILE.pkl: annotations of MMAction2's PoseDataset, with its videos/ beside it or named by --videos",
+    "DIR/ of .npz files: one clip each, as imgs and heatmap_imgs or as frames, keypoints and keypoint_scores",
+    "FILE.py: your own script, executed; its load_data() yields dicts of imgs and heatmap_imgs",
+)
+
+
+def open_source(
+    path: Path, spec: ModelSpec, split: str | None = None, videos: Path | None = None, clips: int = 1
+) -> ClipSource:
+    """Open a source of labelled clips.
+
+    Args:
+        path: a data-set directory, an annotation pickle, a folder of `.npz` files, or a script, which is executed.
+        spec: what the clips are prepared for.
+        split: of annotations; may be left out where there is only one.
+        videos: folder of the annotations' videos; default: `videos` beside them.
+        clips: clips a video or raw clip, all cropped alike.
+
+    Raises:
+        UsageError: the path is nothing of these, or the options do not fit it.
+        DataError: what it holds cannot be used.
+    """
+    if path.is_dir() and (path / "annotations.pkl").is_file():
+        path = path / "annotations.pkl"
+    if path.is_file() and path.suffix in (".pkl", ".pickle"):
+        videos = path.parent / "videos" if videos is None else videos
+        if not videos.is_dir():
+            raise UsageError(f"there is no folder of videos {videos}", hint="name it with --videos")
+        return AnnotatedVideos(path, videos, spec, split, clips)
+    given = [name for name, value in (("split", split), ("videos", videos)) if value is not None]
+    if path.is_dir() and any(path.glob("*.npz")):
+        _refuse(given, path, "a folder of .npz files")
+        return NpzClips(path, spec, clips)
+    if path.is_file() and path.suffix == ".py":
+        _refuse(given + (["clips"] if clips != 1 else []), path, "a script")
+        return ScriptClips(path, spec)
+    raise UsageError(
+        f"{path} is no source of clips" if path.exists() else f"there is no {path}", details=("accepted are", *_FORMS)
+    )
+
+
+def _refuse(options: list[str], path: Path, kind: str) -> None:
+    if options:
+        raise UsageError(f"{path} is {kind}, which has no {' and no '.join(options)}", hint="leave the option out")

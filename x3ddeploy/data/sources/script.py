@@ -1,0 +1,105 @@
+"""Clips from a Python script with `load_data()`, as Polygraphy's `--data-loader-script` takes them."""
+
+from __future__ import annotations
+
+import runpy
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.bundle import sha256_of
+from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest
+from x3ddeploy.errors import DataError
+from x3ddeploy.models.spec import ModelSpec
+
+
+class ScriptClips:
+    """Every clip of every feed dict that the script's `load_data()` yields; their classes are not known.
+
+    The script is the user's own code and runs with all of the user's rights, once, when the source is opened. A
+    generator can be read only once and in order, so its clips are kept in temporary files, which go with the source.
+
+    Args:
+        path: the script. `load_data()` yields dicts of `imgs` (N, 3, T, H, W) and `heatmap_imgs` (N, K, T', H', W').
+        spec: says the shapes.
+
+    Raises:
+        DataError: the script fails, has no `load_data`, or a feed is not what the network takes.
+    """
+
+    split = None
+
+    def __init__(self, path: Path, spec: ModelSpec) -> None:
+        self.name = str(path)
+        self._stem = path.stem
+        self._spool = tempfile.TemporaryDirectory(prefix="x3ddeploy-clips-")
+        self._count = 0
+        for number, feed in enumerate(_feeds(path)):
+            for clip in _clips_of(feed, spec, f"{path}: feed {number}"):
+                self._keep(clip)
+        if not self._count:
+            raise DataError(f"{path}: load_data() yields nothing")
+        self._description = {
+            "kind": "script",
+            "script_sha256": sha256_of(path),
+            "clips_sha256": digest(sha256_of(self._file(index)) for index in range(self._count)),
+        }
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        return self._description
+
+    def __len__(self) -> int:
+        return self._count
+
+    def names(self) -> Sequence[str]:
+        return [f"{self._stem}[{index}]" for index in range(self._count)]
+
+    def labels(self) -> Sequence[int | None]:
+        return [None] * self._count
+
+    def load(self, index: int) -> LabelledClip:
+        with np.load(self._file(range(self._count)[index]), allow_pickle=False) as file:
+            return LabelledClip(f"{self._stem}[{index}]", None, {name: file[name] for name in file.files})
+
+    def _keep(self, clip: dict[str, npt.NDArray[np.float32]]) -> None:
+        try:
+            np.savez(self._file(self._count), imgs=clip["imgs"], heatmap_imgs=clip["heatmap_imgs"])
+        except OSError as error:
+            raise DataError(
+                f"cannot keep the clips of {self.name} in {self._spool.name}: {error.strerror or error}",
+                hint="set TMPDIR to a folder with more room",
+            ) from error
+        self._count += 1
+
+    def _file(self, index: int) -> Path:
+        return Path(self._spool.name) / f"{index}.npz"
+
+
+def _feeds(path: Path) -> Any:
+    """What `load_data()` yields, where errors of the script are told as such."""
+    try:
+        namespace = runpy.run_path(str(path))
+        if not callable(namespace.get("load_data")):
+            raise DataError(f"{path} defines no function load_data()")
+        yield from namespace["load_data"]()
+    except DataError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise DataError(f"{where} fails: {type(error).__name__}: {error}") from error
+
+
+def _clips_of(feed: object, spec: ModelSpec, where: str) -> list[dict[str, npt.NDArray[np.float32]]]:
+    if not isinstance(feed, Mapping):
+        raise DataError(
+            f"{where} is no dict but {type(feed).__name__}", hint=f"yield {' and '.join(spec.input_shapes())}"
+        )
+    inputs = checked_inputs({name: np.asarray(value) for name, value in feed.items()}, spec, where)
+    return [{name: value[clip : clip + 1] for name, value in inputs.items()} for clip in range(len(inputs["imgs"]))]
