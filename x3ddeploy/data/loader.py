@@ -1,10 +1,10 @@
-"""Loading clips ahead of their use, in order and with bounded memory, and measuring how long the user of them waited."""
+"""Loading clips ahead of their use, in order and with bounded memory, and measuring how long their user waited."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -77,7 +77,7 @@ class ClipStream(Iterator[LabelledClip]):
         """Stop loading; what is not under way is not begun. Needed only where the clips are not used to their end."""
         self._clips.close()
 
-    def _load(self) -> Iterator[LabelledClip]:
+    def _load(self) -> Generator[LabelledClip, None, None]:
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="clips")
         waiting: deque[tuple[int, Future[LabelledClip]]] = deque()
         remaining = iter(self._indices)
@@ -87,18 +87,21 @@ class ClipStream(Iterator[LabelledClip]):
                     waiting.append((index, pool.submit(self._source.load, index)))
                 if not waiting:
                     return
-                index, loading = waiting.popleft()
-                try:
-                    clip = loading.result()
-                except DataError as error:
-                    if self._on_error == "raise":
-                        raise
-                    self.skipped.append(SkippedClip(self._source.names()[index], str(error)))
-                    continue
-                del loading  # else the clip would stay in memory for as long as the next one is used
-                yield clip
+                clip = self._result(*waiting.popleft())
+                if clip is not None:
+                    yield clip
+                    del clip  # else it would stay in memory while the next one is waited for
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _result(self, index: int, loading: Future[LabelledClip]) -> LabelledClip | None:
+        try:
+            return loading.result()
+        except DataError as error:
+            if self._on_error == "raise":
+                raise
+            self.skipped.append(SkippedClip(self._source.names()[index], str(error)))
+            return None
 
 
 def iterate_clips(
