@@ -11,6 +11,7 @@ from x3ddeploy.atomic import write_bytes
 from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.training.adapt import TrainOptions, load_config
 from x3ddeploy.training.divergence import last_checkpoint
+from x3ddeploy.training.loading import checkpoints_with_history
 from x3ddeploy.training.runner import TrainingRunner
 
 BEST = "best.pth"
@@ -49,16 +50,18 @@ def train(config: Path, options: TrainOptions, launcher: str, report: Callable[[
     Raises:
         UsageError: the config or the options make no sense.
         DataError: annotations or videos are missing or damaged.
+        CheckpointError: what is to be resumed or loaded is no safe checkpoint.
         DivergedError: the run was stopped; the message says what was seen and where the last checkpoint is.
     """
     import_everything()
     settings = load_config(config, options, report)
     settings.launcher = launcher
-    runner = TrainingRunner.from_cfg(settings)
-    try:
-        runner.train()
-    finally:
-        best = _keep_best(runner)
+    with checkpoints_with_history():
+        runner = TrainingRunner.from_cfg(settings)
+        try:
+            runner.train()
+        finally:
+            best = _keep_best(runner)
     last = last_checkpoint(Path(runner.work_dir))
     score = runner.message_hub.runtime_info.get("best_score")
     return TrainResult(
