@@ -17,13 +17,14 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        own = torch.stack([x.mean((0, 2, 3, 4)), (x * x).mean((0, 2, 3, 4))])
-        mean, square = (all_reduce(own) / dist.get_world_size()).unbind()
-        variance = (square - mean * mean).clamp_min(0)
+        shape = (1, -1, 1, 1, 1)
+        # Mean first: the difference of two moments would lose digits.
+        mean = _mean_over_processes(x)
+        centred = x - mean.reshape(shape)
+        variance = _mean_over_processes(centred * centred)
         self._track(mean.detach(), variance.detach(), x.numel() // x.shape[1] * dist.get_world_size())
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        shape = (1, -1, 1, 1, 1)
-        return x * scale.reshape(shape) + (self.bias - mean * scale).reshape(shape)
+        return centred * scale.reshape(shape) + self.bias.reshape(shape)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -34,6 +35,12 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), momentum)  # torch keeps the unbiased variance
+
+
+def _mean_over_processes(x: Tensor) -> Tensor:
+    """(N, C, T, H, W) -> (C,)."""
+    mean: Tensor = all_reduce(x.mean((0, 2, 3, 4)))
+    return mean / dist.get_world_size()
 
 
 def share_batch_norm(module: nn.Module) -> None:
