@@ -18,9 +18,9 @@ _MIN_LIMIT = 2.0**-24
 class Histogram:
     """Counts of a tensor's values in equal bins over [-limit, limit]; zeros are counted apart.
 
-    The limit is a power of two and doubles when a value exceeds it, so that old bins fall into new ones in pairs and the
-    counts stay exact. Zeros say nothing of a scale: every scheme has a zero. In a heatmap they are 99 % of all values,
-    and a percentile or an entropy over them cuts off what the network looks at.
+    The limit is a power of two and doubles when a value exceeds it, so that old bins fall into new ones in pairs and
+    the counts stay exact. Zeros say nothing of a scale: every scheme has a zero. In a heatmap they are 99 % of all
+    values, and a percentile or an entropy over them cuts off what the network looks at.
 
     Attributes:
         counts: (BINS,) int64.
@@ -53,7 +53,7 @@ class Histogram:
     @property
     def centres(self) -> npt.NDArray[np.float64]:
         """(BINS,) middle of each bin."""
-        return (np.arange(BINS) + 0.5) * (2 * self.limit / BINS) - self.limit
+        return np.linspace(-self.limit, self.limit, BINS, endpoint=False) + self.limit / BINS
 
     def magnitudes(self) -> npt.NDArray[np.int64]:
         """(BINS / 2,) counts of |value| in bins over [0, limit]."""

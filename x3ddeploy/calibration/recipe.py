@@ -1,0 +1,56 @@
+"""A recipe: which clips calibrate and which judge, how ranges are chosen, what accuracy may be lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from x3ddeploy.calibration.ranges import METHODS
+from x3ddeploy.errors import UsageError
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All choices of a quantization that are not the bundle's; `calib/*.toml` holds them, options override them.
+
+    Attributes:
+        data: path of the clips: a data set, an annotation pickle, a folder of .npz files, a script.
+        videos: folder of an annotation pickle's videos.
+        split: that calibrates; left out, the training split, where there is exactly one.
+        clips: how many calibrate, balanced over the classes.
+        seed: of their choice.
+        method: 'max', 'percentile', 'mse' or 'entropy'.
+        eval_split: that judges; left out, the held-out split of the same protocol.
+        eval_clips: how many judge, balanced over the classes; 0 takes all.
+        max_drop: percentage points of top-1 that INT8 may lose, in each stream and fused.
+    """
+
+    data: str | None = None
+    videos: str | None = None
+    split: str | None = None
+    clips: int = 200
+    seed: int = 0
+    method: str = "mse"
+    eval_split: str | None = None
+    eval_clips: int = 0
+    max_drop: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.clips < 1 or self.eval_clips < 0 or self.max_drop < 0:
+            raise UsageError("a recipe's clips are at least 1, its eval_clips and max_drop not negative")
+        if self.method not in METHODS:
+            raise UsageError(f"no calibration method named {self.method!r}", hint=f"one of: {', '.join(METHODS)}")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from TOML.
+
+    Raises:
+        UsageError: it cannot be read, has a key that recipes do not have, or a value of the wrong type.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Recipe)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise UsageError(
+            f"cannot read the recipe {path}: {error}", hint=f"its keys are: {', '.join(Recipe.__struct_fields__)}"
+        ) from error

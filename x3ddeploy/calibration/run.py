@@ -1,0 +1,76 @@
+"""One calibration from clips to ranges: estimated, resumable, cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+
+from x3ddeploy.calibration.cache import Calibration, CalibrationKey, calibrate, read_calibration
+from x3ddeploy.calibration.choice import Chosen
+from x3ddeploy.calibration.collect import collect, plan_runs
+from x3ddeploy.calibration.statistics import Statistics
+
+_SAVE_EVERY = 10  # clips
+
+
+def run_calibration(
+    model: onnx.ModelProto,
+    tensors: tuple[str, ...],
+    clips: Chosen,
+    key: CalibrationKey,
+    directory: Path,
+    *,
+    unsigned: bool,
+    progress: Callable[[str], None],
+    on_clip: Callable[[int, int], None],
+) -> Calibration:
+    """Ranges of `tensors` over `clips`; from the cache where the same was calibrated before.
+
+    Interrupted, it keeps what it has, and goes on from there the next time.
+
+    Args:
+        model: float32 recognizer, both streams and the head in one graph.
+        tensors: whose ranges are wanted.
+        clips: the calibration clips.
+        key: of the cache.
+        directory: of the cache: `<digest>.json`, and `<digest>.partial.npz` until it is whole.
+        unsigned: see `choose_range`.
+        progress: told the steps, and first of all the memory that it will take.
+        on_clip: told the number of clips done and of all.
+
+    Raises:
+        DataError: a clip cannot be read or gives values that are not finite.
+    """
+    digest = key.digest()
+    file, partial = directory / f"{digest}.json", directory / f"{digest}.partial.npz"
+    if file.exists():
+        progress(f"ranges are those of {file}")
+        return read_calibration(file, key)
+    plan = plan_runs(model, tensors)
+    progress(
+        f"calibrating {len(tensors)} tensors with {len(clips.indices)} clips: about "
+        f"{plan.estimate_bytes / 2**20:.0f} MiB of memory, whatever the number of clips"
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    statistics = Statistics.load(partial, digest) if partial.exists() else Statistics.empty(digest, tensors)
+    if statistics.clips:
+        progress(f"going on after {len(statistics.clips)} clips of an interrupted calibration")
+
+    def done() -> None:
+        on_clip(len(statistics.clips), len(clips.indices))
+        if len(statistics.clips) % _SAVE_EVERY == 0:
+            statistics.save(partial)
+
+    try:
+        loaded = ((clip.name, clip.inputs) for clip in clips.load(start=len(statistics.clips)))
+        collect(model, plan, loaded, statistics, done)
+    except BaseException:
+        if statistics.clips:
+            statistics.save(partial)
+        raise
+    calibration = calibrate(key, statistics.histograms, unsigned=unsigned)
+    calibration.write(file)
+    partial.unlink(missing_ok=True)
+    return calibration

@@ -1,0 +1,124 @@
+"""The cheapest set of blocks that stay float so that accuracy keeps within its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from x3ddeploy.errors import GateError
+from x3ddeploy.precision.accuracy import FUSED, STREAMS, Labels, StreamAccuracy, accuracies
+from x3ddeploy.precision.sensitivity import Sensitivity
+from x3ddeploy.precision.trials import Trials
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What has to hold.
+
+    Attributes:
+        labels: class of each clip, or None.
+        names: of the clips.
+        fusion: weights of the streams.
+        max_drop: percentage points of top-1, for each stream and for the fused scores.
+    """
+
+    labels: Labels
+    names: Sequence[str]
+    fusion: tuple[float, float]
+    max_drop: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The outcome.
+
+    Attributes:
+        kept: blocks that stay float, each with the reason.
+        sites: names of the layers that are quantized.
+        accuracy: of both streams and of the fused scores.
+        steps: what was tried, one line each.
+    """
+
+    kept: dict[str, str]
+    sites: frozenset[str]
+    accuracy: dict[str, StreamAccuracy]
+    steps: tuple[str, ...]
+
+
+def search(trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Callable[[str], None]) -> Choice:
+    """Quantize everything, then give up the block that diverges most for the work it saves, until the gate holds.
+
+    Each step measures all of the clips again. At the end every given-up block is tried once more, the most expensive
+    first: what the gate no longer asks for is quantized after all.
+
+    Raises:
+        GateError: the gate does not hold with nothing quantized in a stream that fails it.
+    """
+    return _Search(trials, sensitivities, gate, progress).run()
+
+
+class _Search:
+    def __init__(
+        self, trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Callable[[str], None]
+    ) -> None:
+        self._trials, self._gate, self._progress = trials, gate, progress
+        self._ordered = sorted(sensitivities, key=lambda entry: entry.cost, reverse=True)
+        self._kept: list[Sensitivity] = []
+        self._steps: list[str] = []
+
+    def run(self) -> Choice:
+        accuracy = self._measure(self._kept, "everything quantized")
+        reasons: dict[str, str] = {}
+        while problems := self._problems(accuracy):
+            entry = self._next(accuracy)
+            if entry is None:
+                raise GateError(
+                    "INT8 cannot keep within the accuracy budget",
+                    details=[text for texts in problems.values() for text in texts],
+                    hint="calibrate with more clips or another --method, raise --max-drop, or deploy --fp16",
+                )
+            self._kept.append(entry)
+            name = entry.unit.name
+            reasons[name] = f"{'; '.join(problems[next(iter(problems))])} (alone: KL {entry.agreement.kl:.1e})"
+            accuracy = self._measure(self._kept, f"{name} stays float")
+        for entry in sorted(self._kept, key=lambda kept: kept.unit.multiply_adds, reverse=True)[:-1]:
+            fewer = [kept for kept in self._kept if kept is not entry]
+            retried = self._measure(fewer, f"{entry.unit.name} quantized after all")
+            if not self._problems(retried):
+                self._kept, accuracy = fewer, retried
+                del reasons[entry.unit.name]
+        return Choice(reasons, self._sites(self._kept), accuracy, tuple(self._steps))
+
+    def _problems(self, accuracy: dict[str, StreamAccuracy]) -> dict[str, list[str]]:
+        found = {name: entry.failures(name, self._gate.max_drop) for name, entry in accuracy.items()}
+        return {name: texts for name, texts in found.items() if texts}
+
+    def _next(self, accuracy: dict[str, StreamAccuracy]) -> Sensitivity | None:
+        """The next block to give up: of a stream that fails, or, where only their fusion does, of either."""
+        failing = self._problems(accuracy)
+        streams = [stream for stream in STREAMS if stream in failing] or list(STREAMS if FUSED in failing else ())
+        left = (entry for entry in self._ordered if entry.unit.stream in streams and entry not in self._kept)
+        return next(left, None)
+
+    def _sites(self, kept: Sequence[Sensitivity]) -> frozenset[str]:
+        floats = frozenset[str]().union(*(entry.unit.sites for entry in kept))
+        return frozenset[str]().union(*(entry.unit.sites for entry in self._ordered)) - floats
+
+    def _measure(self, kept: Sequence[Sensitivity], what: str) -> dict[str, StreamAccuracy]:
+        sites = self._sites(kept)
+        before = {stream: self._trials.reference(stream) for stream in STREAMS}
+        after = {stream: self._trials.logits(stream, sites) for stream in STREAMS}
+        gate = self._gate
+        accuracy = accuracies(before, after, gate.labels, gate.names, gate.fusion)
+        step = f"{what}: " + ", ".join(
+            f"{name} {_top1(entry)}, {entry.agreement:.1%} agree" for name, entry in accuracy.items()
+        )
+        self._steps.append(step)
+        self._progress(step)
+        return accuracy
+
+
+def _top1(accuracy: StreamAccuracy) -> str:
+    if accuracy.top1_before is None:
+        return "unlabelled"
+    return f"{accuracy.top1_before:.2f} -> {accuracy.top1_after:.2f} %"

@@ -1,0 +1,47 @@
+"""How each lowering target wants its INT8 graphs, chosen by measurement (docs/quantize.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from x3ddeploy.errors import UsageError
+from x3ddeploy.precision.half import Half
+from x3ddeploy.precision.qdq import Scheme
+from x3ddeploy.precision.sites import Kind
+
+_POINTWISE = frozenset({Kind.EXPAND, Kind.PROJECT, Kind.DOWNSAMPLE, Kind.LAST, Kind.CLASSIFIER})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Precision for one lowering target.
+
+    Attributes:
+        scheme: its Q/DQ.
+        rest: type of what is not quantized; None is float32.
+        runtime: what its graphs are judged in on a machine without a GPU.
+        bf16: whether it takes bfloat16 graphs.
+    """
+
+    scheme: Scheme
+    rest: Half | None
+    runtime: str
+    bf16: bool = False
+
+
+TARGETS: dict[str, Target] = {
+    # int8 with zero point 0 and weights behind a pair are what TensorRT 8.6 to 11 all take. Depthwise convolutions
+    # and the stem stay half: they do little arithmetic, and INT8 tensor cores have no form of them.
+    "tensorrt": Target(Scheme(_POINTWISE, unsigned=False, stored_int8=False), Half.FP16, "onnxruntime", bf16=True),
+    # The pointwise layers alone lose least: each quantized depthwise convolution costs two more layout changes there.
+    "onnxruntime": Target(Scheme(_POINTWISE, unsigned=True, stored_int8=True), None, "onnxruntime"),
+    # Everything: its plugin fuses ReLU and the next quantization into a convolution, which then writes a quarter.
+    "openvino": Target(Scheme(frozenset(Kind), unsigned=True, stored_int8=True), None, "openvino"),
+}
+
+
+def target_named(name: str) -> Target:
+    """Raises UsageError for an unknown name."""
+    if name not in TARGETS:
+        raise UsageError(f"no target named {name!r}", hint=f"one of: {', '.join(TARGETS)}")
+    return TARGETS[name]

@@ -1,0 +1,131 @@
+"""What a choice of quantized layers does to the logits: each choice is tried once, and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from x3ddeploy.atomic import write_bytes
+from x3ddeploy.calibration.ranges import Range
+from x3ddeploy.precision.half import float32_nodes, to_half
+from x3ddeploy.precision.qdq import insert_qdq
+from x3ddeploy.precision.sites import Site, find_sites
+from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph
+from x3ddeploy.precision.targets import Target
+from x3ddeploy.runtimes.base import Array
+
+Clips = Sequence[Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Makes INT8 graphs of one bundle for one target.
+
+    Attributes:
+        ranges: by source tensor.
+        overflow: nodes that float16 cannot hold, by name.
+        opset17: leave what is not quantized float32, for TensorRT 8.6, whose opset has no half-typed pairs.
+    """
+
+    target: Target
+    ranges: Mapping[str, Range]
+    overflow: Collection[str] = ()
+    opset17: bool = False
+
+    def eligible(self, model: onnx.ModelProto) -> list[Site]:
+        """The layers of a graph that the target may quantize."""
+        return [site for site in find_sites(model) if site.kind in self.target.scheme.kinds]
+
+    def quantize(self, model: onnx.ModelProto, sites: Collection[str]) -> onnx.ModelProto:
+        """A float32 graph with the named layers quantized and the rest in the target's type.
+
+        Args:
+            model: any part or stream.
+            sites: names of layers; those that the graph does not have are passed over.
+        """
+        chosen = [site for site in self.eligible(model) if site.node in sites]
+        quantized = insert_qdq(model, chosen, self.ranges, self.target.scheme)
+        if self.target.rest is None or self.opset17:
+            return quantized
+        return to_half(quantized, self.target.rest, {*float32_nodes(quantized), *self.overflow})
+
+
+class Trials:
+    """Logits of both streams for choices of quantized layers, on a fixed set of clips."""
+
+    def __init__(
+        self,
+        recognizer: onnx.ModelProto,
+        quantizer: Quantizer,
+        clips: Clips,
+        journal: Path | None = None,
+        key: str = "",
+        on_trial: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            recognizer: float32 graph.
+            quantizer: makes the trials' graphs.
+            clips: the graph's inputs, one clip each.
+            journal: file that keeps what was measured, so that an interrupted search goes on where it was.
+            key: of what the journal belongs to; a journal with another key is started anew.
+            on_trial: told after each trial that was run.
+        """
+        self.streams = {stream: stream_graph(recognizer, stream) for stream in ("rgb", "pose")}
+        self._quantizer, self._clips, self._journal, self._key, self._on_trial = (
+            quantizer,
+            clips,
+            journal,
+            key,
+            on_trial,
+        )
+        self._known: dict[str, Logits] = _read_journal(journal, key) if journal else {}
+
+    def reference(self, stream: str) -> Logits:
+        """Float32 logits."""
+        return self._remember(f"{stream}/float32", lambda: self.streams[stream], stream)
+
+    def logits(self, stream: str, sites: Collection[str]) -> Logits:
+        """Logits with the named layers of the stream quantized."""
+        graph = self.streams[stream]
+        chosen = sorted(site.node for site in self._quantizer.eligible(graph) if site.node in sites)
+        digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
+        return self._remember(f"{stream}/{digest}", lambda: self._quantizer.quantize(graph, chosen), stream)
+
+    def _remember(self, name: str, build: Callable[[], onnx.ModelProto], stream: str) -> Logits:
+        if name not in self._known:
+            session = open_stream(build(), self._quantizer.target.runtime)
+            self._known[name] = logits_on(session, stream, self._clips)
+            if self._journal:
+                _write_journal(self._journal, self._key, self._known)
+            self._on_trial()
+        return self._known[name]
+
+
+def _write_journal(path: Path, key: str, known: Mapping[str, Logits]) -> None:
+    buffer = io.BytesIO()
+    about = np.frombuffer(json.dumps({"key": key}).encode(), np.uint8)
+    np.savez(
+        buffer, allow_pickle=False, about=about, **{name.replace("/", ":"): value for name, value in known.items()}
+    )
+    write_bytes(path, buffer.getvalue())
+
+
+def _read_journal(path: Path, key: str) -> dict[str, Logits]:
+    """What was measured before; nothing where the file is absent, damaged or of something else: it can be redone."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if json.loads(file["about"].tobytes())["key"] != key:
+                return {}
+            return {name.replace(":", "/"): file[name] for name in file.files if name != "about"}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
