@@ -14,7 +14,7 @@ from x3ddeploy.data.synth.skeleton import JOINTS, Floats
 from x3ddeploy.errors import MissingRequirementError
 
 _SUBPIXEL_BITS = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
-# Thickness of what is drawn, in metres; heads and hands are larger than life, and arms thicker, so that small frames show them.
+# Thickness of what is drawn, in metres. Arms, hands and heads are larger than life, so that small frames show them.
 _ARM, _FOREARM, _THIGH, _SHIN, _FOOT, _WAIST = 0.13, 0.11, 0.16, 0.12, 0.09, 0.24
 _HEAD_RADIUS, _HAND_RADIUS = 0.13, 0.09
 _CUP, _PHONE, _BALL = (0.13, 0.15), (0.085, 0.19), 0.16  # half width and half height; radius

@@ -10,14 +10,23 @@ import numpy.typing as npt
 from x3ddeploy.errors import MissingRequirementError
 
 FRAMES_PER_SECOND = 16
-# A constant quality at which colours and edges stay; one thread, because x264 with several is not deterministic.
-# A key frame each 8 frames lets a loader that wants single frames decode few others.
-_X264 = {"preset": "veryfast", "crf": "20", "threads": "1", "g": "8"}
+# A constant quality at which colours and edges stay; a key frame each 8 frames lets a loader that wants single frames
+# decode few others. For the same bytes each time: one thread, and no macroblock tree, with which one thread of x264 165
+# still wrote up to 29 different files in 60 runs for the same frames (measured; without it, one).
+_X264 = {
+    "preset": "veryfast",
+    "crf": "20",
+    "threads": "1",
+    "g": "8",
+    "x264-params": "mbtree=0:rc-lookahead=0:bframes=0:cpu-independent=1",
+}
 
 
 def require_pyav() -> None:
-    """Raises:
-    MissingRequirementError: PyAV is not installed, or its FFmpeg has no libx264.
+    """Check that H.264 can be written.
+
+    Raises:
+        MissingRequirementError: PyAV is not installed, or its FFmpeg has no libx264.
     """
     try:
         import av
