@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -127,6 +127,7 @@ def _by_time(
         container.seek(time, stream=stream)
         return container.decode(stream)
 
+    convert = _converter()
     decoded: Iterator[VideoFrame] = iter(())
     reached: int | None = None  # presentation time of the frame that was decoded last
     leaping = True
@@ -145,11 +146,12 @@ def _by_time(
         if picture is None:
             raise _damaged(path, frame)
         reached = time
-        yield _rgb(picture)
+        yield convert(picture)
 
 
 def _by_count(path: Path, container: InputContainer, stream: VideoStream, indices: Sequence[int]) -> Iterator[Frames]:
     """Decode from the start and count: for containers whose times say little."""
+    convert = _converter()
     with _explained(path, indices[0]):
         container.seek(0)
         decoded = enumerate(container.decode(stream))
@@ -158,7 +160,7 @@ def _by_count(path: Path, container: InputContainer, stream: VideoStream, indice
             picture = next((picture for place, picture in decoded if place == frame or picture.is_corrupt), None)
         if picture is None or picture.is_corrupt:
             raise _damaged(path, frame)
-        yield _rgb(picture)
+        yield convert(picture)
 
 
 def _advance(decoded: Iterator[VideoFrame], time: int) -> VideoFrame | None:
@@ -171,10 +173,18 @@ def _advance(decoded: Iterator[VideoFrame], time: int) -> VideoFrame | None:
     return None
 
 
-def _rgb(picture: VideoFrame) -> Frames:
-    # Turned counter-clockwise by quarters, as players, and decord, show it (telephones film upright this way).
-    turned = np.rot90(picture.to_ndarray(format="rgb24"), round(picture.rotation / 90) % 4)
-    return np.ascontiguousarray(turned, np.uint8)
+def _converter() -> Callable[[VideoFrame], Frames]:
+    """Frame to (H, W, 3), R, G, B, with one scaler for all frames: each VideoFrame would set up its own."""
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()
+
+    def convert(picture: VideoFrame) -> Frames:
+        rgb = reformatter.reformat(picture, format="rgb24").to_ndarray()
+        # Turned counter-clockwise by quarters, as players, and decord, show it (telephones film upright this way).
+        return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90) % 4), np.uint8)
+
+    return convert
 
 
 def _index(path: Path, container: InputContainer, stream: VideoStream) -> _Index:
