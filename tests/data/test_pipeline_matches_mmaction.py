@@ -6,6 +6,7 @@ another order. A difference here is accuracy lost between training and deploymen
 
 import copy
 import importlib
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +19,7 @@ from x3ddeploy.data.compact import crop_about
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.errors import DataError
+from x3ddeploy.errors import DataError, MissingRequirementError
 from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.models.presets import PRESETS
 
@@ -167,3 +168,9 @@ def test_keypoints_that_cannot_be_pixels_are_told_before_they_cost_memory(sample
     keypoint[:, :, 0] = far
     with pytest.raises(DataError, match="keypoints"):
         prepare_clips(moving_picture().__getitem__, sample(keypoint=keypoint), SPEC, sample_clips(FRAMES, SPEC))
+
+
+def test_without_opencv_it_is_said_what_to_install(sample, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingRequirementError, match=r"x3ddeploy\[video\]"):
+        prepare_clips(moving_picture().__getitem__, sample(), SPEC, sample_clips(FRAMES, SPEC))

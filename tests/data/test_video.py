@@ -1,6 +1,7 @@
 """The frames asked for are the frames given, pixel by pixel as MMAction2's decoder gives them; damage is refused."""
 
 import struct
+import sys
 
 import av
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from action_data import moving_picture, write_video
 
 from x3ddeploy.data.video import count_frames, probe, read_frames
-from x3ddeploy.errors import DataError
+from x3ddeploy.errors import DataError, MissingRequirementError
 
 FORMS = {
     "plain.mp4": {},
@@ -123,3 +124,9 @@ def test_what_is_no_video_is_told(tmp_path, content):
     for function in (probe, count_frames, lambda path: read_frames(path, [0])):
         with pytest.raises(DataError, match=r"x\.mp4"):
             function(path)
+
+
+def test_without_pyav_it_is_said_what_to_install(plain, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MissingRequirementError, match=r"x3ddeploy\[video\]"):
+        read_frames(plain, [0])
