@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from x3ddeploy.atomic import write_json
+from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
 from x3ddeploy.errors import BundleError
 from x3ddeploy.models.spec import ModelSpec
 
@@ -18,6 +19,7 @@ LABELS = "labels.txt"
 GOLDEN = "golden"
 PARITY = "parity.json"
 BENCH = "bench.json"
+CALIBRATION = "calib"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,26 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Precision:
+    """Graphs of a lower precision: a folder of the same names as the float32 graphs, and how they came about.
+
+    Attributes:
+        calibration: file of the ranges, for INT8.
+        random_calibration: whether those ranges are of made-up clips.
+        float_layers: blocks or nodes that stay in a higher precision, each with the reason.
+        accuracy: 'rgb', 'pose', 'fused' -> top-1 in percent before and after, and share of clips that keep their class;
+            None where there was nothing to measure on.
+        golden_error: 'part -> output' -> error on the golden clip, relative to the output's range.
+    """
+
+    calibration: str | None
+    random_calibration: bool
+    float_layers: dict[str, str]
+    accuracy: dict[str, dict[str, float | None]] | None
+    golden_error: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself; see docs/bundle.md.
 
@@ -51,6 +73,7 @@ class Manifest:
         tensors: part -> inputs and outputs -> name -> shape, 'N' for the dynamic axis.
         notes: what the reader of the checkpoint had to say.
         files: path in the bundle -> sha256 and size. Every file but the manifest and reports written later.
+        precisions: name of a folder of lower precision ('fp16', 'int8') -> how it was made.
     """
 
     schema_version: int
@@ -66,6 +89,7 @@ class Manifest:
     tensors: dict[str, dict[str, dict[str, list[int | str]]]]
     notes: tuple[str, ...] = ()
     files: dict[str, FileEntry] = field(default_factory=dict)
+    precisions: dict[str, Precision] = field(default_factory=dict)
 
 
 def sha256_of(path: Path) -> str:
@@ -119,7 +143,8 @@ class Bundle:
         name = f"{part}.onnx" if precision == "fp32" else f"{precision}/{part}.onnx"
         if name not in self.manifest.files:
             graphs = [file for file in self.manifest.files if file.endswith(".onnx")]
-            raise BundleError(f"{self.path} has no {name}", hint=f"it has {', '.join(graphs)}")
+            make = f"make it with `x3ddeploy quantize --{precision}`; " if "/" in name else ""
+            raise BundleError(f"{self.path} has no {name}", hint=f"{make}it has {', '.join(graphs)}")
         return self.path / name
 
     def altered_files(self) -> list[str]:
@@ -143,14 +168,56 @@ class Bundle:
 
 def seal(directory: Path, manifest: Manifest) -> Manifest:
     """Write the manifest, last, over every file that is in `directory` now; gives it with its files."""
-    files = {
-        file.relative_to(directory).as_posix(): FileEntry(sha256_of(file), file.stat().st_size)
+    files = _entries(directory, directory)
+    sealed = replace(manifest, files=files)
+    _write_manifest(directory, sealed)
+    return sealed
+
+
+def add_precision(bundle: Bundle, name: str, files: Mapping[str, bytes], precision: Precision) -> Bundle:
+    """Put graphs of a lower precision into a bundle, in the place of those of the same name.
+
+    The manifest forgets the old ones first and learns the new ones last: whenever it is read, it is true.
+
+    Args:
+        bundle: opened.
+        name: 'fp16', 'bf16' or 'int8', the folder.
+        files: contents by name in that folder.
+        precision: how they came about.
+
+    Raises:
+        X3DDeployError: the disk is full or read-only; what the manifest says still holds.
+    """
+    path, manifest = bundle.path, bundle.manifest
+    others = {key: entry for key, entry in manifest.precisions.items() if key != name}
+    kept = {key: entry for key, entry in manifest.files.items() if not key.startswith(f"{name}/")}
+    calibrations = {entry.calibration for entry in others.values()}
+    kept = {key: entry for key, entry in kept.items() if key.split("/")[0] != CALIBRATION or key in calibrations}
+    manifest = replace(manifest, files=kept, precisions=others)
+    with explain_os_errors(path):
+        _write_manifest(path, manifest)
+        with staged_directory(path / name) as staging:
+            for file, content in files.items():
+                write_bytes(staging / file, content)
+        entries = _entries(path / name, path)
+        if precision.calibration:
+            calibration = path / precision.calibration
+            entries[precision.calibration] = FileEntry(sha256_of(calibration), calibration.stat().st_size)
+        manifest = replace(manifest, files={**kept, **entries}, precisions={**others, name: precision})
+        _write_manifest(path, manifest)
+    return Bundle(path, manifest)
+
+
+def _entries(directory: Path, root: Path) -> dict[str, FileEntry]:
+    return {
+        file.relative_to(root).as_posix(): FileEntry(sha256_of(file), file.stat().st_size)
         for file in sorted(directory.rglob("*"))
         if file.is_file()
     }
-    sealed = replace(manifest, files=files)
-    write_json(directory / MANIFEST, msgspec.to_builtins(sealed))
-    return sealed
+
+
+def _write_manifest(directory: Path, manifest: Manifest) -> None:
+    write_json(directory / MANIFEST, msgspec.to_builtins(manifest))
 
 
 def derived_files(path: Path, manifest: Manifest) -> list[str]:
@@ -158,7 +225,8 @@ def derived_files(path: Path, manifest: Manifest) -> list[str]:
 
     A benchmark's report is not counted: it speaks of the graphs that are being replaced.
     """
-    known = {*manifest.files, MANIFEST, BENCH}
+    folders = {*manifest.precisions, CALIBRATION}
+    known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST, BENCH}
     names = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
     return [name for name in names if name not in known]
 

@@ -53,7 +53,7 @@ class ClipSets:
 
 
 class RandomClips:
-    """Made-up clips: moving figures that show nothing. They let the tools run; ranges from them are not to be trusted."""
+    """Made-up clips: moving figures that show nothing. Tools run with them; their ranges are not to be trusted."""
 
     name = "made-up clips"
     split = None
@@ -113,7 +113,7 @@ def choose_clips(recipe: Recipe, spec: ModelSpec) -> ClipSets:
     held_out = recipe.eval_split or _held_out_split(annotations, split)
     if held_out is None:
         return ClipSets(chosen, None)
-    if set(annotations.splits[held_out] if held_out in annotations.splits else ()) & set(chosen.names()):
+    if set(annotations.splits.get(held_out, ())) & set(chosen.names()):
         raise DataError(f"the split {held_out!r} holds clips that calibrate", hint="choose another --eval-split")
     judges = open_source(path, spec, held_out, videos)
     return ClipSets(chosen, Chosen(judges, _judging(judges, range(len(judges)), recipe)))

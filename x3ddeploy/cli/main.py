@@ -13,6 +13,7 @@ from x3ddeploy.errors import X3DDeployError
 # verb -> one-line help; the verb's own file (and torch, onnx, ...) is imported when the verb runs.
 VERBS = {
     "export": "Turn a trained checkpoint into a verified deployment bundle.",
+    "quantize": "Add FP16 and INT8 graphs to a bundle, calibrated and judged.",
     "verify": "Check a bundle: files, golden outputs, every runtime that is here.",
     "inspect": "Say what a checkpoint, an ONNX file or a bundle holds.",
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",

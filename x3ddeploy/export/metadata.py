@@ -20,7 +20,7 @@ class PartMetadata:
 
     Attributes:
         part: 'rgb_backbone', 'pose_backbone', 'head', 'recognizer', 'preprocess_rgb' or 'preprocess_pose'.
-        precision: 'fp32'.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         target: lowering target.
         fusion: weights of the RGB and the pose stream in `scores`.
         spec: the whole model's specification and input contract.
@@ -43,6 +43,11 @@ class PartMetadata:
             _PREFIX + name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
             for name, value in values.items()
         }
+
+    def stamped(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """`model`, with these in the place of its metadata_props."""
+        onnx.helper.set_model_props(model, dict(sorted(self.props().items())))
+        return model
 
     @classmethod
     def of(cls, model: onnx.ModelProto) -> PartMetadata:

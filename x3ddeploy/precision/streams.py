@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ def open_stream(graph: onnx.ModelProto, runtime: str, threads: int | None = None
     return open_session(runtime, graph.SerializeToString(), threads=threads)
 
 
-def logits_on(session: Session, stream: str, clips: Sequence[Mapping[str, Array]]) -> Logits:
+def logits_on(session: Session, stream: str, clips: Iterable[Mapping[str, Array]]) -> Logits:
     """(N, classes) logits of one stream, one clip at a time, as a deployment of batch 1 computes them.
 
     Raises:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_g
 from x3ddeploy.precision.targets import Target
 from x3ddeploy.runtimes.base import Array
 
-Clips = Sequence[Mapping[str, Array]]
+Clips = Iterable[Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Trials:
         Args:
             recognizer: float32 graph.
             quantizer: makes the trials' graphs.
-            clips: the graph's inputs, one clip each.
+            clips: the graph's inputs, one video each; gone through once a trial.
             journal: file that keeps what was measured, so that an interrupted search goes on where it was.
             key: of what the journal belongs to; a journal with another key is started anew.
             on_trial: told after each trial that was run.

@@ -1,0 +1,232 @@
+"""`x3ddeploy quantize`: graphs of lower precision beside a bundle's float32 ones."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from x3ddeploy.calibration.recipe import Recipe
+    from x3ddeploy.precision.pipeline import Made, Quantized
+    from x3ddeploy.precision.verdict import Verdict
+
+_MOST_SENSITIVE = 12
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.option("--fp16", is_flag=True, help="Half-typed graphs. The default is --fp16 --int8.")
+@click.option("--bf16", is_flag=True, help="bfloat16-typed graphs, for TensorRT.")
+@click.option("--int8", is_flag=True, help="Quantized graphs with explicit Q/DQ.")
+@click.option("--recipe", type=click.Path(path_type=Path), help="TOML file of the options below; they override it.")
+@click.option(
+    "--calib",
+    type=click.Path(path_type=Path),
+    help="Clips: a data set, an annotation pickle, a folder of .npz files, or a script, which is executed.",
+)
+@click.option("--videos", type=click.Path(path_type=Path), help="Folder of an annotation pickle's videos.")
+@click.option("--calib-split", help="Split that calibrates.  [default: the training split]")
+@click.option("--calib-clips", type=click.IntRange(min=1), help="How many clips calibrate.  [default: 200]")
+@click.option("--calib-random", is_flag=True, help="Calibrate with made-up clips; the result is marked, not judged.")
+@click.option("--calib-cache", type=click.Path(path_type=Path), help="Ranges of an earlier calibration of the same.")
+@click.option(
+    "--method", type=click.Choice(["max", "percentile", "mse", "entropy"]), help="Of choosing ranges.  [default: mse]"
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Of the choice of clips.  [default: 0]")
+@click.option("--eval-split", help="Split that judges.  [default: the held-out split of the same protocol]")
+@click.option("--eval-clips", type=click.IntRange(min=0), help="How many clips judge; 0 takes all.  [default: 0]")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(min=0),
+    help="Points of top-1 that may be lost, in each stream and fused.  [default: 0.5]",
+)
+@click.option(
+    "--opset",
+    type=click.Choice(["17", "19"]),
+    default="19",
+    show_default=True,
+    help="Of INT8 graphs for TensorRT: 19 types the rest float16 (TensorRT 10, 11, RTX), 17 leaves it float32 (8.6).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    bundle: Path,
+    fp16: bool,
+    bf16: bool,
+    int8: bool,
+    recipe: Path | None,
+    calib: Path | None,
+    videos: Path | None,
+    calib_split: str | None,
+    calib_clips: int | None,
+    calib_random: bool,
+    calib_cache: Path | None,
+    method: str | None,
+    seed: int | None,
+    eval_split: str | None,
+    eval_clips: int | None,
+    max_drop: float | None,
+    opset: str,
+    as_json: bool,
+) -> None:
+    """Add graphs of lower precision to BUNDLE (default: deploy).
+
+    The precision is written into the graphs: half-typed tensors, explicit Q/DQ. INT8 ranges come from clips of the
+    training split; accuracy is measured on clips that did not calibrate, and layers stay in the higher precision until
+    it keeps within --max-drop. Exit code 3 where it cannot; what was in the bundle then stays.
+
+    Interrupted, calibration and search go on where they were when the same command is given again.
+    """
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.errors import UsageError
+    from x3ddeploy.precision.pipeline import Reporter, Request, quantize_bundle
+
+    if calib_random and (calib or recipe):
+        raise UsageError("--calib-random makes clips up: it goes with no --calib and no --recipe")
+    wanted = tuple(name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen)
+    options = {
+        "data": str(calib) if calib else None,
+        "videos": str(videos) if videos else None,
+        "split": calib_split,
+        "clips": calib_clips,
+        "seed": seed,
+        "method": method,
+        "eval_split": eval_split,
+        "eval_clips": eval_clips,
+        "max_drop": max_drop,
+    }
+    request = Request(
+        precisions=wanted or ("fp16", "int8"),
+        recipe=_recipe(recipe, {name: value for name, value in options.items() if value is not None}),
+        random=calib_random,
+        calibration=calib_cache,
+        opset17=opset == "17",
+    )
+    with _progress() as on_count:
+        quantized = quantize_bundle(Bundle.open(bundle), request, Reporter(Steps(), on_count))
+    if as_json:
+        print_json(quantized.to_json())
+    else:
+        _print(quantized)
+
+
+def _recipe(path: Path | None, options: dict[str, Any]) -> Recipe:
+    import msgspec
+
+    from x3ddeploy.calibration.recipe import Recipe, read_recipe
+
+    return msgspec.structs.replace(read_recipe(path) if path else Recipe(), **options)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each long step on a terminal; nothing elsewhere, since the steps have lines of their own."""
+    if not sys.stderr.isatty():
+        yield lambda name, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_count(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done, visible=done < total)
+
+        yield on_count
+
+
+def _print(quantized: Quantized) -> None:
+    for made in quantized.made:
+        _print_made(made)
+    _print_verdict(quantized.verdict)
+    click.echo(f"\nnext: x3ddeploy verify {quantized.bundle.path}")
+
+
+def _print_made(made: Made) -> None:
+    from x3ddeploy.cli.output import print_table
+
+    worst = max(made.golden_error, key=lambda name: made.golden_error[name])
+    click.echo(
+        f"\n{made.precision}: largest error on the golden clip {made.golden_error[worst]:.1e} of the range ({worst})"
+    )
+    if made.random:
+        click.echo("calibrated with MADE-UP clips: do not deploy this")
+    if made.accuracy is None:
+        click.echo("accuracy: NOT measured, no clips judge")
+    else:
+        print_table(
+            f"{made.precision} against fp32, on the judging clips",
+            ("", "top-1 fp32", f"top-1 {made.precision}", "keep their class", "flips"),
+            [
+                (
+                    name,
+                    _percent(entry.top1_before),
+                    _percent(entry.top1_after),
+                    f"{entry.agreement:.1%}",
+                    str(len(entry.flips)),
+                )
+                for name, entry in made.accuracy.items()
+            ],
+            right=(1, 2, 3, 4),
+        )
+    if made.sensitivities:
+        ordered = sorted(made.sensitivities, key=lambda entry: entry.agreement.kl, reverse=True)
+        print_table(
+            f"The {_MOST_SENSITIVE} most sensitive, each quantized alone",
+            ("layers", "KL", "cosine", "flips", "multiply-adds"),
+            [
+                (
+                    entry.unit.name,
+                    f"{entry.agreement.kl:.1e}",
+                    f"{entry.agreement.cosine:.5f}",
+                    str(entry.agreement.flips),
+                    f"{entry.unit.multiply_adds / 1e6:.1f} M",
+                )
+                for entry in ordered[:_MOST_SENSITIVE]
+            ],
+            right=(1, 2, 3, 4),
+        )
+    reasons: dict[str, list[str]] = {}
+    for name, reason in made.float_layers.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        click.echo(f"stays in higher precision: {shown}: {reason}")
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    from x3ddeploy.cli.output import print_table, size_text
+
+    print_table(
+        "\nIs it worth it here? Whole recognizer, batch 1, scope compute, interleaved",
+        ("runtime", "precision", "median ms", "speed to fp32", "size", "convolutions in INT8"),
+        [
+            (
+                timing.runtime,
+                timing.precision,
+                f"{timing.median_ms:.1f}",
+                f"{timing.speedup:.2f}",
+                size_text(timing.size_bytes),
+                f"{timing.placed.int8} of {timing.placed.convolutions}" if timing.placed else "",
+            )
+            for timing in verdict.timings
+        ],
+        right=(2, 3, 4, 5),
+    )
+    for line in verdict.sentences:
+        click.echo(line)
+    for line in verdict.absent:
+        click.echo(f"not timed: {line}")
+
+
+def _percent(value: float | None) -> str:
+    return "unlabelled" if value is None else f"{value:.2f} %"

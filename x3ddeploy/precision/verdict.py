@@ -1,0 +1,131 @@
+"""Is the lower precision worth it here? Latency, size and what really ran, and the reason where it loses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from x3ddeploy.bench.measure import measure, ratio, statistics
+from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.precision.placed import Placed, placed
+from x3ddeploy.runtimes.base import Array, available_runtimes, open_session
+
+FP32 = "fp32"
+_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One precision in one runtime: the whole recognizer, batch 1, scope `compute`.
+
+    Attributes:
+        speedup: float32's time over this one's, median over rounds in which both ran.
+        lower_quartile, upper_quartile: of that ratio.
+    """
+
+    runtime: str
+    precision: str
+    device: str
+    median_ms: float
+    speedup: float
+    lower_quartile: float
+    upper_quartile: float
+    size_bytes: int
+    placed: Placed | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All timings, what could not be timed, and one sentence for each runtime."""
+
+    timings: tuple[Timing, ...]
+    absent: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+
+def judge(
+    recognizers: Mapping[str, onnx.ModelProto],
+    feeds: Mapping[str, Array],
+    threads: int,
+    progress: Callable[[str], None],
+) -> Verdict:
+    """Time every precision of the recognizer in every runtime that is here and runs it, interleaved.
+
+    Args:
+        recognizers: precision to graph; 'fp32' among them.
+        feeds: one clip.
+        threads: CPU threads of each.
+        progress: told the steps.
+    """
+    runners, devices, absent = {}, {}, []
+    for runtime in available_runtimes():
+        if runtime == "torch":
+            continue
+        for precision, graph in recognizers.items():
+            try:
+                session = open_session(runtime, graph.SerializeToString(), threads=threads)
+                session.run(feeds)
+            except X3DDeployError as error:
+                absent.append(f"{precision} in {runtime}: {error.message}")
+            except Exception as error:  # each runtime has its own kinds; all mean that it does not take the graph
+                absent.append(f"{precision} in {runtime}: {str(error).splitlines()[0][:160]}")
+            else:
+                runners[runtime, precision] = session
+                devices[runtime] = session.device
+    progress(f"timing {len(runners)} pairs of runtime and precision in turn")
+    samples = measure(
+        {" ".join(pair): _run(session, feeds) for pair, session in runners.items()}, seconds=_SECONDS
+    ).samples_ms
+    timings = []
+    for runtime, precision in runners:
+        own, baseline = samples[f"{runtime} {precision}"], samples.get(f"{runtime} {FP32}")
+        if not own or not baseline:
+            continue
+        gain, graph = ratio(baseline, own), recognizers[precision]
+        timings.append(
+            Timing(
+                runtime=runtime,
+                precision=precision,
+                device=devices[runtime],
+                median_ms=statistics(own).median_ms,
+                speedup=gain.median,
+                lower_quartile=gain.lower_quartile,
+                upper_quartile=gain.upper_quartile,
+                size_bytes=graph.ByteSize(),
+                placed=placed(runtime, graph),
+            )
+        )
+    return Verdict(tuple(timings), tuple(absent), tuple(_sentences(timings)))
+
+
+def _run(session: object, feeds: Mapping[str, Array]) -> Callable[[], object]:
+    return lambda: session.run(feeds)  # type: ignore[attr-defined]
+
+
+def _sentences(timings: Sequence[Timing]) -> list[str]:
+    """One a runtime and lower precision."""
+    return [_sentence(timing) for timing in timings if timing.precision != FP32]
+
+
+def _sentence(timing: Timing) -> str:
+    where = f"{timing.precision} in {timing.runtime} on the {timing.device}"
+    if timing.lower_quartile > 1:
+        return f"{where}: worth it, {timing.speedup:.2f} times as fast as fp32"
+    if timing.upper_quartile >= 1:
+        return f"{where}: no clear difference from fp32 ({timing.speedup:.2f} times its speed)"
+    return f"{where}: not worth it, {timing.speedup:.2f} times the speed of fp32: {_reason(timing)}"
+
+
+def _reason(timing: Timing) -> str:
+    found = timing.placed
+    if found is None:
+        return "the runtime does not tell why"
+    if timing.precision != "int8":
+        return f"it computes in float32 here, and converts on the way ({found.conversions} conversions)"
+    stayed = found.convolutions - found.int8
+    return (
+        f"{stayed} of {found.convolutions} convolutions do not run in INT8, and {found.conversions} nodes change types "
+        "or layouts between them"
+    )
