@@ -14,6 +14,7 @@ model = dict(
         type="X3DTemporalShift",
         in_channels=3,
         base_channels=16,
+        gamma_b=1.5,
         num_stages=2,
         stage_blocks=(2, 3),
         conv1_stride=2,
@@ -24,6 +25,7 @@ model = dict(
         type="X3DTemporalShiftPose",
         in_channels=17,
         base_channels=16,
+        gamma_b=1.5,
         num_stages=2,
         stage_blocks=(2, 3),
         conv1_stride=1,
@@ -35,10 +37,10 @@ model = dict(
         num_classes=12,
         num_coarse_classes=6,
         coarse_of=coarse_of,
-        in_channels=[72, 72],
+        in_channels=[48, 48],
         loss_components=["rgb", "pose"],
         loss_weights=[1.0, 1.5, 0.6, 1.2],
-        dropout=0.2,
+        dropout=0.1,
         average_clips="prob",
     ),
     data_preprocessor=dict(
@@ -60,10 +62,10 @@ train_pipeline = [
     dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1),
     dict(type="MMDecode"),
     dict(type="MMCompact", hw_ratio=1.0, allow_imgpad=True),
-    dict(type="Resize", scale=(64, 64), keep_ratio=False),
-    dict(type="RandomResizedCrop", area_range=(0.7, 1.0), aspect_ratio_range=(0.9, 1.1)),
     dict(type="Resize", scale=(56, 56), keep_ratio=False),
-    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=0.5),
+    dict(type="RandomResizedCrop", area_range=(0.7, 1.0), aspect_ratio_range=(0.9, 1.1)),
+    dict(type="Resize", scale=(48, 48), keep_ratio=False),
+    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=1 / 3),
     dict(type="FormatShape", input_format="NCTHW"),
     dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
 ]
@@ -71,8 +73,8 @@ val_pipeline = [
     dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1, test_mode=True),
     dict(type="MMDecode"),
     dict(type="MMCompact", hw_ratio=1.0, allow_imgpad=True),
-    dict(type="Resize", scale=(56, 56), keep_ratio=False),
-    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=0.5),
+    dict(type="Resize", scale=(48, 48), keep_ratio=False),
+    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=1 / 3),
     dict(type="FormatShape", input_format="NCTHW"),
     dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
 ]
@@ -83,7 +85,8 @@ ann_file = "synth/annotations.pkl"
 data_root = "synth/videos"
 train_dataloader = dict(
     batch_size=16,  # of each process
-    num_workers=0,
+    num_workers=2,
+    persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type=dataset_type,
@@ -95,7 +98,8 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=16,
-    num_workers=0,
+    num_workers=2,
+    persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type=dataset_type,
@@ -108,7 +112,8 @@ val_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=1,
-    num_workers=0,
+    num_workers=2,
+    persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type=dataset_type,
@@ -120,10 +125,10 @@ test_dataloader = dict(
     ),
 )
 
-max_epochs = 12
+max_epochs = 10
 warmup_epochs = 1
 train_cfg = dict(max_epochs=max_epochs)
-optim_wrapper = dict(optimizer=dict(lr=0.05))
+optim_wrapper = dict(optimizer=dict(_delete_=True, type="AdamW", lr=0.004, weight_decay=0.05))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, begin=0, end=warmup_epochs, by_epoch=True, convert_to_iter_based=True),
     dict(
