@@ -84,5 +84,8 @@ class RGBPoseX3DRecognizer(BaseModel):
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """(N, C, T, H, W), with channels together in memory: a training step of configs/synth.py on a CPU takes 0.17 s in place of 0.65."""
+    """(N, C, T, H, W) with a position's channels together in memory, which CPUs compute faster.
+
+    A training step of configs/synth.py on one core of a 2-core machine took 0.17 s instead of 0.65 s.
+    """
     return x.contiguous(memory_format=torch.channels_last_3d) if x.device.type == "cpu" else x
