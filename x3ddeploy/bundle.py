@@ -19,6 +19,7 @@ LABELS = "labels.txt"
 GOLDEN = "golden"
 PARITY = "parity.json"
 BENCH = "bench.json"
+EVAL = "eval.json"
 CALIBRATION = "calib"
 
 
@@ -223,10 +224,10 @@ def _write_manifest(directory: Path, manifest: Manifest) -> None:
 def derived_files(path: Path, manifest: Manifest) -> list[str]:
     """Files in a bundle's directory that were made from it and that a new export would lose (engines, ...).
 
-    A benchmark's report is not counted: it speaks of the graphs that are being replaced.
+    Reports of a benchmark and an evaluation are not counted: they speak of the graphs that are being replaced.
     """
     folders = {*manifest.precisions, CALIBRATION}
-    known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST, BENCH}
+    known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST, BENCH, EVAL}
     names = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
     return [name for name in names if name not in known]
 

@@ -19,6 +19,7 @@ VERBS = {
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",
     "synth": "Write a synthetic action data set: videos, keypoints, splits.",
     "train": "Train the network, or any model of MMAction2, from a config.",
+    "eval": "Measure accuracy on labelled clips, beside PyTorch's numbers.",
     "doctor": "Say what works on this machine, and what to install.",
 }
 

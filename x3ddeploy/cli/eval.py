@@ -1,0 +1,257 @@
+"""`x3ddeploy eval`: how accurate is this bundle, in every runtime and precision, beside PyTorch?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.evaluation.evaluate import Evaluation
+
+# Over this share of the time spent waiting, more threads are worth a hint.
+_LONG_WAITING = 0.3
+_MOST_CHANGES = 10
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.option("--data", "data_path", type=click.Path(path_type=Path), required=True, help="Labelled clips.")
+@click.option("--split", help="Split of the annotations, e.g. xsub_val.")
+@click.option("--videos", type=click.Path(path_type=Path), help="Folder of the videos.  [default: beside the data]")
+@click.option("--runtime", "runtimes", multiple=True, help="May be repeated.  [default: all that are installed]")
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    multiple=True,
+    help="May be repeated.  [default: all that the bundle has]",
+)
+@click.option("--num-clips", type=click.IntRange(min=1), default=1, show_default=True, help="Clips a video, averaged.")
+@click.option("--batch", type=click.IntRange(min=1), help="Clips at a time.  [default: the bundle's, or 1]")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that load clips.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="What becomes of a clip that cannot be loaded; skipped ones are named.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Evaluate this many videos, of all classes alike.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder for eval.json and plots.  [default: the bundle]"
+)
+@click.option(
+    "--plot",
+    type=click.Choice(["png", "svg"]),
+    help="Format of the confusion matrices in -o.  [default: png where matplotlib is installed]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(
+    bundle: Path,
+    data_path: Path,
+    split: str | None,
+    videos: Path | None,
+    runtimes: tuple[str, ...],
+    precisions: tuple[str, ...],
+    num_clips: int,
+    batch: int | None,
+    workers: int,
+    on_error: Literal["raise", "skip"],
+    limit: int | None,
+    output: Path | None,
+    plot: Literal["png", "svg"] | None,
+    as_json: bool,
+) -> None:
+    """Measure the accuracy of BUNDLE (default: deploy) on labelled clips: both streams, and fused 1:1, 2:1 and 1:2.
+
+    Every runtime and precision stands beside PyTorch's numbers on the float32 weights. Labelled clips are a data set (a
+    folder with annotations.pkl and videos/), an annotation pickle, or a folder of .npz clips.
+    """
+    from x3ddeploy.atomic import explain_os_errors, write_json
+    from x3ddeploy.bundle import EVAL, Bundle
+    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.data.sources import open_source
+    from x3ddeploy.evaluation.evaluate import Loading, evaluate
+    from x3ddeploy.evaluation.report import eval_report
+    from x3ddeploy.evaluation.targets import choose_targets
+
+    _check_plot(plot, output)
+    opened = Bundle.open(bundle)
+    choice = choose_targets(opened, runtimes, precisions)
+    steps = Steps()
+    source = open_source(data_path, opened.manifest.spec, split, videos, num_clips)
+    steps(f"evaluating {', '.join(map(str, choice.targets))} on {source.name}")
+    if output is not None:
+        with explain_os_errors(output):
+            output.mkdir(parents=True, exist_ok=True)
+    loading = Loading(batch, workers, on_error, limit)
+    with _progress() as on_videos:
+        evaluation = evaluate(opened, source, choice.targets, loading, on_videos)
+    report = eval_report(opened, source, evaluation, loading, num_clips, choice.left_out)
+    path = (output or bundle) / EVAL
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    write_json(path, report)
+    written = [path, *(_plots(opened, evaluation, report, output, plot) if output is not None else [])]
+    if not as_json:
+        click.echo(f"written: {', '.join(map(str, written))}")
+
+
+def _check_plot(plot: str | None, output: Path | None) -> None:
+    """Before any work is done: a plot that was asked for can be drawn, and has a place."""
+    from x3ddeploy.errors import UsageError
+    from x3ddeploy.evaluation.plot import require_plot
+
+    if plot is not None:
+        if output is None:
+            raise UsageError("--plot has no folder to write to", hint="name one with -o")
+        require_plot()
+
+
+def _plots(
+    bundle: Bundle, evaluation: Evaluation, report: dict[str, Any], output: Path, plot: Literal["png", "svg"] | None
+) -> list[Path]:
+    from x3ddeploy.evaluation.plot import INSTALL, can_plot, plot_confusions
+    from x3ddeploy.evaluation.report import class_names, deployed_confusions
+
+    if plot is None and not can_plot():
+        click.echo(f"no confusion matrix is drawn: matplotlib is not installed ({INSTALL})", err=True)
+        return []
+    paths = []
+    for outcome in evaluation.outcomes:
+        path = output / f"confusion_{outcome.target.runtime}_{outcome.target.precision}.{plot or 'png'}"
+        title = (
+            f"{outcome.target}, {report['deployed']}, {report['videos']} videos of {Path(report['data']['path']).name}"
+        )
+        title += f", {report['data']['split']}" if report["data"]["split"] else ""
+        confusions = deployed_confusions(evaluation, outcome, bundle.manifest.fusion)
+        plot_confusions(path, confusions, class_names(bundle), title)
+        paths.append(path)
+    return paths
+
+
+def _progress() -> Any:
+    """A bar on stderr where that is a terminal; gives what is to be told the videos done and their number."""
+    import contextlib
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    @contextlib.contextmanager
+    def bar() -> Iterator[Callable[[int, int], None]]:
+        console = Console(stderr=True)
+        columns = (
+            *Progress.get_default_columns()[:2],
+            MofNCompleteColumn(),
+            TextColumn("videos"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("videos", total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    return bar()
+
+
+def _print(report: dict[str, Any]) -> None:
+    _print_accuracies(report)
+    _print_classes(report)
+    _print_changes(report)
+    skipped = report["skipped"]
+    for video in skipped["videos"]:
+        click.echo(f"skipped: {video['name']}: {video['reason'].partition(chr(10))[0]}")
+    for line in report["left_out"]:
+        click.echo(f"not evaluated: {line}")
+    loading = report["loading"]
+    line = (
+        f"{report['videos']} videos of {report['num_clips']} clips, {skipped['count']} skipped; waited for data "
+        f"{loading['waiting_s']:.1f} of {loading['total_s']:.1f} s ({loading['waiting_share']:.0%}, "
+        f"{loading['workers']} workers)"
+    )
+    click.echo(line + (": --workers may shorten it" if loading["waiting_share"] > _LONG_WAITING else ""))
+
+
+def _print_accuracies(report: dict[str, Any]) -> None:
+    from x3ddeploy.cli.output import print_table
+
+    reference = report["results"][0]
+    rows = []
+    for result in report["results"]:
+        for name, scores in result["scores"].items():
+            against = result["against_reference"]
+            first = name == next(iter(result["scores"]))
+            rows.append(
+                (
+                    f"{result['runtime']} {result['version']}" if first else "",
+                    result["precision"] if first else "",
+                    name + (" (deployed)" if name == report["deployed"] else ""),
+                    *(f"{scores[key]:.2%}" for key in ("top1", "top5", "mean_class")),
+                    "" if against is None else f"{100 * (scores['top1'] - reference['scores'][name]['top1']):+.2f}",
+                    "" if against is None else f"{against[name]['agreement']:.2%}",
+                    "" if against is None else f"{against[name]['largest_difference']:.1e}",
+                )
+            )
+    print_table(
+        f"{report['data']['path']} {report['data']['split'] or ''}: {report['videos']} videos, "
+        f"{report['num_clips']} clips each, on {report['machine']['cpu']}; differences from {report['reference']}",
+        ("runtime", "", "scores", "top-1", "top-5", "mean class", "top-1 +-", "same class", "largest"),
+        rows,
+        right=(3, 4, 5, 6, 7, 8),
+    )
+
+
+def _print_classes(report: dict[str, Any]) -> None:
+    """Accuracy of each class in the reference, and how many videos each target gained or lost of it."""
+    from x3ddeploy.cli.output import print_table
+
+    reference, *others = report["results"]
+    deployed = report["deployed"]
+    shown = list(dict.fromkeys(["rgb", "pose", deployed]))
+    rows = []
+    for entry in report["classes"]:
+        if not entry["videos"]:
+            continue
+        index = entry["class"]
+        rows.append(
+            (
+                str(index),
+                entry["label"],
+                str(entry["videos"]),
+                *(f"{reference['scores'][name]['by_class'][index]:.1%}" for name in shown),
+                *(_change(result, deployed, index) for result in others),
+            )
+        )
+    print_table(
+        f"By class: {report['reference']}, and videos gained or lost ({deployed}) by",
+        ("class", "", "videos", *shown, *(f"{result['runtime']} {result['precision']}" for result in others)),
+        rows,
+        right=(0, *range(2, 3 + len(shown) + len(others))),
+    )
+    absent = sum(not entry["videos"] for entry in report["classes"])
+    if absent:
+        click.echo(f"{absent} of {len(report['classes'])} classes have no videos here")
+
+
+def _change(result: dict[str, Any], scores: str, index: int) -> str:
+    changes = {entry["class"]: entry["videos"] for entry in result["against_reference"][scores]["class_changes"]}
+    return f"{changes[index]:+d}" if index in changes else "="
+
+
+def _print_changes(report: dict[str, Any]) -> None:
+    """The videos whose class changed, by target."""
+    names = [entry["label"] for entry in report["classes"]]
+    for result in report["results"][1:]:
+        changed = result["against_reference"][report["deployed"]]["changed_videos"]
+        for video in changed[:_MOST_CHANGES]:
+            click.echo(
+                f"{result['runtime']} {result['precision']}: {video['name']} ({names[video['label']]}): "
+                f"{names[video['before']]} -> {names[video['after']]}, by a margin of {video['margin']:.3f}"
+            )
+        if len(changed) > _MOST_CHANGES:
+            click.echo(f"... and {len(changed) - _MOST_CHANGES} more, in eval.json")

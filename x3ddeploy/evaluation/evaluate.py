@@ -1,0 +1,176 @@
+"""One pass over labelled clips: each is loaded once and run in every target."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.checkpoint.listing import shortened
+from x3ddeploy.data.loader import LoadingTime, SkippedClip, iterate_clips
+from x3ddeploy.data.sources import ClipSource, LabelledClip
+from x3ddeploy.data.subset import balanced_choice
+from x3ddeploy.errors import DataError, GateError, UsageError
+from x3ddeploy.evaluation.metrics import Classes
+from x3ddeploy.evaluation.scores import Scorer, VideoScores, joined
+from x3ddeploy.evaluation.targets import Target, open_target
+
+_CHOICE_SEED = 0
+_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How clips are loaded.
+
+    Attributes:
+        batch: clips a run; None for the bundle's own, or 1.
+        workers: threads that load.
+        on_error: whether a clip that cannot be loaded ends the run.
+        limit: videos at most, of all classes alike; None for all.
+    """
+
+    batch: int | None = None
+    workers: int = 2
+    on_error: Literal["raise", "skip"] = "raise"
+    limit: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one target gave for the videos of an Evaluation."""
+
+    target: Target
+    version: str
+    device: str
+    scores: VideoScores
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of every target.
+
+    Attributes:
+        names: of the videos that were evaluated.
+        labels: (videos,).
+        outcomes: the reference's first.
+        skipped: videos that could not be loaded.
+        batch: clips a run, at most.
+        time: how long the targets waited for clips.
+    """
+
+    names: tuple[str, ...]
+    labels: Classes
+    outcomes: tuple[Outcome, ...]
+    skipped: tuple[SkippedClip, ...]
+    batch: int
+    time: LoadingTime
+
+
+def evaluate(
+    bundle: Bundle,
+    source: ClipSource,
+    targets: Sequence[Target],
+    loading: Loading,
+    progress: Callable[[int, int], None],
+) -> Evaluation:
+    """Run every target over the source.
+
+    Args:
+        bundle: opened.
+        source: every clip of it is labelled.
+        targets: the reference first.
+        loading: batch, threads, what becomes of clips that fail, how many.
+        progress: told how many videos are done, and of how many.
+
+    Raises:
+        DataError: clips without a label; a clip that cannot be loaded, unless they are to be skipped; none is left.
+        UsageError: a batch that the bundle does not take.
+        GateError: a target gives NaN or infinity.
+    """
+    indices = _chosen(source, loading.limit)
+    scorers = _scorers(bundle, targets, loading.batch)
+    batch = loading.batch or bundle.manifest.batch or 1
+    clips = iterate_clips(
+        source, indices, workers=loading.workers, prefetch=max(4, 2 * loading.workers), on_error=loading.on_error
+    )
+    collected: dict[Target, list[VideoScores]] = {target: [] for target in targets}
+    names: list[str] = []
+    labels: list[int] = []
+    started = time.perf_counter()
+    with contextlib.closing(clips):
+        for group in _groups(clips, batch):
+            for target, scorer in scorers.items():
+                collected[target].append(_scored(target, scorer, group))
+            names += [clip.name for clip in group]
+            labels += [clip.label for clip in group if clip.label is not None]
+            progress(len(names) + len(clips.skipped), len(indices))
+    total_s = time.perf_counter() - started
+    if not names:
+        raise DataError(
+            f"none of the {len(indices)} videos of {source.name} could be loaded",
+            details=shortened([f"{clip.name}: {clip.reason}" for clip in clips.skipped], _LISTED),
+        )
+    return Evaluation(
+        names=tuple(names),
+        labels=np.array(labels, np.int64),
+        outcomes=tuple(
+            Outcome(target, scorer.session.version, scorer.session.device, joined(collected[target]))
+            for target, scorer in scorers.items()
+        ),
+        skipped=tuple(clips.skipped),
+        batch=batch,
+        time=LoadingTime(clips.time.waiting_s, total_s),
+    )
+
+
+def _chosen(source: ClipSource, limit: int | None) -> list[int]:
+    labels = source.labels()
+    unlabelled = [name for name, label in zip(source.names(), labels, strict=True) if label is None]
+    if unlabelled:
+        raise DataError(
+            f"{len(unlabelled)} of the {len(labels)} clips of {source.name} have no label",
+            details=shortened(unlabelled, _LISTED),
+            hint="accuracy needs labels: annotations have them, and .npz clips may hold `label`; "
+            "`x3ddeploy predict` needs none",
+        )
+    if limit is None:
+        return list(range(len(labels)))
+    return sorted(balanced_choice(labels, min(limit, len(labels)), _CHOICE_SEED))
+
+
+def _scorers(bundle: Bundle, targets: Sequence[Target], batch: int | None) -> dict[Target, Scorer]:
+    fixed = bundle.manifest.batch
+    if fixed is not None and batch not in (None, fixed):
+        raise UsageError(
+            f"{bundle.path} takes {fixed} clips at a time, not {batch}", hint="leave --batch out, or export without it"
+        )
+    return {target: Scorer(open_target(bundle, target), batch or fixed or 1, fixed is not None) for target in targets}
+
+
+def _groups(clips: Iterator[LabelledClip], batch: int) -> Iterator[list[LabelledClip]]:
+    """Videos in groups that fill a batch with their clips."""
+    group: list[LabelledClip] = []
+    for clip in clips:
+        group.append(clip)
+        if sum(len(video.inputs["imgs"]) for video in group) >= batch:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _scored(target: Target, scorer: Scorer, group: list[LabelledClip]) -> VideoScores:
+    try:
+        return scorer([clip.inputs for clip in group])
+    except GateError as error:
+        raise GateError(
+            f"{target}: NaN or infinity where logits should be",
+            details=shortened([f"in {clip.name}" for clip in group], _LISTED),
+            hint=error.hint,
+        ) from error

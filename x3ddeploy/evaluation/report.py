@@ -1,0 +1,137 @@
+"""eval.json: accuracies, what differs from the reference, on which data, how, and what was left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from x3ddeploy import __version__
+from x3ddeploy.bench.report import machine
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.data.sources import ClipSource
+from x3ddeploy.evaluation.compare import Comparison, compare_scores
+from x3ddeploy.evaluation.evaluate import Evaluation, Loading, Outcome
+from x3ddeploy.evaluation.metrics import Classes, class_accuracy, confusion_matrix, mean_class_accuracy, top_k_accuracy
+from x3ddeploy.evaluation.scores import Fusion, reported_fusions
+
+SCHEMA_VERSION = 1
+
+
+def eval_report(
+    bundle: Bundle, source: ClipSource, evaluation: Evaluation, loading: Loading, clips: int, left_out: Sequence[str]
+) -> dict[str, Any]:
+    """The report as written to eval.json; see docs/eval.md. Accuracies and agreements are shares, 0 to 1.
+
+    Args:
+        bundle: what was evaluated.
+        source: of the clips.
+        evaluation: the scores.
+        loading: what it was run with.
+        clips: clips a video.
+        left_out: targets that were not evaluated, with the reason.
+    """
+    fusions, deployed = reported_fusions(bundle.manifest.fusion)
+    names = class_names(bundle)
+    reference = evaluation.outcomes[0]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "x3ddeploy": __version__,
+        "machine": machine(),
+        "bundle": {
+            "path": str(bundle.path),
+            "source": asdict(bundle.manifest.source),
+            "fusion": list(bundle.manifest.fusion),
+        },
+        "data": {"path": source.name, "split": source.split, "description": dict(source.description)},
+        "videos": len(evaluation.names),
+        "limit": loading.limit,
+        "num_clips": clips,
+        "average_clips": "prob",
+        "batch": evaluation.batch,
+        "skipped": {"count": len(evaluation.skipped), "videos": [asdict(clip) for clip in evaluation.skipped]},
+        "loading": {
+            "workers": loading.workers,
+            "waiting_s": evaluation.time.waiting_s,
+            "total_s": evaluation.time.total_s,
+            "waiting_share": evaluation.time.waiting_share,
+        },
+        "left_out": list(left_out),
+        "deployed": deployed,
+        "reference": str(reference.target),
+        "results": [
+            _result(outcome, evaluation, fusions, deployed, None if outcome is reference else reference)
+            for outcome in evaluation.outcomes
+        ],
+        "classes": [
+            {"class": index, "label": names[index], "videos": int(videos)}
+            for index, videos in enumerate(np.bincount(evaluation.labels, minlength=len(names)))
+        ],
+    }
+
+
+def class_names(bundle: Bundle) -> list[str]:
+    """The bundle's labels, or the classes' numbers where it has none."""
+    return bundle.labels() or [str(index) for index in range(bundle.manifest.spec.head.classes)]
+
+
+def deployed_confusions(evaluation: Evaluation, outcome: Outcome, fusion: Fusion) -> Classes:
+    """(classes, classes) of the scores that the bundle deploys: rows are labels, columns what was predicted."""
+    scores = outcome.scores.fused(fusion)
+    return confusion_matrix(scores.argmax(1), evaluation.labels, scores.shape[1])
+
+
+def _result(
+    outcome: Outcome, evaluation: Evaluation, fusions: dict[str, Fusion], deployed: str, reference: Outcome | None
+) -> dict[str, Any]:
+    return {
+        "runtime": outcome.target.runtime,
+        "precision": outcome.target.precision,
+        "version": outcome.version,
+        "device": outcome.device,
+        "scores": {name: _accuracies(outcome, evaluation, weights) for name, weights in fusions.items()},
+        "confusions": _off_diagonal(deployed_confusions(evaluation, outcome, fusions[deployed])),
+        "against_reference": None
+        if reference is None
+        else {
+            name: _comparison(
+                compare_scores(
+                    reference.scores.fused(weights), outcome.scores.fused(weights), evaluation.labels, evaluation.names
+                )
+            )
+            for name, weights in fusions.items()
+        },
+    }
+
+
+def _accuracies(outcome: Outcome, evaluation: Evaluation, fusion: Fusion) -> dict[str, Any]:
+    scores = outcome.scores.fused(fusion)
+    confusions = deployed_confusions(evaluation, outcome, fusion)
+    return {
+        "top1": top_k_accuracy(scores, evaluation.labels, 1),
+        "top5": top_k_accuracy(scores, evaluation.labels, 5),
+        "mean_class": mean_class_accuracy(confusions),
+        "by_class": [None if math.isnan(share) else share for share in class_accuracy(confusions).tolist()],
+    }
+
+
+def _off_diagonal(confusions: Classes) -> list[dict[str, int]]:
+    """Which class was taken for which, the most frequent first."""
+    pairs = [
+        {"class": int(label), "predicted": int(predicted), "videos": int(confusions[label, predicted])}
+        for label, predicted in np.argwhere(confusions)
+        if label != predicted
+    ]
+    return sorted(pairs, key=lambda pair: -pair["videos"])
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "agreement": comparison.agreement,
+        "largest_difference": comparison.largest_difference,
+        "class_changes": [{"class": index, "videos": change} for index, change in comparison.class_changes.items()],
+        "changed_videos": [asdict(video) for video in comparison.changed],
+    }
