@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.data.synth.actions import ACTIONS, GROUPS, Action, Motion, Scenery
-from x3ddeploy.data.synth.cast import Camera, Performer, draw_camera, draw_look, draw_performer
+from x3ddeploy.data.synth.cast import Camera, Performer, Room, draw_camera, draw_look, draw_performer, draw_room
 from x3ddeploy.data.synth.options import SynthOptions
 from x3ddeploy.data.synth.render import Figure, Scene, render
 from x3ddeploy.data.synth.skeleton import JOINTS, SEGMENTS, Body, Floats, angles_of, joints_in_space, posture
@@ -51,7 +51,7 @@ def make_clip(options: SynthOptions, action: int, performer: int, camera: int, r
     random = np.random.default_rng([options.seed, 3, GROUPS.index(what.group), performer, camera, repetition])
     scene = _stage(random, options, what, who, where)
     keypoints, scores = _estimate(random, scene, options.size)
-    frames = render(scene, where, options.size)
+    frames = render(scene, _room(options.seed, performer, camera), options.size)
     if what.reversed:
         frames, keypoints, scores = frames[::-1], keypoints[:, ::-1], scores[:, ::-1]
     return SynthClip(
@@ -69,6 +69,11 @@ def _performer(seed: int, number: int) -> Performer:
 @lru_cache(maxsize=64)
 def _camera(seed: int, number: int) -> Camera:
     return draw_camera(number, np.random.default_rng([seed, 2, number]))
+
+
+@lru_cache(maxsize=1024)
+def _room(seed: int, performer: int, camera: int) -> Room:
+    return draw_room(np.random.default_rng([seed, 4, performer, camera]))
 
 
 def _stage(
@@ -108,6 +113,7 @@ def _stage(
     return Scene(
         figures=tuple(figures),
         pixels_per_metre=scale,
+        floor=camera.floor * height,
         hand="left_wrist" if mirrored else "right_wrist",
         held=action.held,
         counter_top=counter,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.data.synth.actions import HeldObject, Shape
-from x3ddeploy.data.synth.cast import Camera, Colour, Look
+from x3ddeploy.data.synth.cast import Colour, Look, Room
 from x3ddeploy.data.synth.skeleton import JOINTS, Floats
 from x3ddeploy.errors import MissingRequirementError
 
@@ -44,6 +44,7 @@ class Scene:
     Attributes:
         figures: the performer first.
         pixels_per_metre: scale of all that is drawn.
+        floor: y of z = 0, in pixels.
         hand: joint that holds `held`.
         counter_top: y in pixels, where there is a counter.
         stool: x, top y and bottom y in pixels, where there is one.
@@ -51,6 +52,7 @@ class Scene:
 
     figures: tuple[Figure, ...]
     pixels_per_metre: float
+    floor: float
     hand: str
     held: HeldObject | None
     counter_top: float | None
@@ -72,7 +74,7 @@ def require_opencv() -> ModuleType:
     return cv2
 
 
-def render(scene: Scene, camera: Camera, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def render(scene: Scene, room: Room, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Draw a scene.
 
     Returns:
@@ -81,11 +83,11 @@ def render(scene: Scene, camera: Camera, size: tuple[int, int]) -> npt.NDArray[n
     Raises:
         MissingRequirementError: OpenCV is not installed.
     """
-    canvas = _Canvas(_room(camera, size), scene.pixels_per_metre)
+    canvas = _Canvas(_empty(room, scene.floor, size), scene.pixels_per_metre)
     if scene.stool is not None:
         x, top, bottom = scene.stool
         half = 0.22 * scene.pixels_per_metre
-        canvas.rectangle(x - half, top, x + half, bottom, camera.stool)
+        canvas.rectangle(x - half, top, x + half, bottom, room.stool)
     background = canvas.image
     frames = np.empty((scene.figures[0].joints.shape[0], *background.shape), np.uint8)
     for time, frame in enumerate(frames):
@@ -96,7 +98,7 @@ def render(scene: Scene, camera: Camera, size: tuple[int, int]) -> npt.NDArray[n
         if scene.held is not None:
             _draw_held(canvas, scene.held, *scene.figures[0].joints[time, JOINTS[scene.hand]])
         if scene.counter_top is not None:
-            canvas.rectangle(0, scene.counter_top, size[1], size[0], camera.counter)
+            canvas.rectangle(0, scene.counter_top, size[1], size[0], room.counter)
     return frames
 
 
@@ -134,14 +136,14 @@ def _shade(colour: Colour, factor: float) -> Colour:
     return red, green, blue
 
 
-def _room(camera: Camera, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _empty(room: Room, floor: float, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """A wall that darkens towards its edges, and a floor."""
     height, width = size
     across = np.linspace(-1, 1, width)[None, :, None]
     down = np.linspace(0, 1, height)[:, None, None]
-    wall = np.array(camera.wall) * (1 - 0.25 * across**2 - 0.1 * down)
-    edge = int((camera.floor - 0.1) * height)
-    wall[edge:] = np.array(camera.ground)
+    wall = np.array(room.wall) * (1 - 0.25 * across**2 - 0.1 * down)
+    edge = int(floor - 0.1 * height)
+    wall[edge:] = np.array(room.ground)
     return wall.astype(np.uint8)
 
 
