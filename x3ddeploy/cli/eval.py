@@ -146,12 +146,7 @@ def _progress() -> Any:
     @contextlib.contextmanager
     def bar() -> Iterator[Callable[[int, int], None]]:
         console = Console(stderr=True)
-        columns = (
-            *Progress.get_default_columns()[:2],
-            MofNCompleteColumn(),
-            TextColumn("videos"),
-            TimeRemainingColumn(),
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("videos", total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
@@ -229,7 +224,7 @@ def _print_classes(report: dict[str, Any]) -> None:
         )
     print_table(
         f"By class: {report['reference']}, and videos gained or lost ({deployed}) by",
-        ("class", "", "videos", *shown, *(f"{result['runtime']} {result['precision']}" for result in others)),
+        ("class", "", "videos", *shown, *(f"{result['runtime']}\n{result['precision']}" for result in others)),
         rows,
         right=(0, *range(2, 3 + len(shown) + len(others))),
     )

@@ -51,7 +51,7 @@ def choose_targets(bundle: Bundle, runtimes: Sequence[str], precisions: Sequence
     """
     for runtime in runtimes:
         require(runtime)
-    left_out = []
+    left_out, explicit = [], tuple(runtimes)
     if not runtimes:
         runtimes = available_runtimes()
         left_out = [f"{name}: not installed ({RUNTIMES[name][1]})" for name in RUNTIMES if name not in runtimes]
@@ -62,11 +62,9 @@ def choose_targets(bundle: Bundle, runtimes: Sequence[str], precisions: Sequence
     for precision in precisions:
         bundle.part_path(PART, precision)
     asked = [Target(runtime, precision) for precision in precisions for runtime in runtimes]
-    left_out += [
-        f"{target}: PyTorch is the reference, in fp32 only"
-        for target in dict.fromkeys(asked)
-        if target.runtime == REFERENCE.runtime and target != REFERENCE
-    ]
+    if REFERENCE.runtime in explicit:
+        lower = [precision for precision in precisions if precision != REFERENCE.precision]
+        left_out += [f"torch {precision}: PyTorch is the reference, in fp32 only" for precision in lower]
     usable = [target for target in asked if target.runtime != REFERENCE.runtime]
     return Choice(tuple(dict.fromkeys([REFERENCE, *usable])), tuple(left_out))
 
