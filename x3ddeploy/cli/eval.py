@@ -125,10 +125,7 @@ def _plots(
     paths = []
     for outcome in evaluation.outcomes:
         path = output / f"confusion_{outcome.target.runtime}_{outcome.target.precision}.{plot or 'png'}"
-        title = (
-            f"{outcome.target}, {report['deployed']}, {report['videos']} videos of {Path(report['data']['path']).name}"
-        )
-        title += f", {report['data']['split']}" if report["data"]["split"] else ""
+        title = f"{outcome.target}, {report['deployed']}: {report['videos']} videos {report['data']['split'] or ''}"
         confusions = deployed_confusions(evaluation, outcome, bundle.manifest.fusion)
         plot_confusions(path, confusions, class_names(bundle), title)
         paths.append(path)

@@ -24,6 +24,7 @@ _INCHES_A_CLASS, _SMALLEST_INCHES, _LARGEST_INCHES = 0.32, 5.0, 24.0
 _LONGEST_NAME = 28
 _FONT_SIZE = 8
 _DPI = 120
+_GAMMA = 0.5  # so that a class taken for another once in twenty times can be seen
 
 
 def can_plot() -> bool:
@@ -66,9 +67,11 @@ def plot_confusions(path: Path, confusions: Classes, names: Sequence[str], title
 
 
 def _draw(figure: Figure, confusions: Classes, names: Sequence[str], title: str) -> None:
+    from matplotlib.colors import PowerNorm
+
     axes = figure.add_subplot()
     shares = confusions / confusions.sum(1, keepdims=True).clip(min=1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(_GAMMA, 0, 1))
     figure.colorbar(image, ax=axes, label="share of the label's videos", shrink=0.8)
     short = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in names]
     axes.set_xticks(range(len(names)), short, rotation=90, fontsize=_FONT_SIZE)
@@ -78,6 +81,6 @@ def _draw(figure: Figure, confusions: Classes, names: Sequence[str], title: str)
     axes.set_title(title, fontsize=_FONT_SIZE + 2)
     if len(names) <= _MOST_NUMBERS:
         for label, predicted in np.argwhere(confusions):
-            colour = "white" if shares[label, predicted] > 0.5 else "black"
+            colour = "white" if shares[label, predicted] ** _GAMMA > 0.5 else "black"
             count = str(confusions[label, predicted])
             axes.text(predicted, label, count, ha="center", va="center", color=colour, fontsize=_FONT_SIZE)
