@@ -15,9 +15,11 @@ from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.export.lint import lint
 from x3ddeploy.export.metadata import PartMetadata
+from x3ddeploy.export.work import multiply_adds
 from x3ddeploy.loading import load_network
 from x3ddeploy.lowering.strategy import TARGETS, Layout
 from x3ddeploy.models.spec import flat_values
+from x3ddeploy.precision.lint import lint_qdq
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
@@ -75,10 +77,10 @@ def _onnx(path: Path) -> dict[str, Any]:
     graph = model.graph
     try:
         metadata = PartMetadata.of(model)
-        layout = TARGETS[metadata.target].layout if metadata.target in TARGETS else Layout.FRAMES
-        described, problems = msgspec.to_builtins(metadata), lint(model, layout)
+        described, problems = msgspec.to_builtins(metadata), _problems(model, metadata)
     except X3DDeployError:
         described, problems = None, []
+    work = multiply_adds(model)
     return {
         "kind": "onnx",
         "sha256": sha256_of(path),
@@ -90,10 +92,17 @@ def _onnx(path: Path) -> dict[str, Any]:
         "outputs": _shapes(graph.output),
         "nodes": dict(Counter(node.op_type for node in graph.node).most_common()),
         "parameters": sum(prod(tensor.dims) for tensor in graph.initializer),
-        "multiply_adds": multiply_adds(model),
+        "multiply_adds": None if work is None else sum(work.values()),
         "metadata": described,
         "problems": problems,
     }
+
+
+def _problems(model: onnx.ModelProto, metadata: PartMetadata) -> list[str]:
+    """Rules that a graph of this precision and target breaks."""
+    if metadata.precision == "fp32":
+        return lint(model, TARGETS[metadata.target].layout if metadata.target in TARGETS else Layout.FRAMES)
+    return lint_qdq(model) if (metadata.precision, metadata.target) == ("int8", "tensorrt") else []
 
 
 def _bundle(path: Path) -> dict[str, Any]:
@@ -107,44 +116,6 @@ def _bundle(path: Path) -> dict[str, Any]:
         "manifest": msgspec.to_builtins(bundle.manifest),
         "problems": bundle.altered_files(),
     }
-
-
-def multiply_adds(model: onnx.ModelProto) -> int | None:
-    """Multiply-adds of all convolutions and matrix products for one clip; None where a shape is not known."""
-    single = onnx.ModelProto()
-    single.CopyFrom(model)
-    for value in single.graph.input:
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.ClearField("dim_param")
-                dim.dim_value = 1
-    del single.graph.value_info[:]
-    for value in single.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    try:
-        graph = onnx.shape_inference.infer_shapes(single, data_prop=True).graph
-    except onnx.shape_inference.InferenceError:
-        return None
-    shapes = {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in (*graph.value_info, *graph.output, *graph.input)
-    }
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    total = 0
-    for node in graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            continue
-        out, weight = shapes.get(node.output[0]), weights.get(node.input[1])
-        if not out or 0 in out or weight is None:
-            return None
-        # Each output element is a sum over the weights of its row: a convolution's (I/g, k...), a product's K.
-        if node.op_type == "Conv":
-            terms = prod(weight.dims[1:])
-        else:
-            transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-            terms = weight.dims[1] if transposed else weight.dims[0]
-        total += prod(out) * terms
-    return total
 
 
 def _shapes(values: Any, leave_out: Collection[str] = ()) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from x3ddeploy.errors import BundleError, GateError, UsageError
 from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.export.work import multiply_adds
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.verify import load_golden
@@ -36,7 +37,6 @@ from x3ddeploy.precision.search import Choice, Gate, search
 from x3ddeploy.precision.sensitivity import (
     Sensitivity,
     measure_sensitivity,
-    multiply_adds,
     units_by_block,
     units_by_kind,
 )
@@ -293,6 +293,7 @@ class _Run:
         few = balanced_choice(labels, min(_SENSITIVITY_CLIPS, len(labels)), self._request.recipe.seed)
         clips = Chosen(judges.source, tuple(judges.indices[index] for index in few))
         sites, work = quantizer.eligible(self._recognizer), multiply_adds(self._recognizer)
+        assert work is not None, "our own graphs have known shapes"
         by_block, by_kind = units_by_block(sites, work), units_by_kind(sites, work)
         total = len(by_block) + len(by_kind) + len(STREAMS)
         self._reporter.step(f"sensitivity of {len(by_block)} blocks and {len(by_kind)} kinds on {len(few)} clips")

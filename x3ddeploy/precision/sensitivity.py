@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import onnx
-
-from x3ddeploy.calibration.collect import tensor_sizes
 from x3ddeploy.precision.accuracy import STREAMS, Agreement, agreement
 from x3ddeploy.precision.sites import Site
 from x3ddeploy.precision.trials import Trials
@@ -50,22 +47,6 @@ def units_by_block(sites: Iterable[Site], work: dict[str, int]) -> list[Unit]:
 def units_by_kind(sites: Iterable[Site], work: dict[str, int]) -> list[Unit]:
     """One unit a stream and kind of layer."""
     return _grouped(((f"{site.stream}: {site.kind.value}", site) for site in sites), work)
-
-
-def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
-    """Of every convolution and fully connected layer by its node's name, for one clip; padded channels count."""
-    sizes = tensor_sizes(model)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    work = {}
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm"):
-            weight = weights[node.input[1]]
-            outputs = weight.dims[0]
-            size = 1
-            for dim in weight.dims:
-                size *= dim
-            work[node.name] = sizes[node.output[0]] * size // outputs
-    return work
 
 
 def measure_sensitivity(trials: Trials, units: Iterable[Unit]) -> list[Sensitivity]:
