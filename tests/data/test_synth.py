@@ -3,7 +3,7 @@
 import io
 import json
 import pickle
-from itertools import combinations, groupby
+from itertools import combinations, groupby, product
 
 import numpy as np
 import pytest
@@ -98,16 +98,16 @@ def test_pose_classes_have_the_same_frames_and_other_keypoints(pair, cast, size)
     assert np.delete(apart, legs, axis=1).max() < 1e-4
 
 
-@pytest.mark.parametrize("performer", range(1, 13))
-def test_a_crop_to_the_keypoints_does_not_tell_what_hidden_legs_do(performer):
-    """PoseCompact crops frames to the keypoints' outline: a leg that left it would show in the cropped frames."""
-    for camera in (1, 2, 3):
-        outlines = []
-        for action in numbers_of(Cue.POSE)[0]:
-            clip = make_clip(FULL, action, performer, camera, 1)
-            seen = clip.keypoints[clip.scores > 0.4]
-            outlines.append([*seen.min(0), *seen.max(0)])
-        assert np.ptp(outlines, axis=0).max() < 0.01 * FULL.size[0]
+def test_a_crop_to_the_keypoints_does_not_tell_what_hidden_legs_do():
+    """MMCompact crops frames to the keypoints' outline: a leg that moved it would show in the cropped frames."""
+    moved = []
+    for performer, camera in product(range(1, 13), (1, 2, 3)):
+        clips = [make_clip(FULL, action, performer, camera, 1).keypoints for action in numbers_of(Cue.POSE)[0]]
+        outlines = [[*keypoints.min((0, 1, 2)), *keypoints.max((0, 1, 2))] for keypoints in clips]
+        moved.append(np.ptp(outlines, axis=0).max())
+    # A keypoint that the estimator lost may lie outside by chance, seldom and not far.
+    assert np.mean(np.array(moved) > 1e-3) < 0.1
+    assert max(moved) < 0.02 * FULL.size[0]
 
 
 def test_bystanders_are_in_some_clips_and_only_the_performer_acts():

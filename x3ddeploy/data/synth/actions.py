@@ -111,10 +111,10 @@ _STAR_JUMP = Motion(
     ),
     cycles=2,
 )  # fmt: skip
-# Hands on the counter, so far apart that no hidden motion leaves the figure's outline: a crop to the keypoints, as
-# MMAction2's PoseCompact makes, must not tell the frames' stream what the legs do.
+# Hands on the counter so far apart, and the idle foot so far off the floor, that no hidden motion moves the figure's
+# outline: a crop to the keypoints, as MMAction2's MMCompact makes, must not tell the frames' stream what the legs do.
 _ARMS_APART = dict.fromkeys(("left_arm", "left_forearm", "right_arm", "right_forearm"), (0.0, 65.0))
-_AT_COUNTER = posture(**_ARMS_APART)
+_AT_COUNTER = posture(**_ARMS_APART, right_thigh=(15, 2), right_shin=(-40, 2))
 _KICK_SIDEWAYS = Motion(_AT_COUNTER, posture(**_ARMS_APART, right_thigh=(0, 40), right_shin=(0, 40)), cycles=2)
 _LIFT_KNEE = Motion(_AT_COUNTER, posture(**_ARMS_APART, right_thigh=(80, 2), right_shin=(-15, 2)), cycles=2)
 _STAND_STILL = Motion(_AT_COUNTER, _AT_COUNTER, cycles=0)
