@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
+from x3ddeploy.atomic import explain_os_errors, locked, staged_directory, write_bytes, write_json
+from x3ddeploy.engines.options import BuildOptions
 from x3ddeploy.errors import BundleError
 from x3ddeploy.models.spec import ModelSpec
 
@@ -21,6 +22,7 @@ PARITY = "parity.json"
 BENCH = "bench.json"
 EVAL = "eval.json"
 CALIBRATION = "calib"
+ENGINES = "engines"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,29 @@ class Precision:
 
 
 @dataclass(frozen=True)
+class EngineEntry:
+    """A TensorRT engine: what it was built from, with and on; all of it is asked before it is loaded.
+
+    Attributes:
+        part: which of the bundle's graphs.
+        graph_sha256: of that graph as it was then.
+        version: of TensorRT, or of TensorRT-RTX.
+        gpu: name of the GPU that it was built on, None where it was built without one.
+        compute_capabilities: 'major.minor' of the GPUs that it was built for.
+        driver: version of the NVIDIA driver at the time, where there was one.
+        options: how it was built.
+    """
+
+    part: str
+    graph_sha256: str
+    version: str
+    gpu: str | None
+    compute_capabilities: tuple[str, ...]
+    driver: str | None
+    options: BuildOptions
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself; see docs/bundle.md.
 
@@ -75,6 +100,7 @@ class Manifest:
         notes: what the reader of the checkpoint had to say.
         files: path in the bundle -> sha256 and size. Every file but the manifest and reports written later.
         precisions: name of a folder of lower precision ('fp16', 'int8') -> how it was made.
+        engines: path of a plan in the bundle -> what it is.
     """
 
     schema_version: int
@@ -91,6 +117,7 @@ class Manifest:
     notes: tuple[str, ...] = ()
     files: dict[str, FileEntry] = field(default_factory=dict)
     precisions: dict[str, Precision] = field(default_factory=dict)
+    engines: dict[str, EngineEntry] = field(default_factory=dict)
 
 
 def sha256_of(path: Path) -> str:
@@ -209,6 +236,39 @@ def add_precision(bundle: Bundle, name: str, files: Mapping[str, bytes], precisi
     return Bundle(path, manifest)
 
 
+def add_engine(path: Path, name: str, entry: EngineEntry, plan: bytes, report: bytes) -> Bundle:
+    """Put an engine and its report into a bundle, in the place of the one of that name.
+
+    The manifest is read anew under a lock, so that engines which are built at the same time are all kept; it forgets
+    the old one first and learns the new one last.
+
+    Args:
+        path: the bundle's directory.
+        name: of the plan in the bundle, 'engines/<gpu>-<sm>-trt<version>/<part>.<precision>.plan'.
+        entry: what it is.
+        plan: raw, so that trtexec loads it as well.
+        report: JSON, written beside it under the same name.
+
+    Raises:
+        X3DDeployError: the disk is full or read-only; what the manifest says still holds.
+        BundleError: the bundle is gone.
+    """
+    contents = {name: plan, f"{name.removesuffix('.plan')}.json": report}
+    with explain_os_errors(path), locked(path):
+        manifest = Bundle.open(path).manifest
+        kept = {key: value for key, value in manifest.files.items() if key not in contents}
+        others = {key: value for key, value in manifest.engines.items() if key != name}
+        if len(kept) < len(manifest.files):
+            _write_manifest(path, replace(manifest, files=kept, engines=others))
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        for key, content in contents.items():
+            write_bytes(path / key, content)
+        entries = {key: FileEntry(sha256_of(path / key), len(content)) for key, content in contents.items()}
+        manifest = replace(manifest, files={**kept, **entries}, engines={**others, name: entry})
+        _write_manifest(path, manifest)
+    return Bundle(path, manifest)
+
+
 def _entries(directory: Path, root: Path) -> dict[str, FileEntry]:
     return {
         file.relative_to(root).as_posix(): FileEntry(sha256_of(file), file.stat().st_size)
@@ -226,7 +286,7 @@ def derived_files(path: Path, manifest: Manifest) -> list[str]:
 
     Reports of a benchmark and an evaluation are not counted: they speak of the graphs that are being replaced.
     """
-    folders = {*manifest.precisions, CALIBRATION}
+    folders = {*manifest.precisions, CALIBRATION, ENGINES}
     known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST, BENCH, EVAL}
     names = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
     return [name for name in names if name not in known]

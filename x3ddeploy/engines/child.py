@@ -1,0 +1,147 @@
+"""Run a long task in a child process: its progress is passed on, and its crash is an error here with its log.
+
+TensorRT may crash where the GPU is missing, is taken away or runs out of memory; the command that asked for an engine
+must outlive that, and say what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from x3ddeploy import errors
+from x3ddeploy.errors import X3DDeployError
+
+_BOOTSTRAP = """
+import sys
+sys.path[:] = sys.argv[1:]
+from x3ddeploy.engines.child import serve
+serve()
+"""
+_LOG_LINES = 15
+
+Request = Mapping[str, Any]
+Progress = Callable[[str], None]
+
+
+def run_in_child(task: str, request: Request, what: str, progress: Progress) -> Any:
+    """Run a task in a Python process of its own.
+
+    Args:
+        task: 'module:function'; the function takes the request and a progress callback, and returns JSON-able facts.
+        request: JSON-able.
+        what: of the task, for messages: 'building head.fp16'.
+        progress: told what the task tells.
+
+    Raises:
+        X3DDeployError: the task's own error, of its own kind; or the child died, with the last lines of its log.
+    """
+    descriptor, name = tempfile.mkstemp(prefix="x3ddeploy-", suffix=".log")
+    log = Path(name)
+    with os.fdopen(descriptor, "wb") as stderr:
+        child = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
+            [sys.executable, "-c", _BOOTSTRAP, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            errors="replace",
+        )
+        try:
+            reply = _converse(child, {"task": task, "request": request}, progress)
+        finally:
+            child.kill()  # for an interrupt; a child that has ended does not mind
+            child.wait()
+    if reply is None:
+        raise X3DDeployError(
+            f"{what} {_describe_exit(child.returncode)}",
+            details=_tail(log),
+            hint=f"nothing was kept; the whole log is {log}",
+        )
+    if "error" in reply:
+        raise _error(reply["error"], log)
+    log.unlink(missing_ok=True)
+    return reply["result"]
+
+
+def serve() -> None:
+    """The child's side: read the request, run the task, reply, and leave without running anyone's exit handlers."""
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is not the reply
+    _forbid_core_dumps()
+    asked = json.load(sys.stdin)
+
+    def send(message: Mapping[str, Any]) -> None:
+        channel.write(json.dumps(message) + "\n")
+        channel.flush()
+
+    try:
+        module, _, function = asked["task"].partition(":")
+        work = getattr(importlib.import_module(module), function)
+        send({"result": work(asked["request"], lambda text: send({"progress": text}))})
+    except X3DDeployError as error:
+        kind = next(name for name in (type.__name__ for type in type(error).__mro__) if hasattr(errors, name))
+        send({"error": {"kind": kind, "message": error.message, "hint": error.hint, "details": error.details}})
+    except Exception as error:
+        traceback.print_exc()
+        send({"error": {"kind": "", "message": f"{type(error).__name__}: {error}", "hint": "", "details": []}})
+    sys.stderr.flush()
+    os._exit(0)  # a fault in a library's teardown would only hide the answer
+
+
+def _converse(child: subprocess.Popen[str], question: Mapping[str, Any], progress: Progress) -> dict[str, Any] | None:
+    """The task's reply, or None where the child ended without one."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        json.dump(question, child.stdin)
+        child.stdin.close()
+    for line in child.stdout:
+        with contextlib.suppress(ValueError):
+            message: dict[str, Any] = json.loads(line)
+            if "progress" not in message:
+                return message
+            progress(message["progress"])
+    child.wait()
+    return None
+
+
+def _error(value: Mapping[str, Any], log: Path) -> X3DDeployError:
+    if value["kind"]:
+        # What TensorRT itself said stands in the log; its last lines belong to the error.
+        details = [*value["details"], *(f"log: {line}" for line in _tail(log))]
+        log.unlink(missing_ok=True)
+        error: X3DDeployError = getattr(errors, value["kind"])(value["message"], hint=value["hint"], details=details)
+        return error
+    return X3DDeployError(f"unexpected: {value['message']}", details=_tail(log), hint=f"the whole log is {log}")
+
+
+def _tail(log: Path) -> list[str]:
+    with log.open(encoding="utf-8", errors="replace") as file:
+        return [line.rstrip() for line in deque(file, _LOG_LINES)]
+
+
+def _forbid_core_dumps() -> None:
+    """A crash must not leave a gigabyte in the user's directory."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _describe_exit(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"crashed with {signal.Signals(-code).name}"
+    return f"ended with exit code {code} and no answer"

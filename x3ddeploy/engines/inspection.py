@@ -1,0 +1,191 @@
+"""What an engine really computes in: the engine inspector's layers, matched with the graph's convolutions.
+
+The inspector's JSON names its fields alike in TensorRT 8.6 to 11 ("Name", "LayerType", "Inputs", "Metadata"), and words
+the types differently: "Channel major FP16 format where channel % 8 == 0", "Half", "Thirty-two wide channel vectorized
+row major Int8 format.", or "N/A due to dynamic shapes". All forms below are taken from published outputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from x3ddeploy.engines.asked import Asked
+from x3ddeploy.engines.trt import ParsedLayer
+from x3ddeploy.errors import GateError
+
+UNKNOWN = "unknown"
+# Where types in the graph are not the law, TensorRT may pick a wider kernel that is faster; below half of what was
+# asked for, the flag had no effect.
+_MIN_SHARE_WEAKLY_TYPED = 0.5
+_WIDTH = {"int8": 1, "fp16": 2, "bf16": 2, "fp32": 4}
+# Longer and more particular words first: 'bfloat16' holds 'float', 'fp16' is part of 'bfp16'.
+_WORDS = (("bf16", r"bf16|bfloat"), ("fp16", r"fp16|half|float16"), ("int8", r"int8"), ("fp32", r"fp32|float"))
+_TACTIC = (("int8", r"i8i8|s8s8|i8f|int8|imma"), ("fp16", r"f16f16|h16816|h884|hmma|_f16"), ("fp32", r"f32f32|sgemm"))
+_ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
+
+
+@dataclass(frozen=True)
+class LayerPrecision:
+    """One convolution or fully connected layer.
+
+    Attributes:
+        node: in the graph.
+        asked: by the graph's types.
+        runs: in the engine; 'unknown' where that cannot be told.
+        reason: why it is not INT8 where others are; '' otherwise.
+        kernel: the tactic's name, where the inspector gives one.
+    """
+
+    node: str
+    asked: str
+    runs: str
+    reason: str = ""
+    kernel: str = ""
+
+
+@dataclass(frozen=True)
+class PrecisionReport:
+    """What an engine is.
+
+    Attributes:
+        source: 'engine inspector', or 'parsed network' where the engine cannot be loaded.
+        strongly_typed: whether the types in the graph were the law when it was built.
+        layers: every convolution and fully connected layer.
+        engine_layers: number of layers after fusion; 0 where that is not known.
+        reformats: of them, those that only change a tensor's layout or type; None where that is not known.
+    """
+
+    source: str
+    strongly_typed: bool
+    layers: tuple[LayerPrecision, ...]
+    engine_layers: int
+    reformats: int | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of layers by the precision that they run in."""
+        names = [layer.runs for layer in self.layers]
+        return {name: names.count(name) for name in sorted(set(names))}
+
+    @property
+    def wider(self) -> list[LayerPrecision]:
+        """Layers that run in a wider type than was asked for."""
+        return [layer for layer in self.layers if _WIDTH.get(layer.runs, 0) > _WIDTH.get(layer.asked, 4)]
+
+    @property
+    def unknown(self) -> list[LayerPrecision]:
+        """Layers of which it cannot be told."""
+        return [layer for layer in self.layers if layer.runs == UNKNOWN]
+
+    @property
+    def outside_int8(self) -> list[LayerPrecision]:
+        """Layers that do not run in INT8 though others do or should, each with its reason."""
+        return [layer for layer in self.layers if layer.reason and layer.runs != "int8"]
+
+    def raise_if_not_as_asked(self) -> None:
+        """Raise GateError for an engine that is not what its graph asks for, or of which nothing can be told."""
+        reduced = [layer for layer in self.layers if _WIDTH.get(layer.asked, 4) < _WIDTH["fp32"]]
+        wrong = self.wider
+        if self.strongly_typed:
+            failed = bool(wrong)
+        else:
+            failed = bool(reduced) and len(wrong) > (1 - _MIN_SHARE_WEAKLY_TYPED) * len(reduced)
+        if failed:
+            raise GateError(
+                f"the engine is not what was asked for: {len(wrong)} of {len(self.layers)} layers run in a wider type",
+                details=[f"{layer.node}: asked {layer.asked}, runs {layer.runs}" for layer in wrong[:12]],
+                hint="the engine was not kept; this TensorRT ignores the precision of the graph",
+            )
+        if self.layers and len(self.unknown) == len(self.layers):
+            raise GateError(
+                f"the {self.source} tells of none of the graph's {len(self.layers)} layers what they compute in",
+                hint="an engine whose precision cannot be proven is not kept",
+            )
+
+
+def precision_of_engine(
+    information: Mapping[str, Any], asked: Sequence[Asked], *, strongly_typed: bool
+) -> PrecisionReport:
+    """From the inspector's JSON.
+
+    Args:
+        information: with "Layers", each an object.
+        asked: what the graph says.
+        strongly_typed: see PrecisionReport.
+    """
+    layers = list(information.get("Layers", []))
+    homes: dict[str, list[Mapping[str, Any]]] = {}
+    for layer in layers:
+        if not _is_reformat(layer):
+            for node in _nodes_of(layer):
+                homes.setdefault(node, []).append(layer)
+    return PrecisionReport(
+        source="engine inspector",
+        strongly_typed=strongly_typed,
+        layers=tuple(_layer(wanted, homes.get(wanted.node, [])) for wanted in asked),
+        engine_layers=len(layers),
+        reformats=sum(map(_is_reformat, layers)),
+    )
+
+
+def precision_of_network(network: Sequence[ParsedLayer], asked: Sequence[Asked]) -> PrecisionReport:
+    """From a strongly typed network: what the builder was bound to, where the engine cannot be loaded to ask it."""
+    parsed = {layer.name: layer for layer in network}
+    names = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
+
+    def runs(wanted: Asked) -> str:
+        layer = parsed.get(wanted.node)
+        if layer is None:
+            return UNKNOWN
+        return "int8" if layer.reads_dequantized else names.get(layer.input_type, UNKNOWN)
+
+    layers = tuple(LayerPrecision(item.node, item.precision, runs(item), item.reason) for item in asked)
+    return PrecisionReport("parsed network", strongly_typed=True, layers=layers, engine_layers=0, reformats=None)
+
+
+def _layer(wanted: Asked, homes: Sequence[Mapping[str, Any]]) -> LayerPrecision:
+    computing = [layer for layer in homes if _computes(layer)] or list(homes)
+    found = [_type_of_layer(layer) for layer in computing]
+    runs = min(found, key=lambda name: _WIDTH.get(name, 9), default=UNKNOWN)
+    reason = wanted.reason
+    if wanted.precision == "int8" and runs != "int8":
+        reason = "TensorRT did not take its Q/DQ pair"
+    kernel = str(computing[0].get("TacticName", "")) if computing else ""
+    return LayerPrecision(wanted.node, wanted.precision, runs, reason, kernel)
+
+
+def _nodes_of(layer: Mapping[str, Any]) -> set[str]:
+    """ONNX nodes that went into an engine's layer: from its metadata, and from the name that fusion gave it."""
+    names = {part.strip() for part in str(layer.get("Name", "")).split(" + ")}
+    return names | set(_ONNX_LAYER.findall(str(layer.get("Metadata", ""))))
+
+
+def _is_reformat(layer: Mapping[str, Any]) -> bool:
+    kind = str(layer.get("LayerType", "")).lower()
+    return kind == "reformat" or str(layer.get("Name", "")).startswith("Reformatting CopyNode")
+
+
+def _computes(layer: Mapping[str, Any]) -> bool:
+    text = f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}".lower()
+    return any(word in text for word in ("conv", "gemm", "matrix", "matmul"))
+
+
+def _type_of_layer(layer: Mapping[str, Any]) -> str:
+    """INT8 where any evidence says so (scales may be fused in, behind half-typed inputs); else the first that tells."""
+    first: Mapping[str, Any] = next(iter(layer.get("Inputs", [])), {})
+    source = _word(str(first.get("Format/Datatype", first.get("Datatype", ""))))
+    weights = layer.get("Weights")
+    stored = _word(str(weights.get("Type", ""))) if isinstance(weights, Mapping) else UNKNOWN
+    kernel = _word(str(layer.get("TacticName", "")), _TACTIC)
+    evidence = [source, stored, kernel]
+    if "int8" in evidence:
+        return "int8"
+    return next((name for name in evidence if name != UNKNOWN), UNKNOWN)
+
+
+def _word(text: str, words: Sequence[tuple[str, str]] = _WORDS) -> str:
+    lowered = text.lower()
+    return next((name for name, pattern in words if re.search(pattern, lowered)), UNKNOWN)

@@ -1,0 +1,113 @@
+"""Where an engine lies in a bundle, and whether it fits the machine that wants to load it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from x3ddeploy.bundle import ENGINES, Bundle, EngineEntry, sha256_of
+from x3ddeploy.engines.options import EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.errors import BundleError
+
+_TAGS = {Flavour.TENSORRT: "trt", Flavour.RTX: "trtrtx"}
+_AMPERE = 8
+
+
+@dataclass(frozen=True)
+class Host:
+    """What an engine has to fit.
+
+    Attributes:
+        gpu: name, None where there is none.
+        compute_capability: 'major.minor' of it.
+        driver: version of the NVIDIA driver.
+        flavour: TensorRT or TensorRT-RTX.
+        version: of it.
+    """
+
+    gpu: str | None
+    compute_capability: str | None
+    driver: str | None
+    flavour: Flavour
+    version: str
+
+
+def plan_name(entry: EngineEntry) -> str:
+    """'engines/<gpu>-<sm>-trt<version>/<part>.<precision>.plan'; <gpu> is 'any' where it was built without one."""
+    gpu = re.sub(r"[^a-z0-9]+", "-", (entry.gpu or "any").lower()).strip("-")
+    architectures = "-".join(f"sm{capability.replace('.', '')}" for capability in entry.compute_capabilities)
+    options = entry.options
+    folder = f"{gpu}-{architectures}-{_TAGS[options.flavour]}{entry.version}"
+    return f"{ENGINES}/{folder}/{entry.part}.{options.precision.value}.plan"
+
+
+def read_engine(bundle: Bundle, part: str, precision: EnginePrecision, host: Host) -> bytes:
+    """The plan of a part that may be loaded on this host.
+
+    Raises:
+        BundleError: there is none, or each of those that there are was built for something else, was built from
+            another graph, or was altered; what it was built on and how to build it again is said.
+    """
+    manifest = bundle.manifest
+    wanted = {
+        name: entry
+        for name, entry in manifest.engines.items()
+        if entry.part == part and entry.options.precision is precision
+    }
+    rebuild = f"build it here: {build_command(bundle, precision, host.flavour)}"
+    if not wanted:
+        raise BundleError(f"{bundle.path} has no {precision.value} engine of {part}", hint=rebuild)
+    problems = []
+    for name, entry in wanted.items():
+        problem = misfit(entry, host) or _stale(bundle, entry) or _altered(bundle, name)
+        if not problem:
+            return (bundle.path / name).read_bytes()
+        problems.append(f"{name}: {problem}")
+    raise BundleError(
+        f"no {precision.value} engine of {part} in {bundle.path} fits this machine", details=problems, hint=rebuild
+    )
+
+
+def misfit(entry: EngineEntry, host: Host) -> str:
+    """Why an engine cannot be loaded on a host, in words; '' where it can."""
+    options = entry.options
+    if options.flavour is not host.flavour:
+        return f"built with {options.flavour.title} {entry.version}, and this is {host.flavour.title} {host.version}"
+    if entry.version != host.version and not options.version_compatible:
+        return f"built with {options.flavour.title} {entry.version}, and {host.version} is installed"
+    built_on = f"built for compute capability {', '.join(entry.compute_capabilities)}"
+    built_on += f" on {entry.gpu}" if entry.gpu else ""
+    if host.compute_capability is None:
+        return f"{built_on}, and there is no GPU"
+    if host.compute_capability in entry.compute_capabilities:
+        return ""
+    is_ampere = int(host.compute_capability.partition(".")[0]) >= _AMPERE
+    if options.hardware_compatibility is HardwareCompatibility.AMPERE_PLUS and is_ampere:
+        return ""
+    return f"{built_on}, and this is {host.gpu} of compute capability {host.compute_capability}"
+
+
+def build_command(bundle: Bundle, precision: EnginePrecision, flavour: Flavour) -> str:
+    """The command that builds the engines of a precision."""
+    flags = {EnginePrecision.FP32: "", EnginePrecision.FP16: " --fp16", EnginePrecision.INT8: " --int8"}
+    return f"x3ddeploy build-trt {bundle.path}{flags[precision]}{' --rtx' if flavour is Flavour.RTX else ''}"
+
+
+def _stale(bundle: Bundle, entry: EngineEntry) -> str:
+    graph = graph_name(entry.part, entry.options.precision)
+    file = bundle.manifest.files.get(graph)
+    if file is None or file.sha256 != entry.graph_sha256:
+        return f"built from another {graph} than the bundle holds now"
+    return ""
+
+
+def _altered(bundle: Bundle, name: str) -> str:
+    file, known = bundle.path / name, bundle.manifest.files.get(name)
+    if known is None or not file.is_file():
+        return "missing"
+    return "" if sha256_of(file) == known.sha256 else "its sha256 is not the manifest's"
+
+
+def graph_name(part: str, precision: EnginePrecision) -> str:
+    """A part's graph in the bundle."""
+    return f"{part}.onnx" if precision is EnginePrecision.FP32 else f"{precision.value}/{part}.onnx"

@@ -1,0 +1,441 @@
+"""The only module that imports TensorRT or TensorRT-RTX, and the only one that knows how their versions differ.
+
+What a version can do is asked of its classes (`hasattr`), never derived from its number. Three shapes are met:
+
+- 8.6: networks are typed weakly, so that the precision of a graph has to be allowed again with builder flags, and
+  have an explicit batch only where a flag says so;
+- 10: networks can be typed strongly, which makes the types in the graph the law;
+- 11 and TensorRT-RTX: they always are; the flags for precisions are gone. RTX builds for GPUs that are not there.
+
+Nothing here may run in a process that the user's work depends on where no GPU was seen: without one, TensorRT's Builder
+raises and its Runtime may crash. See `x3ddeploy.engines.child`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from x3ddeploy.engines.options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.errors import MissingRequirementError, X3DDeployError
+
+INSTALL = {
+    Flavour.TENSORRT: "pip install --extra-index-url https://pypi.nvidia.com 'x3ddeploy[tensorrt]'",
+    Flavour.RTX: "pip install 'x3ddeploy[tensorrt-rtx]'",
+}
+
+Log = Callable[[str, str], None]
+Progress = Callable[[str], None]
+
+
+class TensorRTError(X3DDeployError):
+    """TensorRT refused a graph, could not build it, or cannot do what was asked for."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the installed version can do.
+
+    Attributes:
+        strongly_typed: types in the graph decide; no flag is needed or heeded.
+        explicit_batch_flag: a network has a batch axis only where it is asked for.
+        precision_flags: builder flags that allow a precision.
+        compute_capabilities: 'major.minor' of the GPUs that it can build for without one; empty where it cannot.
+        progress: it tells how far a build is.
+        external_tactics: it may call cuBLAS and cuDNN, which have to be there in its version.
+    """
+
+    strongly_typed: bool
+    explicit_batch_flag: bool
+    precision_flags: frozenset[str]
+    compute_capabilities: tuple[str, ...]
+    progress: bool
+    external_tactics: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of an engine.
+
+    Attributes:
+        shape: -1 for the dynamic axis.
+        dtype: numpy's name of its type: 'float32', 'float16', 'int8', ...
+        optimal: an input's shape at the profile's optimum; empty for an output.
+        largest: likewise at its maximum.
+    """
+
+    name: str
+    is_input: bool
+    shape: tuple[int, ...]
+    dtype: str
+    optimal: tuple[int, ...]
+    largest: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ParsedLayer:
+    """A layer of a parsed network, before the builder touched it.
+
+    Attributes:
+        name: of the ONNX node that it came from.
+        kind: 'CONVOLUTION', 'MATRIX_MULTIPLY', ...
+        input_type: 'FLOAT', 'HALF', 'BF16', 'INT8', ... of its first input; '' where it has none.
+        reads_dequantized: its first input comes out of a DequantizeLinear, so that it computes in INT8.
+    """
+
+    name: str
+    kind: str
+    input_type: str
+    reads_dequantized: bool
+
+
+class TensorRT:
+    """One installed TensorRT."""
+
+    def __init__(self, module: Any, flavour: Flavour, log: Log) -> None:
+        self._trt = module
+        self.flavour = flavour
+        self.version: str = module.__version__
+        self.features = _features(module)
+        self._logger = _logger(module, log)
+
+    def parse(self, graph: bytes) -> Network:
+        """Read an ONNX graph.
+
+        Raises:
+            TensorRTError: the parser refuses it; each of its reasons is a detail.
+        """
+        builder = self._trt.Builder(self._logger)
+        if builder is None:
+            raise TensorRTError(f"{self.flavour.title} {self.version} gives no builder here", hint="see its log")
+        network = builder.create_network(self._network_flags())
+        parser = self._trt.OnnxParser(network, self._logger)
+        if not parser.parse(graph):
+            reasons = [str(parser.get_error(index).desc()) for index in range(parser.num_errors)]
+            raise TensorRTError(
+                f"{self.flavour.title} {self.version} refuses the graph",
+                details=reasons[:12],
+                hint="graphs of opset 18 and newer need TensorRT 10: see docs/build-trt.md for 8.6",
+            )
+        return Network(self._trt, self, builder, network, parser)
+
+    def load(self, plan: bytes, *, host_code: bool) -> Engine:
+        """Deserialize an engine. Needs the GPU that it was built for.
+
+        Args:
+            plan: the file's content.
+            host_code: allow the lean runtime that a version-compatible plan carries to be executed. Only for plans
+                whose sha256 is known.
+
+        Raises:
+            TensorRTError: the plan does not load here.
+        """
+        runtime = self._trt.Runtime(self._logger)
+        if host_code and hasattr(runtime, "engine_host_code_allowed"):
+            runtime.engine_host_code_allowed = True
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise TensorRTError(f"{self.flavour.title} {self.version} does not load the engine", hint="see its log")
+        return Engine(self._trt, runtime, engine)
+
+    def _network_flags(self) -> int:
+        known = self._trt.NetworkDefinitionCreationFlag
+        wanted = [name for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED") if hasattr(known, name)]
+        return sum(1 << int(getattr(known, name)) for name in wanted)
+
+
+class Network:
+    """A parsed graph, ready to be built. Holds on to its parser: the network's weights lie there."""
+
+    def __init__(self, module: Any, owner: TensorRT, builder: Any, network: Any, parser: Any) -> None:
+        self._trt, self._owner, self._builder, self._network, self._parser = module, owner, builder, network, parser
+
+    def layers(self) -> list[ParsedLayer]:
+        """All layers in order; on a strongly typed network these types are what the engine will compute in."""
+        layers = [self._network.get_layer(index) for index in range(self._network.num_layers)]
+        dequantized = {
+            layer.get_output(index).name
+            for layer in layers
+            if layer.type.name == "DEQUANTIZE"
+            for index in range(layer.num_outputs)
+        }
+        return [self._describe(layer, dequantized) for layer in layers]
+
+    def build(self, options: BuildOptions, cache: bytes | None, progress: Progress) -> tuple[bytes, bytes | None]:
+        """Build the engine.
+
+        Args:
+            options: see BuildOptions.
+            cache: the timing cache that an earlier build left, b'' to begin one, None for none. One of another version
+                or GPU is begun anew.
+            progress: told each phase that begins, where the version tells.
+
+        Returns:
+            The plan, and the timing cache as it is now.
+
+        Raises:
+            TensorRTError: the builder failed, or this version lacks what was asked for.
+        """
+        config = self._config(options, progress)
+        if cache is not None and not config.set_timing_cache(config.create_timing_cache(cache), False):
+            config.set_timing_cache(config.create_timing_cache(b""), False)
+        plan = self._builder.build_serialized_network(self._network, config)
+        if plan is None:
+            raise TensorRTError(
+                f"{self._owner.flavour.title} {self._owner.version} could not build the engine",
+                hint="see its log",
+            )
+        timings = config.get_timing_cache() if cache is not None else None
+        return bytes(plan), bytes(timings.serialize()) if timings is not None else None
+
+    def _describe(self, layer: Any, dequantized: set[str]) -> ParsedLayer:
+        source = layer.get_input(0) if layer.num_inputs else None
+        return ParsedLayer(
+            name=layer.name,
+            kind=layer.type.name,
+            input_type=source.dtype.name if source is not None else "",
+            reads_dequantized=source is not None and source.name in dequantized,
+        )
+
+    def _config(self, options: BuildOptions, progress: Progress) -> Any:
+        trt, features = self._trt, self._owner.features
+        config = self._builder.create_builder_config()
+        self._allow_precision(config, options.precision)
+        if features.external_tactics:
+            external = sum(1 << int(getattr(trt.TacticSource, name)) for name in features.external_tactics)
+            config.set_tactic_sources(config.get_tactic_sources() & ~external)
+        if hasattr(trt, "ProfilingVerbosity"):
+            config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # or the inspector tells names alone
+        if options.workspace_mib is not None:
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+        if options.optimization_level is not None:
+            self._set(config, "builder_optimization_level", options.optimization_level)
+        if options.version_compatible:
+            config.set_flag(self._flag("VERSION_COMPATIBLE"))
+        if options.hardware_compatibility is not HardwareCompatibility.NONE:
+            levels = self._require(trt, "HardwareCompatibilityLevel")
+            name = options.hardware_compatibility.name
+            self._set(config, "hardware_compatibility_level", self._require(levels, name))
+        if options.compute_capabilities:
+            self._target(config, options.compute_capabilities)
+        if features.progress:
+            config.progress_monitor = _progress_monitor(trt, progress)
+        self._add_profile(config, options)
+        return config
+
+    def _allow_precision(self, config: Any, precision: EnginePrecision) -> None:
+        flags = self._trt.BuilderFlag
+        if hasattr(flags, "TF32"):
+            config.clear_flag(flags.TF32)  # float32 means float32: TF32 keeps 10 bits of mantissa
+        if self._owner.features.strongly_typed:
+            return
+        wanted = {EnginePrecision.FP32: (), EnginePrecision.FP16: ("FP16",), EnginePrecision.INT8: ("FP16", "INT8")}
+        for name in wanted[precision]:
+            config.set_flag(self._flag(name))
+
+    def _target(self, config: Any, capabilities: Sequence[str]) -> None:
+        known = self._owner.features.compute_capabilities
+        unknown = [capability for capability in capabilities if capability not in known]
+        if unknown:
+            raise TensorRTError(
+                f"{self._owner.flavour.title} {self._owner.version} does not build for compute capability "
+                f"{', '.join(unknown)}",
+                hint=f"it builds for {', '.join(known)}" if known else "leave out --compute-capability",
+            )
+        config.num_compute_capabilities = len(capabilities)
+        for index, capability in enumerate(capabilities):
+            member = getattr(self._trt.ComputeCapability, f"SM{capability.replace('.', '')}")
+            config.set_compute_capability(member, index)
+
+    def _add_profile(self, config: Any, options: BuildOptions) -> None:
+        profile = self._builder.create_optimization_profile()
+        is_dynamic = False
+        for index in range(self._network.num_inputs):
+            tensor = self._network.get_input(index)
+            shape = tuple(tensor.shape)
+            is_dynamic |= -1 in shape
+            sizes = (options.batches.minimum, options.batches.optimum, options.batches.maximum)
+            profile.set_shape(tensor.name, *(tuple(size if axis == -1 else axis for axis in shape) for size in sizes))
+        if is_dynamic:
+            config.add_optimization_profile(profile)
+
+    def _flag(self, name: str) -> Any:
+        return self._require(self._trt.BuilderFlag, name)
+
+    def _set(self, config: Any, name: str, value: object) -> None:
+        self._require(config, name)
+        setattr(config, name, value)
+
+    def _require(self, owner: Any, name: str) -> Any:
+        if not hasattr(owner, name):
+            raise TensorRTError(
+                f"{self._owner.flavour.title} {self._owner.version} has no {name}", hint="leave that option out"
+            )
+        return getattr(owner, name)
+
+
+class Engine:
+    """A loaded engine. Holds on to its runtime."""
+
+    def __init__(self, module: Any, runtime: Any, engine: Any) -> None:
+        self._trt, self._runtime, self._engine = module, runtime, engine
+
+    def tensors(self) -> list[Tensor]:
+        """Inputs and outputs."""
+        engine, found = self._engine, []
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            is_input = engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
+            found.append(
+                Tensor(
+                    name=name,
+                    is_input=is_input,
+                    shape=tuple(engine.get_tensor_shape(name)),
+                    dtype=_NUMPY_TYPES[engine.get_tensor_dtype(name).name],
+                    optimal=tuple(engine.get_tensor_profile_shape(name, 0)[1]) if is_input else (),
+                    largest=tuple(engine.get_tensor_profile_shape(name, 0)[2]) if is_input else (),
+                )
+            )
+        return found
+
+    def inspect(self) -> Mapping[str, Any]:
+        """What the engine inspector tells, as parsed JSON; its form differs from version to version.
+
+        It is asked with a context whose shapes are set: without one it tells no types of dynamic tensors.
+
+        Raises:
+            TensorRTError: it tells names alone, or no JSON.
+        """
+        inspector = self._engine.create_engine_inspector()
+        context = self._engine.create_execution_context()
+        if context is not None:
+            for tensor in self.tensors():
+                if tensor.is_input:
+                    context.set_input_shape(tensor.name, tensor.optimal)
+            inspector.execution_context = context
+        text = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise TensorRTError(f"the engine inspector's answer is no JSON: {error}") from error
+        if not isinstance(value, dict) or not all(isinstance(layer, dict) for layer in value.get("Layers", [])):
+            raise TensorRTError("the engine inspector tells no more than names", hint="build it with build-trt")
+        return value
+
+    def context(self) -> Context:
+        """A new execution context, with activation memory of its own."""
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise TensorRTError("TensorRT gives no execution context", hint="the GPU's memory may be full")
+        return Context(context)
+
+
+class Context:
+    """An engine's state for one run at a time. Addresses are of device memory."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def set_shape(self, name: str, shape: Sequence[int]) -> None:
+        """Raises TensorRTError where the profile does not hold it."""
+        if not self._context.set_input_shape(name, tuple(shape)):
+            raise TensorRTError(f"the engine does not take {name!r} of shape {tuple(shape)}", hint="see --max-shapes")
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """An output's shape for the input shapes that were set."""
+        return tuple(self._context.get_tensor_shape(name))
+
+    def set_address(self, name: str, address: int) -> None:
+        if not self._context.set_tensor_address(name, address):
+            raise TensorRTError(f"the engine does not take the memory of {name!r}")
+
+    def enqueue(self, stream: int) -> None:
+        """Put one run into a CUDA stream."""
+        if not self._context.execute_async_v3(stream):
+            raise TensorRTError("TensorRT could not enqueue a run", hint="see its log")
+
+
+def open_tensorrt(flavour: Flavour, log: Log) -> TensorRT:
+    """Import it.
+
+    Args:
+        flavour: which one.
+        log: told (severity, message) of TensorRT's own messages from warnings on.
+
+    Raises:
+        MissingRequirementError: it is not installed, or cannot be imported.
+    """
+    try:
+        module = importlib.import_module(flavour.value)
+    except ImportError as error:
+        raise MissingRequirementError(f"{flavour.title} cannot be imported: {error}", hint=INSTALL[flavour]) from error
+    return TensorRT(module, flavour, log)
+
+
+# TensorRT's names of types -> numpy's.
+_NUMPY_TYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "INT8": "int8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "BOOL": "bool",
+    "UINT8": "uint8",
+}
+_EXTERNAL_TACTICS = ("CUBLAS", "CUBLAS_LT", "CUDNN")
+
+
+def _features(module: Any) -> Features:
+    flags = module.NetworkDefinitionCreationFlag
+    sources = getattr(module, "TacticSource", None)
+    precisions = frozenset(name for name in ("FP16", "INT8") if hasattr(module.BuilderFlag, name))
+    return Features(
+        # Where neither the way to ask for it nor another is left, it is the only way.
+        strongly_typed=hasattr(flags, "STRONGLY_TYPED") or not precisions,
+        explicit_batch_flag=hasattr(flags, "EXPLICIT_BATCH"),
+        precision_flags=precisions,
+        compute_capabilities=_compute_capabilities(module),
+        progress=hasattr(module, "IProgressMonitor"),
+        external_tactics=frozenset(name for name in _EXTERNAL_TACTICS if hasattr(sources, name)),
+    )
+
+
+def _compute_capabilities(module: Any) -> tuple[str, ...]:
+    """From members such as SM89 and SM120: the last digit is the minor version."""
+    members = getattr(getattr(module, "ComputeCapability", None), "__members__", {})
+    digits = (name.removeprefix("SM") for name in members if name.startswith("SM"))
+    return tuple(f"{text[:-1]}.{text[-1]}" for text in digits)
+
+
+def _logger(module: Any, log: Log) -> Any:
+    severities = module.ILogger.Severity
+
+    class Logger(module.ILogger):
+        def __init__(self) -> None:
+            module.ILogger.__init__(self)  # the bindings ask for this form
+
+        def log(self, severity: Any, message: str) -> None:
+            if int(severity) <= int(severities.WARNING):
+                log(severity.name, message)
+
+    return Logger()
+
+
+def _progress_monitor(module: Any, progress: Progress) -> Any:
+    class Monitor(module.IProgressMonitor):
+        def __init__(self) -> None:
+            module.IProgressMonitor.__init__(self)
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            progress(f"{parent}: {phase}" if parent else phase)
+
+        def phase_finish(self, phase: str) -> None:
+            pass
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            return True
+
+    return Monitor()
