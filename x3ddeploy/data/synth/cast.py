@@ -14,7 +14,7 @@ Colour = tuple[int, int, int]
 # NTU RGB+D films with three cameras and holds the first one out for its cross-view split; here it stands in the middle.
 CAMERA_YAWS = (0.0, -35.0, 35.0)
 HELD_OUT_CAMERA = 1
-# Frames' heights, at most, that a figure of average height with a raised arm needs.
+# Metres along a frame's shorter side, at least: room for a tall figure with raised arms.
 _VIEW_HEIGHT = 2.3
 
 

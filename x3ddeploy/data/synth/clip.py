@@ -21,7 +21,7 @@ from x3ddeploy.data.synth.skeleton import JOINTS, SEGMENTS, Body, Floats, angles
 _BYSTANDER_SHARE = 0.25
 _SWAY_DEGREES = 2.5  # nobody stands like a statue
 _COUNTER_OVER_HIPS = 0.07  # of the body's height: over the thickest thigh, under the hands
-_SEAT_UNDER_HIPS = 0.06
+_SEAT_UNDER_HIPS = 0.06  # likewise: about half a thigh
 # The pose estimator: error in parts of the frame's shorter side, share of joints that it loses, scores.
 _JITTER, _LOST_JITTER, _LOST_SHARE = 0.005, 0.015, 0.03
 _SEEN_SCORE, _HIDDEN_SCORE, _LOST_SCORE = 0.9, 0.65, 0.1
