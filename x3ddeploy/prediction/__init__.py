@@ -1,0 +1,1 @@
+"""Actions in videos that nobody labelled: keypoint files, sliding windows, annotated videos."""

@@ -1,0 +1,156 @@
+"""A video with its skeletons and the label of each window drawn in, to see what the network was told and what it said."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.atomic import explain_os_errors
+from x3ddeploy.data.synth.render import require_opencv
+from x3ddeploy.data.synth.video import require_pyav
+from x3ddeploy.data.video import iter_frames
+from x3ddeploy.models.spec import COCO_17
+from x3ddeploy.prediction.predict import OpenedVideo, Prediction
+
+Frame = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+_LIMBS = tuple(
+    (COCO_17.index(first), COCO_17.index(second))
+    for first, second in (
+        ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear"),
+        ("left_shoulder", "right_shoulder"), ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
+        ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"), ("left_shoulder", "left_hip"),
+        ("right_shoulder", "right_hip"), ("left_hip", "right_hip"), ("left_hip", "left_knee"),
+        ("left_knee", "left_ankle"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+    )
+)  # fmt: skip
+# Okabe and Ito's palette, which colour-blind people can tell apart; persons take turns.
+_PERSONS: tuple[Colour, ...] = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66))
+_MIN_SCORE = 0.3  # under this pose estimators mostly guess
+_MIN_SIDE = 240  # pixels; smaller videos are enlarged, else nothing could be read
+_BAR_SHARE = 0.09  # of the height
+_TEXT_ASCENT_PX = 22  # of OpenCV's HERSHEY_SIMPLEX at scale 1
+_DEFAULT_FPS = Fraction(30)  # for a video that does not say
+_X264 = {"preset": "veryfast", "crf": "20"}
+
+
+def annotate_video(
+    video: OpenedVideo,
+    predictions: Sequence[Prediction],
+    names: Sequence[str],
+    output: Path,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Write the video as H.264 in mp4, without sound; the file is whole or absent.
+
+    A frame in several windows shows the label of the one whose middle is nearest.
+
+    Args:
+        video: opened.
+        predictions: at least one, of its windows.
+        names: of the classes.
+        output: file to write.
+        progress: told how many frames are drawn, and of how many.
+
+    Raises:
+        MissingRequirementError: OpenCV, or PyAV with libx264, is not installed.
+        DataError: a frame cannot be decoded.
+        X3DDeployError: the file cannot be written.
+    """
+    require_opencv()
+    require_pyav()
+    frames = video.info.frames
+    scale = max(1, math.ceil(_MIN_SIDE / min(video.info.height, video.info.width)))
+    size = (scale * video.info.height, scale * video.info.width)
+    annotation = video.annotation
+    # Positions are pixels of the frames that the pose estimator saw; a pixel's middle is its coordinate.
+    factor = np.array([size[1] / annotation.image_size[1], size[0] / annotation.image_size[0]])
+    positions = (np.nan_to_num(annotation.keypoints.astype(np.float64)) + 0.5) * factor - 0.5
+    seen = (np.nan_to_num(annotation.scores) >= _MIN_SCORE) & (annotation.keypoints != 0).any(-1)
+    with _video_writer(output, video.info.fps or _DEFAULT_FPS, size) as write:
+        for number, frame in enumerate(iter_frames(video.path, range(frames))):
+            picture = _enlarged(frame, scale)
+            _draw_skeletons(picture, positions[:, number], seen[:, number])
+            nearest = min(predictions, key=lambda entry: abs(entry.window.start + entry.window.end - 1 - 2 * number))
+            best = int(nearest.fused.argmax())
+            _draw_text(picture, f"{names[best]} {nearest.fused[best]:.0%}")
+            write(picture)
+            progress(number + 1, frames)
+
+
+def _enlarged(frame: Frame, scale: int) -> Frame:
+    cv2 = require_opencv()
+    size = (scale * frame.shape[1], scale * frame.shape[0])
+    return np.array(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _draw_skeletons(picture: Frame, positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> None:
+    """Draw (M, K, 2) pixels where (M, K) says so; limbs only where the joints are COCO's."""
+    cv2 = require_opencv()
+    thickness = max(1, round(min(picture.shape[:2]) / 180))
+    # Within what OpenCV's integers hold; so far outside nothing can be seen anyway.
+    places = np.clip(np.round(positions), -10_000, 10_000).astype(int).tolist()
+    for person, (joints, found) in enumerate(zip(places, seen, strict=True)):
+        colour = _PERSONS[person % len(_PERSONS)]
+        for first, second in _LIMBS if len(joints) == len(COCO_17) else ():
+            if found[first] and found[second]:
+                cv2.line(picture, joints[first], joints[second], colour, thickness, cv2.LINE_AA)
+        for joint, there in zip(joints, found, strict=True):
+            if there:
+                cv2.circle(picture, joint, thickness + 1, colour, -1, cv2.LINE_AA)
+
+
+def _draw_text(picture: Frame, text: str) -> None:
+    """White on a dark bar across the top, as large as fits. OpenCV's font has no letters beyond ASCII."""
+    cv2 = require_opencv()
+    height, width = picture.shape[:2]
+    bar = max(14, round(_BAR_SHARE * height))
+    scale, font = 0.6 * bar / _TEXT_ASCENT_PX, cv2.FONT_HERSHEY_SIMPLEX
+    (length, _), _ = cv2.getTextSize(text, font, scale, 1)
+    scale *= min(1, (width - bar / 2) / length)
+    picture[:bar] = picture[:bar] // 4
+    place = (bar // 4, round(0.5 * (bar + scale * _TEXT_ASCENT_PX)))
+    cv2.putText(picture, text, place, font, scale, (255, 255, 255), max(1, round(bar / 20)), cv2.LINE_AA)
+
+
+@contextlib.contextmanager
+def _video_writer(output: Path, fps: Fraction, size: tuple[int, int]) -> Iterator[Callable[[Frame], None]]:
+    """Gives what is to be called with each (H, W, 3) frame; puts the file in place when the block ends well."""
+    import av
+
+    cv2 = require_opencv()
+    with explain_os_errors(output):
+        descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            with av.open(name, "w", format="mp4") as container:
+                stream = container.add_stream("libx264", rate=fps, options=_X264)
+                # yuv420p halves both sides: an odd one gets its last row or column twice.
+                stream.height, stream.width = (side + side % 2 for side in size)
+                stream.pix_fmt = "yuv420p"
+
+                def write(picture: Frame) -> None:
+                    even = np.pad(picture, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), "edge")
+                    planes = cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420)
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+
+                yield write
+                container.mux(stream.encode())
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(output)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""Which videos were meant, and where the keypoints of each are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
+from x3ddeploy.prediction.keypoints import Keypoints
+from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
+from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg")
+_PICKLES = (".pkl", ".pickle")
+KEYPOINT_SUFFIXES = (".npz", ".json", *_PICKLES)
+
+
+def find_videos(paths: Sequence[Path]) -> list[Path]:
+    """The files among `paths`, and the videos in the folders among them, by name.
+
+    Raises:
+        UsageError: a path is not there, or a folder holds no video.
+    """
+    videos: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
+            if not found:
+                raise UsageError(f"{path} holds no videos", hint=f"their names end in {', '.join(VIDEO_SUFFIXES)}")
+            videos += found
+        elif path.exists():
+            videos.append(path)
+        else:
+            raise UsageError(f"there is no video {path}")
+    return videos
+
+
+class KeypointFiles:
+    """Where keypoints are looked for.
+
+    Args:
+        given: a pickle, which holds entries of many videos; a file of one video; a folder with a file of each video's
+            name; None for such a file beside each video.
+        videos: how many there are.
+
+    Raises:
+        UsageError: the path is not there, or is no keypoint file, or a file of one video is given for several.
+    """
+
+    def __init__(self, given: Path | None, videos: int) -> None:
+        if given is not None and not given.exists():
+            raise UsageError(f"there are no keypoints {given}")
+        if given is not None and given.is_file():
+            if given.suffix not in KEYPOINT_SUFFIXES:
+                raise UsageError(
+                    f"{given} is no file of keypoints", hint=f"its name ends in {', '.join(KEYPOINT_SUFFIXES)}"
+                )
+            if videos > 1 and given.suffix not in _PICKLES:
+                raise UsageError(
+                    f"{given} holds keypoints of one video, and there are {videos}",
+                    hint="name a folder with a file for each, or an annotation pickle",
+                )
+        self._given = given
+        self._pickle = functools.cache(PickledKeypoints.read)  # a data set's is large and serves all its videos
+
+    def of(self, video: Path) -> Keypoints:
+        """Raises DataError where the video's keypoints are missing, ambiguous or cannot be used."""
+        path = self._given if self._given is not None and self._given.is_file() else self._by_name(video)
+        if path.suffix in _PICKLES:
+            return self._pickle(path).of(video.stem)
+        return read_npz_keypoints(path) if path.suffix == ".npz" else read_coco_keypoints(path)
+
+    def _by_name(self, video: Path) -> Path:
+        folder = video.parent if self._given is None else self._given
+        candidates = [folder / f"{video.stem}{suffix}" for suffix in KEYPOINT_SUFFIXES]
+        found = [file for file in candidates if file.is_file()]
+        if not found:
+            raise DataError(
+                f"{video} has no keypoints: there is no {video.stem}{{{','.join(KEYPOINT_SUFFIXES)}}} in {folder}",
+                hint="name them with --keypoints; docs/predict.md shows how to make them",
+            )
+        if len(found) > 1:
+            raise DataError(
+                f"{video} has keypoints in {' and in '.join(str(file) for file in found)}",
+                hint="name one of them with --keypoints",
+            )
+        return found[0]

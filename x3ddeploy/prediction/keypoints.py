@@ -1,0 +1,87 @@
+"""Keypoints of one video, whatever file they come from, checked against the video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.video import VideoInfo
+from x3ddeploy.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """Every person in every frame of a video.
+
+    Attributes:
+        where: what messages call them: the file, and the entry where it holds several.
+        positions: (M, T, K, 2), x and y in pixels; 0 or NaN where a joint was not found.
+        scores: (M, T, K).
+        image_size: height and width of the frames that they were found in; None where that is the video's own.
+    """
+
+    where: str
+    positions: npt.NDArray[np.floating]
+    scores: npt.NDArray[np.floating]
+    image_size: tuple[int, int] | None
+
+    @property
+    def frames(self) -> int:
+        return int(self.positions.shape[1])
+
+    def of_video(self, video: Path, info: VideoInfo) -> Annotation:
+        """What the data pipeline takes.
+
+        Raises:
+            DataError: the video has another number of frames.
+        """
+        if self.frames != info.frames:
+            raise DataError(
+                f"{video} has {info.frames} frames, and {self.where} has keypoints of {self.frames}",
+                hint="run the pose estimator over every frame of this very file",
+            )
+        size = self.image_size or (info.height, info.width)
+        return Annotation(self.where, 0, size, self.frames, self.positions, self.scores)
+
+
+def checked_keypoints(
+    where: str, positions: object, scores: object | None, image_size: tuple[int, int] | None
+) -> Keypoints:
+    """Keypoints from arrays that a file gave.
+
+    Args:
+        where: what messages call them.
+        positions: should be (M, T, K, 2) numbers.
+        scores: should be (M, T, K) numbers; None for ones.
+        image_size: height and width, where the file says them.
+
+    Raises:
+        DataError: other shapes or types, no frames, infinity; the message says which.
+    """
+    places = _numbers(where, "keypoints", positions)
+    if places.ndim != 4 or places.shape[3] != 2:
+        raise DataError(f"{where}: keypoints have shape {places.shape}, and not (persons, frames, joints, 2)")
+    if not places.shape[1]:
+        raise DataError(f"{where} has keypoints of no frame")
+    peaks = np.ones(places.shape[:3], np.float32) if scores is None else _numbers(where, "keypoint scores", scores)
+    if peaks.shape != places.shape[:3]:
+        raise DataError(f"{where}: keypoint scores have shape {peaks.shape}, and keypoints {places.shape}")
+    if np.isinf(places).any():
+        raise DataError(f"{where} has infinite keypoints")
+    return Keypoints(where, places, peaks, image_size)
+
+
+def _numbers(where: str, name: str, value: object) -> npt.NDArray[np.floating]:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of unequal length
+        raise DataError(f"{where}: {name} are no array: {error}") from error
+    if array.dtype.kind in "iu":
+        return array.astype(np.float32)
+    if array.dtype.kind != "f":
+        raise DataError(f"{where}: {name} are of type {array.dtype}")
+    return array

@@ -1,0 +1,79 @@
+"""Keypoints of videos from a pickle of MMAction2's, read without executing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from x3ddeploy.checkpoint.listing import printable, shortened
+from x3ddeploy.data.unpickling import unpickle_data
+from x3ddeploy.errors import DataError
+from x3ddeploy.prediction.keypoints import Keypoints, checked_keypoints
+
+_LISTED = 8
+
+
+@dataclass(frozen=True, eq=False)
+class PickledKeypoints:
+    """The entries of a pickle: a data set's annotations, or the one dict that MMAction2's pose extraction writes.
+
+    Labels and splits are not looked at; an entry's other values are, when its video is asked for.
+    """
+
+    path: Path
+    entries: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def read(cls, path: Path) -> PickledKeypoints:
+        """Raises DataError where the file cannot be read, or holds neither form."""
+        try:
+            with path.open("rb") as file:
+                content = unpickle_data(file, str(path))
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        if isinstance(content, dict):
+            content = content.get("annotations", [content])
+        if not isinstance(content, list) or not all(
+            isinstance(entry, dict) and "frame_dir" in entry for entry in content
+        ):
+            raise DataError(
+                f"{path} holds no annotations of MMAction2",
+                hint="the form is {'annotations': [{'frame_dir', 'img_shape', 'keypoint', 'keypoint_score'}]}",
+            )
+        return cls(path, tuple(entries))
+
+    def of(self, name: str) -> Keypoints:
+        """Keypoints of the video `name`, without suffix: the entry's `frame_dir`, or the last part of it.
+
+        Raises:
+            DataError: no entry, or several, or one that cannot be used.
+        """
+        names = [str(entry["frame_dir"]) for entry in self.entries]
+        found = [index for index, other in enumerate(names) if other == name]
+        found = found or [index for index, other in enumerate(names) if PurePosixPath(other).name == name]
+        if len(found) != 1:
+            raise DataError(
+                f"{self.path} has {len(found) or 'no'} entries for the video {name!r}",
+                details=shortened([names[index] for index in found] or names, _LISTED, "entries"),
+                hint="an entry's frame_dir is the video's name without suffix",
+            )
+        entry = self.entries[found[0]]
+        where = f"{self.path}: {printable(names[found[0]])}"
+        if "keypoint" not in entry:
+            raise DataError(f"{where} has no keypoint", hint=f"it has {', '.join(map(str, entry))}")
+        return checked_keypoints(where, entry["keypoint"], entry.get("keypoint_score"), _size(where, entry))
+
+
+def _size(where: str, entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    size = entry.get("img_shape")
+    if size is None:
+        return None
+    try:
+        height, width = (int(side) for side in size)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: img_shape {printable(str(size))} is not (height, width)") from error
+    if min(height, width) < 1:
+        raise DataError(f"{where}: img_shape {height}, {width}")
+    return height, width

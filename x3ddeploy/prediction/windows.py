@@ -1,0 +1,85 @@
+"""Windows over a video, as clips for the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.pipeline import prepare_clips
+from x3ddeploy.data.sampling import ClipIndices, sample_clips
+from x3ddeploy.data.sources import LabelledClip
+from x3ddeploy.data.video import iter_frames
+from x3ddeploy.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames `start` to `end` - 1 of a video."""
+
+    start: int
+    end: int
+
+
+def sliding_windows(frames: int, length: int | None, stride: int | None) -> list[Window]:
+    """Windows over a video, from its first frame to its last.
+
+    Args:
+        frames: of the video.
+        length: frames a window; None, or more than the video has, for one window over the whole video.
+        stride: frames from one window's start to the next; None for half a window. More than `length` leaves gaps.
+
+    Returns:
+        Every `stride` frames one, and a last one that ends with the video where a remainder would be left.
+    """
+    if length is None or length >= frames:
+        return [Window(0, frames)]
+    stride = max(1, length // 2) if stride is None else stride
+    starts = list(range(0, frames - length + 1, stride))
+    if starts[-1] + length < frames:
+        starts.append(frames - length)
+    return [Window(start, start + length) for start in starts]
+
+
+class VideoWindows:
+    """The windows of a video as a source of clips without labels; each is sampled, and cropped, as a video of its own.
+
+    Args:
+        video: the file.
+        annotation: its keypoints, of all its frames.
+        spec: what the clips are prepared for.
+        windows: which.
+        clips: clips a window.
+    """
+
+    split = None
+
+    def __init__(
+        self, video: Path, annotation: Annotation, spec: ModelSpec, windows: Sequence[Window], clips: int
+    ) -> None:
+        self.name = str(video)
+        self._video, self._annotation, self._spec = video, annotation, spec
+        self.windows, self._clips = tuple(windows), clips
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        return {"kind": "windows", "windows": [[window.start, window.end] for window in self.windows]}
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def names(self) -> Sequence[str]:
+        return [f"{self.name}[{window.start}:{window.end}]" for window in self.windows]
+
+    def labels(self) -> Sequence[int | None]:
+        return [None] * len(self.windows)
+
+    def load(self, index: int) -> LabelledClip:
+        window = self.windows[index]
+        drawn = sample_clips(window.end - window.start, self._spec, self._clips)
+        indices = ClipIndices(drawn.rgb + window.start, drawn.pose + window.start)
+        inputs = prepare_clips(partial(iter_frames, self._video), self._annotation, self._spec, indices)
+        return LabelledClip(self.names()[index], None, inputs)
