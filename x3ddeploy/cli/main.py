@@ -20,6 +20,7 @@ VERBS = {
     "synth": "Write a synthetic action data set: videos, keypoints, splits.",
     "train": "Train the network, or any model of MMAction2, from a config.",
     "eval": "Measure accuracy on labelled clips, beside PyTorch's numbers.",
+    "predict": "Name the actions in videos, by sliding windows.",
     "doctor": "Say what works on this machine, and what to install.",
 }
 

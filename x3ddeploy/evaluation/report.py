@@ -74,8 +74,8 @@ def eval_report(
 
 
 def class_names(bundle: Bundle) -> list[str]:
-    """The bundle's labels, or the classes' numbers where it has none."""
-    return bundle.labels() or [str(index) for index in range(bundle.manifest.spec.head.classes)]
+    """The bundle's labels, or the classes' numbers in words where it has none."""
+    return bundle.labels() or [f"class {index}" for index in range(bundle.manifest.spec.head.classes)]
 
 
 def deployed_confusions(evaluation: Evaluation, outcome: Outcome, fusion: Fusion) -> Classes:

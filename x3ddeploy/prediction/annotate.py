@@ -1,4 +1,4 @@
-"""A video with its skeletons and the label of each window drawn in, to see what the network was told and what it said."""
+"""A video with skeletons and labels drawn in: what the network was told, and what it said."""
 
 from __future__ import annotations
 

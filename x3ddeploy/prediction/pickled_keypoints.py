@@ -35,9 +35,8 @@ class PickledKeypoints:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         if isinstance(content, dict):
             content = content.get("annotations", [content])
-        if not isinstance(content, list) or not all(
-            isinstance(entry, dict) and "frame_dir" in entry for entry in content
-        ):
+        entries: list[Any] = content if isinstance(content, list) else [None]
+        if not all(isinstance(entry, dict) and "frame_dir" in entry for entry in entries):
             raise DataError(
                 f"{path} holds no annotations of MMAction2",
                 hint="the form is {'annotations': [{'frame_dir', 'img_shape', 'keypoint', 'keypoint_score'}]}",

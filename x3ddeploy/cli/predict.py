@@ -1,0 +1,166 @@
+"""`x3ddeploy predict`: which actions do these videos show?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.evaluation.scores import Scorer
+    from x3ddeploy.prediction.predict import OpenedVideo, Prediction
+
+
+@click.command()
+@click.argument("videos", metavar="VIDEO...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--keypoints",
+    type=click.Path(path_type=Path),
+    help="File (.npz, COCO .json, MMAction2 .pkl), or folder of files of the videos' names.  [default: beside each]",
+)
+@click.option("--bundle", type=click.Path(path_type=Path), default="deploy", show_default=True)
+@click.option("--runtime", default="onnxruntime", show_default=True, help="torch, onnxruntime or openvino.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
+@click.option("--window", type=click.IntRange(min=1), help="Frames a window.  [default: the whole video]")
+@click.option("--stride", type=click.IntRange(min=1), help="Frames from window to window.  [default: half a window]")
+@click.option("--num-clips", type=click.IntRange(min=1), default=1, show_default=True, help="Clips a window, averaged.")
+@click.option("--top-k", type=click.IntRange(min=1), default=3, show_default=True, help="Classes listed.")
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that load clips.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="What becomes of a video that cannot be read or has no keypoints; skipped ones are named.",
+)
+@click.option(
+    "--annotate",
+    type=click.Path(path_type=Path),
+    help="Write the video with skeletons and labels drawn in: an .mp4 file, or for several videos a folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a window.")
+def command(
+    videos: tuple[Path, ...],
+    keypoints: Path | None,
+    bundle: Path,
+    runtime: str,
+    precision: str,
+    window: int | None,
+    stride: int | None,
+    num_clips: int,
+    top_k: int,
+    workers: int,
+    on_error: Literal["raise", "skip"],
+    annotate: Path | None,
+    as_json: bool,
+) -> None:
+    """Name the action in each VIDEO, or in each window of it; a folder stands for all videos in it.
+
+    Keypoints come from a pose estimator of yours, for every frame of the video; docs/predict.md shows how to bring one.
+    """
+    import json
+
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.errors import DataError, UsageError
+    from x3ddeploy.evaluation.report import class_names
+    from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
+    from x3ddeploy.prediction.predict import Windowing, open_video, predict_windows
+
+    if stride is not None and window is None:
+        raise UsageError("--stride goes from window to window, and there are none", hint="give --window, too")
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
+    found = find_videos(videos)
+    files = KeypointFiles(keypoints, len(found))
+    places = _annotated_files(annotate, found, several=len(found) > 1 or videos[0].is_dir())
+    scorer = _scorer(opened, runtime, precision, num_clips)
+    names = class_names(opened)
+    windowing = Windowing(window, stride, num_clips)
+    skipped = 0
+    for path in found:
+        try:
+            video = open_video(path, files)
+            predictions = []
+            for prediction in predict_windows(video, manifest.spec, scorer, manifest.fusion, windowing, workers):
+                record = prediction.to_json(names, top_k)
+                click.echo(json.dumps(record, ensure_ascii=False) if as_json else _line(record))
+                predictions.append(prediction)
+            if path in places:
+                _annotate(video, predictions, names, places[path])
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            skipped += 1
+            click.echo(f"skipped: {error}", err=True)
+    if skipped == len(found):
+        raise DataError(f"none of the {skipped} videos could be used")
+    if skipped:
+        click.echo(f"{skipped} of {len(found)} videos were skipped", err=True)
+
+
+def _scorer(bundle: Bundle, runtime: str, precision: str, clips: int) -> Scorer:
+    from x3ddeploy.errors import UsageError
+    from x3ddeploy.evaluation.scores import Scorer
+    from x3ddeploy.evaluation.targets import REFERENCE, Target, open_target
+
+    target = Target(runtime, precision)
+    if runtime == REFERENCE.runtime and target != REFERENCE:
+        raise UsageError(f"PyTorch computes in fp32 only, not in {precision}", hint="choose another --runtime")
+    fixed = bundle.manifest.batch
+    return Scorer(open_target(bundle, target), fixed or clips, fixed is not None)
+
+
+def _annotated_files(annotate: Path | None, videos: Sequence[Path], several: bool) -> dict[Path, Path]:
+    """Where each video is written to with its skeletons and labels."""
+    from x3ddeploy.atomic import explain_os_errors
+    from x3ddeploy.errors import UsageError
+
+    if annotate is None:
+        return {}
+    if not several:
+        if annotate.suffix.lower() != ".mp4":
+            raise UsageError(f"cannot write a video to {annotate}", hint="name a file that ends in .mp4")
+        places = {videos[0]: annotate}
+    else:
+        if annotate.suffix.lower() == ".mp4":
+            raise UsageError(f"{annotate} is one file, and there are {len(videos)} videos", hint="name a folder")
+        places = {video: annotate / f"{video.stem}.mp4" for video in videos}
+        if len(set(places.values())) < len(videos):
+            raise UsageError("two of the videos have the same name", hint="annotate them one by one")
+    if any(place.exists() and place.samefile(video) for video, place in places.items()):
+        raise UsageError(f"--annotate {annotate} would write over a video that is read", hint="name another place")
+    with explain_os_errors(annotate):
+        (annotate if several else annotate.parent).mkdir(parents=True, exist_ok=True)
+    return places
+
+
+def _annotate(video: OpenedVideo, predictions: Sequence[Prediction], names: Sequence[str], output: Path) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from x3ddeploy.prediction.annotate import annotate_video
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"drawing {output.name}", total=None)
+        annotate_video(
+            video, predictions, names, output, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    click.echo(f"written: {output}", err=True)
+
+
+def _line(record: dict[str, Any]) -> str:
+    """One window for people: its place, the fused classes, each stream's first."""
+    place = f"{record['video']}  frames {record['start_frame']}-{record['end_frame'] - 1}"
+    if record["start_s"] is not None:
+        place += f"  {record['start_s']:.2f}-{record['end_s']:.2f} s"
+    fused = ", ".join(_class(entry) for entry in record["fused"])
+    return f"{place}  {fused}  (rgb {_class(record['rgb'][0])}; pose {_class(record['pose'][0])})"
+
+
+def _class(entry: dict[str, Any]) -> str:
+    return f"{entry['label']} {entry['score']:.1%}"
