@@ -110,7 +110,7 @@ def _draw_skeletons(picture: Frame, positions: npt.NDArray[np.float64], seen: np
 
 
 def _draw_text(picture: Frame, text: str) -> None:
-    """White on a dark bar across the top, as large as fits. OpenCV's font has no letters beyond ASCII."""
+    """White on a dark bar across the top, as large as fits. OpenCV before 5 has no letters beyond ASCII."""
     cv2 = require_opencv()
     height, width = picture.shape[:2]
     bar = max(14, round(_BAR_SHARE * height))
