@@ -91,7 +91,7 @@ def serve() -> None:
         work = getattr(importlib.import_module(module), function)
         send({"result": work(asked["request"], lambda text: send({"progress": text}))})
     except X3DDeployError as error:
-        kind = next(name for name in (type.__name__ for type in type(error).__mro__) if hasattr(errors, name))
+        kind = next(base.__name__ for base in type(error).__mro__ if hasattr(errors, base.__name__))
         send({"error": {"kind": kind, "message": error.message, "hint": error.hint, "details": error.details}})
     except Exception as error:
         traceback.print_exc()

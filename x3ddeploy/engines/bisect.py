@@ -1,0 +1,176 @@
+"""Which block of a backbone an engine computes wrongly, by halving the network.
+
+Marking every block's output would forbid the fusions that the fault may come from, so that the fault would go away.
+Each step builds the network up to one block instead, with that block's output as its only one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from onnx.utils import Extractor
+
+from x3ddeploy.engines.child import Progress, Request
+from x3ddeploy.engines.options import BuildOptions
+from x3ddeploy.parity.metrics import compare
+from x3ddeploy.runtimes.base import Array, open_session
+
+BISECT = f"{__name__}:bisect"
+
+# Runs a graph on inputs; gives its only output.
+Run = Callable[[onnx.ModelProto, Mapping[str, Array]], Array]
+
+
+@dataclass(frozen=True)
+class BisectRequest:
+    """What to search.
+
+    Attributes:
+        graph: path of the graph that the engine was built from.
+        reference: path of the float32 graph of the same part.
+        inputs: path of an .npz with the part's inputs.
+        options: of the build.
+        tolerance: relative error from which on a block counts as wrong.
+    """
+
+    graph: str
+    reference: str
+    inputs: str
+    options: BuildOptions
+    tolerance: float
+
+
+def bisect(request: Request, progress: Progress) -> Any:
+    """The child's task. Request: BisectRequest; result: the block's name, or None."""
+    from x3ddeploy.engines.cuda import Cuda
+    from x3ddeploy.engines.trt import open_tensorrt
+    from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+
+    wanted = msgspec.convert(request, BisectRequest)
+    cuda, tensorrt = Cuda(), open_tensorrt(wanted.options.flavour, lambda severity, text: _log(severity, text))
+
+    def run(graph: onnx.ModelProto, feeds: Mapping[str, Array]) -> Array:
+        progress(f"building up to {graph.graph.output[0].name}")
+        network = tensorrt.parse(graph.SerializeToString())
+        plan, _ = network.build(wanted.options, None, lambda text: None)
+        (output,) = session_of_plans(cuda, tensorrt, [[plan]], host_code=True).run(feeds).values()
+        return output
+
+    with np.load(wanted.inputs, allow_pickle=False) as file:
+        inputs = {name: file[name] for name in file.files}
+    graph = onnx.load(wanted.graph)
+    return first_wrong_block(graph, onnx.load(wanted.reference), inputs, run, wanted.tolerance)
+
+
+def block_outputs(graph: onnx.ModelProto) -> list[str]:
+    """Output tensors of the stem, of every block and of conv5, in the graph's order."""
+    names = []
+    for node in graph.graph.node:
+        parts = node.name.split("/")
+        is_block = len(parts) == 3 and parts[0].endswith("_backbone") and parts[-1] == "Relu"
+        if node.op_type == "Relu" and is_block:
+            names.append(node.output[0])
+    return names
+
+
+def first_wrong_block(
+    graph: onnx.ModelProto, reference: onnx.ModelProto, inputs: Mapping[str, Array], run: Run, tolerance: float
+) -> str | None:
+    """The first block whose output differs, found with about log2 of the blocks' number of runs.
+
+    What is wrong is taken to stay wrong further on.
+
+    Args:
+        graph: a backbone or a recognizer, any precision.
+        reference: its float32 form, which ONNX Runtime runs.
+        inputs: of the part.
+        run: runs a graph on what is suspected.
+        tolerance: relative error from which on an output counts as wrong.
+
+    Returns:
+        'rgb_backbone/layer2.3', or None where every block is right (the head is to blame, then). Streams are searched
+        one after the other.
+    """
+    streams: dict[str, list[str]] = {}
+    for name in block_outputs(graph):
+        streams.setdefault(name.split("/")[0], []).append(name)
+    for blocks in streams.values():
+        expected = open_session(
+            "onnxruntime", reference.SerializeToString(), outputs=tuple(_float_name(name) for name in blocks)
+        ).run(inputs)
+        wrong = _first(blocks, partial(_is_wrong, graph, inputs, expected, run, tolerance))
+        if wrong is not None:
+            return _float_name(wrong).rpartition("/")[0]
+    return None
+
+
+def _first(items: Sequence[str], is_wrong: Callable[[str], bool]) -> str | None:
+    if not items or not is_wrong(items[-1]):
+        return None
+    right, wrong = -1, len(items) - 1
+    while wrong - right > 1:
+        middle = (right + wrong) // 2
+        if is_wrong(items[middle]):
+            wrong = middle
+        else:
+            right = middle
+    return items[wrong]
+
+
+def _is_wrong(
+    graph: onnx.ModelProto,
+    inputs: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    run: Run,
+    tolerance: float,
+    name: str,
+) -> bool:
+    part = up_to(graph, name)
+    feeds = {value.name: inputs[value.name] for value in part.graph.input}
+    return not compare(expected[_float_name(name)], run(part, feeds).astype(np.float32)).within(tolerance)
+
+
+def up_to(graph: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
+    """The part of a graph that leads to one tensor, float32 at its end."""
+    extractor = Extractor(graph)
+    needed = _inputs_of(graph, tensor)
+    part = extractor.extract_model(needed, [tensor])
+    output = part.graph.output[0]
+    if output.type.tensor_type.elem_type != TensorProto.FLOAT:
+        part.graph.node.append(helper.make_node("Cast", [tensor], [f"{tensor}/float"], to=TensorProto.FLOAT))
+        output.name = f"{tensor}/float"
+        output.type.tensor_type.elem_type = TensorProto.FLOAT
+    return part
+
+
+def _inputs_of(graph: onnx.ModelProto, tensor: str) -> list[str]:
+    producers = {name: node for node in graph.graph.node for name in node.output}
+    sources, pending, seen = [], [tensor], set()
+    inputs = {value.name for value in graph.graph.input}
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in inputs:
+            sources.append(name)
+        elif name in producers:
+            pending += producers[name].input
+    return sources
+
+
+def _float_name(tensor: str) -> str:
+    """Name of the tensor in the float32 graph: half-typed outputs keep it, but for a suffix at the graph's end."""
+    return tensor.removesuffix("/fp16")
+
+
+def _log(severity: str, message: str) -> None:
+    sys.stderr.write(f"[{severity}] {message}\n")

@@ -1,0 +1,229 @@
+"""Finished engines beside PyTorch's float32: on the golden clip, on random clips and on impulses.
+
+An engine is run by the session that a deployment uses, and on the golden clip by Polygraphy's runner as well, which
+shares no line with it: where both are off, it is the engine; where one is, it is the session.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.engines.child import Progress, Request
+from x3ddeploy.engines.cuda import Cuda
+from x3ddeploy.engines.options import Batches, EnginePrecision, Flavour
+from x3ddeploy.engines.trt import open_tensorrt
+from x3ddeploy.errors import GateError
+from x3ddeploy.parity.metrics import Difference, compare
+from x3ddeploy.parity.verify import load_golden
+from x3ddeploy.runtimes.base import Array, Session
+
+CHECK = f"{__name__}:check"
+GOLDEN = "golden clip"
+# Float32 sums in another order, and convolutions by Winograd's transforms: ten times what CPU runtimes are held to.
+_FP32_TOLERANCE = 1e-4
+# Half a percent of the logits' range is what deployments are promised; features and probabilities are held to what
+# the half-typed graphs themselves are.
+_FP16_LOGITS, _FP16_OTHERS = 5e-3, 1e-2
+# An INT8 engine rounds at the same places as its graph, though ties fall otherwise: twice the graph's own error.
+_INT8_FACTOR, _INT8_SLACK = 2.0, 5e-3
+# Two logits that are each off by the tolerance change places where they are closer than twice that.
+_MARGIN_FACTOR = 2.0
+
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """Plans that are not in the bundle yet, or are.
+
+    Attributes:
+        bundle: its directory.
+        part: whose inputs and outputs they have; 'recognizer' for the three parts together.
+        waves: paths of plans, as the session runs them.
+        precision: of the plans.
+        batches: their profile.
+        flavour: what built them.
+    """
+
+    bundle: str
+    part: str
+    waves: tuple[tuple[str, ...], ...]
+    precision: EnginePrecision
+    batches: Batches
+    flavour: Flavour
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """One output on one case.
+
+    Attributes:
+        runner: 'session' or 'polygraphy'.
+        tolerance: largest relative difference; None where it is reported alone.
+        flips: clips whose class changed though PyTorch's first two logits are further apart than `margin`.
+        margin: in the logits' own unit; 0 for tensors that are no logits.
+    """
+
+    runner: str
+    case: str
+    batch: int
+    output: str
+    difference: Difference
+    tolerance: float | None
+    flips: int
+    margin: float
+
+    @property
+    def passed(self) -> bool:
+        within = self.tolerance is None or self.difference.within(self.tolerance)
+        return self.difference.finite and within and self.flips == 0
+
+    def describe(self) -> str:
+        """One line for an error message."""
+        where = f"{self.output}, {self.case}, batch {self.batch}, {self.runner}"
+        if not self.difference.finite:
+            return f"{where}: NaN or infinity"
+        flips = f", {self.flips} clips change their class by more than {self.margin:.2g}" if self.flips else ""
+        return f"{where}: relative error {self.difference.relative:.2e}, at most {self.tolerance or 0:g}{flips}"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """All rows, and what was not compared."""
+
+    rows: tuple[CheckRow, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def failures(self) -> list[CheckRow]:
+        return [row for row in self.rows if not row.passed]
+
+    def raise_for_failures(self, what: str, details: tuple[str, ...] = ()) -> None:
+        """Raise GateError that names the rows outside their tolerance."""
+        if self.failures:
+            raise GateError(
+                f"{what}: {len(self.failures)} of {len(self.rows)} comparisons with PyTorch fail",
+                details=[*(row.describe() for row in self.failures[:12]), *details],
+                hint="the engine was not kept",
+            )
+
+
+def check(request: Request, progress: Progress) -> Any:
+    """The child's task. Request: CheckRequest; result: CheckResult."""
+    wanted = msgspec.convert(request, CheckRequest)
+    # Here, and not above: the session's module is for machines with a GPU.
+    from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+
+    bundle = Bundle.open(Path(wanted.bundle))
+    plans = [[Path(plan).read_bytes() for plan in wave] for wave in wanted.waves]
+    session = session_of_plans(Cuda(), open_tensorrt(wanted.flavour, _log), plans, host_code=True)
+    progress("running the engine on golden and random clips")
+    result = compare_session(bundle, wanted, session)
+    if len(plans) == 1 and len(plans[0]) == 1:
+        rows, notes = _polygraphy(bundle, wanted, plans[0][0])
+        result = CheckResult((*result.rows, *rows), (*result.notes, *notes))
+    return msgspec.to_builtins(result)
+
+
+def compare_session(bundle: Bundle, wanted: CheckRequest, session: Session) -> CheckResult:
+    """Run a session on every case that its profile holds."""
+    tolerances = _Tolerances(bundle, wanted)
+    names = list(bundle.manifest.tensors[wanted.part]["inputs"])
+    rows: list[CheckRow] = []
+    notes: list[str] = []
+    for case, arrays in _cases(bundle, notes):
+        batch = len(arrays[names[0]])
+        if not wanted.batches.minimum <= batch <= wanted.batches.maximum:
+            continue
+        # The first run is plain, the second records a CUDA graph and launches it, the third replays it.
+        feeds = {name: arrays[name] for name in names}
+        for repeat in ("", ", recorded", ", replayed"):
+            outputs = session.run(feeds)
+            rows += tolerances.rows("session", f"{case}{repeat}", batch, arrays, outputs)
+    return CheckResult(tuple(rows), tuple(notes))
+
+
+def _polygraphy(bundle: Bundle, wanted: CheckRequest, plan: bytes) -> tuple[list[CheckRow], list[str]]:
+    golden = load_golden(bundle)
+    feeds = {name: golden[name] for name in bundle.manifest.tensors[wanted.part]["inputs"]}
+    batch = len(next(iter(feeds.values())))
+    try:
+        from polygraphy import config
+
+        config.USE_TENSORRT_RTX = wanted.flavour is Flavour.RTX  # read when its backend is imported
+        from polygraphy.backend.trt import EngineFromBytes, TrtRunner
+
+        with TrtRunner(EngineFromBytes(plan)) as runner:
+            outputs = {name: np.array(value) for name, value in runner.infer(feeds).items()}
+    except ImportError as error:
+        return [], [f"not run by Polygraphy: {error}"]
+    except Exception as error:  # it wants libcudart, which a machine with the driver alone does not have
+        return [], [f"not run by Polygraphy: {str(error).splitlines()[0]}"]
+    return _Tolerances(bundle, wanted).rows("polygraphy", GOLDEN, batch, golden, outputs), []
+
+
+def _cases(bundle: Bundle, notes: list[str]) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Name of each case, and its inputs and PyTorch's outputs together."""
+    yield GOLDEN, load_golden(bundle)
+    try:
+        from x3ddeploy.export.rebuild import rebuild
+        from x3ddeploy.parity.compare import cases, reference
+    except ModuleNotFoundError as error:
+        notes.append(f"random clips and impulses were not compared: {error}")
+        return
+    network = rebuild(onnx.load(bundle.part_path("recognizer")))
+    for case in cases(network.spec, bundle.manifest.batch):
+        yield case.name, {**case.inputs, **reference(network, case.inputs)}
+
+
+class _Tolerances:
+    """What each output of a part is held to."""
+
+    def __init__(self, bundle: Bundle, wanted: CheckRequest) -> None:
+        self._part, self._precision = wanted.part, wanted.precision
+        made = bundle.manifest.precisions.get(EnginePrecision.INT8.value)
+        self._golden_error = made.golden_error if made else {}
+
+    def rows(self, runner: str, case: str, batch: int, expected: Arrays, outputs: Arrays) -> list[CheckRow]:
+        return [
+            self._row(runner, case, batch, name, expected[name], value)
+            for name, value in outputs.items()
+            if name in expected
+        ]
+
+    def _row(self, runner: str, case: str, batch: int, name: str, expected: Array, actual: Array) -> CheckRow:
+        difference = compare(expected, actual.astype(np.float32))
+        tolerance = self._tolerance(name)
+        margin, flips = 0.0, 0
+        if name.endswith("_logits") and difference.finite:
+            margin = _MARGIN_FACTOR * tolerance * float(np.abs(expected).max())
+            flips = _flips(expected, actual, margin)
+        is_gated = self._precision is not EnginePrecision.INT8 or case.startswith(GOLDEN)
+        return CheckRow(runner, case, batch, name, difference, tolerance if is_gated else None, flips, margin)
+
+    def _tolerance(self, output: str) -> float:
+        if self._precision is EnginePrecision.FP32:
+            return _FP32_TOLERANCE
+        if self._precision is EnginePrecision.FP16:
+            return _FP16_LOGITS if output.endswith("_logits") else _FP16_OTHERS
+        return _INT8_FACTOR * self._golden_error.get(f"{self._part} -> {output}", 0.0) + _INT8_SLACK
+
+
+def _flips(expected: Array, actual: Array, margin: float) -> int:
+    """Clips whose class changed though the reference's first two logits are further apart than `margin`."""
+    ordered = np.sort(expected.astype(np.float64), 1)
+    is_clear = ordered[:, -1] - ordered[:, -2] > margin if ordered.shape[1] > 1 else np.zeros(len(ordered), bool)
+    return int((is_clear & (expected.argmax(1) != actual.argmax(1))).sum())
+
+
+def _log(severity: str, message: str) -> None:
+    sys.stderr.write(f"[{severity}] {message}\n")

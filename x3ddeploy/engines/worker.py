@@ -1,0 +1,122 @@
+"""The tasks of the child process: build an engine and load it once; run finished engines beside their reference."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import onnx
+
+from x3ddeploy.atomic import locked, write_bytes
+from x3ddeploy.engines.asked import asked_precisions
+from x3ddeploy.engines.child import Progress, Request
+from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network
+from x3ddeploy.engines.options import BuildOptions, Flavour
+from x3ddeploy.engines.trt import open_tensorrt
+from x3ddeploy.errors import X3DDeployError
+
+BUILD = f"{__name__}:build"
+PROBE = f"{__name__}:probe"
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One engine.
+
+    Attributes:
+        graph: path of the ONNX file.
+        plan: path to write the plan to.
+        options: how.
+        float_layers: what quantization left in a higher precision, and why.
+        timing_cache: path, or None.
+        load: load it once, and ask it what it is; needs the GPU that it is for.
+    """
+
+    graph: str
+    plan: str
+    options: BuildOptions
+    float_layers: dict[str, str]
+    timing_cache: str | None
+    load: bool
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What came of it.
+
+    Attributes:
+        version: of TensorRT.
+        seconds: of the build.
+        size_bytes: of the plan.
+        precision: what it computes in.
+        messages: TensorRT's warnings.
+    """
+
+    version: str
+    seconds: float
+    size_bytes: int
+    precision: PrecisionReport
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """An installed TensorRT.
+
+    Attributes:
+        version: of it.
+        compute_capabilities: of the GPUs that it can build for without having them.
+    """
+
+    version: str
+    compute_capabilities: tuple[str, ...]
+
+
+def probe(request: Request, progress: Progress) -> Any:
+    """Import TensorRT; where it is broken, that shows here. Request: {"flavour"}; result: Probed."""
+    tensorrt = open_tensorrt(Flavour(request["flavour"]), _log)
+    return msgspec.to_builtins(Probed(tensorrt.version, tensorrt.features.compute_capabilities))
+
+
+def build(request: Request, progress: Progress) -> Any:
+    """Build one engine. Request: BuildRequest; result: BuildResult."""
+    wanted = msgspec.convert(request, BuildRequest)
+    messages: list[str] = []
+
+    def log(severity: str, message: str) -> None:
+        _log(severity, message)
+        messages.append(message)
+
+    graph = Path(wanted.graph).read_bytes()
+    asked = asked_precisions(onnx.load_from_string(graph), wanted.float_layers)
+    tensorrt = open_tensorrt(wanted.options.flavour, log)
+    network = tensorrt.parse(graph)
+    precision = precision_of_network(network.layers(), asked) if tensorrt.features.strongly_typed else None
+    start = time.perf_counter()
+    if wanted.timing_cache is None:
+        plan, _ = network.build(wanted.options, None, progress)
+    else:
+        cache = Path(wanted.timing_cache)
+        # For the whole build: two builds on one GPU at a time would disturb what each other measures.
+        with locked(cache.parent):
+            plan, content = network.build(wanted.options, cache.read_bytes() if cache.exists() else b"", progress)
+            if content:
+                write_bytes(cache, content)
+    seconds = time.perf_counter() - start
+    Path(wanted.plan).write_bytes(plan)
+    if wanted.load:
+        progress("loading it, and asking what it computes in")
+        information = tensorrt.load(plan, host_code=True).inspect()
+        precision = precision_of_engine(information, asked, strongly_typed=tensorrt.features.strongly_typed)
+    if precision is None:
+        raise X3DDeployError("an engine that is not loaded, of a weakly typed network: nothing tells what it is")
+    result = BuildResult(tensorrt.version, seconds, len(plan), precision, tuple(dict.fromkeys(messages)))
+    return msgspec.to_builtins(result)
+
+
+def _log(severity: str, message: str) -> None:
+    sys.stderr.write(f"[{severity}] {message}\n")

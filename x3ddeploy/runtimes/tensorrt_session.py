@@ -1,0 +1,308 @@
+"""TensorRT engines on an NVIDIA GPU: preallocated memory, both streams side by side, replayed as CUDA graphs.
+
+The three parts run in two waves: both backbones at once, each in a CUDA stream of its own, then the head. What lies
+between them stays on the GPU. A run that comes a second time with the same number of clips, from and to the same
+memory, is recorded as a CUDA graph, and from then on replayed by one call in the place of some hundred launches.
+
+A session is for one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.engines.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
+from x3ddeploy.engines.options import EnginePrecision, Flavour
+from x3ddeploy.engines.place import Host, read_engine
+from x3ddeploy.engines.trt import Engine, Tensor, TensorRT, open_tensorrt
+from x3ddeploy.errors import UsageError, X3DDeployError
+from x3ddeploy.runtimes.base import Array, Session, check_feeds
+
+if TYPE_CHECKING:
+    import torch
+
+# Each number of clips has execution contexts of its own, which hold activations: few are kept.
+_KEPT_BATCHES = 4
+# Recorded graphs are small; PyTorch's allocator gives a loop the same few addresses again and again.
+_KEPT_GRAPHS = 8
+_ALIGNMENT = 256  # bytes, of every address that TensorRT is given; IExecutionContext::setTensorAddress
+WAVES = (("rgb_backbone", "pose_backbone"), ("head",))
+
+Waves = Sequence[Sequence[Engine]]
+Addresses = Mapping[str, int]
+
+
+class TensorRTSession(Session):
+    """Engines that run in waves, those of one wave side by side.
+
+    Attributes:
+        inputs: name -> tensor that the caller gives.
+        outputs: name -> tensor that the caller gets: the last wave's.
+        max_batch: the profile's.
+    """
+
+    runtime = "tensorrt"
+
+    def __init__(self, cuda: Cuda, waves: Waves, version: str) -> None:
+        """Allocate memory for the profile's largest batch.
+
+        Args:
+            cuda: the GPU that the engines were loaded on.
+            waves: engines; a tensor that one gives feeds the later ones that take a tensor of its name.
+            version: of TensorRT.
+        """
+        self.version = version
+        self.device = cuda.name
+        self._cuda, self._waves = cuda, waves
+        tensors = [tensor for wave in waves for engine in wave for tensor in engine.tensors()]
+        made = {tensor.name for tensor in tensors if not tensor.is_input}
+        self.inputs = {tensor.name: tensor for tensor in tensors if tensor.is_input and tensor.name not in made}
+        last = [tensor for engine in waves[-1] for tensor in engine.tensors()]
+        self.outputs = {tensor.name: tensor for tensor in last if not tensor.is_input}
+        self.max_batch = min(tensor.largest[0] for tensor in tensors if tensor.is_input)
+        self._shapes = {tensor.name: tuple(_axis(size) for size in tensor.shape) for tensor in self.inputs.values()}
+        self._streams = [cuda.stream() for _ in range(max(map(len, waves)))]
+        self._batches: OrderedDict[int, _Batch] = OrderedDict()
+        largest = _Batch(cuda, waves, self._inputs_of(self.max_batch))
+        types = {tensor.name: tensor.dtype for tensor in tensors}
+        self._memory: dict[str, DeviceMemory] = {
+            name: cuda.allocate(_size(shape, types[name])) for name, shape in largest.shapes.items()
+        }
+        self._staging: dict[str, PinnedArray] = {
+            name: cuda.allocate_pinned(largest.shapes[name], types[name]) for name in (*self.inputs, *self.outputs)
+        }
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Inputs in host memory to outputs in host memory; both copies are part of the recorded graph."""
+        check_feeds(self._shapes, feeds)
+        batch = self._of(next(iter(feeds.values())).shape[0])
+        for name, value in feeds.items():
+            np.copyto(self._staging[name].array[: len(value)], value, casting="same_kind")
+        addresses = {name: memory.address for name, memory in self._memory.items()}
+        batch.run(self._streams, addresses, _HostCopies(self._staging, self.inputs, self.outputs))
+        self._streams[0].synchronize()
+        return {name: self._staging[name].array[: batch.shapes[name][0]].copy() for name in self.outputs}
+
+    def run_on_gpu(
+        self, feeds: Mapping[str, torch.Tensor], out: Mapping[str, torch.Tensor] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """PyTorch tensors on the GPU in and out, nothing copied, nothing waited for on the host.
+
+        The work is ordered behind what PyTorch's current stream holds, and before what is put there afterwards.
+
+        Args:
+            feeds: contiguous tensors of the inputs' types on this session's GPU.
+            out: tensors to write to; left out, new ones. Giving the same ones each time lets a recorded graph be used
+                each time.
+
+        Raises:
+            X3DDeployError: a tensor lies elsewhere, has another type or shape, or is not contiguous.
+        """
+        import torch
+
+        problems = [
+            f"{name!r}: {value.dtype} on {value.device}{'' if value.is_contiguous() else ', not contiguous'}, "
+            f"address a multiple of {value.data_ptr() & -value.data_ptr()}"
+            for name, value in {**feeds, **(out or {})}.items()
+            if not self._can_be_read(name, value)
+        ]
+        if problems:
+            raise X3DDeployError(
+                "tensors that the engine cannot use in place",
+                details=problems,
+                hint=f"contiguous tensors of the engine's type on {self.device}, not views into others",
+            )
+        check_feeds(self._shapes, feeds)  # type: ignore[arg-type]
+        first = next(iter(feeds.values()))
+        batch = self._of(first.shape[0])
+        results = {
+            name: torch.empty(batch.shapes[name], dtype=getattr(torch, tensor.dtype), device=first.device)
+            for name, tensor in self.outputs.items()
+            if name not in (out or {})
+        } | dict(out or {})
+        misshapen = [name for name in self.outputs if tuple(results[name].shape) != batch.shapes[name]]
+        if misshapen:
+            raise X3DDeployError("output tensors of another shape than the outputs", details=misshapen)
+        addresses = {name: memory.address for name, memory in self._memory.items()}
+        addresses |= {name: value.data_ptr() for name, value in {**feeds, **results}.items()}
+        theirs = Stream.foreign(self._cuda, torch.cuda.current_stream(first.device).cuda_stream)
+        before, after = self._cuda.event(), self._cuda.event()
+        theirs.record(before)
+        self._streams[0].wait(before)
+        batch.run(self._streams, addresses, None)
+        self._streams[0].record(after)
+        theirs.wait(after)
+        return {name: results[name] for name in self.outputs}
+
+    def _can_be_read(self, name: str, value: torch.Tensor) -> bool:
+        tensor = {**self.inputs, **self.outputs}.get(name)
+        return (
+            tensor is not None
+            and str(value.dtype) == f"torch.{tensor.dtype}"
+            and value.is_cuda
+            and value.is_contiguous()
+            and value.data_ptr() % _ALIGNMENT == 0
+        )
+
+    def _inputs_of(self, clips: int) -> dict[str, tuple[int, ...]]:
+        return {name: (clips, *tensor.shape[1:]) for name, tensor in self.inputs.items()}
+
+    def _of(self, clips: int) -> _Batch:
+        """The contexts for a number of clips, made where they are not there yet."""
+        self._cuda.make_current()
+        if not 1 <= clips <= self.max_batch:
+            raise UsageError(
+                f"{clips} clips at once, and the engines take at most {self.max_batch}",
+                hint="build them with larger --max-shapes",
+            )
+        if clips not in self._batches:
+            self._batches[clips] = _Batch(self._cuda, self._waves, self._inputs_of(clips))
+            if len(self._batches) > _KEPT_BATCHES:
+                self._streams[0].synchronize()  # the oldest one's contexts may be at work still
+                self._batches.popitem(last=False)
+        self._batches.move_to_end(clips)
+        return self._batches[clips]
+
+
+class _HostCopies:
+    """Copies between page-locked host memory and the GPU, before and after a run."""
+
+    def __init__(
+        self, staging: Mapping[str, PinnedArray], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]
+    ) -> None:
+        self._staging, self._inputs, self._outputs = staging, inputs, outputs
+
+    def load(self, stream: Stream, addresses: Addresses, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        for name, tensor in self._inputs.items():
+            stream.to_device(addresses[name], self._staging[name].address, _size(shapes[name], tensor.dtype))
+
+    def store(self, stream: Stream, addresses: Addresses, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        for name, tensor in self._outputs.items():
+            stream.to_host(self._staging[name].address, addresses[name], _size(shapes[name], tensor.dtype))
+
+
+class _Batch:
+    """Execution contexts for one number of clips, and the graphs that were recorded with them.
+
+    Contexts are not shared between numbers of clips: a recorded graph is of the shapes that its context had.
+    """
+
+    def __init__(self, cuda: Cuda, waves: Waves, inputs: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = dict(inputs)
+        self._waves = []
+        for wave in waves:
+            self._waves.append([(engine.tensors(), engine.context()) for engine in wave])
+            for tensors, context in self._waves[-1]:
+                for tensor in tensors:
+                    if tensor.is_input:
+                        context.set_shape(tensor.name, self.shapes[tensor.name])
+                self.shapes |= {tensor.name: context.shape_of(tensor.name) for tensor in tensors if not tensor.is_input}
+        self._events: list[Event] = [cuda.event() for wave in waves for _ in range(2 * len(wave))]
+        self._graphs: OrderedDict[tuple[object, ...], Graph | None] = OrderedDict()
+
+    def run(self, streams: Sequence[Stream], addresses: Addresses, copies: _HostCopies | None) -> None:
+        """Run, with what was recorded where there is such; the first run from and to some memory is never recorded.
+
+        TensorRT asks for that: a context does its last preparations in its first run.
+        """
+        key = (copies is None, *sorted(addresses.items()))
+        graph = self._graphs.get(key)
+        if key not in self._graphs:
+            self._put(streams, addresses, copies)
+        elif graph is None:
+            with streams[0].capture() as captured:
+                self._put(streams, addresses, copies)
+            (graph,) = captured
+        if graph is not None:
+            streams[0].launch(graph)
+        self._graphs[key] = graph
+        self._graphs.move_to_end(key)
+        if len(self._graphs) > _KEPT_GRAPHS:
+            self._graphs.popitem(last=False)
+
+    def _put(self, streams: Sequence[Stream], addresses: Addresses, copies: _HostCopies | None) -> None:
+        """Put one run into the streams; it begins and ends in the first."""
+        main, events = streams[0], iter(self._events)
+        if copies is not None:
+            copies.load(main, addresses, self.shapes)
+        for wave in self._waves:
+            beside = streams[1 : len(wave)]
+            if beside:
+                start = next(events)
+                main.record(start)
+                for stream in beside:
+                    stream.wait(start)
+            for stream, (tensors, context) in zip(streams, wave, strict=False):
+                for tensor in tensors:
+                    context.set_address(tensor.name, addresses[tensor.name])
+                context.enqueue(stream.handle)
+            for stream in beside:
+                done = next(events)
+                stream.record(done)
+                main.wait(done)
+        if copies is not None:
+            copies.store(main, addresses, self.shapes)
+
+
+def open_engine(
+    bundle: Bundle, part: str, precision: EnginePrecision, *, flavour: Flavour = Flavour.TENSORRT, device: int = 0
+) -> TensorRTSession:
+    """One engine of a bundle, where it fits this machine.
+
+    Raises:
+        MissingRequirementError: no GPU, or no TensorRT.
+        BundleError: there is no such engine, or none that fits; what it was built on and how to rebuild it is said.
+    """
+    return _open(bundle, ((part,),), precision, flavour, device)
+
+
+def open_parts(
+    bundle: Bundle, precision: EnginePrecision, *, flavour: Flavour = Flavour.TENSORRT, device: int = 0
+) -> TensorRTSession:
+    """Both backbones side by side and the head after them, as one recognizer. Raises what `open_engine` raises."""
+    return _open(bundle, WAVES, precision, flavour, device)
+
+
+def session_of_plans(
+    cuda: Cuda, tensorrt: TensorRT, waves: Sequence[Sequence[bytes]], *, host_code: bool = False
+) -> TensorRTSession:
+    """A session on plans that are in memory.
+
+    Args:
+        cuda: the GPU.
+        tensorrt: what built them.
+        waves: plans.
+        host_code: see `TensorRT.load`.
+    """
+    engines = [[tensorrt.load(plan, host_code=host_code) for plan in wave] for wave in waves]
+    return TensorRTSession(cuda, engines, tensorrt.version)
+
+
+def _open(
+    bundle: Bundle, waves: Sequence[Sequence[str]], precision: EnginePrecision, flavour: Flavour, device: int
+) -> TensorRTSession:
+    cuda = Cuda(device)
+    tensorrt = open_tensorrt(flavour, _log)
+    host = Host(cuda.name, cuda.compute_capability, None, flavour, tensorrt.version)
+    plans = [[read_engine(bundle, part, precision, host) for part in wave] for wave in waves]
+    # Their sha256 is the manifest's: the lean runtime that a version-compatible plan carries may run.
+    return session_of_plans(cuda, tensorrt, plans, host_code=True)
+
+
+def _log(severity: str, message: str) -> None:
+    logging.getLogger("x3ddeploy.tensorrt").warning("%s: %s", severity, message)
+
+
+def _axis(size: int) -> int | None:
+    return None if size == -1 else size
+
+
+def _size(shape: Sequence[int], dtype: str) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
