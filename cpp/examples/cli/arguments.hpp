@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <x3ddeploy/x3ddeploy.hpp>
+
+namespace cli {
+
+enum class Task { predict, self_test, bench, help };
+
+struct Arguments {
+  Task task = Task::predict;
+  std::string bundle;
+  std::string clip;         // .npz or a folder of .npy
+  std::string frames_file;  // raw RGB frames, in the place of the clip's
+  int height = 0;
+  int width = 0;
+  bool cropped = false;
+  bool json = false;
+  int clips = 1;
+  int top = 5;
+  int batch = 1;
+  double seconds = 5;
+  double tolerance = 0;  // 0: by precision
+  x3ddeploy::Options options;
+};
+
+extern const char* const kUsage;
+
+x3ddeploy::Result<Arguments> parse(const std::vector<std::string>& words);
+
+}  // namespace cli

@@ -1,0 +1,109 @@
+// Latencies on the golden clip, in the scopes that `x3ddeploy bench` names.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <optional>
+
+#include "clip.hpp"
+#include "tasks.hpp"
+
+namespace cli {
+namespace {
+
+using x3ddeploy::Error;
+using x3ddeploy::ErrorKind;
+using x3ddeploy::Result;
+using Clock = std::chrono::steady_clock;
+using Run = std::function<std::optional<Error>()>;
+
+constexpr int kWarmUpRuns = 3;
+constexpr std::size_t kFewestRuns = 5;
+
+double percentile(const std::vector<double>& sorted, double share) {
+  const double place = share * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(place);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+Result<std::vector<double>> measure(const Run& run, double seconds) {
+  std::vector<double> latencies_ms;
+  for (int i = 0; i < kWarmUpRuns; ++i) {
+    if (const auto error = run()) return *error;
+  }
+  const Clock::time_point start = Clock::now();
+  while (latencies_ms.size() < kFewestRuns || std::chrono::duration<double>(Clock::now() - start).count() < seconds) {
+    const Clock::time_point begin = Clock::now();
+    if (const auto error = run()) return *error;
+    latencies_ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+  }
+  std::sort(latencies_ms.begin(), latencies_ms.end());
+  return latencies_ms;
+}
+
+struct Scope {
+  const char* name;
+  const char* meaning;
+  Run run;
+};
+
+template <class T>
+std::optional<Error> error_of(const Result<T>& result) {
+  return result ? std::nullopt : std::optional<Error>(result.error());
+}
+
+// The first golden clip, `batch` times.
+std::vector<float> repeated(const Array& array, int batch) {
+  const std::size_t clip = array.floats.size() / static_cast<std::size_t>(std::max<std::int64_t>(array.shape.at(0), 1));
+  std::vector<float> result;
+  for (int i = 0; i < batch; ++i) result.insert(result.end(), array.floats.begin(), array.floats.begin() + static_cast<std::ptrdiff_t>(clip));
+  return result;
+}
+
+}  // namespace
+
+Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments) {
+  const Result<Arrays> golden = read_arrays(arguments.bundle + "/golden");
+  if (!golden) return golden.error();
+  if (golden->count("imgs") == 0 || golden->count("heatmap_imgs") == 0) {
+    return Error{ErrorKind::failed, arguments.bundle + " has no golden clip", "export again", {}};
+  }
+  x3ddeploy::PreparedClips ready = {repeated(golden->at("imgs"), arguments.batch), repeated(golden->at("heatmap_imgs"), arguments.batch),
+                                    golden->at("imgs").shape, golden->at("heatmap_imgs").shape};
+  ready.imgs_shape[0] = ready.heatmap_imgs_shape[0] = arguments.batch;
+  const bool copies = recognizer.runtime().rfind("tensorrt", 0) == 0;
+  std::vector<Scope> scopes = {{copies ? "with_copies" : "compute", "ready tensors in host memory to scores in host memory",
+                                [&] { return error_of(recognizer.predict(ready.view())); }}};
+  std::vector<x3ddeploy::Video> videos;
+  if (golden->count("frames") != 0) {
+    Result<x3ddeploy::Video> video = video_of(*golden);
+    if (!video) return video.error();
+    videos.assign(static_cast<std::size_t>(arguments.batch), *video);
+    scopes.push_back({"pipeline", "cropped frames and keypoints to scores in host memory",
+                      [&] { return error_of(recognizer.predict(videos)); }});
+  }
+  if (!arguments.json) std::printf("%s, %s, batch %d\n", recognizer.runtime().c_str(), arguments.options.precision.c_str(), arguments.batch);
+  if (arguments.json) std::printf("{\"runtime\": \"%s\", \"precision\": \"%s\", \"batch\": %d, \"scopes\": {", recognizer.runtime().c_str(), arguments.options.precision.c_str(), arguments.batch);
+  for (std::size_t i = 0; i < scopes.size(); ++i) {
+    const Result<std::vector<double>> sorted = measure(scopes[i].run, arguments.seconds);
+    if (!sorted) return sorted.error();
+    const double median = percentile(*sorted, 0.5), p90 = percentile(*sorted, 0.9), p99 = percentile(*sorted, 0.99);
+    if (arguments.json) {
+      std::printf("%s\"%s\": {\"median_ms\": %.4f, \"p90_ms\": %.4f, \"p99_ms\": %.4f, \"min_ms\": %.4f, \"runs\": %zu}",
+                  i == 0 ? "" : ", ", scopes[i].name, median, p90, p99, sorted->front(), sorted->size());
+    } else {
+      std::printf("%-12s median %.3f ms, p90 %.3f, p99 %.3f, min %.3f, %zu runs: %s\n", scopes[i].name, median, p90, p99,
+                  sorted->front(), sorted->size(), scopes[i].meaning);
+    }
+  }
+  if (arguments.json) {
+    std::printf("}}\n");
+  } else if (videos.empty()) {
+    std::printf("not measured: pipeline, since the bundle was exported without --preprocess\n");
+  }
+  return 0;
+}
+
+}  // namespace cli

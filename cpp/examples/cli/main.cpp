@@ -1,0 +1,96 @@
+// What a bundle says of a clip: the library's example, and the tool to try a bundle with on the machine it is for.
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include "clip.hpp"
+#include "tasks.hpp"
+
+namespace cli {
+namespace {
+
+using x3ddeploy::Error;
+using x3ddeploy::Prediction;
+using x3ddeploy::Result;
+
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    if (static_cast<unsigned char>(c) >= 0x20) result += c;
+  }
+  return result + '"';
+}
+
+Result<Prediction> predicted(x3ddeploy::Recognizer& recognizer, const Arguments& arguments, const Arrays& arrays) {
+  if (!is_ready(arrays) && !arguments.cropped) {
+    const Result<x3ddeploy::Video> video = video_of(arrays);
+    if (!video) return video.error();
+    return recognizer.predict(*video, arguments.clips);
+  }
+  Result<std::vector<Prediction>> each = std::vector<Prediction>();
+  if (is_ready(arrays)) {
+    each = recognizer.predict(tensors_of(arrays));
+  } else {
+    const Result<x3ddeploy::Video> video = video_of(arrays);
+    if (!video) return video.error();
+    each = recognizer.predict(std::vector<x3ddeploy::Video>{*video});
+  }
+  if (!each) return each.error();
+  return recognizer.average(*each);
+}
+
+int run(const std::vector<std::string>& words) {
+  const Result<Arguments> arguments = parse(words);
+  const auto failed = [](const Error& error) {
+    std::cerr << "error: " << error.text() << '\n';
+    return static_cast<int>(error.kind);
+  };
+  if (!arguments) return failed(arguments.error());
+  if (arguments->task == Task::help) {
+    std::cout << kUsage;
+    return 0;
+  }
+  Result<x3ddeploy::Recognizer> recognizer = x3ddeploy::Recognizer::open(arguments->bundle, arguments->options);
+  if (!recognizer) return failed(recognizer.error());
+  for (const std::string& note : recognizer->notes()) std::cerr << "passed over: " << note << '\n';
+  const auto task = arguments->task == Task::self_test ? self_test : arguments->task == Task::bench ? bench : predict;
+  const Result<int> code = task(*recognizer, *arguments);
+  return code ? *code : failed(code.error());
+}
+
+}  // namespace
+
+Result<int> predict(x3ddeploy::Recognizer& recognizer, const Arguments& arguments) {
+  const Result<Arrays> arrays = read_clip(arguments);
+  if (!arrays) return arrays.error();
+  const Result<Prediction> prediction = predicted(recognizer, arguments, *arrays);
+  if (!prediction) return prediction.error();
+  const std::vector<x3ddeploy::Label> labels = recognizer.top(*prediction, arguments.top);
+  if (!arguments.json) {
+    for (const x3ddeploy::Label& label : labels) std::printf("%6.4f  %s\n", static_cast<double>(label.score), label.name.c_str());
+    return 0;
+  }
+  std::printf("{\"runtime\": %s, \"top\": [", quoted(recognizer.runtime()).c_str());
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    std::printf("%s{\"index\": %d, \"score\": %.9g, \"name\": %s}", i == 0 ? "" : ", ", labels[i].index,
+                static_cast<double>(labels[i].score), quoted(labels[i].name).c_str());
+  }
+  std::printf("], \"scores\": [");
+  for (std::size_t k = 0; k < prediction->scores.size(); ++k) {
+    std::printf("%s%.9g", k == 0 ? "" : ", ", static_cast<double>(prediction->scores[k]));
+  }
+  std::printf("]}\n");
+  return 0;
+}
+
+}  // namespace cli
+
+int main(int count, char** words) {
+  try {
+    return cli::run({words + 1, words + count});
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << error.what() << '\n';
+    return 1;
+  }
+}

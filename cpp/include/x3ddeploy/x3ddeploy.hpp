@@ -1,0 +1,203 @@
+// x3ddeploy: action recognition with two-stream X3D networks, from a deployment bundle. How to: docs/embed.md.
+//
+//   auto recognizer = x3ddeploy::Recognizer::open("deploy");
+//   if (!recognizer) { std::cerr << recognizer.error().text(); return 1; }
+//   auto prediction = recognizer->predict(video);
+//   if (!prediction) { std::cerr << prediction.error().text(); return 1; }
+//   for (const auto& label : recognizer->top(*prediction, 5)) std::cout << label.name << ' ' << label.score << '\n';
+//
+// No function of this library throws. Different recognizers may be used by different threads at the same time; calls on
+// one recognizer take turns.
+#pragma once
+
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace x3ddeploy {
+
+// The values are the exit codes of the `x3ddeploy` command.
+enum class ErrorKind { failed = 1, usage = 2, gate = 3, missing_requirement = 4 };
+
+// What was wrong and where, what to do about it, and further lines such as every offending file.
+struct Error {
+  ErrorKind kind = ErrorKind::failed;
+  std::string message;
+  std::string hint;
+  std::vector<std::string> details;
+
+  // All of it, a line each; the same text as the command prints.
+  std::string text() const;
+};
+
+// A value, or the error that stands in its place. Asking for the one that is not there is a programming error.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+
+  explicit operator bool() const noexcept { return state_.index() == 0; }
+  T& operator*() & noexcept { return *checked(std::get_if<0>(&state_)); }
+  const T& operator*() const& noexcept { return *checked(std::get_if<0>(&state_)); }
+  T&& operator*() && noexcept { return std::move(*checked(std::get_if<0>(&state_))); }
+  T* operator->() noexcept { return checked(std::get_if<0>(&state_)); }
+  const T* operator->() const noexcept { return checked(std::get_if<0>(&state_)); }
+  Error& error() noexcept { return *checked(std::get_if<1>(&state_)); }
+  const Error& error() const noexcept { return *checked(std::get_if<1>(&state_)); }
+
+ private:
+  template <class P>
+  static P* checked(P* pointer) noexcept {
+    assert(pointer != nullptr && "a Result was used without looking whether it holds a value");
+    return pointer;
+  }
+
+  std::variant<T, Error> state_;
+};
+
+// Where a caller's tensor lies. Device memory is taken by the TensorRT runtime alone, and is not copied.
+enum class Memory { host, device };
+
+// Somebody else's array, C-contiguous. It must stay as it is until the call that takes it returns.
+template <class T>
+struct View {
+  const T* data = nullptr;
+  std::vector<std::int64_t> shape;
+  Memory memory = Memory::host;
+};
+
+// What a camera and a pose estimator give. Keypoints and frames need not be equally many: they cover the same time.
+struct Video {
+  std::vector<const std::uint8_t*> frames;  // one pointer a frame: height x width x 3, channels R, G, B
+  int height = 0;
+  int width = 0;
+  std::size_t row_bytes = 0;    // from one row of a frame to the next; 0 stands for 3 * width
+  View<float> keypoints;        // (persons, frames, joints, 2), x and y in pixels of the frames; 0 means "not found"
+  View<float> keypoint_scores;  // (persons, frames, joints)
+};
+
+// Ready tensors of N clips.
+struct Tensors {
+  View<float> imgs;          // (N, 3, T, H, W), normalised
+  View<float> heatmap_imgs;  // (N, joints, T', H', W')
+};
+
+// Tensors of the library's own.
+struct PreparedClips {
+  std::vector<float> imgs;
+  std::vector<float> heatmap_imgs;
+  std::vector<std::int64_t> imgs_shape;
+  std::vector<std::int64_t> heatmap_imgs_shape;
+
+  Tensors view() const { return {{imgs.data(), imgs_shape}, {heatmap_imgs.data(), heatmap_imgs_shape}}; }
+};
+
+// Of one clip, or of a video's clips averaged.
+struct Prediction {
+  std::vector<float> scores;       // fused probabilities, one a class
+  std::vector<float> rgb_logits;   // of each stream, before softmax
+  std::vector<float> pose_logits;
+  std::vector<float> rgb_coarse_logits;  // empty where the network has no coarse classes
+  std::vector<float> pose_coarse_logits;
+};
+
+struct Label {
+  int index = 0;
+  float score = 0;
+  std::string name;  // the class's number where the bundle has no labels.txt
+};
+
+// What the network takes, as its bundle says.
+struct Contract {
+  int classes = 0;
+  int coarse_classes = 0;
+  int joints = 0;
+  int rgb_frames = 0;
+  int rgb_height = 0;
+  int rgb_width = 0;
+  std::array<float, 3> mean{};
+  std::array<float, 3> std{};
+  int pose_frames = 0;
+  int pose_height = 0;
+  int pose_width = 0;
+  double sigma = 0;    // of a keypoint's Gaussian, in heatmap pixels
+  double scaling = 0;  // heatmap pixels a frame pixel
+  bool use_score = true;
+  std::string average_clips;        // how a video's clips are averaged: "prob", "score" or "none"
+  std::array<double, 2> fusion{};   // weights of the RGB and the pose stream in the scores
+  std::optional<int> batch;         // a fixed number of clips; nothing for any
+  std::vector<std::string> labels;  // class names; empty where the bundle has none
+};
+
+// automatic: the first of the others that is built in and can run this bundle on this machine.
+enum class Runtime { automatic, tensorrt, openvino, onnxruntime };
+
+struct Options {
+  Runtime runtime = Runtime::automatic;
+  std::string precision = "fp32";               // or "fp16", "bf16", "int8": that of the bundle's graph or engine
+  std::optional<std::array<double, 2>> fusion;  // weights of RGB and pose; nothing for the bundle's
+  int threads = 0;                              // of a CPU runtime; 0 leaves the choice to it
+  int gpu = 0;                                  // index of the CUDA device
+  void* cuda_stream = nullptr;  // a cudaStream_t on which device tensors become ready; nullptr for one of our own
+  bool cuda_graph = true;       // record the launches of a call and replay them, where inputs keep their addresses
+};
+
+// A file that the application carries itself, named as in the bundle: "manifest.json", "recognizer.onnx", ...
+struct EmbeddedFile {
+  std::string name;
+  const void* data = nullptr;
+  std::size_t size = 0;
+};
+
+class Recognizer {
+ public:
+  // Opens a bundle's directory: reads the manifest, checks the sha256 of the files it needs, loads the network.
+  static Result<Recognizer> open(const std::string& bundle, const Options& options = {});
+  // The same, of files in memory; they are not needed any more afterwards.
+  static Result<Recognizer> open(const std::vector<EmbeddedFile>& files, const Options& options = {});
+
+  Recognizer(Recognizer&&) noexcept;
+  Recognizer& operator=(Recognizer&&) noexcept;
+  ~Recognizer();
+
+  const Contract& contract() const noexcept;
+  // The runtime that computes, its version and its device: "openvino 2026.4.1 on cpu".
+  const std::string& runtime() const noexcept;
+  // Why the runtimes that come before it were passed over, a line each.
+  const std::vector<std::string>& notes() const noexcept;
+
+  // Draws clips from a video, crops them to the persons, resizes them; their predictions averaged.
+  Result<Prediction> predict(const Video& video, int clips = 1);
+  // Clips that are sampled, cropped and resized already, as many frames and pixels as the contract says.
+  Result<std::vector<Prediction>> predict(const std::vector<Video>& cropped);
+  // Ready tensors, one prediction a clip.
+  Result<std::vector<Prediction>> predict(const Tensors& tensors);
+
+  // The tensors that `predict` would compute from.
+  Result<PreparedClips> prepare(const Video& video, int clips = 1) const;
+  Result<PreparedClips> prepare(const std::vector<Video>& cropped) const;
+
+  // One prediction for a video from those of its clips, as the network's training configuration says.
+  Result<Prediction> average(const std::vector<Prediction>& clips) const;
+  // The `count` best classes, best first.
+  std::vector<Label> top(const Prediction& prediction, int count) const;
+
+ private:
+  struct Impl;
+  explicit Recognizer(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Name of a runtime ("openvino"), and whether this library was built with it.
+const char* name_of(Runtime runtime) noexcept;
+bool is_built_in(Runtime runtime) noexcept;
+
+}  // namespace x3ddeploy

@@ -1,0 +1,57 @@
+// One small interface to every runtime: a loaded recognizer that turns both streams' tensors into the head's outputs.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bundle.hpp"
+
+namespace x3ddeploy::detail {
+
+using Outputs = std::map<std::string, std::vector<float>>;  // (N, classes) each, by the names of the head's outputs
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // "openvino 2026.4.1 on cpu"
+  virtual std::string description() const = 0;
+  // Shapes of `imgs` and `heatmap_imgs`.
+  virtual NamedShapes inputs() const = 0;
+  virtual bool takes_device_memory() const { return false; }
+  // `tensors` fit `inputs()`, both of `clips` clips. May throw; the caller turns that into an error value.
+  virtual Result<Outputs> run(const Tensors& tensors, std::int64_t clips) = 0;
+};
+
+using BackendResult = Result<std::unique_ptr<Backend>>;
+
+// Gives ErrorKind::missing_requirement where this machine, or the bundle on this machine, has not what the runtime needs:
+// an automatic choice then goes on. Every other error is the user's to know. May throw.
+using Opener = BackendResult (*)(const Bundle& bundle, const Options& options);
+
+#ifdef X3DDEPLOY_WITH_TENSORRT
+BackendResult open_tensorrt(const Bundle& bundle, const Options& options);
+#endif
+#ifdef X3DDEPLOY_WITH_OPENVINO
+BackendResult open_openvino(const Bundle& bundle, const Options& options);
+#endif
+#ifdef X3DDEPLOY_WITH_ONNXRUNTIME
+BackendResult open_onnxruntime(const Bundle& bundle, const Options& options);
+#endif
+
+struct Opened {
+  std::unique_ptr<Backend> backend;
+  std::vector<std::string> notes;  // runtimes that were passed over, and why
+};
+
+Result<Opened> open_backend(const Bundle& bundle, const Options& options);
+
+// Refuses missing and misshapen inputs by name, all at once; gives the number of clips.
+Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Tensors& tensors, bool device_memory);
+
+// "(1, 3, 16, 224, 224)"
+std::string shape_text(const Shape& shape);
+
+}  // namespace x3ddeploy::detail

@@ -1,0 +1,42 @@
+// manifest.json: what of it the runtime needs. Unknown members are left alone, as Python leaves them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "x3ddeploy/x3ddeploy.hpp"
+
+namespace x3ddeploy::detail {
+
+inline constexpr std::int64_t kSchemaVersion = 1;
+inline constexpr std::int64_t kDynamic = -1;
+
+using Shape = std::vector<std::int64_t>;  // kDynamic for an axis of any size
+using NamedShapes = std::vector<std::pair<std::string, Shape>>;
+
+struct FileEntry {
+  std::string sha256;
+  std::uint64_t size_bytes = 0;
+};
+
+struct PartTensors {
+  NamedShapes inputs;
+  NamedShapes outputs;
+};
+
+struct Manifest {
+  Contract contract;  // its labels are in a file of their own
+  std::map<std::string, PartTensors> tensors;
+  std::vector<std::pair<std::string, FileEntry>> files;  // in the manifest's order
+
+  const FileEntry* find(std::string_view file) const noexcept;
+};
+
+// `where` names the text in errors.
+Result<Manifest> parse_manifest(std::string_view text, const std::string& where);
+
+}  // namespace x3ddeploy::detail

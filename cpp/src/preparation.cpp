@@ -1,0 +1,182 @@
+#include "preparation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "backend.hpp"
+#include "preprocess.hpp"
+
+namespace x3ddeploy::detail {
+namespace {
+
+constexpr int kMostClips = 1 << 16;
+
+Error wrong(std::vector<std::string> problems) {
+  return {ErrorKind::failed, "the video does not fit the network", "see the contract, or `x3ddeploy inspect`",
+          std::move(problems)};
+}
+
+// What is wrong with a video whatever is done with it; empty when all is well.
+std::vector<std::string> problems_of(const Video& video, const Contract& contract) {
+  std::vector<std::string> problems;
+  if (video.frames.empty()) problems.emplace_back("there are no frames");
+  for (std::size_t i = 0; i < video.frames.size(); ++i) {
+    if (video.frames[i] == nullptr) problems.push_back("frame " + std::to_string(i) + " is a null pointer");
+  }
+  if (video.height < 1 || video.width < 1) {
+    problems.push_back("frames are " + std::to_string(video.height) + " x " + std::to_string(video.width) + " pixels");
+  } else if (video.row_bytes != 0 && video.row_bytes / 3 < static_cast<std::size_t>(video.width)) {
+    problems.push_back("row_bytes is " + std::to_string(video.row_bytes) + ", and a row has " +
+                       std::to_string(video.width) + " pixels");
+  }
+  const Shape& points = video.keypoints.shape;
+  const bool is_keypoints = points.size() == 4 && points[3] == 2 && points[0] >= 0 && points[1] > 0;
+  if (!is_keypoints) {
+    problems.push_back("keypoints are " + shape_text(points) + ", and not (persons, frames, joints, 2)");
+  } else if (points[2] != contract.joints) {
+    problems.push_back("the video has " + std::to_string(points[2]) + " joints, and the network takes " +
+                       std::to_string(contract.joints));
+  } else if (contract.use_score && video.keypoint_scores.shape != Shape(points.begin(), points.end() - 1)) {
+    problems.push_back("keypoint_scores are " + shape_text(video.keypoint_scores.shape) + ", and keypoints " +
+                       shape_text(points));
+  }
+  const bool persons = is_keypoints && points[0] > 0;
+  if (persons && (video.keypoints.data == nullptr || (contract.use_score && video.keypoint_scores.data == nullptr))) {
+    problems.emplace_back("keypoints or their scores are a null pointer");
+  }
+  if (video.keypoints.memory == Memory::device || video.keypoint_scores.memory == Memory::device) {
+    problems.emplace_back("keypoints are in device memory, and are drawn from host memory");
+  }
+  return problems;
+}
+
+std::size_t row_bytes(const Video& video) {
+  return video.row_bytes == 0 ? std::size_t{3} * static_cast<std::size_t>(video.width) : video.row_bytes;
+}
+
+std::size_t area(int height, int width) { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
+
+PreparedClips empty_clips(std::int64_t clips, const Contract& contract) {
+  PreparedClips result;
+  result.imgs_shape = {clips, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
+  result.heatmap_imgs_shape = {clips, contract.joints, contract.pose_frames, contract.pose_height, contract.pose_width};
+  const auto count = static_cast<std::size_t>(clips);
+  result.imgs.resize(count * 3 * contract.rgb_frames * area(contract.rgb_height, contract.rgb_width));
+  result.heatmap_imgs.resize(count * contract.joints * contract.pose_frames *
+                             area(contract.pose_height, contract.pose_width));
+  return result;
+}
+
+// Where frame `frame` of clip `clip` goes, its red plane; green and blue lie `plane_stride` behind each other.
+float* frame_of(PreparedClips& result, std::size_t clip, std::size_t frame, const Contract& contract) {
+  const std::size_t plane = area(contract.rgb_height, contract.rgb_width);
+  return result.imgs.data() + (clip * 3 * contract.rgb_frames + frame) * plane;
+}
+
+std::size_t plane_stride(const Contract& contract) {
+  return static_cast<std::size_t>(contract.rgb_frames) * area(contract.rgb_height, contract.rgb_width);
+}
+
+void draw(const float* keypoints, const float* scores, std::int64_t persons, std::size_t clip, const Contract& contract,
+          PreparedClips& result) {
+  const std::size_t clip_size =
+      static_cast<std::size_t>(contract.joints) * contract.pose_frames * area(contract.pose_height, contract.pose_width);
+  draw_heatmaps(keypoints, scores, persons, contract, result.heatmap_imgs.data() + clip * clip_size);
+}
+
+// Coordinates or scores of the frames `indices` (clips x length): `width` values a joint. The result is ordered by clip,
+// person, frame, joint.
+std::vector<float> gathered(const View<float>& source, std::size_t width, const std::vector<std::int64_t>& indices,
+                            int length, const Contract& contract) {
+  const auto persons = static_cast<std::size_t>(source.shape[0]), frames = static_cast<std::size_t>(source.shape[1]);
+  const std::size_t frame_size = static_cast<std::size_t>(contract.joints) * width;
+  std::vector<float> result;
+  result.reserve(persons * indices.size() * frame_size);
+  for (std::size_t start = 0; start < indices.size(); start += static_cast<std::size_t>(length)) {
+    for (std::size_t person = 0; person < persons; ++person) {
+      for (std::size_t i = start; i < start + static_cast<std::size_t>(length); ++i) {
+        const float* frame = source.data + (person * frames + static_cast<std::size_t>(indices[i])) * frame_size;
+        result.insert(result.end(), frame, frame + frame_size);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Result<PreparedClips> prepare_video(const Video& video, int clips, const Contract& contract) {
+  std::vector<std::string> problems = problems_of(video, contract);
+  if (clips < 1 || clips > kMostClips) problems.push_back(std::to_string(clips) + " clips were asked for");
+  if (!problems.empty()) return wrong(std::move(problems));
+  const auto rgb = uniform_indices(static_cast<std::int64_t>(video.frames.size()), contract.rgb_frames, clips);
+  const auto pose = uniform_indices(video.keypoints.shape[1], contract.pose_frames, clips);
+  std::vector<float> keypoints = gathered(video.keypoints, 2, pose, contract.pose_frames, contract);
+  if (std::any_of(keypoints.begin(), keypoints.end(), [](float value) { return std::isinf(value); })) {
+    return wrong({"the video has infinite keypoints"});
+  }
+  std::replace_if(keypoints.begin(), keypoints.end(), [](float value) { return std::isnan(value); }, 0.0f);
+  const std::vector<float> scores =
+      contract.use_score ? gathered(video.keypoint_scores, 1, pose, contract.pose_frames, contract) : std::vector<float>();
+  // Clips of one video share their crop: MMCompact's box is about the joints of all of them.
+  const Result<Box> box = crop_about(keypoints, video.height, video.width);
+  if (!box) return box.error();
+  move_keypoints(keypoints, *box, contract.rgb_height, contract.rgb_width);
+
+  PreparedClips result = empty_clips(clips, contract);
+  std::map<std::int64_t, std::vector<std::size_t>> places;  // frame of the video -> its places in the clips
+  for (std::size_t i = 0; i < rgb.size(); ++i) places[rgb[i]].push_back(i);
+  std::vector<std::uint8_t> picture(std::size_t{3} * area(contract.rgb_height, contract.rgb_width));
+  const Image cropped = {picture.data(), contract.rgb_height, contract.rgb_width,
+                         std::size_t{3} * static_cast<std::size_t>(contract.rgb_width)};
+  const auto length = static_cast<std::size_t>(contract.rgb_frames);
+  for (const auto& [frame, clip_places] : places) {
+    const Image image = {video.frames[static_cast<std::size_t>(frame)], video.height, video.width, row_bytes(video)};
+    crop_and_resize(image, *box, contract.rgb_height, contract.rgb_width, picture.data());
+    for (const std::size_t place : clip_places) {
+      normalise_frame(cropped, contract, frame_of(result, place / length, place % length, contract), plane_stride(contract));
+    }
+  }
+  const std::int64_t persons = video.keypoints.shape[0];
+  const std::size_t clip_scores = static_cast<std::size_t>(persons) * contract.pose_frames * contract.joints;
+  for (std::size_t clip = 0; clip < static_cast<std::size_t>(clips); ++clip) {
+    const float* clip_peaks = contract.use_score ? scores.data() + clip * clip_scores : nullptr;
+    draw(keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);
+  }
+  return result;
+}
+
+Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Contract& contract) {
+  if (clips.empty()) return wrong({"there are no clips"});
+  std::vector<std::string> problems;
+  for (std::size_t clip = 0; clip < clips.size(); ++clip) {
+    const Video& video = clips[clip];
+    const auto report = [&](const std::string& what) {
+      problems.push_back((clips.size() == 1 ? "" : "clip " + std::to_string(clip) + ": ") + what);
+    };
+    for (const std::string& problem : problems_of(video, contract)) report(problem);
+    const auto length = static_cast<std::int64_t>(video.frames.size());
+    if (length != contract.rgb_frames || video.height != contract.rgb_height || video.width != contract.rgb_width) {
+      report("frames are " + shape_text({length, video.height, video.width, 3}) + ", and the network takes " +
+             shape_text({contract.rgb_frames, contract.rgb_height, contract.rgb_width, 3}));
+    }
+    if (video.keypoints.shape.size() == 4 && video.keypoints.shape[1] != contract.pose_frames) {
+      report("keypoints are of " + std::to_string(video.keypoints.shape[1]) + " frames, and the network takes " +
+             std::to_string(contract.pose_frames));
+    }
+  }
+  if (!problems.empty()) return wrong(std::move(problems));
+  PreparedClips result = empty_clips(static_cast<std::int64_t>(clips.size()), contract);
+  for (std::size_t clip = 0; clip < clips.size(); ++clip) {
+    const Video& video = clips[clip];
+    for (std::size_t frame = 0; frame < video.frames.size(); ++frame) {
+      const Image image = {video.frames[frame], video.height, video.width, row_bytes(video)};
+      normalise_frame(image, contract, frame_of(result, clip, frame, contract), plane_stride(contract));
+    }
+    draw(video.keypoints.data, video.keypoint_scores.data, video.keypoints.shape[0], clip, contract, result);
+  }
+  return result;
+}
+
+}  // namespace x3ddeploy::detail

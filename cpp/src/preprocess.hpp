@@ -1,0 +1,52 @@
+// Frames and keypoints to tensors: the same numbers as x3ddeploy/data/ gives in Python.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "x3ddeploy/x3ddeploy.hpp"
+
+namespace x3ddeploy::detail {
+
+// A box in pixels of the frame. What of it lies outside the frame is black.
+struct Box {
+  int left = 0;
+  int top = 0;
+  int right = 0;
+  int bottom = 0;
+
+  int width() const { return right - left; }
+  int height() const { return bottom - top; }
+};
+
+struct Image {
+  const std::uint8_t* pixels = nullptr;  // R, G, B
+  int height = 0;
+  int width = 0;
+  std::size_t row_bytes = 0;
+};
+
+// The frames of a video, from 0, that make its clips: `clips` times `length` indices (MMAction2's UniformSampleFrames
+// in testing). Needs at least one frame.
+std::vector<std::int64_t> uniform_indices(std::int64_t frames, int length, int clips);
+
+// The square about all joints, a quarter larger than they need; the whole frame where they need little (MMAction2's
+// MMCompact). `keypoints` holds x, y, x, y, ...; a coordinate of 0 does not count.
+Result<Box> crop_about(const std::vector<float>& keypoints, int height, int width);
+
+// In place: pixels of the frame to pixels of the resized box. A coordinate of 0 stays 0.
+void move_keypoints(std::vector<float>& keypoints, const Box& box, int height, int width);
+
+// The box cut out of the image and resized to height x width x 3, bilinear as OpenCV's INTER_LINEAR, bit by bit.
+void crop_and_resize(const Image& image, const Box& box, int height, int width, std::uint8_t* result);
+
+// One frame of R, G, B bytes to three planes of (value - mean) / std, `plane_stride` elements apart.
+void normalise_frame(const Image& image, const Contract& contract, float* planes, std::size_t plane_stride);
+
+// One clip's heatmaps (joints, frames, height, width), MMAction2's GeneratePoseTarget. `keypoints` (persons, frames,
+// joints, 2) in pixels of the frame, `scores` (persons, frames, joints), the frames being the contract's.
+void draw_heatmaps(const float* keypoints, const float* scores, std::int64_t persons, const Contract& contract,
+                   float* heatmaps);
+
+}  // namespace x3ddeploy::detail

@@ -1,0 +1,147 @@
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <mutex>
+#include <numeric>
+
+#include "backend.hpp"
+#include "preparation.hpp"
+#include "scores.hpp"
+
+namespace x3ddeploy {
+namespace {
+
+// The border of the library: what a runtime or the standard library throws becomes an error value.
+template <class F>
+auto guarded(F work) noexcept -> decltype(work()) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorKind::failed, "out of memory", "use fewer clips at a time", {}};
+  } catch (const std::exception& error) {
+    return Error{ErrorKind::failed, error.what(), "", {}};
+  } catch (...) {
+    return Error{ErrorKind::failed, "an unknown exception was thrown by the runtime", "", {}};
+  }
+}
+
+Result<Options> checked(const Options& options) {
+  const auto refused = [](const std::string& message, const std::string& hint) {
+    return Error{ErrorKind::usage, message, hint, {}};
+  };
+  const auto known = {"fp32", "fp16", "bf16", "int8"};
+  if (std::find(known.begin(), known.end(), options.precision) == known.end()) {
+    return refused("no precision named '" + options.precision + "'", "one of: fp32, fp16, bf16, int8");
+  }
+  if (options.threads < 0) return refused("threads is " + std::to_string(options.threads), "0 leaves it to the runtime");
+  if (options.fusion) {
+    const auto [rgb, pose] = *options.fusion;
+    if (!(rgb >= 0 && pose >= 0 && rgb + pose > 0 && std::isfinite(rgb + pose))) {
+      return refused("fusion weights must be at least 0, and not both 0", "1 and 1 weigh the streams alike");
+    }
+  }
+  return options;
+}
+
+}  // namespace
+
+struct Recognizer::Impl {
+  Contract contract;
+  std::optional<std::array<double, 2>> fusion;
+  std::unique_ptr<detail::Backend> backend;
+  std::vector<std::string> notes;
+  std::string runtime;
+  std::mutex turn;
+
+  template <class Source>
+  static Result<Recognizer> open(const Source& source, const Options& options) noexcept {
+    return guarded([&]() -> Result<Recognizer> {
+      const Result<Options> valid = checked(options);
+      if (!valid) return valid.error();
+      Result<detail::Bundle> bundle = detail::Bundle::open(source);
+      if (!bundle) return std::move(bundle.error());
+      Result<detail::Opened> opened = detail::open_backend(*bundle, options);
+      if (!opened) return std::move(opened.error());
+      auto impl = std::make_unique<Impl>();
+      impl->contract = bundle->contract();
+      impl->fusion = options.fusion;
+      if (options.fusion) impl->contract.fusion = *options.fusion;
+      impl->backend = std::move(opened->backend);
+      impl->notes = std::move(opened->notes);
+      impl->runtime = impl->backend->description();
+      return Recognizer(std::move(impl));
+    });
+  }
+};
+
+Recognizer::Recognizer(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+Recognizer::Recognizer(Recognizer&&) noexcept = default;
+Recognizer& Recognizer::operator=(Recognizer&&) noexcept = default;
+Recognizer::~Recognizer() = default;
+
+Result<Recognizer> Recognizer::open(const std::string& bundle, const Options& options) {
+  return Impl::open(std::filesystem::u8path(bundle), options);
+}
+
+Result<Recognizer> Recognizer::open(const std::vector<EmbeddedFile>& files, const Options& options) {
+  return Impl::open(files, options);
+}
+
+const Contract& Recognizer::contract() const noexcept { return impl_->contract; }
+const std::string& Recognizer::runtime() const noexcept { return impl_->runtime; }
+const std::vector<std::string>& Recognizer::notes() const noexcept { return impl_->notes; }
+
+Result<Prediction> Recognizer::predict(const Video& video, int clips) {
+  const Result<PreparedClips> prepared = prepare(video, clips);
+  if (!prepared) return prepared.error();
+  const Result<std::vector<Prediction>> each = predict(prepared->view());
+  if (!each) return each.error();
+  return average(*each);
+}
+
+Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cropped) {
+  const Result<PreparedClips> prepared = prepare(cropped);
+  if (!prepared) return prepared.error();
+  return predict(prepared->view());
+}
+
+Result<std::vector<Prediction>> Recognizer::predict(const Tensors& tensors) {
+  return guarded([&]() -> Result<std::vector<Prediction>> {
+    detail::Backend& backend = *impl_->backend;
+    const std::lock_guard<std::mutex> lock(impl_->turn);
+    const Result<std::int64_t> clips = detail::check_feeds(backend.inputs(), tensors, backend.takes_device_memory());
+    if (!clips) return clips.error();
+    const Result<detail::Outputs> outputs = backend.run(tensors, *clips);
+    if (!outputs) return outputs.error();
+    return detail::predictions(*outputs, *clips, impl_->contract, impl_->fusion);
+  });
+}
+
+Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
+  return guarded([&] { return detail::prepare_video(video, clips, impl_->contract); });
+}
+
+Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) const {
+  return guarded([&] { return detail::prepare_cropped(cropped, impl_->contract); });
+}
+
+Result<Prediction> Recognizer::average(const std::vector<Prediction>& clips) const {
+  return guarded([&] { return detail::averaged(clips, impl_->contract.average_clips, impl_->contract.fusion); });
+}
+
+std::vector<Label> Recognizer::top(const Prediction& prediction, int count) const {
+  const std::vector<float>& scores = prediction.scores;
+  std::vector<int> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] > scores[b]; });
+  order.resize(std::min(order.size(), static_cast<std::size_t>(std::max(count, 0))));
+  const std::vector<std::string>& names = impl_->contract.labels;
+  std::vector<Label> labels;
+  for (const int index : order) {
+    const bool named = static_cast<std::size_t>(index) < names.size();
+    labels.push_back({index, scores[index], named ? names[index] : std::to_string(index)});
+  }
+  return labels;
+}
+
+}  // namespace x3ddeploy
