@@ -44,6 +44,8 @@ class PoseDataset(MMActionPoseDataset):
         if self.split is None:
             names = ", ".join(annotations.splits)
             raise UsageError(f"the data set of {self.ann_file} names no split", hint=f"set split= to one of {names}")
+        chosen = annotations.split(self.split)
+        self.highest_label = max((sample.label for sample in chosen), default=-1)
         folder = self.data_prefix.get("video")
         samples = [
             {
@@ -55,7 +57,7 @@ class PoseDataset(MMActionPoseDataset):
                 "keypoint": sample.keypoints,
                 "keypoint_score": sample.scores,
             }
-            for sample in annotations.split(self.split)
+            for sample in chosen
         ]
         if folder is not None:
             missing = [path for sample in samples if not Path(path := f"{sample['frame_dir']}.mp4").is_file()]
@@ -72,6 +74,13 @@ class PoseDataset(MMActionPoseDataset):
             return super().prepare_data(idx)
         with _seeded(*self.seed_and_epoch.tolist(), idx):
             return super().prepare_data(idx)
+
+
+def find_pose_dataset(dataset: Any) -> PoseDataset | None:
+    """The PoseDataset inside of RepeatDataset and its like; None where there is another one."""
+    while dataset is not None and not isinstance(dataset, PoseDataset):
+        dataset = getattr(dataset, "dataset", None)
+    return dataset
 
 
 @contextmanager

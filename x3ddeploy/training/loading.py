@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ _LOG_HISTORY: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_statistic, "getattr"),
     np.ndarray,
     np.dtype,
-    np.zeros(1).__reduce__()[0],  # how arrays and scalars are made again, wherever this NumPy keeps it
-    np.float64(0).__reduce__()[0],
+    cast(Callable[..., Any], np.zeros(1).__reduce__()[0]),  # how arrays are made again, wherever this NumPy keeps it
+    cast(Callable[..., Any], np.float64(0).__reduce__()[0]),
     *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)),
 ]
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from x3ddeploy.registry import HOOKS
-from x3ddeploy.training.dataset import PoseDataset
+from x3ddeploy.training.dataset import find_pose_dataset
 from x3ddeploy.training.dropout import ShardedDropout
 
 
@@ -23,9 +23,7 @@ class SeedHook(Hook):
         self._dropouts = [module for module in model.modules() if isinstance(module, ShardedDropout)]
 
     def before_train_epoch(self, runner: Any) -> None:
-        dataset = runner.train_dataloader.dataset
-        while dataset is not None and not isinstance(dataset, PoseDataset):
-            dataset = getattr(dataset, "dataset", None)  # RepeatDataset and its like
+        dataset = find_pose_dataset(runner.train_dataloader.dataset)
         if dataset is not None:
             dataset.seed_and_epoch[0], dataset.seed_and_epoch[1] = runner.seed, runner.epoch
 

@@ -1,0 +1,160 @@
+"""Whole runs of the tiny config on a few clips: checkpoints, resuming, several processes, divergence, bad data."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from training_data import TINY, on, small_data
+
+from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.loading import load_network
+from x3ddeploy.mmaction_compat import import_everything
+
+import_everything()
+
+from x3ddeploy.training.adapt import FUSED_TOP1, TrainOptions, load_config  # noqa: E402
+from x3ddeploy.training.divergence import DivergedError  # noqa: E402
+from x3ddeploy.training.train import train  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return small_data(tmp_path_factory.mktemp("data") / "synth")
+
+
+def run(data, work_dir, *overrides, config=TINY, **options):
+    return train(config, TrainOptions(work_dir, overrides=[*on(data), *overrides], **options), "none", print)
+
+
+def losses(work_dir):
+    lines = [line for file in sorted(work_dir.glob("2*/vis_data/scalars.json")) for line in file.open()]
+    return {row["iter"]: row["loss"] for row in map(json.loads, lines) if "loss" in row}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp("runs") / "whole"
+    return run(data, work_dir), work_dir
+
+
+def test_a_trained_checkpoint_is_exported_without_options(uninterrupted):
+    result, work_dir = uninterrupted
+    assert result.epochs == 2
+    assert result.last == str(work_dir / "epoch_2.pth")
+    loaded = load_network(work_dir / "best.pth")
+    spec = loaded.network.spec
+    assert (spec.head.classes, spec.head.coarse_classes, spec.rgb_input.frames, spec.pose_input.height) == (
+        12,
+        6,
+        4,
+        16,
+    )
+    assert not [
+        origin for origin in loaded.origins.values() if origin not in ("weights", "checkpoint config", "derived")
+    ]
+    assert result.best_score == pytest.approx(_best_in_logs(work_dir), abs=1e-4)
+
+
+def _best_in_logs(work_dir):
+    rows = map(json.loads, next(work_dir.glob("2*/vis_data/scalars.json")).open())
+    return max(row[FUSED_TOP1] for row in rows if FUSED_TOP1 in row)
+
+
+def test_a_resumed_run_gives_the_same_numbers(data, uninterrupted, tmp_path):
+    _, work_dir = uninterrupted
+    run(data, tmp_path, resume=str(work_dir / "epoch_1.pth"))
+    whole, resumed = losses(work_dir), losses(tmp_path)
+    assert resumed == {iteration: loss for iteration, loss in whole.items() if iteration > len(whole) // 2}
+    expected, actual = (torch.load(path / "epoch_2.pth", weights_only=False) for path in (work_dir, tmp_path))
+    for name, value in expected["state_dict"].items():
+        assert torch.equal(value, actual["state_dict"][name]), name
+
+
+def test_two_processes_have_the_loss_curve_of_one_with_the_same_total_batch(data, uninterrupted, tmp_path):
+    _, work_dir = uninterrupted
+    options = [*on(data), "train_dataloader.batch_size=4"]
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+            *("-m", "x3ddeploy", "train", TINY, "--work-dir", tmp_path, "--json", "--cfg-options", *options),
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert json.loads(process.stdout)["epochs"] == 2  # one process reports
+    # Augmentation and dropout are the same; sums in another order differ in the last digits, which training amplifies.
+    assert losses(tmp_path) == pytest.approx(losses(work_dir), rel=1e-3)
+
+
+def test_a_diverging_run_stops_and_names_the_last_checkpoint(data, uninterrupted, tmp_path):
+    _, work_dir = uninterrupted
+    checkpoint = torch.load(work_dir / "epoch_1.pth", weights_only=False)
+    checkpoint["state_dict"]["pose_backbone.conv5.bn.bias"].fill_(float("nan"))
+    torch.save(checkpoint, tmp_path / "poisoned.pth")
+    with pytest.raises(DivergedError, match="pose_loss_cls is nan"):
+        run(data, tmp_path / "run", "train_cfg.max_epochs=1", f"load_from={tmp_path / 'poisoned.pth'}")
+    assert not list((tmp_path / "run").glob("epoch_*.pth"))
+
+
+def test_a_checkpoint_with_code_is_not_resumed(data, tmp_path):
+    torch.save({"meta": {}, "state_dict": {}, "code": os.system}, tmp_path / "code.pth")
+    with pytest.raises(Exception, match="beyond weights and logs"):
+        run(data, tmp_path, resume=str(tmp_path / "code.pth"))
+
+
+def test_missing_videos_are_named_before_training(data, tmp_path):
+    with pytest.raises(DataError, match="videos of the split 'xsub_train' are missing"):
+        run(data, tmp_path, f"train_dataloader.dataset.data_prefix.video={tmp_path}")
+
+
+def test_an_unknown_split_is_refused_with_those_there_are(data, tmp_path):
+    with pytest.raises(UsageError, match="xsub_train, xsub_val"):
+        run(data, tmp_path, "train_dataloader.dataset.split=train")
+
+
+def test_labels_beyond_the_head_are_refused(data, tmp_path):
+    with pytest.raises(DataError, match="class 11"):
+        run(data, tmp_path, "model.cls_head.num_classes=6", "model.cls_head.coarse_of=(0,1,2,3,4,5)")
+
+
+@pytest.mark.parametrize("scope", ["", "default_scope = 'mmaction'\n"])
+def test_a_config_of_mmaction_runs_in_our_scope_and_monitors_both_streams(tmp_path, scope):
+    path = tmp_path / "user.py"
+    path.write_text(
+        scope
+        + "model = dict(type='RGBPoseX3DRecognizer')\ntrain_dataloader = dict(batch_size=2)\n"
+        + "default_hooks = dict(checkpoint=dict(type='CheckpointHook', save_best='auto'))\n"
+    )
+    config = load_config(path, TrainOptions(), print)
+    assert config.default_scope == "x3ddeploy"
+    assert config.default_hooks.checkpoint.save_best == FUSED_TOP1
+    assert [hook.type for hook in config.custom_hooks] == ["SeedHook", "DivergenceHook"]
+
+
+def test_options_override_the_config(tmp_path):
+    path = tmp_path / "user.py"
+    path.write_text("model = dict(type='A')\ntrain_dataloader = dict(batch_size=2)\nrandomness = dict(seed=3)\n")
+    options = TrainOptions(tmp_path / "w", overrides=["train_dataloader.batch_size=4", "a=[1,2]"], seed=9)
+    config = load_config(path, options, print)
+    assert (config.train_dataloader.batch_size, config.a, config.randomness.seed) == (4, [1, 2], 9)
+    assert config.work_dir == str(tmp_path / "w")
+    assert load_config(path, TrainOptions(), print).randomness.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("model = dict(", "cannot be executed"), ("a = 1", "not a training config"), (None, "no config")],
+)
+def test_a_config_that_is_none_is_refused(tmp_path, text, words):
+    path = tmp_path / "user.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        load_config(path, TrainOptions(), print)
