@@ -14,6 +14,7 @@ from x3ddeploy.errors import X3DDeployError
 VERBS = {
     "export": "Turn a trained checkpoint into a verified deployment bundle.",
     "quantize": "Add FP16 and INT8 graphs to a bundle, calibrated and judged.",
+    "build-trt": "Build TensorRT engines of a bundle, each proven before it is kept.",
     "verify": "Check a bundle: files, golden outputs, every runtime that is here.",
     "inspect": "Say what a checkpoint, an ONNX file or a bundle holds.",
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",

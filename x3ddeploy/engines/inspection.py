@@ -90,8 +90,8 @@ class PrecisionReport:
         """Raise GateError for an engine that is not what its graph asks for, or of which nothing can be told.
 
         Args:
-            precision: what the user asked for. An INT8 part may be without INT8 layers, where quantization left them all
-                in a higher precision; that is the graph's word, and stands in its report.
+            precision: what the user asked for. An INT8 part may be without INT8 layers, where quantization left them
+                all in a higher precision; that is the graph's word, and stands in its report.
         """
         if precision is EnginePrecision.FP16 and self.layers and not {"fp16"} & {layer.asked for layer in self.layers}:
             raise GateError("the graph asked for as fp16 has no half-typed layer", hint="x3ddeploy quantize --fp16")

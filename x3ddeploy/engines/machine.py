@@ -1,4 +1,4 @@
-"""Can this machine build the engines that are asked for? The driver is asked first, TensorRT last, nothing is touched."""
+"""Can this machine build what is asked for? The driver is asked first, TensorRT last, and nothing is touched."""
 
 from __future__ import annotations
 
@@ -58,4 +58,5 @@ def find_host(flavour: Flavour, compute_capabilities: tuple[str, ...]) -> Host:
         driver=outcome.facts.get("driver"),
         flavour=flavour,
         version=probed.version,
+        strongly_typed=probed.strongly_typed,
     )

@@ -23,6 +23,7 @@ class Host:
         driver: version of the NVIDIA driver.
         flavour: TensorRT or TensorRT-RTX.
         version: of it.
+        strongly_typed: whether it takes the types in a graph as the law.
     """
 
     gpu: str | None
@@ -30,6 +31,7 @@ class Host:
     driver: str | None
     flavour: Flavour
     version: str
+    strongly_typed: bool = True
 
 
 def plan_name(entry: EngineEntry) -> str:

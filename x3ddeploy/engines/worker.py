@@ -70,16 +70,19 @@ class Probed:
     Attributes:
         version: of it.
         compute_capabilities: of the GPUs that it can build for without having them.
+        strongly_typed: whether types in a graph are the law.
     """
 
     version: str
     compute_capabilities: tuple[str, ...]
+    strongly_typed: bool
 
 
 def probe(request: Request, progress: Progress) -> Any:
     """Import TensorRT; where it is broken, that shows here. Request: {"flavour"}; result: Probed."""
     tensorrt = open_tensorrt(Flavour(request["flavour"]), _log)
-    return msgspec.to_builtins(Probed(tensorrt.version, tensorrt.features.compute_capabilities))
+    features = tensorrt.features
+    return msgspec.to_builtins(Probed(tensorrt.version, features.compute_capabilities, features.strongly_typed))
 
 
 def build(request: Request, progress: Progress) -> Any:

@@ -1,0 +1,168 @@
+"""`x3ddeploy build-trt`: TensorRT engines out of a bundle's graphs, proven before they are kept."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from x3ddeploy.engines.pipeline import Engines, Made
+
+
+class _Capabilities(click.ParamType):
+    name = "8.9,12.0"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        items = tuple(item.strip() for item in str(value).split(","))
+        if not all(re.fullmatch(r"\d+\.\d", item) for item in items):
+            self.fail(f"{value!r} is not of the form 8.9,12.0", param, ctx)
+        return tuple(dict.fromkeys(items))
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.option("--fp16", is_flag=True, help="From half-typed graphs; they are made first where the bundle has none.")
+@click.option("--int8", is_flag=True, help="From quantized graphs, likewise, with --calib.  [default: float32]")
+@click.option("--calib", type=click.Path(path_type=Path), help="Clips for INT8 graphs; see `x3ddeploy quantize`.")
+@click.option("--rtx", is_flag=True, help="Build with TensorRT-RTX, for RTX cards.")
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    type=_Capabilities(),
+    default=(),
+    help="With --rtx: the GPUs to build for. None of them has to be here; nothing is run then.",
+)
+@click.option("--parts", metavar="PART,...", help="Some of rgb_backbone,pose_backbone,head,recognizer.  [default: all]")
+@click.option(
+    "--min-shapes", metavar="SHAPES", default="", help="As trtexec's: imgs:1x3x16x224x224,...  [default: 1 clip]"
+)
+@click.option("--opt-shapes", metavar="SHAPES", default="", help="What kernels are chosen for.  [default: the minimum]")
+@click.option("--max-shapes", metavar="SHAPES", default="", help="Likewise the largest.  [default: 8 clips]")
+@click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Limit of scratch memory.")
+@click.option(
+    "--timing-cache", type=click.Path(path_type=Path, dir_okay=False), help="Of measured kernels.  [default: beside]"
+)
+@click.option(
+    "--builder-optimization-level", type=click.IntRange(0, 5), help="0 builds fast, 5 runs fast.  [default: TensorRT's]"
+)
+@click.option("--version-compatible", is_flag=True, help="Load in later versions of TensorRT, too.")
+@click.option(
+    "--hardware-compat",
+    type=click.Choice(["ampere+", "sameComputeCapability"]),
+    help="Load on other GPUs than the one that is here, too; may be slower.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    bundle: Path,
+    fp16: bool,
+    int8: bool,
+    calib: Path | None,
+    rtx: bool,
+    capabilities: tuple[str, ...],
+    parts: str | None,
+    min_shapes: str,
+    opt_shapes: str,
+    max_shapes: str,
+    workspace: int | None,
+    timing_cache: Path | None,
+    builder_optimization_level: int | None,
+    version_compatible: bool,
+    hardware_compat: str | None,
+    as_json: bool,
+) -> None:
+    """Build TensorRT engines of BUNDLE (default: deploy), for the GPU that is here.
+
+    Each engine is built and loaded in a process of its own, asked what it computes in, and compared with PyTorch; only
+    then it goes into the bundle. Exit code 3 where it is not what was asked for, 4 without a GPU or TensorRT.
+    """
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.engines.machine import find_host
+    from x3ddeploy.engines.options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+    from x3ddeploy.engines.pipeline import EngineRequest, build_engines, parts_named
+    from x3ddeploy.engines.shapes import batches_from, parse_shapes
+    from x3ddeploy.errors import UsageError
+    from x3ddeploy.export.parts import PARTS
+
+    if fp16 and int8:
+        raise UsageError("--fp16 and --int8 are two sets of engines", hint="build one after the other")
+    chosen = parts_named([name.strip() for name in parts.split(",")]) if parts else PARTS
+    shapes = [parse_shapes(text) if text else {} for text in (min_shapes, opt_shapes, max_shapes)]
+    host = find_host(Flavour.RTX if rtx else Flavour.TENSORRT, capabilities)
+    opened = Bundle.open(bundle)
+    options = BuildOptions(
+        flavour=host.flavour,
+        precision=EnginePrecision.INT8 if int8 else EnginePrecision.FP16 if fp16 else EnginePrecision.FP32,
+        batches=batches_from(opened.manifest, *shapes),
+        compute_capabilities=capabilities,
+        workspace_mib=workspace,
+        optimization_level=builder_optimization_level,
+        version_compatible=version_compatible,
+        hardware_compatibility=HardwareCompatibility(hardware_compat)
+        if hardware_compat
+        else HardwareCompatibility.NONE,
+    )
+    request = EngineRequest(options, chosen, calib, timing_cache, shlex.join(["x3ddeploy", *sys.argv[1:]]))
+    engines = build_engines(opened, host, request, Steps())
+    if as_json:
+        print_json(engines.to_json())
+    else:
+        _print(engines)
+
+
+def _print(engines: Engines) -> None:
+    from x3ddeploy.cli.output import print_table, size_text
+
+    host, batches = engines.host, engines.made[0].entry.options.batches
+    gpu = host.gpu if engines.made[0].entry.gpu else ", ".join(engines.made[0].entry.compute_capabilities)
+    print_table(
+        f"{host.flavour.title} {host.version}, for {gpu}, {batches.minimum} to {batches.maximum} clips, best at "
+        f"{batches.optimum}",
+        ("part", "computes in", "told by", "layers", "reformats", "error", "size", "build s"),
+        [_row(made, size_text(made.built.size_bytes)) for made in engines.made],
+        right=(3, 4, 5, 6, 7),
+    )
+    if engines.together is not None:
+        worst = max(row.difference.relative for row in engines.together.rows)
+        click.echo(f"both backbones side by side, then the head: relative error at most {worst:.1e}")
+    _print_outside_int8(engines.made)
+    for line in dict.fromkeys(line for made in engines.made for line in made.unproven):
+        click.echo(f"NOT proven: {line}")
+    click.echo(f"\n{engines.bundle.path}:")
+    for made in engines.made:
+        click.echo(f"  {made.name}")
+
+
+def _row(made: Made, size: str) -> tuple[str, ...]:
+    precision = made.built.precision
+    counts = ", ".join(f"{count} {name}" for name, count in precision.counts.items())
+    rows = made.check.rows if made.check else ()
+    return (
+        made.entry.part,
+        counts,
+        precision.source,
+        str(precision.engine_layers or ""),
+        "" if precision.reformats is None else str(precision.reformats),
+        f"{max(row.difference.relative for row in rows):.1e}" if rows else "not run",
+        size,
+        f"{made.built.seconds:.1f}",
+    )
+
+
+def _print_outside_int8(all_made: tuple[Made, ...]) -> None:
+    reasons: dict[str, list[str]] = {}
+    for made in all_made:
+        for layer in made.built.precision.outside_int8:
+            names = reasons.setdefault(layer.reason, [])
+            if layer.node not in names:
+                names.append(layer.node)
+    for reason, names in reasons.items():
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        click.echo(f"not in INT8: {', '.join(names[:2])}{more}: {reason}")

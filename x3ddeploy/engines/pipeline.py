@@ -1,0 +1,299 @@
+"""From a bundle to engines in it: graphs, build, proof of precision, proof of parity, and only then the manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from x3ddeploy import __version__
+from x3ddeploy.atomic import explain_os_errors
+from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
+from x3ddeploy.engines.bisect import BISECT, BisectRequest
+from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
+from x3ddeploy.engines.child import run_in_child
+from x3ddeploy.engines.graphs import with_graphs
+from x3ddeploy.engines.options import BuildOptions, EnginePrecision
+from x3ddeploy.engines.place import Host, graph_name, plan_name
+from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
+from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.export.parts import PARTS
+from x3ddeploy.parity.verify import load_golden
+
+TIMING_CACHE = "timing.cache"
+TOGETHER = "rgb_backbone + pose_backbone + head"
+_WAVES = (("rgb_backbone", "pose_backbone"), ("head",))
+_BISECT_TOLERANCE = 2e-2  # a block that is off by twice what a whole half-typed backbone may be
+_QUIET_S = 5.0  # between two lines about the phases of one build
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EngineRequest:
+    """What to build.
+
+    Attributes:
+        options: how.
+        parts: some of PARTS.
+        calib: clips for INT8 graphs, where the bundle has none.
+        timing_cache: file; None for the one in the bundle.
+        command: as it was typed, for the report beside each engine.
+    """
+
+    options: BuildOptions
+    parts: tuple[str, ...]
+    calib: Path | None
+    timing_cache: Path | None
+    command: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """One engine in the bundle.
+
+    Attributes:
+        name: of the plan.
+        entry: as the manifest has it.
+        built: the build, and what the engine computes in.
+        check: against PyTorch; None where it could not be run.
+        unproven: what could not be shown here, in words.
+    """
+
+    name: str
+    entry: EngineEntry
+    built: BuildResult
+    check: CheckResult | None
+    unproven: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Engines:
+    """A finished run.
+
+    Attributes:
+        together: the check of the three parts as a deployment runs them; None where that could not be.
+    """
+
+    bundle: Bundle
+    host: Host
+    made: tuple[Made, ...]
+    together: CheckResult | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "schema_version": 1,
+            "bundle": str(self.bundle.path),
+            "host": msgspec.to_builtins(self.host),
+            "engines": [_made_to_json(made) for made in self.made],
+            "together": _finite(msgspec.to_builtins(self.together)),
+        }
+
+
+def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: Progress) -> Engines:
+    """Build engines into a bundle, each only when it is proven to be what was asked for, as far as that can be here.
+
+    Raises:
+        UsageError: the bundle was lowered for another runtime, or INT8 graphs are to be made without clips.
+        BundleError: the bundle was altered.
+        GateError: an engine computes in another precision, or something else than PyTorch; those before it stay.
+        X3DDeployError: TensorRT refuses a graph or dies; the error has its log.
+    """
+    altered = bundle.altered_files()
+    if altered:
+        raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
+    bundle = with_graphs(
+        bundle, request.options.precision, request.calib, opset17=not host.strongly_typed, progress=progress
+    )
+    return _Run(bundle, host, request, progress).run()
+
+
+class _Run:
+    def __init__(self, bundle: Bundle, host: Host, request: EngineRequest, progress: Progress) -> None:
+        self._bundle, self._host, self._request, self._progress = bundle, host, request, progress
+        self._options = request.options
+        capabilities = self._options.compute_capabilities
+        # An engine for GPUs that are not here can be built, and neither loaded nor run.
+        self._runs_here = host.gpu is not None and (not capabilities or host.compute_capability in capabilities)
+
+    def run(self) -> Engines:
+        made = []
+        with tempfile.TemporaryDirectory(prefix="x3ddeploy-") as directory:
+            plans = {part: Path(directory) / f"{part}.plan" for part in self._request.parts}
+            for part, plan in plans.items():
+                made.append(self._make(part, plan))
+            together = self._check_together(plans)
+        return Engines(self._bundle, self._host, tuple(made), together)
+
+    def _make(self, part: str, plan: Path) -> Made:
+        precision = self._options.precision
+        what = f"{part}.{precision.value}"
+        entry = self._entry(part)
+        name = plan_name(entry)
+        graph = self._bundle.part_path(part, precision.value)
+        quantized = self._bundle.manifest.precisions.get(precision.value)
+        with self._timing_cache(self._bundle.path / name) as cache:
+            self._progress(f"building {what} with {self._host.flavour.title} {self._host.version}")
+            request = BuildRequest(
+                graph=str(graph),
+                plan=str(plan),
+                options=self._options,
+                float_layers=quantized.float_layers if quantized else {},
+                timing_cache=str(cache) if cache else None,
+                load=self._runs_here,
+            )
+            reply = run_in_child(BUILD, msgspec.to_builtins(request), f"building {what}", _Quiet(self._progress))
+            built = msgspec.convert(reply, BuildResult)
+            built.precision.raise_if_not_as_asked(precision)
+            check = self._check(part, ((str(plan),),), what)
+            if check and check.failures:
+                check.raise_for_failures(what, self._diverging(part, graph))
+            made = Made(name, entry, built, check, self._unproven(check))
+            report = msgspec.json.format(msgspec.json.encode(self._report(made)), indent=2)
+            self._bundle = add_engine(self._bundle.path, name, entry, plan.read_bytes(), report)
+        self._progress(f"{name}: {built.size_bytes / 1e6:.1f} MB in {built.seconds:.1f} s")
+        return made
+
+    def _entry(self, part: str) -> EngineEntry:
+        graph = graph_name(part, self._options.precision)
+        host = self._host
+        return EngineEntry(
+            part=part,
+            graph_sha256=self._bundle.manifest.files[graph].sha256,
+            version=host.version,
+            gpu=host.gpu if not self._options.compute_capabilities else None,
+            compute_capabilities=self._options.compute_capabilities or (host.compute_capability or "",),
+            driver=host.driver,
+            options=self._options,
+        )
+
+    @contextlib.contextmanager
+    def _timing_cache(self, plan: Path) -> Iterator[Path | None]:
+        """The cache's path; a directory that was made for it goes again where nothing came to lie in it."""
+        if not self._runs_here:
+            yield None  # kernels are not timed on a GPU that is not here
+            return
+        cache = self._request.timing_cache or plan.parent / TIMING_CACHE
+        with explain_os_errors(cache):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield cache
+        finally:
+            for directory in (cache.parent, cache.parent.parent) if not self._request.timing_cache else ():
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+
+    def _check(self, part: str, waves: tuple[tuple[str, ...], ...], what: str) -> CheckResult | None:
+        if not self._runs_here:
+            return None
+        options = self._options
+        request = CheckRequest(str(self._bundle.path), part, waves, options.precision, options.batches, options.flavour)
+        reply = run_in_child(CHECK, msgspec.to_builtins(request), f"running {what}", self._progress)
+        return msgspec.convert(reply, CheckResult)
+
+    def _check_together(self, plans: dict[str, Path]) -> CheckResult | None:
+        """All three parts as a deployment runs them: two streams, then the head."""
+        if not {part for wave in _WAVES for part in wave} <= plans.keys():
+            return None
+        waves = tuple(tuple(str(plans[part]) for part in wave) for wave in _WAVES)
+        check = self._check("recognizer", waves, TOGETHER)
+        if check is not None:
+            check.raise_for_failures(TOGETHER)
+        return check
+
+    def _diverging(self, part: str, graph: Path) -> tuple[str, ...]:
+        """The first wrong block, as a detail of the error; what goes wrong on the way does not hide the error."""
+        if part == "head":
+            return ()
+        golden = load_golden(self._bundle)
+        with tempfile.TemporaryDirectory(prefix="x3ddeploy-") as directory:
+            inputs = Path(directory) / "inputs.npz"
+            np.savez(
+                inputs,
+                allow_pickle=False,
+                **{name: golden[name] for name in self._bundle.manifest.tensors[part]["inputs"]},
+            )
+            request = BisectRequest(
+                graph=str(graph),
+                reference=str(self._bundle.part_path(part)),
+                inputs=str(inputs),
+                options=self._options,
+                tolerance=_BISECT_TOLERANCE,
+            )
+            try:
+                block = run_in_child(BISECT, msgspec.to_builtins(request), "bisection", self._progress)
+            except X3DDeployError as error:
+                return (f"which block it is could not be found: {error.message}",)
+        return (f"first diverging block: {block}",) if block else ("every block is right: the head is to blame",)
+
+    def _unproven(self, check: CheckResult | None) -> tuple[str, ...]:
+        lines: list[str] = []
+        if check is None:
+            gpus = ", ".join(self._options.compute_capabilities)
+            lines += [
+                f"not run: there is no GPU of compute capability {gpus} here, so parity with PyTorch is not proven",
+                "not loaded: the types of the parsed network bind the builder, and which kernels and reformats it "
+                "chose is not known",
+            ]
+        else:
+            lines += check.notes
+        quantized = self._bundle.manifest.precisions.get(EnginePrecision.INT8.value)
+        if self._options.precision is EnginePrecision.INT8 and quantized:
+            if quantized.random_calibration:
+                lines.append("accuracy: the INT8 ranges are of made-up clips; do not deploy this")
+            elif quantized.accuracy is None:
+                lines.append("accuracy: quantize had no clips to judge INT8 with")
+        return tuple(lines)
+
+    def _report(self, made: Made) -> dict[str, Any]:
+        """What lies beside each engine."""
+        return {
+            "schema_version": 1,
+            "x3ddeploy": __version__,
+            "command": self._request.command,
+            "built_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **_made_to_json(made),
+        }
+
+
+class _Quiet:
+    """Lets one line every few seconds through: a build has thousands of phases."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._last = progress, time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._last >= _QUIET_S:
+            self._last = time.monotonic()
+            self._progress(f"  {text}")
+
+
+def parts_named(names: Sequence[str]) -> tuple[str, ...]:
+    """Parts in the bundle's order. Raises UsageError for one that is none."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        raise UsageError(f"no part named {unknown[0]!r}", hint=f"some of: {','.join(PARTS)}")
+    return tuple(part for part in PARTS if part in names)
+
+
+def _made_to_json(made: Made) -> dict[str, Any]:
+    value: dict[str, Any] = _finite(msgspec.to_builtins(made))
+    value["built"]["precision"]["counts"] = made.built.precision.counts
+    return value
+
+
+def _finite(value: Any) -> Any:
+    """Infinite errors as null: JSON has no infinity; `finite` beside them says it."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
