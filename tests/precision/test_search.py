@@ -1,0 +1,142 @@
+"""The search for what stays float: it finds the guilty block, gives up no more than needed, goes on where it was."""
+
+import numpy as np
+import pytest
+
+from x3ddeploy.errors import GateError
+from x3ddeploy.precision.accuracy import Agreement
+from x3ddeploy.precision.qdq import Scheme
+from x3ddeploy.precision.search import Gate, search
+from x3ddeploy.precision.sensitivity import Sensitivity, Unit, measure_sensitivity, units_by_block, units_by_kind
+from x3ddeploy.precision.sites import Kind, find_sites
+from x3ddeploy.precision.targets import TARGETS, Target
+from x3ddeploy.precision.trials import Quantizer, Trials
+
+CLIPS = 40
+BLOCKS = ("a", "b", "c", "d")
+
+
+class FakeTrials:
+    """A stream's logits break where all blocks of one of its groups in `breaks` are quantized."""
+
+    def __init__(self, breaks):
+        self.breaks, self.asked = breaks, []
+
+    def reference(self, stream):
+        return 4 * np.eye(4, dtype=np.float32)[np.arange(CLIPS) % 4]
+
+    def logits(self, stream, sites):
+        self.asked.append((stream, frozenset(sites)))
+        broken = any(
+            all(f"{stream}/{block}" in sites for block in together) for together in self.breaks.get(stream, ())
+        )
+        return np.roll(self.reference(stream), 1, axis=1) if broken else self.reference(stream)
+
+
+def sensitivities(kl):
+    return [
+        Sensitivity(
+            Unit(f"{stream}_{block}", stream, frozenset({f"{stream}/{block}"}), 1000),
+            Agreement(kl.get(block, 1e-4) if stream == "pose" else 1e-6, 1.0, 0),
+        )
+        for stream in ("rgb", "pose")
+        for block in BLOCKS
+    ]
+
+
+def gate(max_drop=0.5):
+    return Gate([index % 4 for index in range(CLIPS)], [str(index) for index in range(CLIPS)], (1, 1), max_drop)
+
+
+def found(breaks, kl):
+    return search(FakeTrials(breaks), sensitivities(kl), gate(), lambda text: None)
+
+
+def test_nothing_is_given_up_where_the_gate_holds():
+    choice = found({}, {})
+    assert choice.kept == {}
+    assert len(choice.sites) == 8
+
+
+def test_the_guilty_block_is_given_up_with_its_reason():
+    choice = found({"pose": [("b",)]}, {"b": 0.5})
+    assert list(choice.kept) == ["pose_b"]
+    assert "top-1 falls" in choice.kept["pose_b"]
+    assert "pose/b" not in choice.sites
+    assert len(choice.sites) == 7
+
+
+def test_blocks_given_up_in_vain_are_quantized_after_all():
+    choice = found({"pose": [("d",)]}, {"a": 0.9, "b": 0.5, "d": 0.1})
+    assert list(choice.kept) == ["pose_d"]
+
+
+def test_blocks_that_break_only_together_cost_one_of_them():
+    choice = found({"pose": [("c", "d")]}, {"c": 0.2, "d": 0.3})
+    assert list(choice.kept) == ["pose_d"]
+
+
+def test_the_other_stream_is_not_touched():
+    trials = FakeTrials({"pose": [("b",)]})
+    search(trials, sensitivities({"b": 0.5}), gate(), lambda text: None)
+    whole = frozenset(f"rgb/{block}" for block in BLOCKS)
+    assert all(whole <= sites for stream, sites in trials.asked if stream == "rgb")
+
+
+def test_a_stream_that_is_broken_even_in_float_fails_the_gate():
+    with pytest.raises(GateError, match="budget"):
+        found({"pose": [()]}, {})
+
+
+@pytest.fixture
+def quantizer(recognizer, ranges_of):
+    return Quantizer(TARGETS["onnxruntime"], ranges_of(recognizer))
+
+
+def test_units_hold_every_eligible_layer_once(recognizer, quantizer):
+    sites = quantizer.eligible(recognizer)
+    work = {site.node: 7 for site in sites}
+    for units in (units_by_block(sites, work), units_by_kind(sites, work)):
+        members = [name for unit in units for name in unit.sites]
+        assert sorted(members) == sorted(site.node for site in sites)
+        assert all(unit.multiply_adds == 7 * len(unit.sites) for unit in units)
+
+
+def test_sensitivity_is_zero_for_nothing_and_grows_with_a_coarser_range(recognizer, ranges_of, clips):
+    from x3ddeploy.calibration.ranges import Range
+
+    site = next(site for site in find_sites(recognizer) if site.kind is Kind.LAST and site.stream == "pose")
+    unit = Unit("last", "pose", frozenset({site.node}), 1)
+    target = Target(Scheme(frozenset(Kind), True, True), None, "onnxruntime")
+    ranges = ranges_of(recognizer)
+    found = []
+    for factor in (1, 30):
+        wide = {**ranges, site.source: Range(0, ranges[site.source].high * factor)}
+        found.append(measure_sensitivity(Trials(recognizer, Quantizer(target, wide), clips), [unit])[0].agreement)
+    nothing = Unit("nothing", "pose", frozenset(), 1)
+    assert measure_sensitivity(Trials(recognizer, Quantizer(target, ranges), clips), [nothing])[0].agreement.kl == (
+        pytest.approx(0, abs=1e-12)
+    )
+    assert 0 < found[0].kl < found[1].kl
+
+
+def test_trials_are_remembered_over_an_interruption(recognizer, quantizer, clips, tmp_path):
+    journal = tmp_path / "trials.npz"
+    sites = {site.node for site in quantizer.eligible(recognizer)}
+    first = Trials(recognizer, quantizer, clips, journal, "key")
+    expected = first.logits("rgb", sites)
+
+    class Unreadable:
+        def __iter__(self):
+            raise AssertionError("measured again")
+
+    again = Trials(recognizer, quantizer, Unreadable(), journal, "key")
+    np.testing.assert_array_equal(again.logits("rgb", sites), expected)
+    with pytest.raises(AssertionError, match="measured again"):
+        Trials(recognizer, quantizer, Unreadable(), journal, "another key").logits("rgb", sites)
+
+
+def test_a_damaged_journal_is_started_anew(recognizer, quantizer, clips, tmp_path):
+    journal = tmp_path / "trials.npz"
+    journal.write_bytes(b"PK\x03\x04 and no more")
+    assert Trials(recognizer, quantizer, clips, journal, "key").reference("pose").shape == (len(clips), 6)
