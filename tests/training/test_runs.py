@@ -135,7 +135,7 @@ def test_a_config_of_mmaction_runs_in_our_scope_and_monitors_both_streams(tmp_pa
     config = load_config(path, TrainOptions(), print)
     assert config.default_scope == "x3ddeploy"
     assert config.default_hooks.checkpoint.save_best == FUSED_TOP1
-    assert [hook.type for hook in config.custom_hooks] == ["SeedHook", "DivergenceHook"]
+    assert [hook["type"] for hook in config.custom_hooks] == ["SeedHook", "DivergenceHook"]
 
 
 def test_options_override_the_config(tmp_path):

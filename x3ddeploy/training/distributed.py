@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,9 @@ def process_group(launcher: str | None) -> Iterator[str]:
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield "pytorch"
+        dist.barrier()  # a process that leaves early would take the others' connections with it
     finally:
+        gc.collect()  # MMEngine's runner is a reference cycle around the group; gloo's threads must end before it does
         dist.destroy_process_group()
 
 
