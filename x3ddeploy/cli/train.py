@@ -8,7 +8,7 @@ import click
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("more_options", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option(
     "--work-dir",
