@@ -17,6 +17,7 @@ class Place {
   Place(Decoder& decoder, const Json* json, std::string path) : decoder_(decoder), json_(json), path_(std::move(path)) {}
 
   Place operator[](std::string_view key) const;  // a required member
+  bool has(std::string_view key) const { return json_ != nullptr && json_->find(key) != nullptr; }
   std::string string() const;
   std::int64_t integer() const;
   double number() const;

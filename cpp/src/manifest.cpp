@@ -103,6 +103,22 @@ FileEntry file_entry(const Place& place) {
   return {place["sha256"].string(), static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0))};
 }
 
+EngineEntry engine_entry(const Place& place) {
+  const Place options = place["options"];
+  EngineEntry entry;
+  entry.part = place["part"].string();
+  entry.graph_sha256 = place["graph_sha256"].string();
+  entry.version = place["version"].string();
+  if (!place["gpu"].is_null()) entry.gpu = place["gpu"].string();
+  place["compute_capabilities"].each_element(
+      [&](const Place& capability) { entry.compute_capabilities.push_back(capability.string()); });
+  entry.flavour = options["flavour"].string();
+  entry.precision = options["precision"].string();
+  entry.hardware_compatibility = options["hardware_compatibility"].string();
+  entry.version_compatible = options["version_compatible"].boolean();
+  return entry;
+}
+
 bool stays_inside(std::string_view name) {
   if (name.empty() || name == "." || name.front() == '/' || name.find_first_of("\\:") != name.npos ||
       name.find('\0') != name.npos) {
@@ -151,6 +167,11 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
     manifest.files.emplace_back(name, file_entry(place));
     if (!stays_inside(name)) outside.push_back(name);
   });
+  if (root.has("engines")) {
+    root["engines"].each_member([&](const std::string& name, const Place& place) {
+      manifest.engines.emplace_back(name, engine_entry(place));
+    });
+  }
   if (!decoder.problem().empty()) return invalid(where, decoder.problem());
   if (!outside.empty()) {
     return Error{ErrorKind::failed, where + " names files outside the bundle", "do not use this bundle", outside};

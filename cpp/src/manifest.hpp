@@ -28,10 +28,25 @@ struct PartTensors {
   NamedShapes outputs;
 };
 
+// A TensorRT engine: what it was built from, with and on.
+struct EngineEntry {
+  std::string part;
+  std::string graph_sha256;
+  std::string version;  // of TensorRT
+  std::string gpu;      // that it was built on; empty where it was built without one
+  std::vector<std::string> compute_capabilities;
+  std::string flavour;  // "tensorrt" or "tensorrt_rtx"
+  std::string precision;
+  std::string hardware_compatibility;
+  bool version_compatible = false;
+};
+
 struct Manifest {
   Contract contract;  // its labels are in a file of their own
   std::map<std::string, PartTensors> tensors;
   std::vector<std::pair<std::string, FileEntry>> files;  // in the manifest's order
+
+  std::vector<std::pair<std::string, EngineEntry>> engines;  // by the plan's path
 
   const FileEntry* find(std::string_view file) const noexcept;
 };

@@ -146,7 +146,7 @@ struct Options {
   std::optional<std::array<double, 2>> fusion;  // weights of RGB and pose; nothing for the bundle's
   int threads = 0;                              // of a CPU runtime; 0 leaves the choice to it
   int gpu = 0;                                  // index of the CUDA device
-  void* cuda_stream = nullptr;  // a cudaStream_t on which device tensors become ready; nullptr for one of our own
+  void* cuda_stream = nullptr;  // the cudaStream_t on which device tensors become ready; nullptr is the default one
   bool cuda_graph = true;       // record the launches of a call and replay them, where inputs keep their addresses
 };
 

@@ -1,0 +1,73 @@
+// ONNX Runtime on the CPU: the recognizer as one graph.
+#include <onnxruntime_cxx_api.h>
+
+#include "backend.hpp"
+
+namespace x3ddeploy::detail {
+namespace {
+
+class OnnxRuntimeBackend final : public Backend {
+ public:
+  OnnxRuntimeBackend(const Bytes& graph, int threads)
+      : environment_(ORT_LOGGING_LEVEL_ERROR, "x3ddeploy"), session_(environment_, graph.data(), graph.size(), config(threads)) {
+    Ort::AllocatorWithDefaultOptions allocator;
+    for (std::size_t i = 0; i < session_.GetInputCount(); ++i) {
+      const Ort::TypeInfo type = session_.GetInputTypeInfo(i);
+      const auto tensor = type.GetTensorTypeAndShapeInfo();
+      inputs_.emplace_back(session_.GetInputNameAllocated(i, allocator).get(), tensor.GetShape());  // -1 is kDynamic
+    }
+    for (std::size_t i = 0; i < session_.GetOutputCount(); ++i) {
+      outputs_.emplace_back(session_.GetOutputNameAllocated(i, allocator).get());
+    }
+  }
+
+  std::string description() const override { return "onnxruntime " + Ort::GetVersionString() + " on cpu"; }
+  NamedShapes inputs() const override { return inputs_; }
+
+  Result<Outputs> run(const Tensors& tensors, std::int64_t) override {
+    const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+    const auto borrowed = [&](const View<float>& view) {
+      std::size_t count = 1;
+      for (const std::int64_t axis : view.shape) count *= static_cast<std::size_t>(axis);
+      // An input is read only; the interface has no other way to say so.
+      return Ort::Value::CreateTensor<float>(memory, const_cast<float*>(view.data), count, view.shape.data(), view.shape.size());
+    };
+    const char* const names[] = {"imgs", "heatmap_imgs"};
+    const Ort::Value feeds[] = {borrowed(tensors.imgs), borrowed(tensors.heatmap_imgs)};
+    std::vector<const char*> wanted;
+    for (const std::string& name : outputs_) wanted.push_back(name.c_str());
+    const std::vector<Ort::Value> values = session_.Run(Ort::RunOptions(), names, feeds, 2, wanted.data(), wanted.size());
+    Outputs outputs;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const float* data = values[i].GetTensorData<float>();
+      outputs[outputs_[i]].assign(data, data + values[i].GetTensorTypeAndShapeInfo().GetElementCount());
+    }
+    return outputs;
+  }
+
+ private:
+  static Ort::SessionOptions config(int threads) {
+    Ort::SessionOptions options;
+    if (threads > 0) options.SetIntraOpNumThreads(threads);
+    // Threads that spin on after a run take the cores from whatever runs next in the application.
+    options.AddConfigEntry("session.force_spinning_stop", "1");
+    return options;
+  }
+
+  Ort::Env environment_;
+  Ort::Session session_;
+  NamedShapes inputs_;
+  std::vector<std::string> outputs_;
+};
+
+}  // namespace
+
+BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
+  const Result<std::string> file = bundle.graph("recognizer", options.precision);
+  if (!file) return file.error();
+  const Result<Bytes> graph = bundle.read(*file);
+  if (!graph) return graph.error();
+  return BackendResult(std::make_unique<OnnxRuntimeBackend>(*graph, options.threads));
+}
+
+}  // namespace x3ddeploy::detail

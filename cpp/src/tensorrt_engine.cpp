@@ -1,0 +1,90 @@
+#include "tensorrt_engine.hpp"
+
+#include <stdexcept>
+#include <type_traits>
+
+namespace x3ddeploy::detail {
+namespace {
+
+using nvinfer1::DataType;
+
+std::size_t bytes_of(DataType type) {
+  switch (type) {
+    case DataType::kFLOAT: return 4;
+    case DataType::kHALF: return 2;
+#if NV_TENSORRT_MAJOR >= 10
+    case DataType::kBF16: return 2;
+#endif
+    default: throw std::runtime_error("the engine has a tensor of a type that no x3ddeploy graph has");
+  }
+}
+
+Shape shape_of(const nvinfer1::Dims& dims) {
+  Shape shape;
+  for (int axis = 0; axis < dims.nbDims; ++axis) shape.push_back(dims.d[axis]);  // -1 is kDynamic
+  return shape;
+}
+
+}  // namespace
+
+void TensorRTLog::log(Severity severity, const char* message) noexcept {
+  if (severity > Severity::kERROR) return;
+  try {
+    last_error_ = message;
+  } catch (...) {  // no memory for the words: the error itself is told all the same
+  }
+}
+
+TensorRTEngine::TensorRTEngine(nvinfer1::IRuntime& runtime, const Bytes& plan, const std::string& name,
+                               const TensorRTLog& log) {
+  engine_.reset(runtime.deserializeCudaEngine(plan.data(), plan.size()));
+  if (!engine_) throw std::runtime_error(name + " cannot be loaded: " + log.last_error());
+  for (int index = 0; index < engine_->getNbIOTensors(); ++index) {
+    EngineTensor tensor;
+    const char* const tensor_name = engine_->getIOTensorName(index);
+    tensor.name = tensor_name;
+    tensor.is_input = engine_->getTensorIOMode(tensor_name) == nvinfer1::TensorIOMode::kINPUT;
+    const DataType type = engine_->getTensorDataType(tensor_name);
+    tensor.element_bytes = bytes_of(type);
+    tensor.is_float32 = type == DataType::kFLOAT;
+    tensor.shape = shape_of(engine_->getTensorShape(tensor_name));
+    tensor.largest = tensor.shape.empty() ? 0 : tensor.shape[0];
+    if (tensor.is_input && tensor.largest == kDynamic) {
+      tensor.largest = engine_->getProfileShape(tensor_name, 0, nvinfer1::OptProfileSelector::kMAX).d[0];
+    }
+    tensors_.push_back(std::move(tensor));
+  }
+}
+
+std::unique_ptr<nvinfer1::IExecutionContext> TensorRTEngine::context(std::int64_t clips) const {
+  std::unique_ptr<nvinfer1::IExecutionContext> context(engine_->createExecutionContext());
+  if (!context) throw std::runtime_error("TensorRT makes no execution context; the GPU's memory may be used up");
+  for (const EngineTensor& tensor : tensors_) {
+    if (!tensor.is_input) continue;
+    nvinfer1::Dims dims = engine_->getTensorShape(tensor.name.c_str());
+    dims.d[0] = static_cast<std::remove_reference_t<decltype(dims.d[0])>>(clips);  // 32 bits in 8.6, 64 from 10 on
+    if (!context->setInputShape(tensor.name.c_str(), dims)) {
+      throw std::runtime_error("the engine does not take " + std::to_string(clips) + " clips");
+    }
+  }
+  return context;
+}
+
+std::string tensorrt_version() {
+#if NV_TENSORRT_MAJOR >= 10
+  return std::to_string(getInferLibMajorVersion()) + "." + std::to_string(getInferLibMinorVersion()) + "." +
+         std::to_string(getInferLibPatchVersion()) + "." + std::to_string(getInferLibBuildVersion());
+#else
+  const int version = getInferLibVersion();  // 8601 is 8.6.1, and Python says no build number
+  return std::to_string(version / 1000) + "." + std::to_string(version / 100 % 10) + "." + std::to_string(version % 100);
+#endif
+}
+
+std::unique_ptr<nvinfer1::IRuntime> make_runtime(TensorRTLog& log) {
+  std::unique_ptr<nvinfer1::IRuntime> runtime(nvinfer1::createInferRuntime(log));
+  if (!runtime) throw std::runtime_error("TensorRT does not start: " + log.last_error());
+  runtime->setEngineHostCodeAllowed(true);
+  return runtime;
+}
+
+}  // namespace x3ddeploy::detail

@@ -1,0 +1,52 @@
+// Where the versions of TensorRT differ, and nowhere else: 8.6, 10 and 11.
+#pragma once
+
+#include <NvInfer.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bundle.hpp"
+
+namespace x3ddeploy::detail {
+
+// Keeps the last error that TensorRT told, for the error value.
+class TensorRTLog final : public nvinfer1::ILogger {
+ public:
+  void log(Severity severity, const char* message) noexcept override;
+  const std::string& last_error() const noexcept { return last_error_; }
+
+ private:
+  std::string last_error_;
+};
+
+struct EngineTensor {
+  std::string name;
+  bool is_input = false;
+  std::size_t element_bytes = 0;
+  bool is_float32 = false;
+  Shape shape;           // kDynamic for the clips' axis
+  std::int64_t largest;  // clips that the profile allows, for an input
+};
+
+class TensorRTEngine {
+ public:
+  // The plan's sha256 was the manifest's: the lean runtime that a version-compatible plan carries may run.
+  TensorRTEngine(nvinfer1::IRuntime& runtime, const Bytes& plan, const std::string& name, const TensorRTLog& log);
+
+  const std::vector<EngineTensor>& tensors() const noexcept { return tensors_; }
+  // For `clips` clips at a time.
+  std::unique_ptr<nvinfer1::IExecutionContext> context(std::int64_t clips) const;
+
+ private:
+  std::unique_ptr<nvinfer1::ICudaEngine> engine_;
+  std::vector<EngineTensor> tensors_;
+};
+
+// "10.13.2.6", as Python's tensorrt.__version__ has it.
+std::string tensorrt_version();
+std::unique_ptr<nvinfer1::IRuntime> make_runtime(TensorRTLog& log);
+
+}  // namespace x3ddeploy::detail
