@@ -83,9 +83,16 @@ def test_the_other_stream_is_not_touched():
     assert all(whole <= sites for stream, sites in trials.asked if stream == "rgb")
 
 
-def test_a_stream_that_is_broken_even_in_float_fails_the_gate():
+def test_a_whole_stream_may_stay_float():
+    choice = found({"pose": [(block,) for block in BLOCKS]}, {"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2})
+    assert list(choice.kept) == ["pose_a", "pose_b", "pose_c", "pose_d"]
+    assert choice.sites == {f"rgb/{block}" for block in BLOCKS}
+
+
+def test_int8_with_nothing_quantized_is_no_int8():
+    alone = [(block,) for block in BLOCKS]
     with pytest.raises(GateError, match="budget"):
-        found({"pose": [()]}, {})
+        found({"pose": alone, "rgb": alone}, {})
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def search(trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, pro
     first: what the gate no longer asks for is quantized after all.
 
     Raises:
-        GateError: the gate does not hold with nothing quantized in a stream that fails it.
+        GateError: the gate does not hold while anything is quantized.
     """
     return _Search(trials, sensitivities, gate, progress).run()
 
@@ -71,7 +71,7 @@ class _Search:
         reasons: dict[str, str] = {}
         while problems := self._problems(accuracy):
             entry = self._next(accuracy)
-            if entry is None:
+            if entry is None or len(self._kept) + 1 == len(self._ordered):
                 raise GateError(
                     "INT8 cannot keep within the accuracy budget",
                     details=[text for texts in problems.values() for text in texts],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from x3ddeploy.precision.placed import Placed, placed
 from x3ddeploy.runtimes.base import Array, available_runtimes, open_session
 
 FP32 = "fp32"
-_SECONDS = 15.0
+_ROUNDS = 25
+_MOST_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,12 @@ def judge(
                 runners[runtime, precision] = session
                 devices[runtime] = session.device
     progress(f"timing {len(runners)} pairs of runtime and precision in turn")
-    samples = measure(
-        {" ".join(pair): _run(session, feeds) for pair, session in runners.items()}, seconds=_SECONDS
-    ).samples_ms
+    timed = {" ".join(pair): _run(session, feeds) for pair, session in runners.items()}
+    begin = time.perf_counter()
+    for run in timed.values():
+        run()
+    seconds = min(_ROUNDS * (time.perf_counter() - begin), _MOST_SECONDS)
+    samples = measure(timed, seconds).samples_ms
     timings = []
     for runtime, precision in runners:
         own, baseline = samples[f"{runtime} {precision}"], samples.get(f"{runtime} {FP32}")
