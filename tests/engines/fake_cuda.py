@@ -1,0 +1,148 @@
+"""A GPU that runs on the host, and only does what it is made to do.
+
+Streams hold back their work. Nothing runs before a wait, a synchronization or its stream's haste asks for it, so that a
+missing dependency between two streams gives wrong numbers here, as it may on a GPU.
+"""
+
+import contextlib
+import ctypes
+
+import numpy as np
+
+ALIGNMENT = 256
+
+
+class FakeCuda:
+    """Stands in for x3ddeploy.engines.cuda.Cuda.
+
+    Args:
+        hasty: whether streams other than the first run what they can at once; else they run as late as they may.
+    """
+
+    name = "Fake GPU"
+    compute_capability = "9.0"
+
+    def __init__(self, hasty=False, compute_capability="9.0"):
+        self.hasty = hasty
+        self.compute_capability = compute_capability
+        self.streams = []
+        self.recording = None
+        self.launches = 0
+
+    def make_current(self):
+        pass
+
+    def stream(self):
+        self.streams.append(FakeStream(self, len(self.streams) + 1))
+        return self.streams[-1]
+
+    def stream_of(self, handle):
+        return self.streams[handle - 1]
+
+    def event(self):
+        return FakeEvent()
+
+    def allocate(self, size_bytes):
+        return FakeMemory((size_bytes,), "uint8")
+
+    def allocate_pinned(self, shape, dtype):
+        return FakeMemory(shape, dtype)
+
+
+class FakeMemory:
+    def __init__(self, shape, dtype):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self._raw = np.full(size + ALIGNMENT, 0xFF, np.uint8)  # NaN in float16 and float32: unwritten memory shows
+        offset = -self._raw.ctypes.data % ALIGNMENT
+        self.array = self._raw[offset : offset + size].view(dtype).reshape(shape)
+        self.address = self.array.ctypes.data
+        self.size_bytes = size
+
+
+class FakeEvent:
+    token = None
+
+
+class _Token:
+    def __init__(self, stream):
+        self.stream = stream
+        self.done = False
+
+
+class FakeStream:
+    def __init__(self, cuda, handle):
+        self._cuda, self.handle = cuda, handle
+        self._queue = []
+
+    @classmethod
+    def foreign(cls, cuda, handle):
+        return cuda.stream_of(handle)
+
+    def put(self, operation):
+        """An operation is ('run', function), ('record', event) or ('wait', event)."""
+        if self._cuda.recording is not None:
+            self._cuda.recording.append((self, operation))
+            return
+        kind, subject = operation
+        if kind == "record":
+            subject.token = _Token(self)
+            self._queue.append(("done", subject.token))
+        elif kind == "wait":
+            self._queue.append(("until", subject.token))
+        else:
+            self._queue.append(("run", subject))
+        if self._cuda.hasty and self.handle > 1:
+            self._advance(may_wait=False)
+
+    def record(self, event):
+        self.put(("record", event))
+
+    def wait(self, event):
+        self.put(("wait", event))
+
+    def to_device(self, target, source, size_bytes):
+        self.put(("run", lambda: ctypes.memmove(target, source, size_bytes)))
+
+    to_host = to_device
+
+    def synchronize(self):
+        self._advance(may_wait=True)
+
+    def launch(self, graph):
+        self._cuda.launches += 1
+        for stream, operation in graph:
+            stream.put(operation)
+
+    @contextlib.contextmanager
+    def capture(self):
+        captured = []
+        self._cuda.recording = recorded = []
+        try:
+            yield captured
+        finally:
+            self._cuda.recording = None
+        captured.append(recorded)
+
+    def _advance(self, may_wait):
+        while self._queue:
+            kind, subject = self._queue[0]
+            if kind == "until" and not subject.done:
+                if not may_wait:
+                    return
+                subject.stream._run_up_to(subject)
+            self._queue.pop(0)
+            if kind == "done":
+                subject.done = True
+            elif kind == "run":
+                subject()
+
+    def _run_up_to(self, token):
+        while not token.done:
+            kind, subject = self._queue[0]
+            if kind == "until" and not subject.done:
+                subject.stream._run_up_to(subject)
+            self._queue.pop(0)
+            if kind == "done":
+                subject.done = True
+            elif kind == "run":
+                subject()

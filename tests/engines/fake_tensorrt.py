@@ -1,0 +1,383 @@
+"""Modules with the shapes of TensorRT 8.6, 10 and 11 and of TensorRT-RTX: what they have, and what they lack.
+
+The lists of members are those of the bindings of 10.16.1.11, 11.4.0.106 and TensorRT-RTX 1.7.1.116, cut to what
+matters; those of 8.6 are from its API reference. Their engines run in ONNX Runtime.
+"""
+
+import base64
+import ctypes
+import enum
+import json
+import types
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto
+
+from x3ddeploy.engines.asked import asked_precisions
+
+_COMMON_FLAGS = ("DEBUG", "REFIT", "DISABLE_TIMING_CACHE", "TF32", "VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME")
+_EXTERNAL = ("CUBLAS", "CUBLAS_LT", "CUDNN")
+_INTERNAL = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")
+
+
+@dataclass(frozen=True)
+class Shape:
+    version: str
+    network_flags: tuple
+    precision_flags: tuple = ()
+    tactic_sources: tuple = _INTERNAL
+    progress: bool = True
+    compute_capabilities: tuple = ()
+    max_opset: int = 25
+    words: tuple = (("fp32", "Float"), ("fp16", "Half"), ("int8", "Int8"))
+
+
+SHAPES = {
+    "8.6": Shape(
+        version="8.6.0",
+        network_flags=("EXPLICIT_BATCH", "EXPLICIT_PRECISION"),
+        precision_flags=("FP16", "INT8", "FP8"),
+        tactic_sources=(*_EXTERNAL, *_INTERNAL),
+        progress=False,
+        max_opset=17,
+        words=(
+            ("fp32", "Row major linear FP32"),
+            ("fp16", "Channel major FP16 format where channel % 8 == 0"),
+            ("int8", "Thirty-two wide channel vectorized row major Int8 format"),
+        ),
+    ),
+    "10": Shape(
+        version="10.16.1.11",
+        network_flags=("EXPLICIT_BATCH", "STRONGLY_TYPED"),
+        precision_flags=("FP16", "BF16", "INT8", "FP8", "INT4", "FP4"),
+        tactic_sources=(*_EXTERNAL, *_INTERNAL),
+    ),
+    "11": Shape(version="11.4.0.106", network_flags=("STRONGLY_TYPED",)),
+    "rtx": Shape(
+        version="1.7.1.116",
+        network_flags=("STRONGLY_TYPED",),
+        compute_capabilities=("NONE", "CURRENT", "SM89", "SM120"),
+    ),
+}
+
+
+class Module(types.ModuleType):
+    """One fake. What it was told is kept in `configs`.
+
+    Attributes:
+        cuda: the FakeCuda whose streams the engines run in.
+        ignores_precision: build everything in float32 and say nothing, as a flag that is not heeded does.
+        detailed: whether the inspector tells more than names.
+        error: added to every output.
+    """
+
+    def __init__(self, shape, cuda=None):
+        super().__init__("tensorrt")
+        self.shape, self.cuda = shape, cuda
+        self.__version__ = shape.version
+        self.configs = []
+        self.ignores_precision = False
+        self.detailed = True
+        self.error = 0.0
+        flags = (*_COMMON_FLAGS, *shape.precision_flags)
+        self.BuilderFlag = enum.IntEnum("BuilderFlag", flags, start=0)
+        self.NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", shape.network_flags, start=0)
+        self.TacticSource = enum.IntEnum("TacticSource", shape.tactic_sources, start=0)
+        self.ProfilingVerbosity = enum.Enum("ProfilingVerbosity", ("LAYER_NAMES_ONLY", "DETAILED", "NONE"))
+        self.MemoryPoolType = enum.Enum("MemoryPoolType", ("WORKSPACE",))
+        self.HardwareCompatibilityLevel = enum.Enum("Level", ("NONE", "AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY"))
+        self.LayerInformationFormat = enum.Enum("LayerInformationFormat", ("ONELINE", "JSON"))
+        self.TensorIOMode = enum.Enum("TensorIOMode", ("NONE", "INPUT", "OUTPUT"))
+        self.ILogger = _ILogger
+        if shape.compute_capabilities:
+            self.ComputeCapability = enum.Enum("ComputeCapability", shape.compute_capabilities)
+        if shape.progress:
+            self.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
+
+    def Builder(self, logger):
+        return _Builder(self, logger)
+
+    def OnnxParser(self, network, logger):
+        return _Parser(self, network)
+
+    def Runtime(self, logger):
+        runtime = types.SimpleNamespace(engine_host_code_allowed=False)
+        runtime.deserialize_cuda_engine = lambda plan: _Engine(self, plan) if plan.startswith(b"{") else None
+        return runtime
+
+
+class _ILogger:
+    Severity = enum.IntEnum("Severity", ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"), start=0)
+
+
+class _Builder:
+    def __init__(self, module, logger):
+        self._module, self._logger = module, logger
+
+    def create_network(self, flags=0):
+        known = sum(1 << int(flag) for flag in self._module.NetworkDefinitionCreationFlag)
+        assert flags & ~known == 0, "a flag that this version does not have"
+        return _Network(self._module, flags)
+
+    def create_builder_config(self):
+        config = _Config(self._module)
+        self._module.configs.append(config)
+        return config
+
+    def create_optimization_profile(self):
+        profile = types.SimpleNamespace(shapes={})
+        profile.set_shape = lambda name, *shapes: profile.shapes.__setitem__(name, [list(shape) for shape in shapes])
+        return profile
+
+    def build_serialized_network(self, network, config):
+        module = self._module
+        if network.strongly_typed and set(config.flags) & {"FP16", "INT8", "BF16"}:
+            self._logger.log(_ILogger.Severity.ERROR, "precision flags on a strongly typed network")
+            return None
+        self._logger.log(_ILogger.Severity.WARNING, "a warning of the builder")
+        self._logger.log(_ILogger.Severity.INFO, "chatter")
+        if getattr(config, "progress_monitor", None):
+            config.progress_monitor.phase_start("Building engine", None, 1)
+            assert config.progress_monitor.step_complete("Building engine", 0)
+            config.progress_monitor.phase_finish("Building engine")
+        allowed = {"fp32"} | {name.lower() for name in config.flags}
+        if network.strongly_typed:
+            allowed |= {"fp16", "int8"}
+        plan = {
+            "graph": base64.b64encode(network.model.SerializeToString()).decode(),
+            "profile": config.profile,
+            "allowed": ["fp32"] if module.ignores_precision else sorted(allowed),
+        }
+        if config.cache is not None:
+            config.cache.content += b"+"
+        return json.dumps(plan).encode()
+
+
+class _Network:
+    def __init__(self, module, flags):
+        names = [flag.name for flag in module.NetworkDefinitionCreationFlag if flags & (1 << int(flag))]
+        self.flags = names
+        self.strongly_typed = "STRONGLY_TYPED" in names or not module.shape.precision_flags
+        self.model = None
+
+    @property
+    def num_inputs(self):
+        return len(self.model.graph.input)
+
+    def get_input(self, index):
+        value = self.model.graph.input[index]
+        shape = tuple(dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim)
+        return types.SimpleNamespace(name=value.name, shape=shape)
+
+    @property
+    def num_layers(self):
+        return len(self.model.graph.node)
+
+    def get_layer(self, index):
+        node = self.model.graph.node[index]
+        kinds = {"Conv": "CONVOLUTION", "Gemm": "MATRIX_MULTIPLY", "DequantizeLinear": "DEQUANTIZE"}
+        types_ = {value.name: value.type.tensor_type.elem_type for value in self.model.graph.value_info}
+        names = {TensorProto.FLOAT16: "HALF", TensorProto.INT8: "INT8"}
+        source = types.SimpleNamespace(
+            name=node.input[0], dtype=types.SimpleNamespace(name=names.get(types_.get(node.input[0]), "FLOAT"))
+        )
+        return types.SimpleNamespace(
+            name=node.name,
+            type=types.SimpleNamespace(name=kinds.get(node.op_type, node.op_type.upper())),
+            num_inputs=len(node.input),
+            num_outputs=len(node.output),
+            get_input=lambda at: source,
+            get_output=lambda at: types.SimpleNamespace(name=node.output[at]),
+        )
+
+
+class _Parser:
+    def __init__(self, module, network):
+        self._module, self._network, self._errors = module, network, []
+
+    def parse(self, data):
+        model = onnx.load_from_string(data)
+        opset = model.opset_import[0].version
+        if opset > self._module.shape.max_opset:
+            self._errors.append(f"opset {opset} is not supported")
+        if "EXPLICIT_BATCH" in self._module.shape.network_flags and "EXPLICIT_BATCH" not in self._network.flags:
+            self._errors.append("the network has an implicit batch dimension")
+        self._network.model = model
+        return not self._errors
+
+    @property
+    def num_errors(self):
+        return len(self._errors)
+
+    def get_error(self, index):
+        return types.SimpleNamespace(desc=lambda: self._errors[index])
+
+
+class _Config:
+    """Has an attribute where this version has it; setting another raises, as pybind's classes do."""
+
+    def __init__(self, module):
+        own = {"_module", "flags", "sources", "cache", "profile", "pools", "capabilities"}
+        known = {"profiling_verbosity", "builder_optimization_level", "hardware_compatibility_level"}
+        known |= {"progress_monitor"} if module.shape.progress else set()
+        known |= {"num_compute_capabilities"} if module.shape.compute_capabilities else set()
+        object.__setattr__(self, "_known", own | known)
+        for name in known:
+            object.__setattr__(self, name, None)
+        self._module = module
+        self.flags = ["TF32"]
+        self.sources = sum(1 << int(source) for source in module.TacticSource)
+        self.cache, self.profile, self.pools, self.capabilities = None, None, {}, {}
+
+    def __setattr__(self, name, value):
+        if name not in self._known:
+            raise AttributeError(name)
+        object.__setattr__(self, name, value)
+
+    def set_flag(self, flag):
+        self.flags.append(flag.name)
+
+    def clear_flag(self, flag):
+        self.flags.remove(flag.name)
+
+    def get_tactic_sources(self):
+        return self.sources
+
+    def set_tactic_sources(self, sources):
+        self.sources = sources
+
+    def set_memory_pool_limit(self, pool, size):
+        self.pools[pool.name] = size
+
+    def set_compute_capability(self, capability, index):
+        self.capabilities[index] = capability.name
+
+    def create_timing_cache(self, content):
+        cache = types.SimpleNamespace(content=bytes(content))
+        cache.serialize = lambda: cache.content
+        return cache
+
+    def set_timing_cache(self, cache, ignore_mismatch):
+        if cache.content.startswith(b"foreign"):
+            return False
+        self.cache = cache
+        return True
+
+    def get_timing_cache(self):
+        return self.cache
+
+    def add_optimization_profile(self, profile):
+        self.profile = profile.shapes
+
+
+class _Engine:
+    def __init__(self, module, plan):
+        self._module = module
+        value = json.loads(plan)
+        self.model = onnx.load_from_string(base64.b64decode(value["graph"]))
+        self._profile, self._allowed = value["profile"], value["allowed"]
+        self._values = [*self.model.graph.input, *self.model.graph.output]
+        self._session = None
+
+    @property
+    def num_io_tensors(self):
+        return len(self._values)
+
+    def get_tensor_name(self, index):
+        return self._values[index].name
+
+    def get_tensor_mode(self, name):
+        is_input = any(value.name == name for value in self.model.graph.input)
+        return self._module.TensorIOMode.INPUT if is_input else self._module.TensorIOMode.OUTPUT
+
+    def get_tensor_shape(self, name):
+        value = next(value for value in self._values if value.name == name)
+        return tuple(dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim)
+
+    def get_tensor_dtype(self, name):
+        return types.SimpleNamespace(name="FLOAT")
+
+    def get_tensor_profile_shape(self, name, index):
+        fixed = self.get_tensor_shape(name)
+        return self._profile[name] if self._profile else [fixed, fixed, fixed]
+
+    def create_engine_inspector(self):
+        inspector = types.SimpleNamespace(execution_context=None)
+        inspector.get_engine_information = lambda format_: self._information(inspector.execution_context)
+        return inspector
+
+    def create_execution_context(self):
+        return _Context(self._module, self)
+
+    def run(self, feeds):
+        if self._session is None:
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 3
+            self._session = onnxruntime.InferenceSession(self.model.SerializeToString(), options)
+        names = [value.name for value in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, feeds), strict=True))
+
+    def _information(self, context):
+        words = dict(self._module.shape.words)
+        layers = [{"Name": "Reformatting CopyNode for Input Tensor 0 to x", "LayerType": "Reformat", "Inputs": []}]
+        for index, asked in enumerate(asked_precisions(self.model)):
+            runs = asked.precision if asked.precision in self._allowed else "fp32"
+            text = words[runs] if context is not None and context.has_shapes else "N/A due to dynamic shapes"
+            # 8.6 names a fused layer for its nodes; later versions have names of their own, and metadata.
+            is_old = self._module.shape.version.startswith("8")
+            layers.append(
+                {
+                    "Name": f"{asked.node} + next/Relu" if is_old else f"__myl_Conv_{index}",
+                    "LayerType": "CaskConvolution",
+                    "Inputs": [{"Name": "x", "Format/Datatype": text}],
+                    "Metadata": "" if is_old else f"[ONNX Layer: {asked.node}]\x1e[ONNX Layer: next/Relu]",
+                }
+            )
+        return json.dumps({"Layers": layers if self._module.detailed else [layer["Name"] for layer in layers]})
+
+
+class _Context:
+    def __init__(self, module, engine):
+        self._module, self._engine = module, engine
+        self._shapes, self._addresses = {}, {}
+
+    @property
+    def has_shapes(self):
+        return len(self._shapes) == len(self._engine.model.graph.input)
+
+    def set_input_shape(self, name, shape):
+        low, _, high = self._engine.get_tensor_profile_shape(name, 0)
+        if not low[0] <= shape[0] <= high[0] or list(shape[1:]) != list(high[1:]):
+            return False
+        self._shapes[name] = tuple(shape)
+        return True
+
+    def get_tensor_shape(self, name):
+        batch = next(iter(self._shapes.values()))[0]
+        return (batch, *self._engine.get_tensor_shape(name)[1:])
+
+    def set_tensor_address(self, name, address):
+        self._addresses[name] = address
+        return address % 256 == 0
+
+    def execute_async_v3(self, stream):
+        shapes, addresses, engine, error = dict(self._shapes), dict(self._addresses), self._engine, self._module.error
+        outputs = {value.name: self.get_tensor_shape(value.name) for value in engine.model.graph.output}
+
+        def run():
+            feeds = {name: _read(addresses[name], shape) for name, shape in shapes.items()}
+            for name, value in engine.run(feeds).items():
+                data = np.ascontiguousarray(value + np.float32(error) * np.abs(value).max(), np.float32)
+                assert data.shape == outputs[name]
+                ctypes.memmove(addresses[name], data.ctypes.data, data.nbytes)
+
+        self._module.cuda.stream_of(stream).put(("run", run))
+        return True
+
+
+def _read(address, shape):
+    size = int(np.prod(shape)) * 4
+    return np.frombuffer(ctypes.string_at(address, size), np.float32).reshape(shape)

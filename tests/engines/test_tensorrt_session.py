@@ -1,0 +1,241 @@
+"""The session's order of work, memory and graphs, on a fake GPU whose streams only do what they are made to do."""
+
+import numpy as np
+import pytest
+import torch
+from engine_graphs import graphs, inputs, network
+from fake_cuda import FakeCuda, FakeMemory, FakeStream
+from fake_tensorrt import SHAPES, Module
+
+from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.engines.trt import TensorRT
+from x3ddeploy.errors import UsageError, X3DDeployError
+from x3ddeploy.parity.metrics import compare
+from x3ddeploy.runtimes import tensorrt_session
+from x3ddeploy.runtimes.tensorrt_session import WAVES, session_of_plans
+
+PARTS = WAVES
+FUSED = (("recognizer",),)
+
+
+@pytest.fixture(params=[False, True], ids=["lazy streams", "hasty streams"])
+def cuda(request):
+    return FakeCuda(hasty=request.param)
+
+
+def open_session(cuda, waves=PARTS, largest=4, shape="11"):
+    tensorrt = TensorRT(Module(SHAPES[shape], cuda), Flavour.TENSORRT, lambda severity, text: None)
+    options = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, largest))
+    plans = [
+        [
+            tensorrt.parse(graphs("fp32")[part].SerializeToString()).build(options, None, lambda text: None)[0]
+            for part in wave
+        ]
+        for wave in waves
+    ]
+    return session_of_plans(cuda, tensorrt, plans)
+
+
+def expected(feeds):
+    with torch.inference_mode():
+        outputs = network()(**{name: torch.from_numpy(value) for name, value in feeds.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def assert_right(outputs, feeds):
+    wanted = expected(feeds)
+    assert set(outputs) == {name for name in wanted if not name.endswith("_feat")}
+    for name, value in outputs.items():
+        assert compare(wanted[name], value).within(1e-5), name
+
+
+@pytest.mark.parametrize("waves", [PARTS, FUSED], ids=["parts", "fused"])
+@pytest.mark.parametrize("shape", ["8.6", "10", "11"])
+def test_outputs_are_the_networks(cuda, waves, shape):
+    session = open_session(cuda, waves, shape=shape)
+    feeds = inputs("recognizer", 2)
+    assert_right(session.run(feeds), feeds)
+    assert (session.runtime, session.version, session.device) == ("tensorrt", SHAPES[shape].version, "Fake GPU")
+
+
+def test_every_run_of_a_number_of_clips_gives_its_own_clips(cuda):
+    """Plain, recorded and replayed runs, with numbers of clips in between that share the memory."""
+    session = open_session(cuda)
+    for seed, clips in enumerate((1, 1, 1, 3, 1, 3, 3, 4, 2, 1)):
+        feeds = inputs("recognizer", clips, seed)
+        assert_right(session.run(feeds), feeds)
+
+
+def test_the_second_run_is_recorded_and_later_ones_replay_it(cuda):
+    session = open_session(cuda)
+    launches = []
+    for seed in range(4):
+        session.run(inputs("recognizer", 1, seed))
+        launches.append(cuda.launches)
+    assert launches == [0, 1, 2, 3]
+
+
+def test_both_backbones_have_a_stream_of_their_own(cuda):
+    assert len(cuda.streams) == 0
+    open_session(cuda, PARTS)
+    assert len(cuda.streams) == 2
+
+
+def test_a_missing_join_would_be_seen(cuda, monkeypatch):
+    """The fake GPU has to be able to fail: without waits the head reads features that are not there yet."""
+    monkeypatch.setattr(FakeStream, "wait", lambda self, event: None)
+    feeds = inputs("recognizer", 1)
+    outputs = open_session(cuda).run(feeds)
+    wanted = expected(feeds)
+    assert not all(compare(wanted[name], value).within(1e-5) for name, value in outputs.items())
+
+
+def test_outputs_of_one_run_are_not_overwritten_by_the_next(cuda):
+    session = open_session(cuda)
+    feeds = inputs("recognizer", 1, 1)
+    first = session.run(feeds)
+    session.run(inputs("recognizer", 1, 2))
+    assert_right(first, feeds)
+
+
+def test_memory_is_allocated_once(cuda, monkeypatch):
+    session = open_session(cuda)
+    monkeypatch.setattr(FakeCuda, "allocate", None)
+    monkeypatch.setattr(FakeCuda, "allocate_pinned", None)
+    for clips in (1, 4, 2):
+        feeds = inputs("recognizer", clips)
+        assert_right(session.run(feeds), feeds)
+
+
+def test_contexts_of_few_numbers_of_clips_are_kept(cuda):
+    session = open_session(cuda, largest=8)
+    for clips in range(1, 9):
+        feeds = inputs("recognizer", clips)
+        assert_right(session.run(feeds), feeds)
+    assert list(session._batches) == [5, 6, 7, 8]
+
+
+def test_more_clips_than_the_profile_holds_are_refused(cuda):
+    with pytest.raises(UsageError, match="at most 4") as error:
+        open_session(cuda).run(inputs("recognizer", 5))
+    assert "--max-shapes" in error.value.hint
+
+
+def test_wrong_inputs_are_named(cuda):
+    session = open_session(cuda)
+    feeds = inputs("recognizer", 1)
+    with pytest.raises(X3DDeployError, match="do not fit") as error:
+        session.run({"imgs": feeds["heatmap_imgs"], "clip": feeds["imgs"]})
+    text = str(error.value)
+    assert "missing input 'heatmap_imgs'" in text
+    assert "unknown input 'clip'" in text
+    assert "'imgs' has shape" in text
+
+
+# --- PyTorch's tensors on the GPU, played by these ------------------------------------------------------------------
+
+
+class OnGpu:
+    """What the session asks of a CUDA tensor."""
+
+    is_cuda = True
+    device = "cuda:0"
+
+    def __init__(self, shape, values=None):
+        self.memory = FakeMemory(shape, "float32")
+        self.shape, self.dtype, self.offset, self.contiguous = tuple(shape), torch.float32, 0, True
+        if values is not None:
+            self.memory.array[...] = values
+
+    def is_contiguous(self):
+        return self.contiguous
+
+    def data_ptr(self):
+        return self.memory.address + self.offset
+
+
+@pytest.fixture
+def gpu_torch(cuda, monkeypatch):
+    """PyTorch with a current stream on the fake GPU; gives that stream."""
+    theirs = cuda.stream()
+    monkeypatch.setattr(tensorrt_session, "Stream", FakeStream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: type("S", (), {"cuda_stream": theirs.handle}))
+    monkeypatch.setattr(torch, "empty", lambda shape, dtype, device: OnGpu(shape))
+    return theirs
+
+
+def on_gpu(feeds):
+    return {name: OnGpu(value.shape, value) for name, value in feeds.items()}
+
+
+def test_gpu_tensors_are_read_and_written_in_place(cuda, gpu_torch):
+    session = open_session(cuda)
+    feeds = inputs("recognizer", 2)
+    tensors = on_gpu(feeds)  # held until the work is done; PyTorch's allocator holds freed memory for its stream
+    outputs = session.run_on_gpu(tensors)
+    gpu_torch.synchronize()
+    assert_right({name: value.memory.array for name, value in outputs.items()}, feeds)
+
+
+def test_work_on_gpu_tensors_is_ordered_with_pytorchs_stream(cuda, gpu_torch):
+    """The inputs are written by work that PyTorch has only queued; the outputs are read by work queued afterwards."""
+    session = open_session(cuda)
+    feeds = inputs("recognizer", 1)
+    tensors = {name: OnGpu(value.shape) for name, value in feeds.items()}
+    for name, tensor in tensors.items():
+        gpu_torch.put(("run", lambda name=name, tensor=tensor: np.copyto(tensor.memory.array, feeds[name])))
+    outputs = session.run_on_gpu(tensors)
+    read = {}
+    for name, value in outputs.items():
+        gpu_torch.put(("run", lambda name=name, value=value: read.update({name: value.memory.array.copy()})))
+    gpu_torch.synchronize()
+    assert_right(read, feeds)
+
+
+def test_graphs_are_replayed_for_memory_that_comes_again(cuda, gpu_torch):
+    session = open_session(cuda)
+    tensors = on_gpu(inputs("recognizer", 1))
+    out = session.run_on_gpu(tensors)
+    for seed in (1, 2):
+        feeds = inputs("recognizer", 1, seed)
+        for name, value in feeds.items():
+            tensors[name].memory.array[...] = value
+        session.run_on_gpu(tensors, out)
+        gpu_torch.synchronize()
+        assert_right({name: value.memory.array for name, value in out.items()}, feeds)
+    assert cuda.launches == 2
+
+
+def test_new_memory_is_never_run_with_an_old_graph(cuda, gpu_torch):
+    session = open_session(cuda)
+    kept = []  # or the allocator gives the same memory again
+    for seed in range(12):
+        feeds = inputs("recognizer", 1, seed)
+        tensors = on_gpu(feeds)
+        out = session.run_on_gpu(tensors)
+        kept.append((tensors, out))
+        gpu_torch.synchronize()
+        assert_right({name: value.memory.array for name, value in out.items()}, feeds)
+    assert cuda.launches == 0
+
+
+@pytest.mark.parametrize("fault", ["on the CPU", "strided", "unaligned", "half"])
+def test_tensors_that_cannot_be_used_in_place_are_refused(cuda, gpu_torch, fault):
+    tensors = on_gpu(inputs("recognizer", 1))
+    if fault == "on the CPU":
+        tensors["imgs"].is_cuda = False
+    elif fault == "strided":
+        tensors["imgs"].contiguous = False
+    elif fault == "unaligned":
+        tensors["imgs"].offset = 4
+    else:
+        tensors["imgs"].dtype = torch.float16
+    with pytest.raises(X3DDeployError, match="in place") as error:
+        open_session(cuda).run_on_gpu(tensors)
+    assert [line.startswith("'imgs'") for line in error.value.details] == [True]
+
+
+def test_an_output_of_another_shape_is_refused(cuda, gpu_torch):
+    session = open_session(cuda)
+    with pytest.raises(X3DDeployError, match="another shape"):
+        session.run_on_gpu(on_gpu(inputs("recognizer", 1)), {"scores": OnGpu((2, 6))})
