@@ -160,6 +160,8 @@ def _print(report: dict[str, Any]) -> None:
         click.echo(f"skipped: {video['name']}: {video['reason'].partition(chr(10))[0]}")
     for line in report["left_out"]:
         click.echo(f"not evaluated: {line}")
+    for precision in report["random_calibration"]:
+        click.echo(f"{precision} was calibrated with made-up clips: its accuracy is not what real ones would give")
     loading = report["loading"]
     line = (
         f"{report['videos']} videos of {report['num_clips']} clips, {skipped['count']} skipped; waited for data "

@@ -60,6 +60,9 @@ def eval_report(
             "waiting_share": evaluation.time.waiting_share,
         },
         "left_out": list(left_out),
+        "random_calibration": [
+            name for name, precision in bundle.manifest.precisions.items() if precision.random_calibration
+        ],
         "deployed": deployed,
         "reference": str(reference.target),
         "results": [
