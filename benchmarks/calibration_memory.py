@@ -1,0 +1,70 @@
+"""Memory while calibrating the full-size network: it must not grow with the number of clips.
+
+Writes benchmarks/results/calibration_memory.json: resident memory of the process after some of the clips.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import click
+
+from x3ddeploy.atomic import write_json
+from x3ddeploy.bench.report import machine
+from x3ddeploy.bundle import Source
+from x3ddeploy.calibration.choice import Chosen, RandomClips
+from x3ddeploy.calibration.collect import collect, plan_runs
+from x3ddeploy.calibration.statistics import Statistics
+from x3ddeploy.demo import random_network
+from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.precision.trials import Quantizer
+
+
+def resident_mib() -> float:
+    """Of this process, now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+@click.command(help=__doc__)
+@click.option("--clips", default=200, show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("benchmarks/results/calibration_memory.json")
+)
+def main(clips: int, output: Path) -> None:
+    """Measure and write."""
+    spec = PRESETS["ntu60"]
+    options = Options("tensorrt", batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
+    recognizer = build_graphs(random_network(spec), Source("random", "0" * 64), options)["recognizer"]
+    sources = tuple(sorted({site.source for site in Quantizer(TARGETS["tensorrt"], {}).eligible(recognizer)}))
+    plan, found = plan_runs(recognizer, sources), Statistics.empty("", sources)
+    before = resident_mib()
+    after: dict[int, float] = {}
+
+    def note() -> None:
+        done = len(found.clips)
+        if done in (1, 5, 10, 20) or done % 50 == 0:
+            after[done] = round(resident_mib() - before, 1)
+            click.echo(f"{done:4} clips: {after[done]:.0f} MiB more than before", err=True)
+
+    chosen = Chosen(RandomClips(spec, clips, 0), tuple(range(clips)))
+    collect(recognizer, plan, ((clip.name, clip.inputs) for clip in chosen.load()), found, note)
+    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "onnxruntime")}
+    write_json(
+        output,
+        {
+            "script": "benchmarks/calibration_memory.py",
+            "machine": machine(),
+            "versions": versions,
+            "tensors": len(sources),
+            "estimate_mib": round(plan.estimate_bytes / 2**20, 1),
+            "resident_mib_after_clips": after,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""How fast INT8 is against float32 in the same runtime: the full-size network, every part, interleaved.
+
+Weights are random and calibration clips made up: nothing here says what INT8 costs in accuracy. Writes
+benchmarks/results/int8_speed.json.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import onnx
+
+from x3ddeploy.atomic import write_json
+from x3ddeploy.bench.measure import measure, ratio, statistics
+from x3ddeploy.bench.report import machine, usable_cores
+from x3ddeploy.bundle import Source
+from x3ddeploy.calibration.choice import Chosen, RandomClips
+from x3ddeploy.calibration.collect import collect, plan_runs
+from x3ddeploy.calibration.ranges import choose_range
+from x3ddeploy.calibration.statistics import Statistics
+from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.demo import random_network
+from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.parity.compare import PART_INPUTS
+from x3ddeploy.precision.placed import placed
+from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.precision.trials import Quantizer
+from x3ddeploy.runtimes.base import Session, open_session
+
+PARTS = ("rgb_backbone", "pose_backbone", "recognizer")
+RUNTIME_OF = {"onnxruntime": "onnxruntime", "openvino": "openvino"}
+CALIBRATION_CLIPS = 4
+
+
+def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
+    """fp32 and int8 graphs of every part."""
+    spec = PRESETS["ntu60"]
+    options = Options(target, batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
+    parts = build_graphs(random_network(spec), Source("random", "0" * 64), options)
+    recognizer, chosen = parts["recognizer"], TARGETS[target]
+    sources = tuple(sorted({site.source for site in Quantizer(chosen, {}).eligible(recognizer)}))
+    found = Statistics.empty("", sources)
+    clips = Chosen(RandomClips(spec, CALIBRATION_CLIPS, 0), tuple(range(CALIBRATION_CLIPS)))
+    loaded = ((clip.name, clip.inputs) for clip in clips.load())
+    collect(recognizer, plan_runs(recognizer, sources), loaded, found, lambda: None)
+    unsigned = chosen.scheme.unsigned
+    ranges = {name: choose_range(values, "mse", unsigned=unsigned) for name, values in found.histograms.items()}
+    quantizer = Quantizer(chosen, ranges)
+    sites = {site.node for site in quantizer.eligible(recognizer)}
+    return {"fp32": parts, "int8": {part: quantizer.quantize(graph, sites) for part, graph in parts.items()}}
+
+
+def runner(session: Session, feeds: dict[str, object]) -> Callable[[], object]:
+    """Runs once."""
+    return lambda: session.run(feeds)  # type: ignore[arg-type]
+
+
+@click.command(help=__doc__)
+@click.option("--seconds", default=90.0, show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("benchmarks/results/int8_speed.json"))
+def main(seconds: float, output: Path) -> None:
+    """Measure and write."""
+    threads, inputs = usable_cores(), batch_inputs(PRESETS["ntu60"], 1, seed=0)
+    runners, found = {}, {}
+    for target, runtime in RUNTIME_OF.items():
+        click.echo(f"making graphs for {target}", err=True)
+        graphs = graphs_for(target)
+        for part in PARTS:
+            for precision, parts in graphs.items():
+                feeds = {name: inputs[name] for name in PART_INPUTS[part]}
+                session = open_session(runtime, parts[part].SerializeToString(), threads=threads)
+                runners[f"{runtime} {part} {precision}"] = runner(session, feeds)
+        where = placed(runtime, graphs["int8"]["recognizer"])
+        assert where is not None
+        found[runtime] = asdict(where)
+    samples = measure(runners, seconds).samples_ms
+    speedups = {
+        f"{runtime} {part}": asdict(ratio(samples[f"{runtime} {part} fp32"], samples[f"{runtime} {part} int8"]))
+        for runtime in RUNTIME_OF.values()
+        for part in PARTS
+    }
+    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "onnx", *RUNTIME_OF.values())}
+    write_json(
+        output,
+        {
+            "script": "benchmarks/int8_speed.py",
+            "machine": machine(),
+            "versions": versions,
+            "scope": "compute",
+            "batch": 1,
+            "threads": threads,
+            "rows": {name: {**asdict(statistics(v)), "samples_ms": v} for name, v in samples.items()},
+            "speedup_over_fp32": speedups,
+            "placed": found,
+        },
+    )
+    for name, speedup in speedups.items():
+        click.echo(f"{name:30} INT8 is {speedup['median']:.2f} times as fast as float32")
+
+
+if __name__ == "__main__":
+    main()
