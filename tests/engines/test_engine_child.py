@@ -1,0 +1,94 @@
+"""A task that crashes, is killed or fails in the child process is one error here, with its log."""
+
+import os
+
+import pytest
+
+from x3ddeploy.engines.child import run_in_child
+from x3ddeploy.errors import GateError, X3DDeployError
+
+
+@pytest.fixture
+def tasks(tmp_path, monkeypatch):
+    (tmp_path / "engine_tasks.py").write_text(
+        "import os, signal, sys\n"
+        "from x3ddeploy.errors import GateError\n"
+        "class Own(GateError): pass\n"
+        "def add(request, progress):\n"
+        "    progress('adding')\n"
+        "    print('welcome to a library'); os.write(1, b'from C\\n')\n"
+        "    return {'sum': request['a'] + request['b']}\n"
+        "def crash(request, progress):\n"
+        "    sys.stderr.write('line before the crash\\n'); sys.stderr.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "def leave(request, progress): os._exit(3)\n"
+        "def refuse(request, progress):\n"
+        "    sys.stderr.write('[ERROR] TensorRT said so\\n')\n"
+        "    raise Own('not as asked', hint='do this', details=['layer 1'])\n"
+        "def fail(request, progress): return 1 / 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return tmp_path
+
+
+def run(name, told=None):
+    progress = (lambda text: None) if told is None else told.append
+    return run_in_child(f"engine_tasks:{name}", {"a": 1, "b": 2}, "the task", progress)
+
+
+def logs(folder):
+    return list(folder.glob("x3ddeploy-*.log"))
+
+
+def test_result_and_progress_come_back_and_what_libraries_print_does_not(tasks):
+    told = []
+    assert run("add", told) == {"sum": 3}
+    assert told == ["adding"]
+    assert logs(tasks) == []
+
+
+def test_a_crash_is_an_error_with_its_log(tasks):
+    with pytest.raises(X3DDeployError, match="the task crashed with SIGSEGV") as error:
+        run("crash")
+    assert error.value.details == ("line before the crash",)
+    (log,) = logs(tasks)
+    assert str(log) in error.value.hint
+    assert not list(tasks.glob("core*"))
+
+
+def test_an_exit_without_an_answer_is_an_error(tasks):
+    with pytest.raises(X3DDeployError, match="ended with exit code 3"):
+        run("leave")
+
+
+def test_the_tasks_own_error_keeps_its_kind_and_gets_the_log(tasks):
+    with pytest.raises(GateError, match="not as asked") as error:
+        run("refuse")
+    assert error.value.exit_code == 3
+    assert error.value.hint == "do this"
+    assert error.value.details == ("layer 1", "log: [ERROR] TensorRT said so")
+    assert logs(tasks) == []
+
+
+def test_an_unexpected_exception_is_told_with_its_traceback(tasks):
+    with pytest.raises(X3DDeployError, match="ZeroDivisionError") as error:
+        run("fail")
+    assert any("engine_tasks.py" in line for line in error.value.details)
+
+
+def test_an_interrupt_ends_the_child(tasks):
+    (tasks / "engine_waiting.py").write_text(
+        "import os, time\ndef wait(request, progress):\n    progress(str(os.getpid()))\n    time.sleep(600)\n"
+    )
+    seen = []
+
+    def interrupt(text):
+        seen.append(int(text))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in_child("engine_waiting:wait", {}, "waiting", interrupt)
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen[0], 0)
