@@ -16,10 +16,10 @@ model = dict(
         base_channels=16,
         gamma_b=1.5,
         num_stages=2,
-        stage_blocks=(2, 3),
+        stage_blocks=(2, 4),
         conv1_stride=2,
         spatial_strides=(2, 2),
-        fold_div=8,
+        fold_div=4,
     ),
     pose_backbone=dict(
         type="X3DTemporalShiftPose",
@@ -27,7 +27,7 @@ model = dict(
         base_channels=16,
         gamma_b=1.5,
         num_stages=2,
-        stage_blocks=(2, 3),
+        stage_blocks=(2, 4),
         conv1_stride=1,
         spatial_strides=(2, 2),
         fold_div=4,
@@ -62,8 +62,6 @@ train_pipeline = [
     dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1),
     dict(type="MMDecode"),
     dict(type="MMCompact", hw_ratio=1.0, allow_imgpad=True),
-    dict(type="Resize", scale=(56, 56), keep_ratio=False),
-    dict(type="RandomResizedCrop", area_range=(0.7, 1.0), aspect_ratio_range=(0.9, 1.1)),
     dict(type="Resize", scale=(48, 48), keep_ratio=False),
     dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=1 / 3),
     dict(type="FormatShape", input_format="NCTHW"),
@@ -125,10 +123,10 @@ test_dataloader = dict(
     ),
 )
 
-max_epochs = 10
+max_epochs = 16
 warmup_epochs = 1
-train_cfg = dict(max_epochs=max_epochs)
-optim_wrapper = dict(optimizer=dict(_delete_=True, type="AdamW", lr=0.004, weight_decay=0.05))
+train_cfg = dict(max_epochs=max_epochs, val_interval=2)
+optim_wrapper = dict(optimizer=dict(_delete_=True, type="AdamW", lr=0.008, weight_decay=0.05))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, begin=0, end=warmup_epochs, by_epoch=True, convert_to_iter_based=True),
     dict(

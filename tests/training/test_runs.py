@@ -109,6 +109,67 @@ def test_a_checkpoint_with_code_is_not_resumed(data, tmp_path):
         run(data, tmp_path, resume=str(tmp_path / "code.pth"))
 
 
+# The original's keys, MMAction2's scope: no types of the backbones, no map of coarse classes, `save_best='auto'`.
+ORIGINAL = """
+default_scope = 'mmaction'
+clip_len = dict(RGB=4, Pose=6)
+model = dict(
+    type='RGBPoseX3DRecognizer',
+    rgb_backbone=dict(
+        fold_div=8, gamma_b=2.25, gamma_d=2.2, gamma_w=1, in_channels=3, num_stages=4, se_ratio=0.0625,
+        se_style='half', spatial_strides=(2, 2, 2, 2), use_swish=True),
+    pose_backbone=dict(
+        base_channels=24, conv1_stride=1, fold_div=4, gamma_d=1, in_channels=17, num_stages=3, se_ratio=0.0625,
+        spatial_strides=(2, 2, 2), stage_blocks=(5, 11, 7), use_swish=True),
+    cls_head=dict(
+        type='RGBPoseHead', num_classes=60, num_coarse_classes=8, in_channels=[432, 216],
+        loss_components=['rgb', 'pose'], loss_weights=[1.0, 1.5, 0.6, 1.2], dropout=0.5, average_clips='prob'),
+    data_preprocessor=dict(
+        type='RGBPoseDataPreprocessor',
+        preprocessors=dict(
+            imgs=dict(
+                type='ActionDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+                format_shape='NCTHW'),
+            heatmap_imgs=dict(type='ActionDataPreprocessor'))))
+left_kp, right_kp = [1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]
+pipeline = [
+    dict(type='MMUniformSampleFrames', clip_len=clip_len, num_clips=1),
+    dict(type='MMDecode'),
+    dict(type='MMCompact', hw_ratio=1., allow_imgpad=True),
+    dict(type='Resize', scale=(40, 40), keep_ratio=False),
+    dict(type='RandomResizedCrop', area_range=(0.56, 1.0)),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='Flip', flip_ratio=0.5, left_kp=left_kp, right_kp=right_kp),
+    dict(type='GeneratePoseTarget', sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=0.25),
+    dict(type='FormatShape', input_format='NCTHW'),
+    dict(type='PackActionInputs', collect_keys=('imgs', 'heatmap_imgs'))]
+train_dataloader = dict(
+    batch_size=12, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='PoseDataset', ann_file='DATA/annotations.pkl', data_prefix=dict(video='DATA/videos'), split='xsub_train',
+        pipeline=pipeline))
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.012), clip_grad=dict(max_norm=40, norm_type=2))
+"""
+
+
+def test_a_config_of_the_original_trains_unchanged(data, tmp_path):
+    path = tmp_path / "original.py"
+    path.write_text(ORIGINAL.replace("DATA", str(data)))
+    result = train(path, TrainOptions(tmp_path / "run"), "none", print)
+    assert (result.epochs, result.best) == (1, None)
+    assert set(losses(tmp_path / "run")) == {1}
+    assert load_network(tmp_path / "run" / "epoch_1.pth", config="ntu60").network.spec.head.classes == 60
+
+
+def test_averaged_weights_are_what_export_reads(data, tmp_path):
+    path = tmp_path / "averaged.py"
+    path.write_text(f"_base_ = [{str(TINY)!r}]\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]\n")
+    run(data, tmp_path / "run", "train_cfg.max_epochs=1", config=path)
+    averaged, last = (load_network(tmp_path / "run" / "epoch_1.pth", ema=ema).network for ema in (False, True))
+    assert not torch.equal(averaged.cls_head.fc_pose.weight, last.cls_head.fc_pose.weight)
+
+
 def test_missing_videos_are_named_before_training(data, tmp_path):
     with pytest.raises(DataError, match="videos of the split 'xsub_train' are missing"):
         run(data, tmp_path, f"train_dataloader.dataset.data_prefix.video={tmp_path}")

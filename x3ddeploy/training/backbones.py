@@ -7,6 +7,7 @@ from typing import Any, cast
 from mmengine.model import BaseModule, constant_init, kaiming_init
 from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # SyncBatchNorm is one, too
 
 from x3ddeploy.models.x3d import Backbone, Block, ConvBN
 from x3ddeploy.registry import MODELS
@@ -30,7 +31,7 @@ class X3DTemporalShift(Backbone, BaseModule):
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 kaiming_init(module)
-            elif isinstance(module, nn.BatchNorm3d):
+            elif isinstance(module, _BatchNorm):
                 constant_init(module, 1)
         if self.config.zero_init_residual:
             for block in (module for module in self.modules() if isinstance(module, Block)):
@@ -43,7 +44,7 @@ class X3DTemporalShift(Backbone, BaseModule):
         super().train(mode)
         if mode and self.config.norm_eval:
             for module in self.modules():
-                if isinstance(module, nn.BatchNorm3d):
+                if isinstance(module, _BatchNorm):
                     module.eval()
         return self
 
