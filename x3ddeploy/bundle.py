@@ -15,6 +15,7 @@ from x3ddeploy.errors import BundleError
 from x3ddeploy.models.spec import ModelSpec
 
 SCHEMA_VERSION = 1
+PARTS = ("rgb_backbone", "pose_backbone", "head", "recognizer")
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
 GOLDEN = "golden"

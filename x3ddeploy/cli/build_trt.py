@@ -82,14 +82,13 @@ def command(
     Each engine is built and loaded in a process of its own, asked what it computes in, and compared with PyTorch; only
     then it goes into the bundle. Exit code 3 where it is not what was asked for, 4 without a GPU or TensorRT.
     """
-    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.bundle import PARTS, Bundle
     from x3ddeploy.cli.output import Steps, print_json
     from x3ddeploy.engines.machine import find_host
     from x3ddeploy.engines.options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
     from x3ddeploy.engines.pipeline import EngineRequest, build_engines, parts_named
     from x3ddeploy.engines.shapes import batches_from, parse_shapes
     from x3ddeploy.errors import UsageError
-    from x3ddeploy.export.parts import PARTS
 
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 are two sets of engines", hint="build one after the other")

@@ -22,8 +22,8 @@ from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.options import Batches, EnginePrecision, Flavour
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import GateError
+from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import Difference, compare
-from x3ddeploy.parity.verify import load_golden
 from x3ddeploy.runtimes.base import Array, Session
 
 CHECK = f"{__name__}:check"

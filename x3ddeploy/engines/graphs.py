@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle import PARTS, Bundle
 from x3ddeploy.engines.options import EnginePrecision
 from x3ddeploy.engines.place import graph_name
 from x3ddeploy.errors import UsageError
-from x3ddeploy.export.parts import PARTS
 
 _TARGET = "tensorrt"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors
-from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
+from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, add_engine
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
 from x3ddeploy.engines.child import run_in_child
@@ -24,8 +24,7 @@ from x3ddeploy.engines.options import BuildOptions, EnginePrecision
 from x3ddeploy.engines.place import Host, graph_name, plan_name
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
-from x3ddeploy.export.parts import PARTS
-from x3ddeploy.parity.verify import load_golden
+from x3ddeploy.parity.golden import load_golden
 
 TIMING_CACHE = "timing.cache"
 TOGETHER = "rgb_backbone + pose_backbone + head"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx
 from torch import nn
 
+from x3ddeploy.bundle import PARTS as PARTS
 from x3ddeploy.export.emit import Value, emit
 from x3ddeploy.export.emit_head import emit_head
 from x3ddeploy.export.graph import BATCH_AXIS, Dims, GraphBuilder
@@ -18,7 +19,6 @@ from x3ddeploy.models.head import Head
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.models.spec import ModelSpec
 
-PARTS = ("rgb_backbone", "pose_backbone", "head", "recognizer")
 STREAM_INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
 
 

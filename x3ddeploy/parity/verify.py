@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import onnx
 
 from x3ddeploy.bundle import GOLDEN, PARITY, Bundle
@@ -17,6 +16,7 @@ from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.export.rebuild import rebuild
 from x3ddeploy.parity.blocks import compare_blocks
 from x3ddeploy.parity.compare import PART_INPUTS
+from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import Difference, compare
 from x3ddeploy.runtimes.base import RUNTIMES, Array, available_runtimes, open_session, require
 
@@ -126,17 +126,6 @@ def verify_bundle(
             progress(f"comparing block by block in {runtime}")
             checks += _compare_blocks(bundle, golden, runtime, tolerance)
     return Verification(bundle.path, tolerance, chosen, tuple(checks), tuple(skipped), len(bundle.manifest.files))
-
-
-def load_golden(bundle: Bundle) -> dict[str, Array]:
-    """The golden tensors by name. Raises BundleError where one cannot be read."""
-    arrays = {}
-    for file in sorted((bundle.path / GOLDEN).glob("*.npy")):
-        try:
-            arrays[file.stem] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise BundleError(f"cannot read {file}: {error}", hint="export again") from error
-    return arrays
 
 
 def _compare_outputs(

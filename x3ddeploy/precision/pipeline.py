@@ -26,8 +26,8 @@ from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.export.work import multiply_adds
 from x3ddeploy.parity.compare import PART_INPUTS
+from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.parity.verify import load_golden
 from x3ddeploy.precision.accuracy import STREAMS, StreamAccuracy, accuracies
 from x3ddeploy.precision.clips import ReusedClips
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
