@@ -1,0 +1,57 @@
+// A runtime for the tests, in ONNX Runtime's place: backend.cpp is compiled for them anew, with this as its only one. What
+// it does is said by the "graph" that it loads.
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+#include "backend.hpp"
+
+namespace x3ddeploy::detail {
+namespace {
+
+class FakeBackend final : public Backend {
+ public:
+  FakeBackend(std::string behaviour, NamedShapes inputs) : behaviour_(std::move(behaviour)), inputs_(std::move(inputs)) {}
+
+  std::string description() const override { return "fake 1.0 on cpu"; }
+  NamedShapes inputs() const override { return inputs_; }
+
+  // Class 0 has the clip's mean, class 1 nothing.
+  Result<Outputs> run(const Tensors& tensors, std::int64_t clips) override {
+    if (behaviour_ == "throws") throw std::runtime_error("the fake has thrown");
+    Outputs outputs;
+    for (std::int64_t clip = 0; clip < clips; ++clip) {
+      const float rgb = mean(tensors.imgs, clip), pose = mean(tensors.heatmap_imgs, clip);
+      outputs["rgb_logits"].insert(outputs["rgb_logits"].end(), {rgb, 0});
+      outputs["pose_logits"].insert(outputs["pose_logits"].end(), {pose, 0});
+      const float score = behaviour_ == "nan" ? std::numeric_limits<float>::quiet_NaN() : rgb;
+      outputs["scores"].insert(outputs["scores"].end(), {score, 1 - score});
+    }
+    if (behaviour_ == "forgets") outputs.erase("pose_logits");
+    return outputs;
+  }
+
+ private:
+  static float mean(const View<float>& view, std::int64_t clip) {
+    const std::int64_t size = std::accumulate(view.shape.begin() + 1, view.shape.end(), std::int64_t{1}, std::multiplies<>());
+    const float* start = view.data + clip * size;
+    return std::accumulate(start, start + size, 0.0f) / static_cast<float>(size);
+  }
+
+  std::string behaviour_;
+  NamedShapes inputs_;
+};
+
+}  // namespace
+
+BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
+  const Result<std::string> file = bundle.graph("recognizer", options.precision);
+  if (!file) return file.error();
+  const Result<Bytes> graph = bundle.read(*file);
+  if (!graph) return graph.error();
+  const std::string behaviour(graph->begin(), graph->end());
+  if (behaviour == "refuses") throw std::runtime_error("the fake cannot read its graph");
+  return BackendResult(std::make_unique<FakeBackend>(behaviour, bundle.manifest().tensors.at("recognizer").inputs));
+}
+
+}  // namespace x3ddeploy::detail

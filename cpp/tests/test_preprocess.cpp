@@ -1,0 +1,158 @@
+#include "preprocess.hpp"
+
+#include <numeric>
+
+#include "check.hpp"
+#include "preparation.hpp"
+
+namespace {
+
+using namespace x3ddeploy;
+using namespace x3ddeploy::detail;
+using Indices = std::vector<std::int64_t>;
+
+Contract small_contract() {
+  Contract contract;
+  contract.classes = 2;
+  contract.joints = 1;
+  contract.rgb_frames = 2;
+  contract.rgb_height = contract.rgb_width = 4;
+  contract.mean = {1, 2, 3};
+  contract.std = {2, 4, 8};
+  contract.pose_frames = 2;
+  contract.pose_height = 6;
+  contract.pose_width = 5;
+  contract.sigma = 0.6;
+  contract.scaling = 0.5;
+  return contract;
+}
+
+// Expected values: MMAction2 1.2.0's UniformSampleFrames through x3ddeploy.data.sampling.
+TEST(frames_are_drawn_as_mmaction_draws_them) {
+  CHECK((uniform_indices(3, 5, 2) == Indices{0, 1, 2, 0, 1, 1, 2, 0, 1, 2}));
+  CHECK((uniform_indices(9, 5, 2) == Indices{1, 2, 4, 5, 7, 0, 2, 4, 6, 8}));
+  CHECK((uniform_indices(23, 5, 2) == Indices{3, 5, 12, 14, 18, 1, 5, 11, 17, 19}));
+  CHECK((uniform_indices(5, 5, 1) == Indices{0, 1, 2, 3, 4}));
+  CHECK((uniform_indices(1, 3, 1) == Indices{0, 0, 0}));
+}
+
+TEST(the_crop_is_square_about_the_joints_and_a_quarter_larger) {
+  const auto box = crop_about({10, 20, 30, 60, 0, 0}, 100, 100);
+  CHECK(box && box->left == -5 && box->top == 15 && box->right == 45 && box->bottom == 65);
+  const auto whole = crop_about({10, 20, 12, 22}, 48, 64);
+  CHECK(whole && whole->left == 0 && whole->top == 0 && whole->right == 64 && whole->bottom == 48);
+  CHECK(crop_about({}, 48, 64));
+  CHECK(!crop_about({-1e5f, 1, 1e5f, 100}, 48, 64));
+  CHECK(!crop_about({3e9f, 1, 3.0001e9f, 100}, 48, 64));
+}
+
+TEST(an_unscaled_crop_keeps_every_pixel_and_is_black_outside) {
+  std::vector<std::uint8_t> pixels(3 * 4 * 5);
+  std::iota(pixels.begin(), pixels.end(), std::uint8_t{1});
+  const Image image = {pixels.data(), 4, 5, 15};
+  std::vector<std::uint8_t> result(3 * 6 * 6);
+  crop_and_resize(image, {-1, -1, 5, 5}, 6, 6, result.data());
+  for (int y = 0; y < 6; ++y) {
+    for (int x = 0; x < 6; ++x) {
+      const bool inside = y >= 1 && y <= 4 && x >= 1;
+      const int wanted = inside ? pixels[static_cast<std::size_t>(15 * (y - 1) + 3 * (x - 1))] : 0;
+      CHECK_EQUAL(static_cast<int>(result[static_cast<std::size_t>(3 * (6 * y + x))]), wanted);
+    }
+  }
+  crop_and_resize(image, {100, -50, 120, -40}, 6, 6, result.data());
+  CHECK(std::all_of(result.begin(), result.end(), [](std::uint8_t value) { return value == 0; }));
+}
+
+TEST(planes_are_normalised_by_channel_whatever_the_rows_stride) {
+  std::vector<std::uint8_t> pixels(2 * 10, 99);
+  for (int i = 0; i < 6; ++i) pixels[static_cast<std::size_t>(i)] = pixels[static_cast<std::size_t>(10 + i)] = static_cast<std::uint8_t>(10 * i);
+  std::vector<float> planes(3 * 4);
+  normalise_frame({pixels.data(), 2, 2, 10}, small_contract(), planes.data(), 4);
+  CHECK((planes == std::vector<float>{-0.5f, 14.5f, -0.5f, 14.5f, 2.0f, 9.5f, 2.0f, 9.5f, 2.125f, 5.875f, 2.125f, 5.875f}));
+}
+
+TEST(a_keypoint_draws_its_gaussian_and_a_broken_one_nothing) {
+  const Contract contract = small_contract();
+  const float nan = std::nanf(""), inf = HUGE_VALF;
+  // Two persons in two frames; the second person draws nothing.
+  const float keypoints[] = {4, 6, 1e30f, 4, nan, 4, 4, inf}, scores[] = {0.5f, 1, 1, 1};
+  std::vector<float> maps(2 * 6 * 5);
+  draw_heatmaps(keypoints, scores, 2, contract, maps.data());
+  for (int y = 0; y < 6; ++y) {
+    for (int x = 0; x < 5; ++x) {
+      const bool reached = y >= 1 && y <= 4 && x <= 3;  // the window: from trunc(2 - 1.8) and trunc(3 - 1.8) on
+      const double wanted = reached ? 0.5 * std::exp(-((x - 2) * (x - 2) + (y - 3) * (y - 3)) / 0.72) : 0.0;
+      CHECK_NEAR(maps[static_cast<std::size_t>(5 * y + x)], wanted, 1e-6);
+      CHECK_EQUAL(maps[static_cast<std::size_t>(30 + 5 * y + x)], 0.0f);
+    }
+  }
+}
+
+TEST(a_score_below_the_least_draws_nothing) {
+  Contract contract = small_contract();
+  const float keypoints[] = {4, 6, 4, 6}, scores[] = {0.5e-4f, std::nanf("")};
+  std::vector<float> maps(2 * 6 * 5, 1.0f);
+  draw_heatmaps(keypoints, scores, 1, contract, maps.data());
+  CHECK(std::all_of(maps.begin(), maps.end(), [](float value) { return value == 0; }));
+  contract.use_score = false;
+  draw_heatmaps(keypoints, nullptr, 1, contract, maps.data());
+  CHECK_EQUAL(maps[5 * 3 + 2], 1.0f);
+}
+
+Video small_video(const std::vector<std::uint8_t>& pixels, const std::vector<float>& keypoints, const std::vector<float>& scores) {
+  Video video;
+  video.frames = {pixels.data(), pixels.data()};
+  video.height = video.width = 4;
+  video.keypoints = {keypoints.data(), {1, 2, 1, 2}};
+  video.keypoint_scores = {scores.data(), {1, 2, 1}};
+  return video;
+}
+
+TEST(videos_that_do_not_fit_are_refused_with_every_reason) {
+  const Contract contract = small_contract();
+  const std::vector<std::uint8_t> pixels(48);
+  const std::vector<float> keypoints(4), scores(2);
+  const Video good = small_video(pixels, keypoints, scores);
+  CHECK(prepare_video(good, 3, contract) && prepare_cropped({good, good}, contract));
+
+  const auto problems = [&](const Video& video) {
+    const auto result = prepare_video(video, 1, contract);
+    return result ? std::size_t{0} : result.error().details.size();
+  };
+  Video video = good;
+  video.frames.clear();
+  video.height = 0;
+  video.keypoints.shape = {1, 2, 17, 2};
+  CHECK_EQUAL(problems(video), 3u);
+  video = good;
+  video.frames[1] = nullptr;
+  CHECK_EQUAL(problems(video), 1u);
+  video = good;
+  video.row_bytes = 11;
+  CHECK_EQUAL(problems(video), 1u);
+  video = good;
+  video.keypoint_scores.shape = {2, 1, 1};
+  CHECK_EQUAL(problems(video), 1u);
+  video = good;
+  video.keypoints.data = nullptr;
+  CHECK_EQUAL(problems(video), 1u);
+  video = good;
+  video.keypoints.shape = {1, 0, 1, 2};
+  CHECK(problems(video) > 0);
+  video = good;
+  video.keypoints = {nullptr, {0, 2, 1, 2}};
+  video.keypoint_scores = {nullptr, {0, 2, 1}};
+  CHECK_EQUAL(problems(video), 0u);  // nobody is in the picture
+  CHECK(!prepare_video(good, 0, contract) && !prepare_video(good, -1, contract));
+  const std::vector<float> infinite = {HUGE_VALF, 1, 1, 1};
+  CHECK_EQUAL(problems(small_video(pixels, infinite, scores)), 1u);
+
+  video = good;
+  video.frames.resize(1);
+  video.keypoints.shape[1] = video.keypoint_scores.shape[1] = 1;
+  const auto cropped = prepare_cropped({good, video}, contract);
+  CHECK(!cropped && cropped.error().details.size() == 2);
+  CHECK(!prepare_cropped({}, contract));
+}
+
+}  // namespace

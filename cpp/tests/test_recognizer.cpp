@@ -1,0 +1,149 @@
+#include <thread>
+
+#include "bundle_files.hpp"
+#include "check.hpp"
+#include "x3ddeploy/x3ddeploy.hpp"
+
+namespace {
+
+using namespace x3ddeploy;
+
+Result<Recognizer> opened(const std::string& behaviour, const Options& options = {}) {
+  check::BundleFiles files;
+  files.contents["recognizer.onnx"] = behaviour;
+  std::map<std::string, std::string> held;
+  return Recognizer::open(files.embedded(held), options);
+}
+
+PreparedClips clips_of(float rgb, float pose, std::int64_t count = 1) {
+  const auto clips = static_cast<std::size_t>(count);
+  return {std::vector<float>(96 * clips, rgb), std::vector<float>(96 * clips, pose), {count, 3, 2, 4, 4}, {count, 2, 3, 4, 4}};
+}
+
+std::string refusal(const Result<std::vector<Prediction>>& result) { return result ? "" : result.error().text(); }
+
+TEST(an_automatic_choice_says_what_it_passed_over) {
+  auto recognizer = opened("fake");
+  CHECK(recognizer);
+  if (!recognizer) return;
+  CHECK_EQUAL(recognizer->runtime(), "fake 1.0 on cpu");
+  CHECK_EQUAL(recognizer->notes().size(), 2u);
+  CHECK_EQUAL(recognizer->notes().at(0), "tensorrt: this library was built without tensorrt");
+  Options options;
+  options.runtime = Runtime::openvino;
+  const auto refused = opened("fake", options);
+  CHECK(!refused && refused.error().kind == ErrorKind::missing_requirement);
+}
+
+TEST(clips_in_labels_out) {
+  auto recognizer = opened("fake");
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  const auto predictions = recognizer->predict(clips_of(0.25f, 3, 2).view());
+  CHECK(predictions && predictions->size() == 2);
+  if (!predictions) return;
+  CHECK_EQUAL(predictions->at(1).scores[0], 0.25f);
+  const std::vector<Label> labels = recognizer->top(predictions->at(1), 5);
+  CHECK_EQUAL(labels.size(), 2u);
+  CHECK_EQUAL(labels.at(0).index, 1);
+  CHECK_EQUAL(labels.at(0).name, "1");
+  CHECK(recognizer->top(predictions->at(1), -1).empty());
+}
+
+TEST(tensors_that_do_not_fit_are_refused_by_name) {
+  auto recognizer = opened("fake");
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  const PreparedClips clips = clips_of(0, 0);
+  Tensors tensors = clips.view();
+  tensors.imgs.shape = {3, 2, 4, 4};
+  tensors.heatmap_imgs.data = nullptr;
+  CHECK_EQUAL(refusal(recognizer->predict(tensors)),
+              "the inputs do not fit the graph\n  'imgs' has shape (3, 2, 4, 4), and the graph takes (N, 3, 2, 4, 4)\n"
+              "  missing input 'heatmap_imgs'\n-> see `x3ddeploy inspect`");
+  tensors = clips.view();
+  tensors.imgs.shape[0] = 0;
+  CHECK(!refusal(recognizer->predict(tensors)).empty());
+  tensors = clips.view();
+  tensors.imgs.memory = Memory::device;
+  CHECK(refusal(recognizer->predict(tensors)).find("device memory") != std::string::npos);
+  const PreparedClips two = clips_of(0, 0, 2);
+  tensors = clips.view();
+  tensors.heatmap_imgs = two.view().heatmap_imgs;
+  CHECK(refusal(recognizer->predict(tensors)).find("2 clips, and the other stream 1") != std::string::npos);
+  CHECK(!refusal(recognizer->predict(Tensors())).empty());
+}
+
+TEST(whatever_a_runtime_does_becomes_an_error_value) {
+  const auto refused = opened("refuses");
+  CHECK(!refused && refused.error().message == "the fake cannot read its graph");
+  for (const char* behaviour : {"throws", "nan", "forgets"}) {
+    auto recognizer = opened(behaviour);
+    CHECK(recognizer && !recognizer->predict(clips_of(0, 0).view()));
+  }
+}
+
+TEST(options_that_make_no_sense_are_refused) {
+  const auto kind = [](const Options& options) {
+    const auto recognizer = opened("fake", options);
+    return recognizer ? 0 : static_cast<int>(recognizer.error().kind);
+  };
+  Options options;
+  options.precision = "fp8";
+  CHECK_EQUAL(kind(options), 2);
+  options = {};
+  options.precision = "int8";
+  CHECK_EQUAL(kind(options), 1);
+  options = {};
+  options.threads = -1;
+  CHECK_EQUAL(kind(options), 2);
+  for (const std::array<double, 2> weights : {std::array<double, 2>{0, 0}, {-1, 2}, {std::nan(""), 1}}) {
+    options = {};
+    options.fusion = weights;
+    CHECK_EQUAL(kind(options), 2);
+  }
+}
+
+TEST(a_video_is_one_prediction_whatever_its_clips) {
+  auto recognizer = opened("fake");
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  const std::vector<std::uint8_t> pixels(6 * 8 * 3, 100);
+  const std::vector<float> keypoints(2 * 5 * 2 * 2, 2.0f), scores(2 * 5 * 2, 1.0f);
+  Video video;
+  video.frames.assign(7, pixels.data());
+  video.height = 6;
+  video.width = 8;
+  video.keypoints = {keypoints.data(), {2, 5, 2, 2}};
+  video.keypoint_scores = {scores.data(), {2, 5, 2}};
+  const auto one = recognizer->predict(video, 1), three = recognizer->predict(video, 3);
+  CHECK(one && three);
+  if (one && three) CHECK_NEAR(one->scores[0], three->scores[0], 1e-4);
+  CHECK(!recognizer->predict(video, 0));
+}
+
+// Run under the thread sanitizer: several recognizers side by side, and one recognizer from several threads.
+TEST(threads_do_not_disturb_each_other) {
+  auto shared = opened("fake");
+  if (!shared) return check::report(__FILE__, __LINE__, shared.error().text());
+  std::vector<int> wrong(4, 0);
+  std::vector<std::thread> threads;
+  for (std::size_t index = 0; index < wrong.size(); ++index) {
+    threads.emplace_back([&, index] {
+      auto own = opened("fake");
+      if (!own) {
+        wrong[index] = 1;
+        return;
+      }
+      const float value = 0.125f * static_cast<float>(index);
+      const PreparedClips clips = clips_of(value, 1);
+      for (int round = 0; round < 50; ++round) {
+        for (Recognizer* recognizer : {&*shared, &*own}) {
+          const auto predictions = recognizer->predict(clips.view());
+          if (!predictions || std::abs(predictions->at(0).scores[0] - value) > 1e-6f) ++wrong[index];
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const int count : wrong) CHECK_EQUAL(count, 0);
+}
+
+}  // namespace
