@@ -342,7 +342,7 @@ class _Engine:
 class _Context:
     def __init__(self, module, engine):
         self._module, self._engine = module, engine
-        self._shapes, self._addresses = {}, {}
+        self._shapes, self._addresses, self._outputs = {}, {}, {}
 
     @property
     def has_shapes(self):
@@ -356,8 +356,10 @@ class _Context:
         return True
 
     def get_tensor_shape(self, name):
-        batch = next(iter(self._shapes.values()))[0]
-        return (batch, *self._engine.get_tensor_shape(name)[1:])
+        if name not in self._outputs:
+            zeros = {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()}
+            self._outputs |= {name: value.shape for name, value in self._engine.run(zeros).items()}
+        return self._outputs[name]
 
     def set_tensor_address(self, name, address):
         self._addresses[name] = address

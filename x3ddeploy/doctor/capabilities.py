@@ -14,7 +14,6 @@ from x3ddeploy.doctor.packages import Package, State
 BASE = ("torch", "numpy", "onnx", "msgspec")
 CORE = (*BASE, "onnxruntime")
 MMACTION = ("mmaction2", "mmengine", "mmcv", "importlib-metadata")
-_NOT_USED = "not used by any verb yet"
 
 
 class Status(str, Enum):
@@ -137,25 +136,25 @@ def _baseline(verb: Capability, packages: Mapping[str, Package]) -> Capability:
 
 
 def _tensorrt(package: Package, installer: Installer) -> Capability:
-    name = "TensorRT"
+    name = "build-trt, TensorRT"
     gpu = installer.gpu
     parts = [f"{package.title} builds engines" if package.facts.get("builds") else package.title]
     if package.state is not State.OK:
         parts = [_complaints([package])]
     if not gpu.devices:
         parts.append("no GPU")
-    reason = f"{'; '.join(parts)}; {_NOT_USED}"
+    reason = "; ".join(parts)
     if package.state is State.OK:
         return Capability(name, Status.OK if gpu.devices else Status.LIMITED, reason)
     return Capability(name, Status.MISSING, reason, installer.command([package]) if gpu.devices else "")
 
 
 def _tensorrt_rtx(package: Package, installer: Installer) -> Capability:
-    name = "TensorRT-RTX"
+    name = "build-trt, TensorRT-RTX"
     if package.state is not State.OK:
-        return Capability(name, Status.MISSING, f"{_complaints([package])}; {_NOT_USED}", installer.command([package]))
+        return Capability(name, Status.MISSING, _complaints([package]), installer.command([package]))
     gpu = "" if installer.gpu.devices else " without a GPU, and cannot run them"
-    return Capability(name, Status.OK, f"{package.title} builds engines{gpu}; {_NOT_USED}")
+    return Capability(name, Status.OK, f"{package.title} builds engines{gpu}")
 
 
 def _openvino_title(package: Package) -> str:

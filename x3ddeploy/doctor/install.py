@@ -90,7 +90,7 @@ def _lacks_another(package: Package) -> bool:
 
 
 def _known_distribution(module: str) -> str:
-    """What to install for a module; empty if that is not known (a module's name says little: cv2 is opencv-python)."""
+    """What to install for a module; empty if that is not known (a module's name says little: PIL is pillow)."""
     top = module.partition(".")[0]
     for known in PACKAGES:
         if known.module == top:

@@ -67,8 +67,13 @@ PACKAGES = (
         "tensorrt-rtx",
         "tensorrt_rtx",
         ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
+        extra="tensorrt-rtx",
         probe=f"{_PROBES}:tensorrt_rtx_works",
     ),
+    Known("polygraphy", "polygraphy", extra="tensorrt-rtx"),
+    Known("av", "av", extra="video"),
+    Known("opencv-python", "cv2", ("opencv-python", "opencv-contrib-python", "opencv-python-headless"), extra="video"),
+    Known("matplotlib", "matplotlib", extra="plot"),
 )
 
 

@@ -1,0 +1,309 @@
+"""`x3ddeploy build-trt` as a user meets it: without a GPU, with TensorRT-RTX for GPUs elsewhere, with a (fake) GPU."""
+
+import importlib.util
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import onnx
+import pytest
+
+from x3ddeploy.bundle import Bundle, Precision, add_precision
+from x3ddeploy.export.parts import PARTS
+from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.parity.compare import PART_INPUTS
+from x3ddeploy.parity.golden import load_golden
+from x3ddeploy.parity.metrics import compare
+from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.runtimes.base import open_session
+
+FAKES = Path(__file__).parent.parent / "engines"
+# TensorRT-RTX cannot be asked on a Mac, say; where it is installed, it is the gate for every graph.
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None,
+    reason="TensorRT-RTX is not installed (pip install 'x3ddeploy[tensorrt-rtx]')",
+)
+NO_GPU = "import x3ddeploy.doctor.probes as p\np.cuda_driver = lambda: {'devices': [], 'problem': 'no NVIDIA driver'}\n"
+A_GPU = """
+import x3ddeploy.doctor.probes as probes
+import x3ddeploy.engines.cuda as cuda
+from fake_cuda import FakeCuda
+GPU = FakeCuda()
+probes.cuda_driver = lambda: {
+    "driver": "580.1", "devices": [{"name": "Fake GPU", "compute_capability": GPU.compute_capability}], "problem": ""
+}
+cuda.Cuda = lambda device=0: GPU
+"""
+TENSORRT = """
+import os, signal, sys
+import sitecustomize
+from fake_tensorrt import SHAPES, Module
+module = Module(SHAPES[os.environ.get("FAKE_SHAPE", "11")], sitecustomize.GPU)
+fault = os.environ.get("FAKE_FAULT", "")
+if fault == "broken":
+    raise ImportError("libnvinfer.so.11: cannot open shared object file")
+if fault == "ignores precision":
+    module.ignores_precision = True
+if fault == "wrong":
+    module.error = 0.3
+if fault == "crash":
+    def Builder(logger):
+        logger.log(logger.Severity.ERROR, "CUDA out of memory")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    module.Builder = Builder
+sys.modules["tensorrt"] = module
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """Environments of machines by name: what a started Python finds there."""
+    folder = tmp_path_factory.mktemp("machines")
+
+    def environment(name, **variables):
+        site = folder / name
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text(NO_GPU if name == "no gpu" else A_GPU)
+        if name == "with tensorrt":
+            (site / "tensorrt").mkdir(exist_ok=True)
+            (site / "tensorrt" / "__init__.py").write_text(TENSORRT)
+        return {"PYTHONPATH": os.pathsep.join([str(site), str(FAKES)]), **variables}
+
+    return environment
+
+
+@pytest.fixture(scope="module")
+def quantized(bundle, tmp_path_factory):
+    """A bundle with FP16 and INT8 graphs. The ranges are made up: what counts is the graphs' form."""
+    from x3ddeploy.calibration.ranges import Range
+    from x3ddeploy.precision.sites import find_sites
+    from x3ddeploy.precision.targets import target_named
+    from x3ddeploy.precision.trials import Quantizer
+
+    path = shutil.copytree(bundle, tmp_path_factory.mktemp("quantized") / "deploy")
+    parts = {part: onnx.load(path / f"{part}.onnx") for part in PARTS}
+    ranges = {site.source: Range(-6.0, 6.0) for site in find_sites(parts["recognizer"])}
+    quantizer = Quantizer(target_named("tensorrt"), ranges)
+    sites = {site.node for site in quantizer.eligible(parts["recognizer"])}
+    made = {
+        "fp16": {part: to_half(graph, Half.FP16, float32_nodes(graph)) for part, graph in parts.items()},
+        "int8": {part: quantizer.quantize(graph, sites) for part, graph in parts.items()},
+    }
+    opened = Bundle.open(path)
+    for precision, graphs in made.items():
+        files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.items()}
+        errors = golden_errors(opened, files)
+        opened = add_precision(opened, precision, files, Precision(None, precision == "int8", {}, None, errors))
+    return path
+
+
+def golden_errors(bundle, files):
+    golden, errors = load_golden(bundle), {}
+    for name, data in files.items():
+        part = name.removesuffix(".onnx")
+        feeds = {name: golden[name] for name in PART_INPUTS[part]}
+        for output, value in open_session("onnxruntime", data).run(feeds).items():
+            errors[f"{part} -> {output}"] = compare(golden[output], value).relative
+    return errors
+
+
+@pytest.fixture
+def copied(quantized, tmp_path):
+    return shutil.copytree(quantized, tmp_path / "deploy")
+
+
+def contents(path):
+    return {file: file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+# --- machines that cannot --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [(), ("--fp16",), ("--int8",), ("--rtx",)], ids=" ".join)
+def test_without_a_gpu_it_exits_4_and_touches_nothing(run, copied, machine, flags):
+    before = contents(copied)
+    process = run("build-trt", copied, *flags, env=machine("no gpu"))
+    assert process.returncode == 4
+    assert "no NVIDIA driver" in process.stderr
+    assert "--rtx --compute-capability" in process.stderr
+    assert process.stdout == ""
+    assert contents(copied) == before
+
+
+def test_without_tensorrt_it_exits_4_and_says_what_to_install(run, copied, machine):
+    if importlib.util.find_spec("tensorrt"):
+        pytest.skip("TensorRT is installed")
+    before = contents(copied)
+    process = run("build-trt", copied, env=machine("no tensorrt"))
+    assert process.returncode == 4
+    assert "TensorRT is not installed" in process.stderr
+    assert "pip install --extra-index-url https://pypi.nvidia.com 'x3ddeploy[tensorrt]'" in process.stderr
+    assert contents(copied) == before
+
+
+def test_a_tensorrt_that_does_not_import_exits_4(run, copied, machine):
+    process = run("build-trt", copied, env=machine("with tensorrt", FAKE_FAULT="broken"))
+    assert process.returncode == 4
+    assert "libnvinfer.so.11" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--fp16", "--int8"), "two sets of engines"),
+        (("--parts", "neck"), "no part named 'neck'"),
+        (("--compute-capability", "8.9"), "goes with --rtx"),
+        (("--rtx", "--compute-capability", "eight"), "not of the form 8.9,12.0"),
+        (("--max-shapes", "imgs:1"), "fixed at export"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(run, copied, machine, arguments, message):
+    process = run("build-trt", copied, *arguments, env=machine("with tensorrt"))
+    assert process.returncode == 2
+    assert message in process.stderr
+
+
+# --- TensorRT-RTX itself ---------------------------------------------------------------------------------------------
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_tensorrt_rtx_takes_every_part_in_every_precision(run, copied, machine, precision):
+    flags = () if precision == "fp32" else (f"--{precision}",)
+    arguments = ("--rtx", "--compute-capability", "8.9,12.0", "--builder-optimization-level", "0")
+    process = run("build-trt", copied, *flags, *arguments, "--json", env=machine("no gpu"))
+    assert process.returncode == 0, process.stderr
+    report = json.loads(process.stdout)
+    manifest = Bundle.open(copied).manifest
+    assert [made["entry"]["part"] for made in report["engines"]] == list(PARTS)
+    assert {made["name"] for made in report["engines"]} == set(manifest.engines)
+    for made in report["engines"]:
+        counts = made["built"]["precision"]["counts"]
+        assert set(counts) <= ({"int8", "fp16"} if precision == "int8" else {precision})
+        assert made["check"] is None
+        assert any("parity with PyTorch is not proven" in line for line in made["unproven"])
+        assert (copied / made["name"]).stat().st_size == made["built"]["size_bytes"]
+        beside = json.loads((copied / made["name"]).with_suffix(".json").read_text())
+        assert beside["command"].startswith("x3ddeploy build-trt")
+    assert Bundle.open(copied).altered_files() == []
+    if precision == "int8":
+        assert any("made-up clips" in line for line in report["engines"][0]["unproven"])
+
+
+@needs_rtx
+def test_tensorrt_rtx_refuses_gpus_that_it_does_not_know(run, copied, machine):
+    process = run("build-trt", copied, "--rtx", "--compute-capability", "9.0", env=machine("no gpu"))
+    assert process.returncode == 2
+    assert "it builds for" in process.stderr
+
+
+@needs_rtx
+def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(run, copied, machine):
+    file = copied / "fp16" / "head.onnx"
+    model = onnx.load(file)
+    model.graph.node[0].op_type, model.graph.node[0].domain = "Unheard", "nowhere"
+    model.opset_import.append(onnx.helper.make_opsetid("nowhere", 1))
+    file.write_bytes(serialize(model))
+    opened = Bundle.open(copied)
+    add_precision(
+        opened,
+        "fp16",
+        {f"{part}.onnx": (copied / "fp16" / f"{part}.onnx").read_bytes() for part in PARTS},
+        opened.manifest.precisions["fp16"],
+    )
+    process = run(
+        "build-trt", copied, "--fp16", "--rtx", "--compute-capability", "8.9", "--parts", "head", env=machine("no gpu")
+    )
+    assert process.returncode == 1
+    assert "refuses the graph" in process.stderr
+    assert "Unheard" in process.stderr
+    assert not (copied / "engines").exists()
+
+
+# --- a GPU that is played --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "parts"), [("8.6", "head"), ("10", "head"), ("11", "rgb_backbone,pose_backbone,head")]
+)
+def test_engines_are_built_proven_and_registered(run, copied, machine, shape, parts):
+    process = run("build-trt", copied, "--parts", parts, "--json", env=machine("with tensorrt", FAKE_SHAPE=shape))
+    assert process.returncode == 0, process.stderr
+    report = json.loads(process.stdout)
+    assert [made["entry"]["part"] for made in report["engines"]] == parts.split(",")
+    assert {made["built"]["precision"]["source"] for made in report["engines"]} == {"engine inspector"}
+    assert all(made["check"]["rows"] for made in report["engines"])
+    assert bool(report["together"]) == ("," in parts)
+    manifest = Bundle.open(copied).manifest
+    entry = next(iter(manifest.engines.values()))
+    assert (entry.gpu, entry.compute_capabilities, entry.driver) == ("Fake GPU", ("9.0",), "580.1")
+    assert all(name.startswith("engines/fake-gpu-sm90-trt") for name in manifest.engines)
+    assert Bundle.open(copied).altered_files() == []
+    assert (copied / next(iter(manifest.engines))).parent.joinpath("timing.cache").exists()
+
+
+def test_the_table_names_precision_reformats_and_error(run, copied, machine):
+    process = run("build-trt", copied, "--int8", "--parts", "rgb_backbone", env=machine("with tensorrt"))
+    assert process.returncode == 0, process.stderr
+    row = next(line for line in process.stdout.splitlines() if line.startswith("rgb_backbone"))
+    assert "12 fp16, 13 int8" in row
+    assert "engine inspector" in row
+    assert "a depthwise convolution" in process.stdout
+    assert "NOT proven: accuracy: the INT8 ranges are of made-up clips" in process.stdout
+
+
+def test_an_engine_that_ignores_the_precision_is_not_kept(run, copied, machine):
+    before = contents(copied)
+    process = run("build-trt", copied, "--fp16", env=machine("with tensorrt", FAKE_FAULT="ignores precision"))
+    assert process.returncode == 3
+    assert "not what was asked for" in process.stderr
+    assert {file.name for file in contents(copied).keys() - before.keys()} <= {"timing.cache"}
+    assert Bundle.open(copied).manifest.engines == {}
+
+
+def test_an_engine_that_computes_something_else_is_not_kept_and_its_block_is_named(run, copied, machine):
+    process = run("build-trt", copied, "--parts", "rgb_backbone", env=machine("with tensorrt", FAKE_FAULT="wrong"))
+    assert process.returncode == 3
+    assert "comparisons with PyTorch fail" in process.stderr
+    assert "first diverging block: rgb_backbone/conv1_s" in process.stderr
+    assert Bundle.open(copied).manifest.engines == {}
+
+
+def test_a_crash_of_tensorrt_is_an_error_with_its_log(run, copied, machine, tmp_path):
+    before = contents(copied)
+    variables = machine("with tensorrt", FAKE_FAULT="crash", TMPDIR=str(tmp_path))
+    process = run("build-trt", copied, env=variables)
+    assert process.returncode == 1
+    assert "building rgb_backbone.fp32 crashed with SIGSEGV" in process.stderr
+    assert "CUDA out of memory" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert contents(copied) == before
+    assert not (copied / "engines").exists()
+
+
+def test_a_bundle_for_another_runtime_is_refused(run, copied, machine):
+    opened = Bundle.open(copied)
+    manifest = replace(opened.manifest, target="openvino")
+    (copied / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    process = run("build-trt", copied, env=machine("with tensorrt"))
+    assert process.returncode == 2
+    assert "--target tensorrt" in process.stderr
+
+
+def test_an_altered_bundle_is_refused(run, copied, machine):
+    (copied / "head.onnx").write_bytes(b"")
+    process = run("build-trt", copied, env=machine("with tensorrt"))
+    assert process.returncode == 1
+    assert "head.onnx" in process.stderr
+
+
+def test_int8_without_graphs_and_clips_says_what_is_missing(run, bundle, machine, tmp_path):
+    path = shutil.copytree(bundle, tmp_path / "plain")
+    process = run("build-trt", path, "--int8", env=machine("with tensorrt"))
+    assert process.returncode == 2
+    assert "--calib PATH" in process.stderr
+    assert not (path / "engines").exists()
