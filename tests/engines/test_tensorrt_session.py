@@ -1,5 +1,7 @@
 """The session's order of work, memory and graphs, on a fake GPU whose streams only do what they are made to do."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,15 @@ from engine_graphs import graphs, inputs, network
 from fake_cuda import FakeCuda, FakeMemory, FakeStream
 from fake_tensorrt import SHAPES, Module
 
+from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.engines.place import plan_name
 from x3ddeploy.engines.trt import TensorRT
-from x3ddeploy.errors import UsageError, X3DDeployError
+from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes import tensorrt_session
-from x3ddeploy.runtimes.tensorrt_session import WAVES, session_of_plans
+from x3ddeploy.runtimes.tensorrt_session import WAVES, open_engine, open_parts, session_of_plans
 
 PARTS = WAVES
 FUSED = (("recognizer",),)
@@ -239,3 +244,48 @@ def test_an_output_of_another_shape_is_refused(cuda, gpu_torch):
     session = open_session(cuda)
     with pytest.raises(X3DDeployError, match="another shape"):
         session.run_on_gpu(on_gpu(inputs("recognizer", 1)), {"scores": OnGpu((2, 6))})
+
+
+# --- engines of a bundle ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_engines(bundle, tmp_path, monkeypatch):
+    """A bundle whose parts have engines for the fake GPU; gives the bundle and the GPU."""
+    cuda = FakeCuda()
+    module = Module(SHAPES["11"], cuda)
+    monkeypatch.setattr(tensorrt_session, "Cuda", lambda device: cuda)
+    monkeypatch.setattr(tensorrt_session, "open_tensorrt", lambda flavour, log: TensorRT(module, flavour, log))
+    opened = Bundle.open(shutil.copytree(bundle, tmp_path / "deploy"))
+    options = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, 4))
+    for part in ("rgb_backbone", "pose_backbone", "head"):
+        graph = opened.manifest.files[f"{part}.onnx"].sha256
+        entry = EngineEntry(part, graph, module.__version__, "Fake GPU", ("9.0",), None, options)
+        network = TensorRT(module, Flavour.TENSORRT, print).parse(opened.part_path(part).read_bytes())
+        plan, _ = network.build(options, None, lambda text: None)
+        opened = add_engine(opened.path, plan_name(entry), entry, plan, b"{}")
+    return opened, cuda
+
+
+def test_a_bundles_parts_open_as_one_recognizer(with_engines):
+    opened, cuda = with_engines
+    golden = load_golden(opened)
+    outputs = open_parts(opened, EnginePrecision.FP32).run({name: golden[name] for name in ("imgs", "heatmap_imgs")})
+    assert compare(golden["scores"], outputs["scores"]).within(1e-5)
+    assert len(cuda.streams) == 2
+
+
+def test_one_part_opens_alone(with_engines):
+    opened, _ = with_engines
+    golden = load_golden(opened)
+    outputs = open_engine(opened, "pose_backbone", EnginePrecision.FP32).run({"heatmap_imgs": golden["heatmap_imgs"]})
+    assert compare(golden["pose_feat"], outputs["pose_feat"]).within(1e-5)
+
+
+def test_engines_of_another_gpu_do_not_open(with_engines):
+    opened, cuda = with_engines
+    cuda.compute_capability = "12.0"
+    with pytest.raises(BundleError, match="fits this machine") as error:
+        open_parts(opened, EnginePrecision.FP32)
+    assert "built for compute capability 9.0 on Fake GPU" in error.value.details[0]
+    assert "x3ddeploy build-trt" in error.value.hint
