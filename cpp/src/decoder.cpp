@@ -20,6 +20,13 @@ std::int64_t Place::integer() const {
   return value == nullptr ? 0 : *value;
 }
 
+std::optional<std::int64_t> Place::integer_or_null() const {
+  if (json_ == nullptr || is_null()) return std::nullopt;
+  const auto* value = json_->get_if<std::int64_t>();
+  if (value == nullptr) fail_type("int | null");
+  return value == nullptr ? std::nullopt : std::optional<std::int64_t>(*value);
+}
+
 double Place::number() const {
   if (const auto* whole = json_ == nullptr ? nullptr : json_->get_if<std::int64_t>()) return static_cast<double>(*whole);
   const auto* value = expect<double>("float");

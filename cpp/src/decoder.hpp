@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,7 @@ class Place {
   bool has(std::string_view key) const { return json_ != nullptr && json_->find(key) != nullptr; }
   std::string string() const;
   std::int64_t integer() const;
+  std::optional<std::int64_t> integer_or_null() const;
   double number() const;
   bool boolean() const;
   bool is_null() const { return json_ != nullptr && json_->get_if<std::nullptr_t>() != nullptr; }

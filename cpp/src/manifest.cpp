@@ -75,7 +75,7 @@ Contract contract(const Place& manifest) {
   }
   contract.fusion = weights(manifest["fusion"]);
   const Place batch = manifest["batch"];
-  if (!batch.is_null()) contract.batch = size(batch);
+  if (batch.integer_or_null()) contract.batch = size(batch);
   return contract;
 }
 

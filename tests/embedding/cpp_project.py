@@ -1,0 +1,76 @@
+"""Configure and build the C++ projects, once for all tests that want the same, however many processes they run in."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from x3ddeploy.atomic import locked
+
+ROOT = Path(__file__).parents[2]
+CPP = ROOT / "cpp"
+# Wheels put their programs beside the interpreter; a virtual environment need not be activated.
+_PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+WITHOUT_RUNTIMES = [f"-DX3DDEPLOY_{name}=OFF" for name in ("OPENVINO", "TENSORRT", "ONNXRUNTIME")]
+
+
+def require_tools():
+    """Skip where C++ cannot be built."""
+    if shutil.which("cmake", path=_PATH) is None:
+        pytest.skip("cmake is not installed (pip install cmake)")
+    if not any(shutil.which(name, path=_PATH) for name in ("c++", "g++", "clang++")):
+        pytest.skip("no C++ compiler (Debian: g++)")
+
+
+def with_openvino():
+    """Arguments that build with OpenVINO's wheel; skips where it is not installed."""
+    spec = importlib.util.find_spec("openvino")
+    if spec is None:
+        pytest.skip("OpenVINO is not installed")
+    folder = Path(spec.submodule_search_locations[0])
+    return [
+        "-DX3DDEPLOY_OPENVINO=ON",
+        "-DX3DDEPLOY_TENSORRT=OFF",
+        "-DX3DDEPLOY_ONNXRUNTIME=OFF",
+        f"-DOpenVINO_DIR={folder / 'cmake'}",
+    ]
+
+
+def checked(*command, cwd=None, timeout=900):
+    process = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, "PATH": _PATH},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert process.returncode == 0, f"{command}\n{process.stdout[-4000:]}\n{process.stderr[-4000:]}"
+    return process
+
+
+def configure_and_build(source, build, arguments, target=None):
+    require_tools()
+    generator = ["-G", "Ninja"] if shutil.which("ninja", path=_PATH) else []
+    checked("cmake", "-S", source, "-B", build, *generator, *arguments)
+    checked("cmake", "--build", build, "--parallel", "2", *(["--target", target] if target else []))
+    return build
+
+
+def shared_build(tmp_path_factory, name, arguments):
+    """The library's build of this name; the processes of one test run share it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    build, done = root / f"cpp-{name}", root / f"cpp-{name}.done"
+    build.mkdir(exist_ok=True)
+    with locked(build):
+        if not done.exists():
+            configure_and_build(CPP, build, arguments)
+            done.touch()
+    return build

@@ -1,0 +1,43 @@
+"""The runtime's own code under the address, undefined-behaviour and thread sanitizers, and under mutated manifests."""
+
+import subprocess
+
+import pytest
+from cpp_project import CPP, WITHOUT_RUNTIMES, configure_and_build, require_tools
+
+# OpenVINO's libraries are not instrumented, and would only be noise: a fake runtime stands in for them.
+ARGUMENTS = [
+    *WITHOUT_RUNTIMES,
+    "-DCMAKE_BUILD_TYPE=Debug",
+    "-DX3DDEPLOY_BUILD_TESTS=ON",
+    "-DX3DDEPLOY_BUILD_EXAMPLES=OFF",
+]
+_MUTATIONS = 5000
+
+
+def linking_works(sanitizer, folder):
+    (folder / "main.cpp").write_text("int main() {}")
+    command = ["c++", f"-fsanitize={sanitizer}", "main.cpp", "-o", "main"]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_the_runtime_is_clean(sanitizer, bundle, tmp_path):
+    require_tools()
+    if not linking_works(sanitizer, tmp_path):
+        pytest.skip(f"the compiler has no {sanitizer} sanitizer")
+    # Threads do not meet in the manifest's reader: the mutations run where memory is watched.
+    fuzzes = sanitizer.startswith("address")
+    arguments = [
+        *ARGUMENTS,
+        f"-DX3DDEPLOY_SANITIZE={sanitizer}",
+        f"-DX3DDEPLOY_BUILD_FUZZERS={'ON' if fuzzes else 'OFF'}",
+    ]
+    build = configure_and_build(CPP, tmp_path / "build", arguments)
+    process = subprocess.run([build / "tests" / "x3ddeploy_tests"], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-4000:]
+    if fuzzes:
+        command = [build / "fuzz" / "x3ddeploy_fuzz_manifest", bundle / "manifest.json", str(_MUTATIONS)]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stderr[-4000:]
+        assert f"{_MUTATIONS} mutations" in process.stdout
