@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench cpp clean
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -27,6 +27,12 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/plain_export.py
 	$(BIN)/python benchmarks/lowering_findings.py
 
+# The C++ runtime with OpenVINO, its tests and x3ddeploy_cli, in build/cpp. Needs a C++17 compiler (Debian: g++).
+cpp: $(INSTALLED)
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S cpp -B build/cpp -DX3DDEPLOY_BUILD_TESTS=ON -DOpenVINO_DIR="$$($(BIN)/python -c 'import openvino; print(openvino.__path__[0])')/cmake"
+	$(BIN)/cmake --build build/cpp --parallel
+	build/cpp/tests/x3ddeploy_tests
+
 # Debian keeps venv's pip in a package of its own (python3-venv); where it is missing, virtualenv brings one.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m pip install --quiet --target $(VENV)-virtualenv virtualenv && PYTHONPATH=$(VENV)-virtualenv $(PYTHON) -m virtualenv --quiet $(VENV) && rm -rf $(VENV)-virtualenv; }
@@ -34,4 +40,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build .mypy_cache .pytest_cache .ruff_cache

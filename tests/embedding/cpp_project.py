@@ -14,15 +14,15 @@ from x3ddeploy.atomic import locked
 ROOT = Path(__file__).parents[2]
 CPP = ROOT / "cpp"
 # Wheels put their programs beside the interpreter; a virtual environment need not be activated.
-_PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 WITHOUT_RUNTIMES = [f"-DX3DDEPLOY_{name}=OFF" for name in ("OPENVINO", "TENSORRT", "ONNXRUNTIME")]
 
 
 def require_tools():
     """Skip where C++ cannot be built."""
-    if shutil.which("cmake", path=_PATH) is None:
+    if shutil.which("cmake", path=PATH) is None:
         pytest.skip("cmake is not installed (pip install cmake)")
-    if not any(shutil.which(name, path=_PATH) for name in ("c++", "g++", "clang++")):
+    if not any(shutil.which(name, path=PATH) for name in ("c++", "g++", "clang++")):
         pytest.skip("no C++ compiler (Debian: g++)")
 
 
@@ -44,7 +44,7 @@ def checked(*command, cwd=None, timeout=900):
     process = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, "PATH": _PATH},
+        env={**os.environ, "PATH": PATH},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -56,7 +56,7 @@ def checked(*command, cwd=None, timeout=900):
 
 def configure_and_build(source, build, arguments, target=None):
     require_tools()
-    generator = ["-G", "Ninja"] if shutil.which("ninja", path=_PATH) else []
+    generator = ["-G", "Ninja"] if shutil.which("ninja", path=PATH) else []
     checked("cmake", "-S", source, "-B", build, *generator, *arguments)
     checked("cmake", "--build", build, "--parallel", "2", *(["--target", target] if target else []))
     return build

@@ -1,0 +1,160 @@
+"""The model repository: what Triton's own protobuf definition takes, and what its server would check at start."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
+from x3ddeploy.embedding.triton import Options, write_repository
+from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.engines.place import plan_name
+from x3ddeploy.errors import BundleError, UsageError
+
+NUMPY = {"TYPE_FP32": np.float32, "TYPE_UINT8": np.uint8}
+
+
+@pytest.fixture(scope="module")
+def model_config():
+    """Triton's definition. Its package asks for gRPC, which the definition itself has no use for."""
+    spec = importlib.util.find_spec("tritonclient")
+    if spec is None:
+        pytest.skip("tritonclient is not installed")
+    path = Path(spec.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
+    spec = importlib.util.spec_from_file_location("model_config_pb2", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_configs(model_config, repository):
+    from google.protobuf import text_format
+
+    configs = {}
+    for file in repository.glob("*/config.pbtxt"):
+        configs[file.parent.name] = text_format.Parse(file.read_text(), model_config.ModelConfig())
+    return configs
+
+
+def tensors(model_config, values):
+    return {value.name: (model_config.DataType.Name(value.data_type), tuple(value.dims)) for value in values}
+
+
+@pytest.fixture(scope="module")
+def repository(bundle, tmp_path_factory):
+    path = tmp_path_factory.mktemp("triton") / "repository"
+    write_repository(Bundle.open(bundle), path, Options(max_batch=4, instances=2))
+    return path
+
+
+def test_every_model_is_what_its_graph_is(model_config, repository):
+    configs = read_configs(model_config, repository)
+    models = {name: config for name, config in configs.items() if config.platform != "ensemble"}
+    parts = ("rgb_backbone", "pose_backbone", "head", "preprocess_rgb", "preprocess_pose")
+    assert set(models) == {f"x3d_{part}" for part in parts}
+    for name, config in models.items():
+        assert (config.name, config.backend, config.max_batch_size) == (name, "onnxruntime", 4)
+        assert config.HasField("dynamic_batching")
+        assert config.instance_group[0].count == 2
+        graph = onnx.load(repository / name / "1" / "model.onnx").graph
+        for declared, values in ((config.input, graph.input), (config.output, graph.output)):
+            shapes = {
+                value.name: tuple(axis.dim_value or -1 for axis in value.type.tensor_type.shape.dim) for value in values
+            }
+            assert {value.name: (-1, *value.dims) for value in declared} == shapes
+
+
+def test_warm_up_files_are_the_golden_clip(model_config, repository, bundle):
+    for name, config in read_configs(model_config, repository).items():
+        for warm_up in config.model_warmup:
+            assert set(warm_up.inputs) == {value.name for value in config.input}
+            for tensor, value in warm_up.inputs.items():
+                content = (repository / name / "warmup" / value.input_data_file).read_bytes()
+                dtype = NUMPY[model_config.DataType.Name(value.data_type)]
+                clip = np.frombuffer(content, dtype).reshape(tuple(value.dims))
+                np.testing.assert_array_equal(clip, np.load(bundle / "golden" / f"{tensor}.npy")[0])
+        assert bool(config.model_warmup) == (config.platform != "ensemble")
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [("x3d", {"frames", "keypoints", "keypoint_scores"}), ("x3d_tensors", {"imgs", "heatmap_imgs"})],
+)
+def test_an_ensemble_joins_models_whose_tensors_fit(model_config, repository, name, inputs):
+    configs = read_configs(model_config, repository)
+    ensemble = configs[name]
+    known = tensors(model_config, ensemble.input)
+    assert set(known) == inputs
+    for step in ensemble.ensemble_scheduling.step:
+        model = configs[step.model_name]
+        assert set(step.input_map) == {value.name for value in model.input}
+        for theirs, ours in step.input_map.items():
+            assert known[ours] == tensors(model_config, model.input)[theirs]
+        known |= {ours: tensors(model_config, model.output)[theirs] for theirs, ours in step.output_map.items()}
+    outputs = tensors(model_config, ensemble.output)
+    assert set(outputs) == {"scores", "rgb_logits", "pose_logits"}
+    assert all(known[output] == declared for output, declared in outputs.items())
+    assert (repository / name / "1").is_dir()
+
+
+# What Triton would compute, step by step, in ONNX Runtime: frames and keypoints in, the golden scores out.
+def test_the_ensemble_computes_the_golden_scores(model_config, repository, bundle):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    values = {file.stem: np.load(file) for file in (bundle / "golden").glob("*.npy")}
+    known = {name: values[name] for name in ("frames", "keypoints", "keypoint_scores")}
+    for step in read_configs(model_config, repository)["x3d"].ensemble_scheduling.step:
+        session = onnxruntime.InferenceSession(repository / step.model_name / "1" / "model.onnx")
+        names = list(step.output_map)
+        results = session.run(names, {theirs: known[ours] for theirs, ours in step.input_map.items()})
+        known |= dict(zip((step.output_map[name] for name in names), results, strict=True))
+    np.testing.assert_allclose(known["scores"], values["scores"], atol=1e-4)
+
+
+def with_engines(bundle, tmp_path, **options):
+    """A copy with plans that are none: Triton's configuration does not look inside."""
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    files = Bundle.open(copy).manifest.files
+    for part in ("rgb_backbone", "pose_backbone", "head"):
+        build = BuildOptions(**{"flavour": Flavour.TENSORRT, "precision": EnginePrecision.FP32, **options})
+        sha256 = files[f"{part}.onnx"].sha256
+        entry = EngineEntry(part, sha256, "10.13.2.6", "NVIDIA H200", ("9.0",), None, build)
+        add_engine(copy, plan_name(entry), entry, part.encode(), b"{}")
+    return Bundle.open(copy), plan_name(entry).split("/")[1]
+
+
+def test_engines_stand_in_the_graphs_place(model_config, bundle, tmp_path):
+    opened, folder = with_engines(bundle, tmp_path, batches=Batches(1, 1, 8))
+    write_repository(opened, tmp_path / "repository", Options(engines=folder))
+    configs = read_configs(model_config, tmp_path / "repository")
+    assert configs["x3d_head"].backend == "tensorrt"
+    assert (tmp_path / "repository" / "x3d_head" / "1" / "model.plan").read_bytes() == b"head"
+    assert configs["x3d_preprocess_rgb"].backend == "onnxruntime"
+
+
+def test_what_triton_could_not_serve_is_refused(bundle, tmp_path):
+    opened, folder = with_engines(bundle, tmp_path, batches=Batches(2, 2, 4))
+    with pytest.raises(UsageError, match="takes 2 to 4 clips"):
+        write_repository(opened, tmp_path / "out", Options(engines=folder, max_batch=4))
+    with pytest.raises(BundleError, match="has no engines/another"):
+        write_repository(opened, tmp_path / "out", Options(engines="another"))
+    with pytest.raises(BundleError, match=r"has no int8/rgb_backbone\.onnx"):
+        write_repository(opened, tmp_path / "out", Options(precision="int8"))
+    (opened.path / "head.onnx").write_bytes(b"altered")
+    with pytest.raises(BundleError, match="not what the manifest says"):
+        write_repository(opened, tmp_path / "out", Options())
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious").touch()
+    with pytest.raises(UsageError, match="not empty"):
+        write_repository(opened, tmp_path / "full", Options())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_names_the_models(run, bundle, tmp_path):
+    process = run("triton", bundle, "-o", tmp_path / "repository", "--name", "action", "--json")
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)["models"][-1] == "action"
+    assert (tmp_path / "repository" / "action" / "config.pbtxt").is_file()

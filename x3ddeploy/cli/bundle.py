@@ -1,0 +1,43 @@
+"""`x3ddeploy bundle`: a bundle on its way to where it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.option(
+    "--pack",
+    "archive",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE.tar",
+    help="Write the bundle, the C++ runtime's sources and a self-test into one archive.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(bundle: Path, archive: Path, as_json: bool) -> None:
+    """Pack BUNDLE (default: deploy) for a target that has no Python: unpack it there and run its self_test.sh.
+
+    The files are checked against the manifest first. The same bundle gives the same bytes.
+    """
+    from x3ddeploy.bundle import Bundle, sha256_of
+    from x3ddeploy.cli.output import print_json, size_text
+    from x3ddeploy.embedding.pack import pack
+
+    packed = pack(Bundle.open(bundle), archive)
+    if as_json:
+        print_json(
+            {
+                "schema_version": 1,
+                "archive": str(packed.path),
+                "files": packed.files,
+                "size_bytes": packed.size_bytes,
+                "sha256": sha256_of(packed.path),
+            }
+        )
+        return
+    click.echo(f"{packed.path}: {packed.files} files, {size_text(packed.size_bytes)}, sha256 {sha256_of(packed.path)}")
+    click.echo(f"on the target: tar xf {packed.path.name} && {packed.path.name.partition('.')[0]}/self_test.sh")

@@ -1,0 +1,70 @@
+"""`x3ddeploy triton`: a bundle for those who outgrow one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="model_repository",
+    show_default=True,
+    help="New directory.",
+)
+@click.option(
+    "--name", default="x3d", show_default=True, help="Of the ensemble; the other models' names begin with it."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of the graphs or engines.",
+)
+@click.option("--engines", metavar="FOLDER", help="Take the plans in the bundle's engines/FOLDER, not the ONNX graphs.")
+@click.option("--max-batch", type=click.IntRange(min=1), default=8, show_default=True, help="Clips put together.")
+@click.option(
+    "--queue-delay-us",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Microseconds that a request may wait for others.",
+)
+@click.option("--instances", type=click.IntRange(min=1), default=1, show_default=True, help="Of each model.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    bundle: Path,
+    output: Path,
+    name: str,
+    precision: str,
+    engines: str | None,
+    max_batch: int,
+    queue_delay_us: int,
+    instances: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Write BUNDLE (default: deploy) as a model repository of Triton Inference Server.
+
+    The ensemble takes frames and keypoints where the bundle was exported with --preprocess, ready tensors else.
+    """
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.cli.output import print_json
+    from x3ddeploy.embedding.triton import Options, write_repository
+
+    options = Options(name, precision, engines, max_batch, queue_delay_us, instances, device)
+    models = write_repository(Bundle.open(bundle), output, options)
+    if as_json:
+        print_json({"schema_version": 1, "repository": str(output), "models": models})
+        return
+    click.echo(f"{output}: {', '.join(models)}")
+    if f"{name}_tensors" not in models:
+        click.echo("without preprocessing: the bundle was exported without --preprocess")
+    click.echo(f"next: tritonserver --model-repository={output}")

@@ -1,0 +1,98 @@
+"""A bundle, the C++ runtime's sources and how to build them, as one archive to carry to the target."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import x3ddeploy
+from x3ddeploy.atomic import write_bytes
+from x3ddeploy.bundle import MANIFEST, Bundle
+from x3ddeploy.errors import BundleError, X3DDeployError
+
+_SOURCES = ("CMakeLists.txt", "cmake", "include", "src", "examples")
+
+_SELF_TEST = """\
+#!/bin/sh
+# Builds the runtime and runs the bundle's golden clip. Arguments go to CMake: where the runtimes are, see README.md.
+set -e
+cd "$(dirname "$0")"
+cmake -S cpp -B build "$@"
+cmake --build build --parallel
+exec build/examples/cli/x3ddeploy_cli deploy --self-test
+"""
+
+_README = """\
+# {name}
+
+An action recognizer ready to be embedded, packed by x3ddeploy {version}.
+
+    ./self_test.sh -DOpenVINO_DIR="$(python3 -c 'import openvino; print(openvino.__path__[0])')/cmake"
+    ./self_test.sh -DX3DDEPLOY_TENSORRT_ROOT=/opt/TensorRT -DX3DDEPLOY_CUDA_ROOT=/usr/local/cuda
+    ./self_test.sh -DX3DDEPLOY_ONNXRUNTIME_ROOT=/opt/onnxruntime
+
+Each builds the runtime with what the target has (C++17, CMake 3.22), runs the bundle's golden clip and compares with
+what PyTorch gave for it. `build/examples/cli/x3ddeploy_cli --help` says what else it does; `cpp/examples` holds an
+application that uses find_package, and one that carries the bundle in its own binary. The whole interface is
+`cpp/include/x3ddeploy/x3ddeploy.hpp`.
+"""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A written archive."""
+
+    path: Path
+    files: int
+    size_bytes: int
+
+
+def pack(bundle: Bundle, archive: Path) -> Packed:
+    """Write an uncompressed tar of the bundle's files, the runtime's sources, a README and a self-test.
+
+    The same bundle and the same x3ddeploy give the same bytes: names are sorted, times and owners are nobody's.
+
+    Args:
+        bundle: opened; every file of its manifest is packed, and nothing else in its directory.
+        archive: the file to write; its stem is the archive's top folder.
+
+    Raises:
+        BundleError: a file is missing or altered.
+        X3DDeployError: the sources are not installed, or the archive cannot be written.
+    """
+    altered = bundle.altered_files()
+    if altered:
+        raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
+    top = PurePosixPath(archive.name.partition(".")[0])
+    contents = {top / "deploy" / name: (bundle.path / name).read_bytes() for name in (*bundle.manifest.files, MANIFEST)}
+    contents |= {top / "cpp" / name: content for name, content in _sources().items()}
+    contents[top / "README.md"] = _README.format(name=top, version=x3ddeploy.__version__).encode()
+    contents[top / "self_test.sh"] = _SELF_TEST.encode()
+    data = _tar(contents)
+    write_bytes(archive, data)
+    return Packed(archive, len(contents), len(data))
+
+
+def _sources() -> dict[str, bytes]:
+    """The C++ runtime's files by their path: beside the package in a checkout, inside it when installed."""
+    package = Path(x3ddeploy.__file__).parent
+    for root in (package / "cpp", package.parent / "cpp"):
+        if (root / "CMakeLists.txt").is_file():
+            paths = (root / name for name in _SOURCES)
+            files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
+            named = {file.relative_to(root): file for file in files if file.is_file()}
+            return {name.as_posix(): file.read_bytes() for name, file in named.items() if "build" not in name.parts}
+    raise X3DDeployError("the C++ runtime's sources are not installed", hint="install x3ddeploy again")
+
+
+def _tar(contents: dict[PurePosixPath, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in sorted(contents.items()):
+            entry = tarfile.TarInfo(str(name))
+            entry.size = len(content)
+            entry.mode = 0o755 if name.suffix == ".sh" else 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
