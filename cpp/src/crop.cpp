@@ -72,6 +72,16 @@ void resample_row(const Image& image, const Box& box, int row, const std::vector
   }
 }
 
+// OpenCV's VResizeLinear: 4 bits go before the product, 16 after.
+void blend_rows(const int* __restrict upper, const int* __restrict lower, const Tap& tap, std::size_t size,
+                std::uint8_t* __restrict result) {
+  const int weight0 = tap.weight0, weight1 = tap.weight1;
+  for (std::size_t i = 0; i < size; ++i) {
+    const int sum = (weight0 * (upper[i] >> 4) >> 16) + (weight1 * (lower[i] >> 4) >> 16);
+    result[i] = static_cast<std::uint8_t>((sum + 2) >> 2);
+  }
+}
+
 }  // namespace
 
 Result<Box> crop_about(const std::vector<float>& keypoints, int height, int width) {
@@ -127,12 +137,7 @@ void crop_and_resize(const Image& image, const Box& box, int height, int width, 
       resample_row(image, box, wanted[line], columns, source, lines[line].data());
       held[line] = wanted[line];
     }
-    const int* upper = lines[0].data();
-    const int* lower = lines[1].data();
-    for (std::size_t i = 0; i < row_size; ++i) {  // OpenCV's VResizeLinear: 4 bits go before the product, 16 after
-      const int sum = (tap.weight0 * (upper[i] >> 4) >> 16) + (tap.weight1 * (lower[i] >> 4) >> 16);
-      result[i] = static_cast<std::uint8_t>((sum + 2) >> 2);
-    }
+    blend_rows(lines[0].data(), lines[1].data(), tap, row_size, result);
     result += row_size;
   }
 }
