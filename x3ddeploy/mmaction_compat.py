@@ -57,7 +57,7 @@ def _import(*parts: str) -> None:
                     stand_in.DRN = type("DRN", (), {})  # type: ignore[attr-defined]
                     sys.modules.setdefault(name, stand_in)
             if not hasattr(np, "Inf"):
-                np.Inf = np.inf  # type: ignore[attr-defined]  # noqa: NPY201
+                np.Inf = np.inf  # type: ignore[attr-defined]
             for part in parts:
                 importlib.import_module(f"mmaction.{part}")
         except ImportError as error:

@@ -298,7 +298,11 @@ class _Engine:
         return tuple(dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim)
 
     def get_tensor_dtype(self, name):
-        return types.SimpleNamespace(name="FLOAT")
+        return types.SimpleNamespace(name={"float32": "FLOAT", "float16": "HALF"}[self.dtype(name)])
+
+    def dtype(self, name):
+        value = next(value for value in self._values if value.name == name)
+        return onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
 
     def get_tensor_profile_shape(self, name, index):
         fixed = self.get_tensor_shape(name)
@@ -357,7 +361,7 @@ class _Context:
 
     def get_tensor_shape(self, name):
         if name not in self._outputs:
-            zeros = {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()}
+            zeros = {name: np.zeros(shape, self._engine.dtype(name)) for name, shape in self._shapes.items()}
             self._outputs |= {name: value.shape for name, value in self._engine.run(zeros).items()}
         return self._outputs[name]
 
@@ -370,9 +374,9 @@ class _Context:
         outputs = {value.name: self.get_tensor_shape(value.name) for value in engine.model.graph.output}
 
         def run():
-            feeds = {name: _read(addresses[name], shape) for name, shape in shapes.items()}
+            feeds = {name: _read(addresses[name], shape, engine.dtype(name)) for name, shape in shapes.items()}
             for name, value in engine.run(feeds).items():
-                data = np.ascontiguousarray(value + np.float32(error) * np.abs(value).max(), np.float32)
+                data = np.ascontiguousarray(value + np.float32(error) * np.abs(value).max(), value.dtype)
                 assert data.shape == outputs[name]
                 ctypes.memmove(addresses[name], data.ctypes.data, data.nbytes)
 
@@ -380,6 +384,6 @@ class _Context:
         return True
 
 
-def _read(address, shape):
-    size = int(np.prod(shape)) * 4
-    return np.frombuffer(ctypes.string_at(address, size), np.float32).reshape(shape)
+def _read(address, shape, dtype):
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer(ctypes.string_at(address, size), dtype).reshape(shape)

@@ -289,3 +289,16 @@ def test_engines_of_another_gpu_do_not_open(with_engines):
         open_parts(opened, EnginePrecision.FP32)
     assert "built for compute capability 9.0 on Fake GPU" in error.value.details[0]
     assert "x3ddeploy build-trt" in error.value.hint
+
+
+def test_a_resident_run_copies_nothing_and_computes_the_same(cuda, monkeypatch):
+    session = open_session(cuda)
+    feeds = inputs("recognizer", 2)
+    session.run(feeds)
+    monkeypatch.setattr(FakeStream, "to_device", None)
+    for memory in (session._memory[name] for name in session.outputs):
+        memory.array[...] = 0
+    for _ in range(3):
+        session.run_resident(2)
+    scores = session._memory["scores"].array[: 2 * 6 * 4].view("float32").reshape(2, 6)
+    assert compare(expected(feeds)["scores"], scores).within(1e-5)
