@@ -1,0 +1,92 @@
+"""The machine of a measurement, a budget of seconds, and where results go. PyTorch and the standard library alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # a host without internet has no installed x3ddeploy
+
+from x3ddeploy.bench.measure import Measurement, statistics  # noqa: E402 (found through the line above)
+
+_QUERY = (
+    "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,clocks_throttle_reasons.active,power.draw,"
+    "power.limit,temperature.gpu,persistence_mode,mig.mode.current"
+)
+
+
+class Budget:
+    """Seconds that a script may take; what no longer fits is left out and named."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left_s(self) -> float:
+        return self._end - time.monotonic()
+
+
+def gpu_state() -> dict[str, str]:
+    """What nvidia-smi tells of the first GPU: name, driver, clocks, power; empty where there is none."""
+    try:
+        reply = subprocess.run(
+            ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader", "--id=0"],  # noqa: S607 (from the PATH)
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(zip(_QUERY.split(","), (value.strip() for value in reply.stdout.split(",")), strict=False))
+
+
+def machine() -> dict[str, Any]:
+    """The host."""
+    return {"os": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
+
+
+def torch_versions() -> dict[str, Any]:
+    """PyTorch and the CUDA libraries that it brings."""
+    import torch
+
+    return {"torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+
+
+def rows_of(measured: Measurement, about: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a competitor: what it is, its statistics, and the raw samples.
+
+    Args:
+        measured: by competitor.
+        about: competitor -> what is known of it.
+    """
+    return [
+        {**about[name], **asdict(statistics(samples)), "samples_ms": [round(sample, 4) for sample in samples]}
+        for name, samples in measured.samples_ms.items()
+        if samples
+    ]
+
+
+def write(directory: Path, device: str, script: str, result: dict[str, Any]) -> Path:
+    """Write `<directory>/<gpu>/<script>.json`."""
+    folder = directory / re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{script}.json"
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps(result, indent=1) + "\n")
+    temporary.replace(path)
+    return path
+
+
+def tell(text: str) -> None:
+    """A line on stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
