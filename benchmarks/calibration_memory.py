@@ -1,6 +1,7 @@
 """Memory while calibrating the full-size network: it must not grow with the number of clips.
 
-Writes benchmarks/results/calibration_memory.json: resident memory of the process after some of the clips.
+Writes benchmarks/results/calibration_memory.json: resident memory of the process, and its peak, after
+some of the clips.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
 
 
-def resident_mib() -> float:
-    """Of this process, now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
+def resident_mib() -> tuple[float, float]:
+    """Of this process, now and at its peak so far."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    now, peak = (int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    return now, peak
 
 
 @click.command(help=__doc__)
@@ -41,14 +43,16 @@ def main(clips: int, output: Path) -> None:
     recognizer = build_graphs(random_network(spec), Source("random", "0" * 64), options)["recognizer"]
     sources = tuple(sorted({site.source for site in Quantizer(TARGETS["tensorrt"], {}).eligible(recognizer)}))
     plan, found = plan_runs(recognizer, sources), Statistics.empty("", sources)
-    before = resident_mib()
+    before, peak_before = resident_mib()
     after: dict[int, float] = {}
+    peak: dict[int, float] = {}
 
     def note() -> None:
         done = len(found.clips)
         if done in (1, 5, 10, 20) or done % 50 == 0:
-            after[done] = round(resident_mib() - before, 1)
-            click.echo(f"{done:4} clips: {after[done]:.0f} MiB more than before", err=True)
+            now, peak_now = resident_mib()
+            after[done], peak[done] = round(now - before, 1), round(peak_now - before, 1)
+            click.echo(f"{done:4} clips: {after[done]:.0f} MiB more than before, at peak {peak[done]:.0f}", err=True)
 
     chosen = Chosen(RandomClips(spec, clips, 0), tuple(range(clips)))
     collect(recognizer, plan, ((clip.name, clip.inputs) for clip in chosen.load()), found, note)
@@ -62,6 +66,8 @@ def main(clips: int, output: Path) -> None:
             "tensors": len(sources),
             "estimate_mib": round(plan.estimate_bytes / 2**20, 1),
             "resident_mib_after_clips": after,
+            "peak_mib_after_clips": peak,
+            "peak_mib_before": round(peak_before - before, 1),
         },
     )
 

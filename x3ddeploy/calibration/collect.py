@@ -25,8 +25,8 @@ class Plan:
 
     Attributes:
         groups: names of tensors, one group a run.
-        estimate_bytes: memory for the largest group, the graph's weights and its own activations; it does not grow
-            with the number of clips.
+        estimate_bytes: memory for the largest group, the graph's weights and its activations; it does not grow with the
+            number of clips.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -47,9 +47,10 @@ def plan_runs(model: onnx.ModelProto, tensors: Sequence[str], limit_bytes: int =
         groups[-1].append(name)
         held += size
     largest = max(sum(sizes[name] * _FLOAT_BYTES for name in group) for group in groups)
-    # A runtime keeps at least the two largest neighbouring activations besides, and its weights twice (file, packed).
-    activations = 2 * _FLOAT_BYTES * max(sizes.values())
-    return Plan(tuple(map(tuple, groups)), largest + activations + 2 * model.ByteSize())
+    # The group twice: the runtime's and, copied from it, ours. Besides, the largest activations of a block while it is
+    # computed or counted, and the weights (file, parsed, packed) of a session for each group.
+    activations = 4 * _FLOAT_BYTES * max(sizes.values())
+    return Plan(tuple(map(tuple, groups)), 2 * largest + activations + 3 * len(groups) * model.ByteSize())
 
 
 def tensor_sizes(model: onnx.ModelProto) -> dict[str, int]:
@@ -100,5 +101,6 @@ def collect(
                     raise DataError(f"{name} is not finite on clip {clip_name}", hint="leave the clip out, or check it")
             for name in group:
                 statistics.histograms[name].add(values[name])
+            del values  # before the next run needs as much again
         statistics.clips.append(clip_name)
         on_clip()

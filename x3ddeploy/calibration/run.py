@@ -51,7 +51,7 @@ def run_calibration(
     plan = plan_runs(model, tensors)
     progress(
         f"calibrating {len(tensors)} tensors with {len(clips.indices)} clips: about "
-        f"{plan.estimate_bytes / 2**20:.0f} MiB of memory, whatever the number of clips"
+        f"{plan.estimate_bytes / 2**20:.0f} MiB of memory at most, whatever the number of clips"
     )
     directory.mkdir(parents=True, exist_ok=True)
     statistics = Statistics.load(partial, digest) if partial.exists() else Statistics.empty(digest, tensors)
