@@ -19,11 +19,14 @@ WITHOUT_RUNTIMES = [f"-DX3DDEPLOY_{name}=OFF" for name in ("OPENVINO", "TENSORRT
 
 
 def require_tools():
-    """Skip where C++ cannot be built."""
+    """The C++ compiler; skips where C++ cannot be built."""
     if shutil.which("cmake", path=PATH) is None:
         pytest.skip("cmake is not installed (pip install cmake)")
-    if not any(shutil.which(name, path=PATH) for name in ("c++", "g++", "clang++")):
+    compilers = (shutil.which(name, path=PATH) for name in ("c++", "g++", "clang++"))
+    compiler = next(filter(None, compilers), None)
+    if compiler is None:
         pytest.skip("no C++ compiler (Debian: g++)")
+    return compiler
 
 
 def with_openvino():

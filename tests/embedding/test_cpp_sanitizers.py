@@ -15,16 +15,15 @@ ARGUMENTS = [
 _MUTATIONS = 5000
 
 
-def linking_works(sanitizer, folder):
+def linking_works(compiler, sanitizer, folder):
     (folder / "main.cpp").write_text("int main() {}")
-    command = ["c++", f"-fsanitize={sanitizer}", "main.cpp", "-o", "main"]
+    command = [compiler, f"-fsanitize={sanitizer}", "main.cpp", "-o", "main"]
     return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_the_runtime_is_clean(sanitizer, bundle, tmp_path):
-    require_tools()
-    if not linking_works(sanitizer, tmp_path):
+    if not linking_works(require_tools(), sanitizer, tmp_path):
         pytest.skip(f"the compiler has no {sanitizer} sanitizer")
     # Threads do not meet in the manifest's reader: the mutations run where memory is watched.
     fuzzes = sanitizer.startswith("address")
