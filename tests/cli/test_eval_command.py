@@ -40,7 +40,7 @@ def test_the_report_is_printed_and_written_with_plots(run, bundle, clips, tmp_pa
     top1 = report["results"][0]["scores"]["fused 1:1"]["top1"]
     assert f"{top1:.2%}" in process.stdout
     assert f"({report['loading']['waiting_share']:.0%}, 2 workers)" in process.stdout
-    assert "6 videos of 1 clips, 0 skipped" in process.stdout
+    assert "6 videos of 1 clip, 0 skipped" in process.stdout
     assert "\x1b" not in process.stdout + process.stderr  # no colours, no bar
 
 

@@ -164,11 +164,15 @@ def _print(report: dict[str, Any]) -> None:
         click.echo(f"{precision} was calibrated with made-up clips: its accuracy is not what real ones would give")
     loading = report["loading"]
     line = (
-        f"{report['videos']} videos of {report['num_clips']} clips, {skipped['count']} skipped; waited for data "
+        f"{report['videos']} videos of {_clips(report)}, {skipped['count']} skipped; waited for data "
         f"{loading['waiting_s']:.1f} of {loading['total_s']:.1f} s ({loading['waiting_share']:.0%}, "
         f"{loading['workers']} workers)"
     )
     click.echo(line + (": --workers may shorten it" if loading["waiting_share"] > _LONG_WAITING else ""))
+
+
+def _clips(report: dict[str, Any]) -> str:
+    return "1 clip" if report["num_clips"] == 1 else f"{report['num_clips']} clips"
 
 
 def _print_accuracies(report: dict[str, Any]) -> None:
@@ -193,7 +197,7 @@ def _print_accuracies(report: dict[str, Any]) -> None:
             )
     print_table(
         f"{report['data']['path']} {report['data']['split'] or ''}: {report['videos']} videos, "
-        f"{report['num_clips']} clips each, on {report['machine']['cpu']}; differences from {report['reference']}",
+        f"{_clips(report)} each, on {report['machine']['cpu']}; differences from {report['reference']}",
         ("runtime", "", "scores", "top-1", "top-5", "mean class", "top-1 +-", "same class", "largest"),
         rows,
         right=(3, 4, 5, 6, 7, 8),
