@@ -18,10 +18,10 @@ sys.path.insert(0, str(ROOT))  # a host without internet has no installed x3ddep
 
 from x3ddeploy.bench.measure import Measurement, statistics  # noqa: E402 (found through the line above)
 
-_QUERY = (
-    "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,clocks_throttle_reasons.active,power.draw,"
-    "power.limit,temperature.gpu,persistence_mode,mig.mode.current"
-)
+_STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "power.draw", "temperature.gpu")
+# Names that not every driver knows: nvidia-smi refuses a query that holds one.
+_MORE = ("clocks.max.sm", "clocks.max.mem", "power.limit", "persistence_mode", "mig.mode.current")
+_THROTTLING = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")  # the new name, and the old
 
 
 class Budget:
@@ -36,10 +36,23 @@ class Budget:
 
 
 def gpu_state() -> dict[str, str]:
-    """What nvidia-smi tells of the first GPU: name, driver, clocks, power; empty where there is none."""
+    """What nvidia-smi tells of the first GPU: name, driver, clocks, power, throttling; empty where there is none."""
+    state = _query(_STATE)
+    if state:
+        state |= _query(_MORE)
+        state |= next(filter(None, (_query((name,)) for name in _THROTTLING)), {})
+    return state
+
+
+def clocks() -> dict[str, str]:
+    """The state that changes under load, right now; empty where there is no GPU."""
+    return _query(("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu"))
+
+
+def _query(fields: tuple[str, ...]) -> dict[str, str]:
     try:
         reply = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={_QUERY}", "--format=csv,noheader", "--id=0"],  # noqa: S607 (from the PATH)
+            ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader", "--id=0"],  # noqa: S607 (PATH)
             capture_output=True,
             text=True,
             timeout=20,
@@ -47,7 +60,7 @@ def gpu_state() -> dict[str, str]:
         )
     except (OSError, subprocess.SubprocessError):
         return {}
-    return dict(zip(_QUERY.split(","), (value.strip() for value in reply.stdout.split(",")), strict=False))
+    return dict(zip(fields, (value.strip() for value in reply.stdout.split(",")), strict=False))
 
 
 def machine() -> dict[str, Any]:
@@ -74,6 +87,11 @@ def rows_of(measured: Measurement, about: dict[str, dict[str, Any]]) -> list[dic
         for name, samples in measured.samples_ms.items()
         if samples
     ]
+
+
+def first_line(fault: Exception) -> str:
+    """Of an error's text, for a list of what is absent."""
+    return (str(fault).splitlines() or [type(fault).__name__])[0][:200]
 
 
 def write(directory: Path, device: str, script: str, result: dict[str, Any]) -> Path:

@@ -1,7 +1,8 @@
 """The shift and its expand convolution in four forms, timed at every stage of both backbones, in PyTorch.
 
-Scope `compute`, FP16 and FP32 (TF32 off), batch 1 and 8, CUDA graphs, each form in the layout that it works in,
-PyTorch's own kernels; all are compared with the first before timing. Needs PyTorch and numpy, nothing else.
+Scope `compute`, FP16 and FP32 (TF32 off), batch 1 and 8, each form in the layout that it works in, PyTorch's own
+kernels; all are compared with the first before timing. One sample is a share of a CUDA graph of several runs, since a
+launch takes as long as some of them; what they read stays in the GPU's cache. Needs PyTorch and numpy, nothing else.
 
     python benchmarks/gpu/shift_variants.py [--device cuda] [--seconds 60] [--output benchmarks/results]
 """
@@ -9,20 +10,23 @@ PyTorch's own kernels; all are compared with the first before timing. Needs PyTo
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from host import Budget, gpu_state, machine, rows_of, tell, torch_versions, write
+from host import Budget, first_line, gpu_state, machine, rows_of, tell, torch_versions, write
 from shift_forms import SHIFT_FORMS, from_layout, to_layout
+from torch import nn
 from torch_networks import TOLERANCE, graph_of, waited
 
 from x3ddeploy.bench.measure import measure
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.spec import ModelSpec
 
+REPEATS = 10  # runs in one CUDA graph
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
@@ -46,37 +50,60 @@ def stages(spec: ModelSpec) -> Iterator[Stage]:
             yield Stage(f"{stream} layer{index}", shape, stage.width, backbone.fold_div)
 
 
-def rows_for(stage: Stage, batch: int, precision: str, device: str, seconds: float) -> list[dict[str, Any]]:
-    """Time all forms at one stage."""
-    generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(batch, *stage.shape, generator=generator)
-    weight = torch.randn(stage.width, stage.shape[0], generator=generator) / stage.shape[0] ** 0.5
-    expected, runs, about = None, {}, {}
-    for name, form in SHIFT_FORMS.items():
-        module = form(weight, stage.fold_div, stage.shape[1]).to(device, _TYPES[precision])
-        x = to_layout(clip, form.layout).to(device, _TYPES[precision])
+class Bench:
+    """Times the forms at one stage after another, and keeps what was measured, and what was not."""
 
-        def run(module: torch.nn.Module = module, x: torch.Tensor = x) -> tuple[torch.Tensor, ...]:
-            with torch.inference_mode():
-                return (module(x),)
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self.rows: list[dict[str, Any]] = []
+        self.absent: list[dict[str, str]] = []
 
-        if device == "cuda":
-            run = graph_of(run)
-        actual = from_layout(run()[0].float(), form.layout, clip.shape)
-        expected = actual if expected is None else expected
-        error = float((actual - expected).abs().max() / expected.abs().max())
-        if not error <= TOLERANCE[precision]:
-            raise SystemExit(f"{name} computes something else at {stage.name}: {error:.1e}")
-        runs[name] = waited(run, device)
-        about[name] = {
-            "stage": stage.name,
-            "form": name,
-            "layout": form.layout,
-            "precision": precision,
-            "batch": batch,
-            "relative_error": error,
-        }
-    return rows_of(measure(runs, seconds), about)
+    def stage(self, stage: Stage, batch: int, precision: str, seconds: float) -> None:
+        """Time all forms at one stage."""
+        generator = torch.Generator().manual_seed(0)
+        clip = torch.randn(batch, *stage.shape, generator=generator)
+        weight = torch.randn(stage.width, stage.shape[0], generator=generator) / stage.shape[0] ** 0.5
+        expected: torch.Tensor | None = None
+        runs: dict[str, Callable[[], object]] = {}
+        about: dict[str, dict[str, Any]] = {}
+        for name, form in SHIFT_FORMS.items():
+            about[name] = {
+                "stage": stage.name,
+                "form": name,
+                "layout": form.layout,
+                "precision": precision,
+                "batch": batch,
+            }
+            try:
+                module = form(weight, stage.fold_div, stage.shape[1]).to(self._device, _TYPES[precision])
+                x = to_layout(clip, form.layout).to(self._device, _TYPES[precision])
+                actual = from_layout(_run(module, x).float(), form.layout, clip.shape)
+                expected = actual if expected is None else expected
+                error = float((actual - expected).abs().max() / expected.abs().max())
+                if not error <= TOLERANCE[precision]:
+                    raise ValueError(f"computes something else: relative error {error:.1e}")
+                repeated = partial(_repeat, module, x)
+                runs[name] = waited(graph_of(repeated) if self._device == "cuda" else repeated, self._device)
+            except Exception as fault:  # an operation without a half form, out of memory
+                self.absent.append(
+                    {"name": f"{stage.name}, {name}, {precision}, batch {batch}", "reason": first_line(fault)}
+                )
+                continue
+            about[name]["relative_error"] = error
+        if runs:
+            measured = measure(runs, seconds)
+            for samples in measured.samples_ms.values():
+                samples[:] = [sample / REPEATS for sample in samples]
+            self.rows += rows_of(measured, about)
+
+
+def _run(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return module(x)
+
+
+def _repeat(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tuple(_run(module, x) for _ in range(REPEATS))
 
 
 def main() -> None:
@@ -92,29 +119,33 @@ def main() -> None:
     budget, before = Budget(arguments.seconds), gpu_state()
     preset = "tiny" if arguments.smoke else "ntu60"
     places = list(stages(PRESETS[preset]))
-    groups = [(stage, batch, precision) for precision in ("fp16", "fp32") for batch in (1, 8) for stage in places]
-    rows: list[dict[str, Any]] = []
-    absent: list[dict[str, str]] = []
-    for index, (stage, batch, precision) in enumerate(groups):
-        if budget.left_s < 0:
-            absent.append({"name": f"{stage.name}, {precision}, batch {batch}", "reason": "no time left in the budget"})
-            continue
-        seconds = 0.0 if arguments.smoke else budget.left_s / (len(groups) - index) / 2
-        rows += rows_for(stage, batch, precision, arguments.device, seconds)
+    groups = [(batch, precision) for precision in ("fp16", "fp32") for batch in (1, 8)]
+    left = len(groups) * len(places)
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu"
-    result = {
-        "script": "benchmarks/gpu/shift_variants.py",
-        "device": name,
-        "gpu_before": before,
-        "gpu_after": gpu_state(),
-        "machine": machine(),
-        "versions": torch_versions(),
-        "scope": "compute",
-        "preset": preset,
-        "rows": rows,
-        "absent": absent,
-    }
-    tell(str(write(arguments.output, name, "shift_variants", result)))
+    bench = Bench(arguments.device)
+    for batch, precision in groups:
+        for stage in places:
+            if budget.left_s > 0:
+                bench.stage(stage, batch, precision, 0 if arguments.smoke else budget.left_s / left / 2)
+            else:
+                what = f"{stage.name}, {precision}, batch {batch}"
+                bench.absent.append({"name": what, "reason": "no time left in the budget"})
+            left -= 1
+        result = {
+            "script": "benchmarks/gpu/shift_variants.py",
+            "device": name,
+            "gpu_before": before,
+            "gpu_after": gpu_state(),
+            "machine": machine(),
+            "versions": torch_versions(),
+            "scope": "compute",
+            "preset": preset,
+            "repeats": REPEATS,
+            "rows": bench.rows,
+            "absent": bench.absent,
+        }
+        path = write(arguments.output, name, "shift_variants", result)
+    tell(str(path))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from host import ROOT, Budget, gpu_state, machine, rows_of, tell, write
+from host import ROOT, Budget, clocks, first_line, gpu_state, machine, rows_of, tell, write
 
 from x3ddeploy.bench.measure import measure
 from x3ddeploy.bundle import Bundle
@@ -33,104 +34,105 @@ from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
-from x3ddeploy.engines.place import Host
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, open_parts, session_of_plans
 
-PRECISIONS = (EnginePrecision.FP16, EnginePrecision.INT8, EnginePrecision.FP32)
-PLAIN = ("original.fp16", "rgbposeconv3d.fp16", "original.fp32", "rgbposeconv3d.fp32")
+PARTS = "rgb_backbone,pose_backbone,head"
+FLAGS = {EnginePrecision.FP16: ("--fp16",), EnginePrecision.INT8: ("--int8",), EnginePrecision.FP32: ()}
 BATCHES = (1, 8)
-_PARTS = "rgb_backbone,pose_backbone,head"
-_FLAGS = {EnginePrecision.FP16: ("--fp16",), EnginePrecision.INT8: ("--int8",), EnginePrecision.FP32: ()}
-_TIMING_SHARE = 0.25  # of the budget, for timing what was built
-_SHIFT_S = 1.0  # of timing for each stage
+# Those that matter most first: what time does not suffice for is left out from the end.
+NETWORKS: tuple[EnginePrecision | str, ...] = (
+    EnginePrecision.FP16,
+    "original.fp16",
+    "rgbposeconv3d.fp16",
+    EnginePrecision.INT8,
+    EnginePrecision.FP32,
+    "original.fp32",
+    "rgbposeconv3d.fp32",
+)
+_NETWORKS_SHARE, _TIMING_SHARE = 0.8, 0.2  # of all seconds: building and timing the networks; of that, timing
+_STAGE_S = 1.0  # of timing the shift's forms at one stage
+_LEAST_BUILD_S = 10.0  # no build is begun with less
 
 
 class Evidence:
     """What was built, timed and left out."""
 
-    def __init__(self, directory: Path, host: Host, budget: Budget, timing_s: float) -> None:
-        self._directory, self._host, self._budget, self._timing_s = directory, host, budget, timing_s
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._cuda = Cuda()
         self._tensorrt = open_tensorrt(Flavour.TENSORRT, lambda severity, text: tell(f"[{severity}] {text}"))
         self.engines: list[dict[str, Any]] = []
         self.rows: list[dict[str, Any]] = []
         self.absent: list[dict[str, str]] = []
+        self.clocks: list[dict[str, str]] = []
 
-    def networks(self) -> None:
-        """Build and time all networks, those that matter most first."""
+    def networks(self, budget: Budget, timing_s: float) -> None:
+        """Build all networks in all but the last `timing_s` of the budget, then time them."""
         sessions: dict[str, TensorRTSession] = {}
-        for precision in PRECISIONS:
-            self._try(f"parts, {precision.value}", sessions, lambda precision=precision: self._parts(precision))
-        for name in PLAIN:
-            self._try(
-                f"plain {name}", sessions, lambda name=name: self._plain(self._directory / "plain" / f"{name}.onnx")
-            )
+        for network in NETWORKS:
+            limit_s = budget.left_s - timing_s
+            if isinstance(network, EnginePrecision):
+                self._try(f"parts, {network.value}", sessions, limit_s, partial(self._parts, network))
+            else:
+                path = self._directory / "plain" / f"{network}.onnx"
+                self._try(f"plain, {network}", sessions, limit_s, partial(self._plain, path))
         for batch in BATCHES:
-            runs: dict[str, Callable[[], object]] = {}
-            about: dict[str, dict[str, Any]] = {}
-            for name, session in sessions.items():
-                feeds = _feeds(session, batch)
-                session.run(feeds)
-                for scope, run in (
-                    ("compute", lambda session=session, batch=batch: session.run_resident(batch)),
-                    ("with_copies", lambda session=session, feeds=feeds: session.run(feeds)),
-                ):
-                    label = f"{name}, {scope}"
-                    runs[label] = run
-                    about[label] = {"network": name, "scope": scope, "batch": batch}
-            tell(f"timing {len(runs)} competitors, batch {batch}")
-            self.rows += rows_of(measure(runs, self._timing_s / len(BATCHES)), about)
+            self._time(sessions, batch, ("compute", "with_copies"), timing_s / len(BATCHES))
 
-    def shift_forms(self) -> None:
+    def shift_forms(self, budget: Budget) -> None:
         """Build and time the shift's forms, stage after stage."""
-        stages: dict[str, dict[str, Path]] = {}
+        stages: dict[str, list[Path]] = {}
         for path in sorted((self._directory / "shift").glob("*.onnx")):
-            stage, _, form = path.stem.rpartition(".")
-            stages.setdefault(stage, {})[form] = path
-        for stage, forms in stages.items():
+            stages.setdefault(path.stem.rpartition(".")[0], []).append(path)
+        for paths in stages.values():
             sessions: dict[str, TensorRTSession] = {}
-            for form, path in forms.items():
-                self._try(f"shift {stage}.{form}", sessions, lambda path=path: self._plain(path))
-            for session in sessions.values():
-                session.run(_feeds(session, next(iter(session.inputs.values())).shape[0]))
-            runs = {
-                name: lambda session=session: session.run_resident(session.max_batch)
-                for name, session in sessions.items()
-            }
-            about = {name: {"network": name, "scope": "compute", "batch": 1} for name in runs}
-            if runs:
-                self.rows += rows_of(measure(runs, min(_SHIFT_S, self._timing_s)), about)
+            for path in paths:
+                self._try(f"shift, {path.stem}", sessions, budget.left_s, partial(self._plain, path))
+            self._time(sessions, 0, ("compute",), _STAGE_S)
 
-    def _try(self, name: str, sessions: dict[str, TensorRTSession], make: Callable[[], TensorRTSession]) -> None:
-        if self._budget.left_s < self._timing_s:
+    def _time(self, sessions: Mapping[str, TensorRTSession], batch: int, scopes: Sequence[str], seconds: float) -> None:
+        """All sessions in turn; a batch of 0 is each one's largest."""
+        runs: dict[str, Callable[[], object]] = {}
+        about: dict[str, dict[str, Any]] = {}
+        for name, session in sessions.items():
+            feeds = _feeds(session, batch or session.max_batch)
+            try:
+                session.run(feeds)
+            except Exception as error:  # likewise
+                self.absent.append({"name": f"{name}, batch {batch}", "reason": first_line(error)})
+                continue
+            ways: dict[str, Callable[[], object]] = {
+                "compute": partial(session.run_resident, batch or session.max_batch),
+                "with_copies": partial(session.run, feeds),
+            }
+            for scope in scopes:
+                runs[f"{name}, {scope}"] = ways[scope]
+                about[f"{name}, {scope}"] = {"network": name, "scope": scope, "batch": batch or 1}
+        if runs:
+            tell(f"timing {len(runs)} competitors, batch {batch or 1}")
+            self.rows += rows_of(measure(runs, seconds), about)
+            self.clocks.append({"group": ", ".join(runs), **clocks()})
+
+    def _try(
+        self, name: str, sessions: dict[str, TensorRTSession], limit_s: float, make: Callable[[float], TensorRTSession]
+    ) -> None:
+        if limit_s < _LEAST_BUILD_S:
             self.absent.append({"name": name, "reason": "no time left in the budget"})
             return
-        tell(f"building {name}, {self._budget.left_s:.0f} s left")
+        tell(f"building {name}, {limit_s:.0f} s left")
         try:
-            sessions[name] = make()
-        except X3DDeployError as error:
-            self.absent.append({"name": name, "reason": str(error)[:1000]})
-        except subprocess.TimeoutExpired:
-            self.absent.append({"name": name, "reason": "no time left in the budget: the build was ended"})
+            sessions[name] = make(limit_s)
+        except Exception as error:  # whatever it is: the other networks are still to come
+            self.absent.append({"name": name, "reason": str(error)[:2000]})
 
-    def _parts(self, precision: EnginePrecision) -> TensorRTSession:
+    def _parts(self, precision: EnginePrecision, limit_s: float) -> TensorRTSession:
         bundle = self._directory / "deploy"
-        command = [
-            sys.executable,
-            "-m",
-            "x3ddeploy",
-            "build-trt",
-            bundle,
-            *_FLAGS[precision],
-            "--parts",
-            _PARTS,
-            "--json",
-        ]
+        words = ("build-trt", bundle, *FLAGS[precision], "--parts", PARTS, "--json")
         process = subprocess.Popen(
-            [*map(str, command)],
+            [sys.executable, "-m", "x3ddeploy", *map(str, words)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -138,7 +140,9 @@ class Evidence:
             start_new_session=True,
         )
         try:
-            reply, log = process.communicate(timeout=max(self._budget.left_s - self._timing_s, 1))
+            reply, log = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired as error:
+            raise X3DDeployError(f"build-trt was ended after {limit_s:.0f} s") from error
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # its building child as well
@@ -162,13 +166,14 @@ class Evidence:
             )
         return open_parts(Bundle.open(bundle), precision)
 
-    def _plain(self, path: Path) -> TensorRTSession:
+    def _plain(self, path: Path, limit_s: float) -> TensorRTSession:
         """Built as it is, with no word about its parity: how long it takes is at issue, not what it computes."""
         options = BuildOptions(Flavour.TENSORRT, _precision_of(path), Batches(1, 1, max(BATCHES)))
         with tempfile.TemporaryDirectory() as folder:
             plan = Path(folder) / "plan"
             request = BuildRequest(str(path), str(plan), options, {}, None, load=True)
-            built = run_in_child(BUILD, msgspec.to_builtins(request), f"building {path.stem}", lambda text: None)
+            what = f"building {path.stem}"
+            built = run_in_child(BUILD, msgspec.to_builtins(request), what, lambda text: None, limit_s)
             self.engines.append({"plain": path.stem, "seconds": built["seconds"], "size_bytes": built["size_bytes"]})
             return session_of_plans(self._cuda, self._tensorrt, [[plan.read_bytes()]])
 
@@ -192,13 +197,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
-    budget, before = Budget(arguments.seconds), gpu_state()
+    before = gpu_state()
     try:
         host = find_host(Flavour.TENSORRT, ())
     except X3DDeployError as error:
         tell(f"no TensorRT evidence: {error}")
         sys.exit(error.exit_code)
-    evidence = Evidence(arguments.directory.resolve(), host, budget, arguments.seconds * _TIMING_SHARE)
+    evidence = Evidence(arguments.directory.resolve())
+    whole, networks_s = Budget(arguments.seconds), _NETWORKS_SHARE * arguments.seconds
 
     def keep() -> None:
         result = {
@@ -211,13 +217,16 @@ def main() -> None:
             "engines": evidence.engines,
             "rows": evidence.rows,
             "absent": evidence.absent,
+            "clocks": evidence.clocks,
         }
         tell(str(write(arguments.output, str(host.gpu), "tensorrt_engines", result)))
 
-    evidence.networks()
-    keep()
-    evidence.shift_forms()
-    keep()
+    try:
+        evidence.networks(Budget(networks_s), _TIMING_SHARE * networks_s)
+        keep()
+        evidence.shift_forms(whole)
+    finally:
+        keep()  # also what there is when the time is up
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import gc
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,37 @@ from typing import Any
 
 import torch
 from forms import Form, Lowered, Original, forms
-from host import Budget, gpu_state, machine, rows_of, tell, torch_versions, write
+from host import Budget, clocks, first_line, gpu_state, machine, rows_of, tell, torch_versions, write
 from torch import Tensor
 
 from x3ddeploy.bench.measure import measure
 
+GROUPS = (("fp16", 1), ("fp32", 1), ("fp16", 8), ("fp16", 32), ("fp32", 8), ("fp32", 32))
+SMOKE_GROUPS = (("fp32", 1), ("fp32", 2))
+_GROUP_SHARE = 0.035  # of all seconds: a fifth for the six groups, the rest for preparing and compiling
+_COMPILE_S = 60.0
 TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}  # of an output's range; a wrong network is off by more
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
+# Competitors whose run takes longer than this share of a group's time would leave too few rounds to the others.
+_SLOW, _SLOW_S = 12, 0.3
+_COMPILED_FIRST = ("lowered frames", "original", "rgbposeconv3d", "lowered clip")
+
 Run = Callable[[], tuple[Tensor, ...]]
+Prepared = tuple[Form, torch.nn.Module, tuple[Tensor, ...]]
+Executions = Callable[[Form], dict[str, Callable[..., Run]]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Competitors that are timed in turn."""
+
+    precision: str
+    batch: int
+    what: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.precision}, batch {self.batch}{self.what}"
 
 
 @dataclass(frozen=True)
@@ -35,14 +58,16 @@ class Plan:
     """What is measured.
 
     Attributes:
-        group_s: seconds of timing for one precision and batch.
+        groups: precision and batch, those that matter most first.
+        compiled: precisions to compile each network in, batch 1.
+        group_s: seconds of timing for one group.
         compile_s: what a compilation may take; without that much left none is begun.
     """
 
     device: str
     preset: str
-    batches: tuple[int, ...]
-    precisions: tuple[str, ...]
+    groups: tuple[tuple[str, int], ...]
+    compiled: tuple[str, ...]
     group_s: float
     compile_s: float
 
@@ -56,89 +81,101 @@ class Bench:
         self._forms = forms(plan.preset)
         self.rows: list[dict[str, Any]] = []
         self.absent: list[dict[str, str]] = []
+        self.clocks: list[dict[str, str]] = []
 
     def run(self) -> None:
-        for batch in self._plan.batches:
-            for precision in self._plan.precisions:
-                self._group(precision, batch, compiled=False)
-        for precision in self._plan.precisions:
-            self._group(precision, self._plan.batches[0], compiled=True)
+        for precision, batch in self._plan.groups:
+            self._group(Group(precision, batch), self._forms, self._executions, 2 * self._plan.group_s)
+        # A compilation takes longer than the rest together: each network is timed as soon as it is ready.
+        first = sorted(self._forms, key=lambda form: _COMPILED_FIRST.index(form.name))
+        for precision in self._plan.compiled:
+            for form in first:
+                group = Group(precision, 1, f", {form.name} compiled")
+                self._group(group, [form], self._compiled, self._plan.compile_s)
 
-    def _group(self, precision: str, batch: int, *, compiled: bool) -> None:
-        group = f"{precision}, batch {batch}{', compiled' if compiled else ''}"
-        if self._budget.left_s < (self._plan.compile_s if compiled else 2 * self._plan.group_s):
-            self.absent.append({"name": group, "reason": "no time left in the budget"})
+    def _group(self, group: Group, chosen: list[Form], executions: Executions, needed_s: float) -> None:
+        if self._budget.left_s < needed_s:
+            self.absent.append({"name": str(group), "reason": "no time left in the budget"})
             return
-        runs: dict[str, Run] = {}
+        runs: dict[str, Callable[[], None]] = {}
         about: dict[str, dict[str, Any]] = {}
-        for form in self._forms:
-            executions = self._compiled(form) if compiled else self._executions(form, precision, batch)
-            prepared = self._prepared(form, precision, batch)
-            for name, make in executions.items():
+        for form in chosen:
+            prepared = self._prepared(form, group.precision, group.batch)
+            expected = self._expected(form, group.batch)
+            for name, make in executions(form).items():
                 label = f"{form.name}, {name}"
                 try:
-                    run = make(*prepared)
-                    error = self._error(form, batch, run())
+                    run, error = self._proven(make, prepared, expected, group)
                 except Exception as fault:  # out of memory, an operation without a half form, a compiler that fails
-                    self.absent.append({"name": f"{label}, {group}", "reason": str(fault).splitlines()[0][:200]})
+                    self.absent.append({"name": f"{label}, {group}", "reason": first_line(fault)})
                     continue
-                if not error <= TOLERANCE[precision]:
-                    self.absent.append(
-                        {"name": f"{label}, {group}", "reason": f"computes something else ({error:.1e})"}
-                    )
-                    continue
-                runs[label] = waited(run, self._plan.device)
+                runs[label] = run
                 about[label] = {
                     "network": form.name,
                     "execution": name,
-                    "precision": precision,
-                    "batch": batch,
+                    "precision": group.precision,
+                    "batch": group.batch,
                     "relative_error": error,
                 }
         tell(f"timing {len(runs)} competitors: {group}, {self._budget.left_s:.0f} s left")
-        self.rows += rows_of(measure(runs, min(self._plan.group_s, max(self._budget.left_s, 0))), about)
+        try:
+            if runs:
+                self.rows += rows_of(measure(runs, min(self._plan.group_s, max(self._budget.left_s, 0))), about)
+        except RuntimeError as fault:  # out of memory once all of them are there
+            self.absent.append({"name": str(group), "reason": first_line(fault)})
+        self.clocks.append({"group": str(group), **clocks()})
         self._keep(self)  # what was measured stays, whatever ends this process
-        del runs
+        del runs, prepared, expected
         gc.collect()
         if self._is_gpu:
             torch.cuda.empty_cache()
 
-    def _prepared(self, form: Form, precision: str, batch: int) -> tuple[Form, torch.nn.Module, tuple[Tensor, ...]]:
+    def _prepared(self, form: Form, precision: str, batch: int) -> Prepared:
         network = copy.deepcopy(form.network).to(self._plan.device, _TYPES[precision])
         inputs = tuple(value.to(self._plan.device, _TYPES[precision]) for value in form.inputs(batch))
         return form, network, inputs
 
-    def _executions(self, form: Form, precision: str, batch: int) -> dict[str, Callable[..., Run]]:
+    def _expected(self, form: Form, batch: int) -> tuple[Tensor, ...]:
+        """Outputs of the float32 original; of itself in float32 for the baseline."""
+        reference = self._forms[0] if form.name.startswith("lowered") else form
+        _, network, inputs = self._prepared(reference, "fp32", batch)
+        with torch.inference_mode():
+            return tuple(network(*inputs))
+
+    def _proven(
+        self, make: Callable[..., Run], prepared: Prepared, expected: tuple[Tensor, ...], group: Group
+    ) -> tuple[Callable[[], None], float]:
+        """A run that computes what it should in a time that the group has, and its largest relative error."""
+        run = make(*prepared)
+        errors = [
+            float((value.float() - wanted).abs().max() / wanted.abs().max())
+            for value, wanted in zip(run(), expected, strict=True)
+        ]
+        error = max(errors) if all(error == error for error in errors) else float("inf")
+        if not error <= TOLERANCE[group.precision]:
+            raise ValueError(f"computes something else: relative error {error:.1e}")
+        timed = waited(run, self._plan.device)
+        start = time.perf_counter()
+        timed()
+        took_s = time.perf_counter() - start
+        if took_s > max(self._plan.group_s / _SLOW, _SLOW_S):
+            raise ValueError(f"a run takes {took_s:.1f} s: too slow to be timed beside the others")
+        return timed, error
+
+    def _executions(self, form: Form) -> dict[str, Callable[..., Run]]:
         found: dict[str, Callable[..., Run]] = {"eager": _eager, "channels_last": _channels_last}
         if self._is_gpu:
             found["CUDA graph"] = lambda *prepared: graph_of(_eager(*prepared))
-            found["channels_last, CUDA graph"] = lambda *prepared: graph_of(_channels_last(*prepared))
+            found["channels_last, CUDA graph"] = _recorded
             if isinstance(form.network, Lowered):
                 found["channels_last, CUDA graph, two streams"] = lambda *prepared: graph_of(_two_streams(*prepared))
         return found
 
     def _compiled(self, form: Form) -> dict[str, Callable[..., Run]]:
-        if self._budget.left_s < self._plan.compile_s:
-            self.absent.append({"name": f"{form.name}, compiled", "reason": "no time left in the budget"})
-            return {}
-        # 'reduce-overhead' replays CUDA graphs of the compiled kernels.
+        # 'reduce-overhead' replays CUDA graphs of the compiled kernels; next to it, what it has to be faster than.
         mode = "reduce-overhead" if self._is_gpu else "default"
         found = {f"torch.compile ({mode}), channels_last": lambda *prepared: _compile(mode, *prepared)}
-        if self._is_gpu:
-            found["channels_last, CUDA graph"] = lambda *prepared: graph_of(_channels_last(*prepared))
-        return found
-
-    def _error(self, form: Form, batch: int, outputs: tuple[Tensor, ...]) -> float:
-        """Largest error of any output against the float32 original, or against itself for the baseline."""
-        reference = self._forms[0] if form.name.startswith("lowered") else form
-        _, network, inputs = self._prepared(reference, "fp32", batch)
-        with torch.inference_mode():
-            expected = network(*inputs)
-        errors = [
-            float((value.float() - wanted).abs().max() / wanted.abs().max())
-            for value, wanted in zip(outputs, expected, strict=True)
-        ]
-        return max(errors) if all(error == error for error in errors) else float("inf")
+        return found | ({"channels_last, CUDA graph": _recorded} if self._is_gpu else {})
 
 
 def waited(run: Run, device: str) -> Callable[[], None]:
@@ -152,7 +189,7 @@ def waited(run: Run, device: str) -> Callable[[], None]:
     return wait
 
 
-def _eager(form: Form, network: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Run:
+def _eager(form: Form, network: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...]) -> Run:
     def run() -> tuple[Tensor, ...]:
         with torch.inference_mode():
             return network(*inputs)
@@ -163,6 +200,10 @@ def _eager(form: Form, network: torch.nn.Module, inputs: tuple[Tensor, ...]) -> 
 def _channels_last(form: Form, network: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Run:
     # Clips enter as they do elsewhere; a 4-D network gives its frames the layout by its weights'.
     return _eager(form, _with_weights_last(form, copy.deepcopy(network)), _inputs_last(form, inputs))
+
+
+def _recorded(*prepared: Any) -> Run:
+    return graph_of(_channels_last(*prepared))
 
 
 def _compile(mode: str, form: Form, network: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Run:
@@ -231,16 +272,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
-    budget = Budget(arguments.seconds)
-    before = gpu_state()
-    plan = Plan(
-        device=arguments.device,
-        preset="tiny" if arguments.smoke else "ntu60",
-        batches=(1, 2) if arguments.smoke else (1, 8, 32),
-        precisions=("fp32",) if arguments.smoke else ("fp16", "fp32"),
-        group_s=0.05 if arguments.smoke else 12.0,
-        compile_s=float("inf") if arguments.device == "cpu" else 75.0,  # minutes on a CPU, and of no interest
-    )
+    budget, before = Budget(arguments.seconds), gpu_state()
+    if arguments.smoke:
+        plan = Plan(arguments.device, "tiny", SMOKE_GROUPS, (), group_s=0.05, compile_s=0)
+    else:
+        group_s, compile_s = _GROUP_SHARE * arguments.seconds, _COMPILE_S
+        plan = Plan(arguments.device, "ntu60", GROUPS, ("fp16", "fp32"), group_s, compile_s)
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu"
 
     def keep(bench: Bench) -> None:
@@ -255,6 +292,7 @@ def main() -> None:
             "preset": plan.preset,
             "rows": bench.rows,
             "absent": bench.absent,
+            "clocks": bench.clocks,
         }
         tell(str(write(arguments.output, name, "torch_networks", result)))
 

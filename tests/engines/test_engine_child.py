@@ -78,6 +78,12 @@ def test_an_unexpected_exception_is_told_with_its_traceback(tasks):
     assert any("engine_tasks.py" in line for line in error.value.details)
 
 
+def test_a_task_that_takes_too_long_is_ended(tasks):
+    (tasks / "engine_sleeping.py").write_text("import time\ndef sleep(request, progress): time.sleep(600)\n")
+    with pytest.raises(X3DDeployError, match=r"sleeping was ended after 1 s"):
+        run_in_child("engine_sleeping:sleep", {}, "sleeping", lambda text: None, limit_s=1.0)
+
+
 def test_an_interrupt_ends_the_child(tasks):
     (tasks / "engine_waiting.py").write_text(
         "import os, time\ndef wait(request, progress):\n    progress(str(os.getpid()))\n    time.sleep(600)\n"

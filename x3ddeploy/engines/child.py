@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ Request = Mapping[str, Any]
 Progress = Callable[[str], None]
 
 
-def run_in_child(task: str, request: Request, what: str, progress: Progress) -> Any:
+def run_in_child(task: str, request: Request, what: str, progress: Progress, limit_s: float | None = None) -> Any:
     """Run a task in a Python process of its own.
 
     Args:
@@ -43,9 +44,11 @@ def run_in_child(task: str, request: Request, what: str, progress: Progress) -> 
         request: JSON-able.
         what: of the task, for messages: 'building head.fp16'.
         progress: told what the task tells.
+        limit_s: the child is ended after that many seconds, None for never.
 
     Raises:
-        X3DDeployError: the task's own error, of its own kind; or the child died, with the last lines of its log.
+        X3DDeployError: the task's own error, of its own kind; or the child died or was ended, with the last lines of
+            its log.
     """
     descriptor, name = tempfile.mkstemp(prefix="x3ddeploy-", suffix=".log")
     log = Path(name)
@@ -58,14 +61,21 @@ def run_in_child(task: str, request: Request, what: str, progress: Progress) -> 
             text=True,
             errors="replace",
         )
+        late = threading.Event()
+        alarm = threading.Timer(limit_s, _end, (child, late)) if limit_s is not None else None
+        if alarm:
+            alarm.start()
         try:
             reply = _converse(child, {"task": task, "request": request}, progress)
         finally:
+            if alarm:
+                alarm.cancel()
             child.kill()  # for an interrupt; a child that has ended does not mind
             child.wait()
     if reply is None:
+        how = f"was ended after {limit_s:.0f} s" if late.is_set() else _describe_exit(child.returncode)
         raise X3DDeployError(
-            f"{what} {_describe_exit(child.returncode)}",
+            f"{what} {how}",
             details=_tail(log),
             hint=f"nothing was kept; the whole log is {log}",
         )
@@ -98,6 +108,11 @@ def serve() -> None:
         send({"error": {"kind": "", "message": f"{type(error).__name__}: {error}", "hint": "", "details": []}})
     sys.stderr.flush()
     os._exit(0)  # a fault in a library's teardown would only hide the answer
+
+
+def _end(child: subprocess.Popen[str], late: threading.Event) -> None:
+    late.set()
+    child.kill()
 
 
 def _converse(child: subprocess.Popen[str], question: Mapping[str, Any], progress: Progress) -> dict[str, Any] | None:
