@@ -13,6 +13,7 @@ from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.synth import SynthOptions, generate
 from x3ddeploy.demo import checkpoint_dict
+from x3ddeploy.loading import load_network
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.runtimes.base import open_session
@@ -25,7 +26,7 @@ SPEC = replace(PRESETS["tiny"], head=replace(PRESETS["tiny"].head, classes=CLASS
 @pytest.fixture(scope="module")
 def data_set(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "synth"
-    generate(path, SynthOptions(seed=3, size=(48, 48), frames=12, clips_per_class=24, subjects=6), lambda *_: None)
+    generate(path, SynthOptions(seed=3, size=(48, 48), frames=12, clips_per_class=48, subjects=6), lambda *_: None)
     return path
 
 
@@ -89,3 +90,19 @@ def test_both_runtimes_agree_on_int8(trained, data_set, run, tmp_path):
         classes = [[int(session.run(clip.inputs)[name].argmax()) for clip in clips] for session in sessions]
         agreeing = sum(first == second for first, second in zip(*classes, strict=True)) / len(clips)
         assert agreeing >= 0.95, name
+
+
+def test_frames_in_random_order_tell_less(trained, data_set):
+    """Without the temporal shift the network would see the same in any order."""
+    network = load_network(trained).network.eval()
+    clips = list(iterate_clips(open_source(data_set, SPEC, "xsub_val")))
+    generator = np.random.default_rng(0)
+    right = {"in order": 0, "shuffled": 0}
+    for clip in clips:
+        inputs = {name: torch.from_numpy(value) for name, value in clip.inputs.items()}
+        shuffled = {name: value[:, :, generator.permutation(value.shape[2])] for name, value in inputs.items()}
+        for order, feeds in (("in order", inputs), ("shuffled", shuffled)):
+            with torch.inference_mode():
+                right[order] += int(network(**feeds)["scores"].argmax()) == clip.label
+    assert right["in order"] > 0.75 * len(clips)
+    assert right["in order"] - right["shuffled"] >= 0.06 * len(clips)
