@@ -26,7 +26,7 @@ def bench_rows():
     for target in ("tensorrt", "openvino"):
         report = json.loads((RESULTS / f"bench_{target}.json").read_text())
         for row in report["competitors"]:
-            if "_backbone" not in row["name"]:
+            if "_backbone" not in row["name"] and row.get("scope", "compute") == "compute":
                 name, median, ratio = row["name"], row["median_ms"], row["ratio"]["median"]
                 yield f"| {name} | `{target}` | {row['network']} | {median:.0f} ms | {ratio:.2f} |"
 

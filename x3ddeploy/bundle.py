@@ -21,6 +21,7 @@ LABELS = "labels.txt"
 GOLDEN = "golden"
 PARITY = "parity.json"
 BENCH = "bench.json"
+BENCH_REPORTS = ("report.html", "report.md")
 EVAL = "eval.json"
 CALIBRATION = "calib"
 ENGINES = "engines"
@@ -288,7 +289,7 @@ def derived_files(path: Path, manifest: Manifest) -> list[str]:
     Reports of a benchmark and an evaluation are not counted: they speak of the graphs that are being replaced.
     """
     folders = {*manifest.precisions, CALIBRATION, ENGINES}
-    known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST, BENCH, EVAL}
+    known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST, BENCH, EVAL, *BENCH_REPORTS}
     names = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
     return [name for name in names if name not in known]
 

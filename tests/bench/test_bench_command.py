@@ -1,4 +1,4 @@
-"""`x3ddeploy bench` on a tiny bundle: what it writes and what it says of those who could not take part."""
+"""`x3ddeploy bench` on a tiny bundle: what it writes, and how it ends."""
 
 import json
 import os
@@ -8,65 +8,121 @@ import sys
 import time
 
 import pytest
-import torch
+from click.testing import CliRunner
 
-from x3ddeploy.bench import competitors, rgbposeconv3d
-from x3ddeploy.bundle import Bundle
-from x3ddeploy.errors import GateError, MissingRequirementError
+from x3ddeploy.bench import run as bench_run
+from x3ddeploy.bench.competitor import FallbackError
+from x3ddeploy.bench.competitors import prepare
+from x3ddeploy.bench.loaders import load
+from x3ddeploy.cli.bench import command
+from x3ddeploy.errors import GateError
 
 
-def test_a_report_holds_machine_shapes_samples_and_ratios(run, bundle, tmp_path):
-    process = run("bench", bundle, "--skip", "rgbposeconv3d", "--seconds", 0, "-o", tmp_path / "bench.json")
+@pytest.fixture(scope="module")
+def measured(run, bundle, tmp_path_factory):
+    """One run without what has to be exported first: the finished process and its folder."""
+    folder = tmp_path_factory.mktemp("bench")
+    process = run("bench", bundle, "--skip", "rgbposeconv3d", "--skip", "plain", "--seconds", 1, "-o", folder)
     assert process.returncode == 0, process.stderr
-    report = json.loads((tmp_path / "bench.json").read_text())
-    assert (report["schema_version"], report["scope"], report["batch"], report["rounds"]) == (1, "compute", 1, 5)
-    assert {"cpu", "cores", "os", "python"} <= set(report["machine"])
-    rows = {row["name"]: row for row in report["competitors"]}
-    assert {"torch", "onnxruntime", "onnxruntime/rgb_backbone"} <= set(rows)
-    assert rows["onnxruntime"]["ratio"]["median"] == 1
-    assert rows["onnxruntime/rgb_backbone"]["shapes"] == {"imgs": [1, 3, 4, 32, 32]}
+    return process, folder
+
+
+@pytest.fixture(scope="module")
+def report(measured):
+    return json.loads((measured[1] / "bench.json").read_text())
+
+
+def test_every_row_has_raw_samples_shapes_versions_and_a_scope(report):
+    assert report["schema_version"] == 2
+    assert {"cpu", "cores", "os", "python", "load_average"} <= set(report["machine"])
+    rows = {(row["name"], row["scope"]): row for row in report["competitors"]}
+    assert {("torch/eager", "compute"), ("onnxruntime/fp32", "compute"), ("onnxruntime/fp32", "pipeline")} <= set(rows)
+    assert ("torch/eager", "pipeline") not in rows
     for row in rows.values():
-        assert len(row["samples_ms"]) == 5
-        assert row["min_ms"] <= row["median_ms"] <= row["p90_ms"]
-        assert row["precision"] == "fp32"
+        assert len(row["samples_ms"]) == report["rounds"] >= 5
+        assert row["min_ms"] <= row["median_ms"] <= row["p90_ms"] <= row["p95_ms"] <= row["p99_ms"]
         assert row["version"]
-    assert "scope compute, batch 1, fp32" in process.stdout
-    assert "loading" in process.stderr
+        assert row["shapes"]["imgs"] == [1, 3, 4, 32, 32]
 
 
-def test_json_goes_to_stdout_and_only_takes_a_group(run, bundle, tmp_path):
-    process = run(
-        "bench", bundle, "--only", "onnxruntime", "--batch", 2, "--seconds", 0, "--json", "-o", tmp_path / "b.json"
-    )
-    report = json.loads(process.stdout)
-    names = [row["name"] for row in report["competitors"]]
-    assert names == ["onnxruntime", "onnxruntime/rgb_backbone", "onnxruntime/pose_backbone"]
-    assert report["competitors"][0]["shapes"]["imgs"][0] == 2
+def test_the_reference_is_one_and_others_are_measured_by_it(report):
+    rows = {row["name"]: row for row in report["competitors"] if row["scope"] == "compute"}
+    assert report["reference"] == "onnxruntime/fp32"
+    assert rows["onnxruntime/fp32"]["ratio"]["median"] == 1
+    assert rows["torch/eager"]["ratio"]["median"] > 0
+    assert rows["torch/eager"]["unlike"] == []
 
 
-def test_an_unknown_name_is_a_usage_error_that_lists_the_names(run, bundle):
-    process = run("bench", bundle, "--only", "onnxruntme")
+def test_ceilings_work_profiles_parts_and_throughput_are_there(report):
+    (ceilings,) = report["ceilings"]
+    assert ceilings["device"] == "cpu"
+    assert ceilings["gemm_flops"]["fp32"] > 1e8
+    work = report["work"]["onnxruntime/fp32"]
+    assert work["multiply_adds"] == sum(kind["multiply_adds"] for kind in work["by_kind"].values())
+    floor = next(row for row in report["competitors"] if row["name"] == "onnxruntime/fp32")["floor_ms"]
+    assert floor["arithmetic_ms"] == pytest.approx(2e3 * work["multiply_adds"] / ceilings["gemm_flops"]["fp32"])
+    assert {block["stream"] for block in report["profiles"]["onnxruntime/fp32"]} >= {"rgb", "pose", "head"}
+    assert {part["name"] for part in report["parts"]} >= {"preparation/decode", "onnxruntime/rgb_backbone"}
+    assert {(entry["name"], entry["batch"]) for entry in report["throughput"]} >= {("onnxruntime/fp32", 1)}
+
+
+def test_who_was_left_out_is_told_with_the_command_that_would_help(measured, report):
+    absent = {entry["name"]: entry["reason"] for entry in report["absent"]}
+    assert "x3ddeploy quantize --int8" in absent["onnxruntime/int8"]
+    assert "--all" in absent["torch/compile"]
+    assert "not measured: torch/compile" in measured[0].stdout
+
+
+def test_the_table_names_scope_batch_threads_and_processor(measured, report):
+    assert f"scope compute, batch 1, {report['threads']} threads of {report['machine']['cpu']}" in measured[0].stdout
+    assert "exporting" not in measured[0].stderr
+    assert "onnxruntime/fp32: loaded" in measured[0].stderr
+
+
+def test_one_scope_of_one_competitor_at_another_batch_as_json(run, bundle, tmp_path):
+    arguments = ("--only", "onnxruntime/fp32", "--scope", "compute", "--batch", 2, "--seconds", 0, "--json")
+    process = run("bench", bundle, *arguments, "-o", tmp_path)
+    (row,) = json.loads(process.stdout)["competitors"]
+    assert (row["name"], row["scope"], row["shapes"]["imgs"][0]) == ("onnxruntime/fp32", "compute", 2)
+    assert json.loads((tmp_path / "bench.json").read_text())["batch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(("--only", "onnxruntme"), "rgbposeconv3d/torch"), (("-o", "bench.json"), "give a folder")],
+    ids=["unknown name", "a file as the folder"],
+)
+def test_a_request_that_makes_no_sense_is_refused_before_anything_is_loaded(run, bundle, arguments, told):
+    process = run("bench", bundle, *arguments)
     assert process.returncode == 2
-    assert "rgbposeconv3d/torch" in process.stderr
+    assert told in process.stderr
 
 
-def test_who_is_missing_is_listed_with_the_reason(bundle, monkeypatch):
-    def missing(classes):
-        raise MissingRequirementError("MMAction2 is not installed", hint="pip install 'x3ddeploy[mmaction]'")
+def test_nobody_to_time_says_what_is_missing(run, bundle):
+    process = run("bench", bundle, "--only", "onnxruntime/int8")
+    assert process.returncode == 4
+    assert "quantize --int8" in process.stderr
 
-    monkeypatch.setattr(rgbposeconv3d, "build", missing)
-    ready, absent = competitors.prepare(
-        Bundle.open(bundle), ["torch", "rgbposeconv3d/torch", "rgbposeconv3d/onnxruntime"], 1, 1, lambda text: None
-    )
-    assert [entry.name for entry in ready] == ["torch"]
-    assert [entry.name for entry in absent] == ["rgbposeconv3d/torch", "rgbposeconv3d/onnxruntime"]
-    assert "pip install" in absent[0].reason
+
+def test_a_fallback_is_an_error_and_the_others_are_still_written(bundle, tmp_path, monkeypatch):
+    def falls_back(bench, name):
+        if name == "openvino/fp32":
+            raise FallbackError("it fell back to the CPU")
+        return load(bench, name)
+
+    monkeypatch.setattr(bench_run, "prepare", lambda *arguments: prepare(*arguments, falls_back))
+    options = ["--only", "onnxruntime/fp32", "--only", "openvino/fp32", "--scope", "compute", "--seconds", "0"]
+    result = CliRunner().invoke(command, [str(bundle), *options, "-o", str(tmp_path)])
+    assert isinstance(result.exception, GateError)
+    assert "openvino/fp32: it fell back" in str(result.exception)
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["name"] for row in written["competitors"]] == ["onnxruntime/fp32"]
 
 
 def test_ctrl_c_keeps_what_was_measured(bundle, tmp_path):
-    command = [sys.executable, "-m", "x3ddeploy", "bench", str(bundle), "--only", "onnxruntime", "--seconds", "60"]
-    output = tmp_path / "bench.json"
-    process = subprocess.Popen([*command, "-o", str(output)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    arguments = ["--only", "onnxruntime/fp32", "--scope", "compute", "--threads", "1", "--seconds", "600"]
+    command_line = [sys.executable, "-m", "x3ddeploy", "bench", str(bundle), *arguments, "-o", str(tmp_path)]
+    process = subprocess.Popen(command_line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     for line in process.stderr:
         if "timing" in line:
             break
@@ -75,24 +131,7 @@ def test_ctrl_c_keeps_what_was_measured(bundle, tmp_path):
     stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "interrupted" in stdout
-    report = json.loads(output.read_text())
-    assert report["interrupted"]
-    assert report["rounds"] > 0
-
-
-def test_the_baseline_is_mmaction2s_own_network():
-    pytest.importorskip("mmaction")
-    network = rgbposeconv3d.build(classes=60)
-    assert sum(weight.numel() for weight in network.parameters()) == pytest.approx(36.1e6, rel=0.01)
-    small = torch.rand(1, 3, 4, 64, 64), torch.rand(1, 17, 16, 16, 16)
-    with torch.inference_mode():
-        rgb, pose = network(*small)
-    assert rgb.shape == pose.shape == (1, 60)
-    assert torch.isfinite(rgb).all()
-
-
-def test_an_export_of_the_baseline_that_computes_something_else_is_not_timed():
-    logits = torch.ones(1, 4), torch.ones(1, 4)
-    rgbposeconv3d.check(logits, {"rgb": logits[0].numpy(), "pose": logits[1].numpy()})
-    with pytest.raises(GateError, match="pose"):
-        rgbposeconv3d.check(logits, {"rgb": logits[0].numpy(), "pose": logits[1].numpy() + 0.1})
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert written["interrupted"]
+    assert written["rounds"] > 0
+    assert written["throughput"] == []

@@ -1,153 +1,142 @@
-"""Who takes part in a benchmark: the bundle in each runtime, its parts, and RGBPoseConv3D."""
+"""Who takes part in a benchmark: chosen by name, loaded, checked against PyTorch, ready to be timed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import time
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
 
-import torch
-from torch import Tensor
+from x3ddeploy.bench.competitor import Absent, Competitor, FallbackError, Loaded, Memory, Scope
+from x3ddeploy.bench.gpu import GpuState, read_gpu
+from x3ddeploy.bench.loaders import NAMES, load
+from x3ddeploy.bench.memory import host_peak
+from x3ddeploy.bench.workbench import Workbench
+from x3ddeploy.errors import GateError, UsageError, X3DDeployError
+from x3ddeploy.parity.metrics import compare
+from x3ddeploy.runtimes.base import Array
 
-from x3ddeploy.bench import rgbposeconv3d
-from x3ddeploy.bundle import Bundle
-from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.runtimes.base import RUNTIMES, Array, open_session, require
-
-BASELINE = "rgbposeconv3d"
-_SEED = 0
-_TIMED_BY_PART = ("onnxruntime", "openvino")
-_BACKBONES = {"rgb_backbone": "imgs", "pose_backbone": "heatmap_imgs"}
+# The same network in float32; a plain export rounds more than ours. What is off by more is another network, and its
+# time means nothing. Lower precisions are not held to it: what they cost stands beside their time.
+TOLERANCE = 1e-3
+# Minutes of compilation on a few cores: only where they are asked for.
+SLOW_TO_PREPARE = ("torch/compile", "torch/compile-lowered")
 
 
-@dataclass(frozen=True)
-class Competitor:
-    """Something that can be timed.
+def choose(only: Sequence[str], skip: Sequence[str]) -> list[str]:
+    """Names that are in `only` (all, where it is empty) and not in `skip`; 'torch' and 'torch/*' take all of torch's.
 
-    Attributes:
-        name: unique: 'onnxruntime', 'onnxruntime/rgb_backbone', 'rgbposeconv3d/torch', ...
-        network: what computes, for people.
-        runtime: what it computes in, and its version.
-        device: what it computes on.
-        precision: of its arithmetic.
-        shapes: of its inputs.
-        run: computes once, from ready inputs in host memory to outputs in host memory.
+    Raises:
+        UsageError: a pattern that no name fits.
     """
 
-    name: str
-    network: str
-    runtime: str
-    version: str
-    device: str
-    precision: str
-    shapes: dict[str, tuple[int, ...]]
-    run: Callable[[], object]
+    def fits(name: str, patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*") for pattern in patterns)
+
+    unknown = [pattern for pattern in (*only, *skip) if not any(fits(name, (pattern,)) for name in NAMES)]
+    if unknown:
+        raise UsageError(f"no competitor named {unknown[0]!r}", hint=f"one of: {', '.join(NAMES)}")
+    return [name for name in NAMES if (not only or fits(name, only)) and not fits(name, skip)]
 
 
-@dataclass(frozen=True)
-class Absent:
-    """A competitor that cannot take part here, and why."""
-
-    name: str
-    reason: str
-
-
-NAMES = (
-    *RUNTIMES,
-    *(f"{runtime}/{part}" for runtime in _TIMED_BY_PART for part in _BACKBONES),
-    *(f"{BASELINE}/{runtime}" for runtime in RUNTIMES),
-)
-
-
-def prepare(
-    bundle: Bundle, names: Sequence[str], batch: int, threads: int, progress: Callable[[str], None]
-) -> tuple[list[Competitor], list[Absent]]:
-    """Load what can be loaded.
-
-    Args:
-        bundle: opened.
-        names: some of NAMES.
-        batch: number of clips.
-        threads: CPU threads for each competitor.
-        progress: told what is being loaded.
-    """
-    ready, absent = [], []
-    inputs = batch_inputs(bundle.manifest.spec, batch, _SEED)
-    torch.set_num_threads(threads)
-    baseline = _Baseline(bundle.manifest.spec.head.classes, batch, threads, progress)
-    for name in names:
-        try:
-            first, _, second = name.partition("/")
-            if first == BASELINE:
-                ready.append(baseline.competitor(second))
-            else:
-                progress(f"loading {name}")
-                ready.append(_of_bundle(bundle, name, first, second or "recognizer", inputs, threads))
-        except X3DDeployError as error:
-            absent.append(Absent(name, f"{error.message}{f' ({error.hint})' if error.hint else ''}"))
-    return ready, absent
-
-
-def _of_bundle(
-    bundle: Bundle, name: str, runtime: str, part: str, inputs: dict[str, Array], threads: int
-) -> Competitor:
-    session = open_session(runtime, bundle.part_path(part), threads=threads)
-    feeds = {key: value for key, value in inputs.items() if _BACKBONES.get(part, key) == key}
-    return Competitor(
-        name=name,
-        network=f"two-stream X3D {part}" + (" (training form)" if runtime == "torch" else ""),
-        runtime=runtime,
-        version=session.version,
-        device=session.device,
-        precision="fp32",
-        shapes=_shapes(feeds),
-        run=lambda: session.run(feeds),
+def without_slow(names: Sequence[str]) -> tuple[list[str], list[Absent]]:
+    """The names that are ready in seconds, and the others as absent."""
+    reason = "torch.compile takes minutes here: ask for it with --all or --only"
+    return (
+        [name for name in names if name not in SLOW_TO_PREPARE],
+        [Absent(name, reason) for name in names if name in SLOW_TO_PREPARE],
     )
 
 
-class _Baseline:
-    """RGBPoseConv3D at its own clip sizes; built once, and exported once, for whoever needs it first."""
+def prepare(
+    bench: Workbench, names: Sequence[str], scopes: Sequence[Scope], load_one: Callable[[Workbench, str], Loaded] = load
+) -> tuple[list[Competitor], list[Absent]]:
+    """Load, run once, compare and take the memory of everyone that can take part.
 
-    def __init__(self, classes: int, batch: int, threads: int, progress: Callable[[str], None]) -> None:
-        self._classes, self._batch, self._threads, self._progress = classes, batch, threads, progress
+    Args:
+        bench: what they share.
+        names: of NAMES.
+        scopes: that are to be timed. A competitor has those that it knows; who has none is absent.
+        load_one: loads one by its name.
 
-    @cached_property
-    def _inputs(self) -> dict[str, Array]:
-        return rgbposeconv3d.inputs(self._batch)
-
-    @cached_property
-    def _network(self) -> rgbposeconv3d.RGBPoseConv3D:
-        self._progress("building RGBPoseConv3D from MMAction2's config")
-        return rgbposeconv3d.build(self._classes)
-
-    @cached_property
-    def _exported(self) -> bytes:
-        network = self._network
-        self._progress("exporting RGBPoseConv3D with torch.onnx.export")
-        return rgbposeconv3d.export_onnx(network, self._batch)
-
-    def competitor(self, runtime: str) -> Competitor:
-        """Raises X3DDeployError where MMAction2 or the runtime is missing, or the export computes something else."""
-        require(runtime)
-        expected = self._run_eager()
-        if runtime == "torch":
-            return self._described(runtime, torch.__version__, "cpu", self._run_eager)
-        session = open_session(runtime, self._exported, threads=self._threads)
-        rgbposeconv3d.check(expected, session.run(self._inputs))
-        return self._described(runtime, session.version, session.device, lambda: session.run(self._inputs))
-
-    def _run_eager(self) -> tuple[Tensor, Tensor]:
-        with torch.inference_mode():
-            logits: tuple[Tensor, Tensor] = self._network(
-                **{name: torch.from_numpy(value) for name, value in self._inputs.items()}
-            )
-        return logits
-
-    def _described(self, runtime: str, version: str, device: str, run: Callable[[], object]) -> Competitor:
-        name, network = f"{BASELINE}/{runtime}", "RGBPoseConv3D (random weights)"
-        return Competitor(name, network, runtime, version, device, "fp32", _shapes(self._inputs), run)
+    Returns:
+        The competitors, and those that are missing: for want of something, or because they failed.
+    """
+    ready, absent = [], []
+    if Scope.PIPELINE in scopes:
+        try:
+            bench.video  # noqa: B018 (made now, so that its want is told once)
+        except X3DDeployError as error:
+            absent.append(Absent(f"scope {Scope.PIPELINE.value}", _reason(error)))
+            scopes = [scope for scope in scopes if scope is not Scope.PIPELINE]
+    for name in names:
+        try:
+            competitor = _prepared(bench, name, scopes, load_one)
+        except X3DDeployError as error:
+            absent.append(Absent(name, _reason(error), isinstance(error, FallbackError | GateError)))
+        except Exception as error:  # each runtime has its own kinds; all mean that it does not take the graph
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            absent.append(Absent(name, f"the runtime refuses it: {lines[0][:200]}"))
+        else:
+            if competitor.runs:
+                ready.append(competitor)
+            else:
+                absent.append(Absent(name, f"knows no scope of {', '.join(scope.value for scope in scopes)}"))
+    return ready, absent
 
 
-def _shapes(feeds: dict[str, Array]) -> dict[str, tuple[int, ...]]:
-    return {name: value.shape for name, value in feeds.items()}
+def _prepared(
+    bench: Workbench, name: str, scopes: Sequence[Scope], load_one: Callable[[Workbench, str], Loaded]
+) -> Competitor:
+    start, before = time.perf_counter(), read_gpu()
+    with host_peak() as growth:
+        loaded = load_one(bench, name)
+        bench.progress(f"{name}: loaded, running it once")
+        outputs = loaded.infer(loaded.feeds)
+    seconds, after = time.perf_counter() - start, read_gpu()
+    error = _relative_error(bench, name, loaded, outputs) if "scores" in outputs else None
+    memory = Memory(
+        host_peak=growth[0] if growth else None,
+        device=_growth(before, after) if loaded.device != "cpu" else None,
+        engine=loaded.engine_bytes,
+        file=_size(loaded.graph),
+    )
+    return Competitor(name, loaded, memory, error, seconds, _runs(bench, loaded, scopes))
+
+
+def _relative_error(bench: Workbench, name: str, loaded: Loaded, outputs: Mapping[str, Array]) -> float:
+    """Of the scores to PyTorch's. Raises GateError for NaN, infinity, or a float32 network that is not the same."""
+    difference = compare(bench.expected, outputs["scores"])
+    if not difference.finite:
+        raise GateError(f"{name} gives NaN or infinity")
+    if loaded.precision == "fp32" and not difference.within(TOLERANCE):
+        raise GateError(f"{name} differs from PyTorch by {difference.relative:.1e} of the scores' range")
+    return difference.relative
+
+
+def _runs(bench: Workbench, loaded: Loaded, scopes: Sequence[Scope]) -> dict[Scope, Callable[[], object]]:
+    runs: dict[Scope, Callable[[], object]] = {}
+    on_cpu = loaded.device == "cpu"
+    for scope in scopes:
+        if scope is Scope.COMPUTE and (on_cpu or loaded.resident):
+            runs[scope] = loaded.resident or (lambda: loaded.infer(loaded.feeds))
+        elif scope is Scope.WITH_COPIES and not on_cpu:
+            runs[scope] = lambda: loaded.infer(loaded.feeds)
+        elif scope is Scope.PIPELINE and loaded.is_ours and bench.setting.batch == 1:
+            runs[scope] = lambda: loaded.infer(bench.video.prepare())
+    return runs
+
+
+def _reason(error: X3DDeployError) -> str:
+    return f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+
+
+def _growth(before: GpuState | None, after: GpuState | None) -> int | None:
+    used = [None if state is None else state.memory_used_mib for state in (before, after)]
+    return None if used[0] is None or used[1] is None else int(max(0.0, used[1] - used[0]) * (1 << 20))
+
+
+def _size(graph: Path | bytes | None) -> int | None:
+    if graph is None:
+        return None
+    return len(graph) if isinstance(graph, bytes) else graph.stat().st_size

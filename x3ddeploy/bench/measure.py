@@ -10,6 +10,8 @@ import numpy as np
 
 WARM_UP_RUNS = 2
 MIN_ROUNDS = 5
+# However calm the first rounds are, this share of the budget is spent: a boosted clock falls within seconds.
+LEAST_SHARE = 0.25
 
 
 @dataclass
@@ -32,12 +34,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one competitor, over its complete rounds."""
+    """Of one competitor, over its complete rounds. With fewer than a hundred rounds, p99 is close to the maximum."""
 
     median_ms: float
     p90_ms: float
+    p95_ms: float
+    p99_ms: float
     mean_ms: float
     min_ms: float
+    lower_quartile_ms: float
+    upper_quartile_ms: float
 
 
 @dataclass(frozen=True)
@@ -54,14 +60,22 @@ def measure(
     seconds: float,
     on_round: Callable[[float], None] = lambda share: None,
     clock: Callable[[], float] = time.perf_counter,
+    *,
+    is_stable: Callable[[list[float]], bool] = lambda samples_ms: False,
+    min_rounds: int = MIN_ROUNDS,
+    warm_up: int = WARM_UP_RUNS,
 ) -> Measurement:
-    """Run all competitors in turn until the time is used up, each round starting with another one.
+    """Run all competitors in turn until all are stable or the time is used up, each round starting with another one.
 
     Args:
         competitors: name to what is timed.
-        seconds: budget of the counted rounds; at least MIN_ROUNDS are made whatever they take.
+        seconds: budget of the counted rounds; at least `min_rounds` are made whatever they take.
         on_round: told the share of the budget that is used up, after each round.
         clock: seconds; a test gives its own.
+        is_stable: whether a competitor's samples need no more of them; all have to agree, and LEAST_SHARE of the
+            budget has to be used, for the measurement to end before its time. Without it, the budget is used up.
+        min_rounds: fewest rounds.
+        warm_up: runs of each that are not counted.
 
     Returns:
         Complete rounds only. Ctrl-C ends the measurement and keeps them.
@@ -69,11 +83,17 @@ def measure(
     result = Measurement({name: [] for name in competitors})
     names = list(competitors)
     try:
-        for _ in range(WARM_UP_RUNS):
+        for _ in range(warm_up):
             for run in competitors.values():
                 run()
         start = clock()
-        while result.rounds < MIN_ROUNDS or clock() - start < seconds:
+        while result.rounds < min_rounds or clock() - start < seconds:
+            if (
+                result.rounds >= min_rounds
+                and clock() - start >= LEAST_SHARE * seconds
+                and all(map(is_stable, result.samples_ms.values()))
+            ):
+                break
             offset = result.rounds % len(names)
             times = {}
             for name in names[offset:] + names[:offset]:
@@ -82,20 +102,25 @@ def measure(
                 times[name] = (clock() - begin) * 1e3
             for name, value in times.items():
                 result.samples_ms[name].append(value)
-            on_round(min(1.0, result.rounds / MIN_ROUNDS, (clock() - start) / max(seconds, 1e-9)))
+            on_round(min(1.0, result.rounds / min_rounds, (clock() - start) / max(seconds, 1e-9)))
     except KeyboardInterrupt:
         result.interrupted = True
     return result
 
 
 def statistics(samples_ms: list[float]) -> Statistics:
-    """Median, 90th percentile (linear interpolation), mean and minimum."""
+    """Percentiles by linear interpolation, mean and minimum."""
     values = np.array(samples_ms)
+    lower, median, upper, p90, p95, p99 = (float(value) for value in np.percentile(values, (25, 50, 75, 90, 95, 99)))
     return Statistics(
-        median_ms=float(np.median(values)),
-        p90_ms=float(np.percentile(values, 90)),
+        median_ms=median,
+        p90_ms=p90,
+        p95_ms=p95,
+        p99_ms=p99,
         mean_ms=float(values.mean()),
         min_ms=float(values.min()),
+        lower_quartile_ms=lower,
+        upper_quartile_ms=upper,
     )
 
 

@@ -1,20 +1,31 @@
-"""bench.json: what was measured, on what, how, and what was not."""
+"""bench.json: what was measured, on what, how, and what was not. See docs/bench.md."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
+import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from x3ddeploy import __version__
-from x3ddeploy.bench.competitors import Absent, Competitor
-from x3ddeploy.bench.measure import Measurement, ratio, statistics
-from x3ddeploy.bundle import Bundle
+from x3ddeploy.bench.likeness import differences
+from x3ddeploy.bench.measure import ratio, statistics
+from x3ddeploy.bench.stability import is_stable, window_cv
 
-SCHEMA_VERSION = 1
-REFERENCE = "onnxruntime"
+if TYPE_CHECKING:
+    from x3ddeploy.bench.competitor import Competitor, Scope
+    from x3ddeploy.bench.run import Outcome
+    from x3ddeploy.bench.work import Work
+    from x3ddeploy.bench.workbench import Workbench
+
+SCHEMA_VERSION = 2
+# Ratios are to the first of these that took part: the bundle's float32 graphs in the runtime that most people have.
+REFERENCES = ("onnxruntime/fp32", "openvino/fp32", "tensorrt/fp32", "tensorrt-rtx/fp32")
+_PACKAGES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "mmaction2", "numpy", "av")
 
 
 def usable_cores() -> int:
@@ -32,39 +43,194 @@ def machine() -> dict[str, Any]:
     }
 
 
-def bench_report(
-    bundle: Bundle,
-    competitors: list[Competitor],
-    absent: list[Absent],
-    measurement: Measurement,
-    batch: int,
-    threads: int,
-) -> dict[str, Any]:
-    """The report as written to bench.json. Ratios are to REFERENCE, or to the first competitor where it is absent."""
-    names = [competitor.name for competitor in competitors]
-    reference = REFERENCE if REFERENCE in names else names[0]
-    rows = []
-    for competitor in competitors:
-        samples = measurement.samples_ms[competitor.name]
-        row = {key: value for key, value in vars(competitor).items() if key != "run"}
-        if samples:
-            row |= asdict(statistics(samples))
-            row["ratio"] = asdict(ratio(samples, measurement.samples_ms[reference]))
-        rows.append(row | {"samples_ms": samples})
+def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], seconds: float) -> dict[str, Any]:
+    """The report as written to bench.json.
+
+    Args:
+        bench: the bundle and the setting.
+        outcome: what was measured; at least one round of the comparison.
+        scopes: that were asked for.
+        seconds: the budget.
+    """
+    from x3ddeploy.bench.accuracy import known_accuracy
+
+    manifest = bench.bundle.manifest
+    rows = _rows(bench, outcome)
+    accuracy = known_accuracy(bench.bundle)
     return {
         "schema_version": SCHEMA_VERSION,
         "x3ddeploy": __version__,
-        "bundle": {"source_sha256": bundle.manifest.source.sha256, "target": bundle.manifest.target},
-        "machine": machine(),
-        "scope": "compute",
-        "batch": batch,
-        "threads": threads,
-        "rounds": measurement.rounds,
-        "interrupted": measurement.interrupted,
-        "reference": reference,
+        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "bundle": {
+            "source": manifest.source.name,
+            "source_sha256": manifest.source.sha256,
+            "target": manifest.target,
+            "random_calibration": [
+                name for name, precision in manifest.precisions.items() if precision.random_calibration
+            ],
+        },
+        "machine": {
+            **machine(),
+            "load_average": outcome.load_average,
+            "gpu": asdict(outcome.gpu) if outcome.gpu else None,
+        },
+        "versions": _versions(),
+        "batch": bench.setting.batch,
+        "threads": bench.setting.threads,
+        "seconds": seconds,
+        "scopes": {scope.value: scope.meaning for scope in scopes},
+        "video": bench.video.description if any(row["scope"] == "pipeline" for row in rows) else None,
+        "rounds": outcome.comparison.rounds,
+        "interrupted": outcome.interrupted,
+        "reference": _reference(rows),
         "competitors": rows,
-        "absent": [asdict(entry) for entry in absent],
+        "headlines": headlines(rows),
+        "throughput": _throughput(outcome),
+        "parts": _timed(outcome.parts.samples_ms),
+        "ceilings": [asdict(entry) for entry in outcome.ceilings],
+        "work": {name: _work(work) for name, work in outcome.work.items()},
+        "profiles": {name: [asdict(block) for block in blocks] for name, blocks in outcome.profiles.items()},
+        "precisions": outcome.precisions,
+        "accuracy": {name: asdict(entry) for name, entry in accuracy.items()},
+        "absent": [asdict(entry) for entry in outcome.absent],
     }
+
+
+def headlines(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How many times as fast the bundle's fastest float32 form is as others, in the scope `compute` or, where that was
+    not timed, in the first one; what is not alike is said.
+    """
+    scope = "compute" if any(row["scope"] == "compute" for row in rows) else rows[0]["scope"]
+    timed = [row for row in rows if row["scope"] == scope and row["samples_ms"] and row["precision"] == "fp32"]
+    ours = min((row for row in timed if row["is_ours"]), key=lambda row: float(row["median_ms"]), default=None)
+    if ours is None:
+        return []
+    found = []
+    for group in ("rgbposeconv3d", "torch", "plain"):
+        others = [row for row in timed if row["name"].partition("/")[0].removesuffix("-cuda") == group]
+        # Each network at its best, and in the same runtime.
+        best = min(others, key=lambda row: float(row["median_ms"]), default=None)
+        alike = next((row for row in others if row["name"] == f"{group}/{ours['runtime']}"), None)
+        for other in {row["name"]: row for row in (best, alike) if row}.values():
+            found.append(
+                {
+                    "faster": ours["name"],
+                    "slower": other["name"],
+                    "network": other["network"],
+                    "scope": scope,
+                    "times_as_fast": asdict(ratio(other["samples_ms"], ours["samples_ms"])),
+                    "unlike": differences(other, ours),
+                }
+            )
+    return found
+
+
+def _rows(bench: Workbench, outcome: Outcome) -> list[dict[str, Any]]:
+    from x3ddeploy.bench.run import row_key
+
+    rows = []
+    for entry in outcome.competitors:
+        for scope in entry.runs:
+            samples = outcome.comparison.samples_ms.get(row_key(entry.name, scope), [])
+            row = _described(bench, outcome, entry) | {"scope": scope.value, "samples_ms": samples}
+            if samples:
+                row |= asdict(statistics(samples)) | {"window_cv": window_cv(samples), "stable": is_stable(samples)}
+            rows.append(row)
+    _add_ratios(rows)
+    return rows
+
+
+def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[str, Any]:
+    loaded = entry.loaded
+    row = {key: getattr(loaded, key) for key in ("network", "runtime", "version", "device", "precision", "is_ours")}
+    return {
+        "name": entry.name,
+        **row,
+        "batch": bench.setting.batch,
+        "shapes": {name: list(shape) for name, shape in entry.shapes.items()},
+        "relative_error": entry.relative_error,
+        "load_s": entry.load_s,
+        "memory_bytes": asdict(entry.memory),
+        "floor_ms": _floor(bench, outcome, entry),
+    }
+
+
+def _floor(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[str, float] | None:
+    """From the work of the competitor's own float32 graph, else of another graph of the same network."""
+    from x3ddeploy.bench.work import floor_of
+
+    name, loaded = entry.name, entry.loaded
+    family = name.partition("/")[0]
+    on_cpu = loaded.device == "cpu"
+    if family == "rgbposeconv3d":
+        graphs = [other for other in outcome.work if other.startswith("rgbposeconv3d/")]
+    elif loaded.is_ours:
+        graphs = [name, f"{family}/fp32"]
+    else:
+        graphs = [name, *(other for other in outcome.work if other.startswith("plain/"))]
+    work = next((outcome.work[other] for other in graphs if other in outcome.work), None)
+    ceilings = next((entry for entry in outcome.ceilings if (entry.device == "cpu") == on_cpu), None)
+    if work is None or ceilings is None:
+        return None
+    # CPU runtimes compute float16 graphs in float32.
+    precision = "fp32" if on_cpu and loaded.precision == "fp16" else loaded.precision
+    floor = floor_of(work, ceilings, precision, bench.setting.batch)
+    return asdict(floor) | {"total_ms": floor.total_ms} if floor else None
+
+
+def _reference(rows: list[dict[str, Any]]) -> str:
+    names = {row["name"] for row in rows}
+    return next((name for name in REFERENCES if name in names), rows[0]["name"])
+
+
+def _add_ratios(rows: list[dict[str, Any]]) -> None:
+    """Time over the reference's in the same scope, round by round, and in what the two differ."""
+    name = _reference(rows)
+    for row in rows:
+        reference = next((other for other in rows if other["name"] == name and other["scope"] == row["scope"]), None)
+        if reference is None or not row["samples_ms"]:
+            row["ratio"], row["unlike"] = None, []
+        else:
+            row["ratio"] = asdict(ratio(row["samples_ms"], reference["samples_ms"]))
+            row["unlike"] = differences(row, reference)
+
+
+def _throughput(outcome: Outcome) -> list[dict[str, Any]]:
+    found = []
+    for name, batches in outcome.throughput.samples_ms.items():
+        for batch, samples in batches.items():
+            median_ms = statistics(samples).median_ms
+            entry = {"name": name, "batch": batch, "scope": "with_copies", "samples_ms": samples}
+            found.append(entry | {"median_ms": median_ms, "clips_per_s": 1e3 * batch / median_ms})
+    return found
+
+
+def _timed(samples_ms: dict[str, list[float]]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, **asdict(statistics(samples)), "samples_ms": samples}
+        for name, samples in samples_ms.items()
+        if samples
+    ]
+
+
+def _work(work: Work) -> dict[str, Any]:
+    kinds = work.by_kind().items()
+    return {
+        "multiply_adds": work.multiply_adds,
+        "traffic_bytes": work.traffic_bytes,
+        "compulsory_bytes": work.compulsory_bytes,
+        "by_kind": {kind: {"multiply_adds": adds, "traffic_bytes": moved} for kind, (adds, moved) in kinds},
+    }
+
+
+def _versions() -> dict[str, str]:
+    installed = {}
+    for name in _PACKAGES:
+        try:
+            installed[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return installed
 
 
 def _cpu_model() -> str:

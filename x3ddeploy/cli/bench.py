@@ -1,4 +1,4 @@
-"""`x3ddeploy bench`: how fast is this bundle here?"""
+"""`x3ddeploy bench`: how fast is this bundle here, next to others, and where does the time go?"""
 
 from __future__ import annotations
 
@@ -10,122 +10,133 @@ import click
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
-@click.option("--only", multiple=True, metavar="NAME", help="Time only this competitor; may be repeated.")
-@click.option("--skip", multiple=True, metavar="NAME", help="Leave this competitor out; may be repeated.")
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=None, help="Clips at a time.  [default: the bundle's, or 1]"
+    "--only", multiple=True, metavar="NAME", help="Time only these competitors, e.g. onnxruntime; may be repeated."
 )
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads.  [default: all usable cores]")
-@click.option("--seconds", type=click.FloatRange(min=0), default=60, show_default=True, help="Budget for timing.")
+@click.option("--skip", multiple=True, metavar="NAME", help="Leave these competitors out; may be repeated.")
+@click.option("--all", "with_slow", is_flag=True, help="Also those that take minutes to prepare (torch.compile).")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where to write bench.json.  [default: the bundle]"
+    "--scope",
+    "scopes",
+    type=click.Choice(["compute", "with_copies", "pipeline"]),
+    multiple=True,
+    help="What lies between start and stop of a timing; may be repeated.  [default: all three]",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Clips at a time.  [default: the bundle's, or 1]")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: all usable cores]")
+@click.option("--seconds", type=click.FloatRange(min=0), default=90, show_default=True, help="Budget for timing.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for bench.json, report.html and report.md.  [default: the bundle]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--compare",
+    nargs=2,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="BEFORE AFTER",
+    help="Measure nothing: compare two bench.json; exit code 3 where something became slower.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(min=0),
+    default=0.05,
+    show_default=True,
+    help="With --compare: the share by which a median may grow.",
+)
+@click.option("--unlike", is_flag=True, help="With --compare: also what differs in more than its time; it is labelled.")
 def command(
     bundle: Path,
     only: tuple[str, ...],
     skip: tuple[str, ...],
+    with_slow: bool,
+    scopes: tuple[str, ...],
     batch: int | None,
     threads: int | None,
     seconds: float,
     output: Path | None,
     as_json: bool,
+    compare: tuple[Path, Path] | None,
+    threshold: float,
+    unlike: bool,
 ) -> None:
-    """Time BUNDLE (default: deploy) in every runtime, next to PyTorch and to RGBPoseConv3D.
+    """Time BUNDLE (default: deploy) in every runtime and precision, next to PyTorch and to RGBPoseConv3D.
 
-    All competitors run in turn, round after round, with the same number of threads. The timing scope is `compute`: from
-    ready float32 tensors in host memory to outputs in host memory. Ctrl-C ends it and keeps what was measured.
+    All competitors run in turn, round after round, with the same number of threads. Ctrl-C ends it and keeps what was
+    measured. Who cannot take part is listed with the reason.
 
-    A NAME is a runtime (torch, onnxruntime, openvino), a part in one (onnxruntime/rgb_backbone) or the baseline in one
-    (rgbposeconv3d/torch). Naming a group takes all of it: `--skip rgbposeconv3d`.
+    A NAME is '<runtime>/<precision>' (onnxruntime/int8), '<torch>/<form>' (torch/eager), 'plain/<runtime>' for a plain
+    torch.onnx.export or 'rgbposeconv3d/<runtime>'. Naming a group takes all of it: `--skip rgbposeconv3d`.
     """
-    from x3ddeploy.atomic import write_json
-    from x3ddeploy.bench.competitors import prepare
-    from x3ddeploy.bench.measure import measure
+    if compare:
+        _compare(*compare, threshold, unlike, as_json)
+        return
+    from x3ddeploy.bench.competitor import Scope
+    from x3ddeploy.bench.competitors import choose, without_slow
     from x3ddeploy.bench.report import bench_report, usable_cores
+    from x3ddeploy.bench.run import run_benchmark
+    from x3ddeploy.bench.workbench import Setting, Workbench
     from x3ddeploy.bundle import BENCH, Bundle
+    from x3ddeploy.cli.bench_output import print_report, progress
     from x3ddeploy.cli.output import Steps, print_json
-    from x3ddeploy.errors import MissingRequirementError, X3DDeployError
+    from x3ddeploy.errors import GateError, X3DDeployError
 
+    folder = _folder(output) or bundle
+    names = choose(only, skip)
+    names, left_out = (names, []) if with_slow or only else without_slow(names)
     opened = Bundle.open(bundle)
-    batch, threads = batch or opened.manifest.batch or 1, threads or usable_cores()
+    setting = Setting(batch or opened.manifest.batch or 1, threads or usable_cores())
     steps = Steps()
-    competitors, absent = prepare(opened, _chosen(only, skip), batch, threads, steps)
-    if not competitors:
-        raise MissingRequirementError(
-            "nothing that was asked for can be timed here",
-            details=[f"{entry.name}: {entry.reason}" for entry in absent],
-        )
-    steps(f"timing {len(competitors)} competitors in turn for {seconds:g} s, batch {batch}, {threads} threads")
-    with _progress() as on_round:
-        measurement = measure({entry.name: entry.run for entry in competitors}, seconds, on_round)
-    if measurement.rounds == 0:
+    bench = Workbench(opened, setting, steps)
+    chosen = [scope for scope in Scope if not scopes or scope.value in scopes]
+    outcome = run_benchmark(bench, names, chosen, seconds, progress)
+    outcome.absent += left_out
+    if outcome.comparison.rounds == 0:
         raise X3DDeployError("interrupted before one round was complete", hint="give it more time")
-    report = bench_report(opened, competitors, absent, measurement, batch, threads)
-    path = output or bundle / BENCH
-    write_json(path, report)
+    report = bench_report(bench, outcome, chosen, seconds)
+    written = _write(folder, BENCH, report)
     if as_json:
         print_json(report)
     else:
-        _print(report)
-        click.echo(f"written to {path}")
+        print_report(report)
+        click.echo(f"written: {', '.join(map(str, written))}")
+    failed = [f"{entry.name}: {entry.reason}" for entry in outcome.absent if entry.failed]
+    if failed:
+        raise GateError("some computed something else, or not where they were asked to", details=failed)
 
 
-def _chosen(only: tuple[str, ...], skip: tuple[str, ...]) -> list[str]:
-    from x3ddeploy.bench.competitors import NAMES
+def _folder(output: Path | None) -> Path | None:
+    """Made before anything is measured."""
+    from x3ddeploy.atomic import explain_os_errors
     from x3ddeploy.errors import UsageError
 
-    def matches(name: str, patterns: tuple[str, ...]) -> bool:
-        return any(name == pattern or name.startswith(f"{pattern}/") for pattern in patterns)
-
-    unknown = [pattern for pattern in (*only, *skip) if not any(matches(name, (pattern,)) for name in NAMES)]
-    if unknown:
-        raise UsageError(f"no competitor named {unknown[0]!r}", hint=f"one of: {', '.join(NAMES)}")
-    return [name for name in NAMES if (not only or matches(name, only)) and not matches(name, skip)]
-
-
-def _progress() -> Any:
-    """A bar on stderr where that is a terminal; gives what is to be told each round's share."""
-    import contextlib
-    import sys
-    from collections.abc import Callable, Iterator
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    @contextlib.contextmanager
-    def bar() -> Iterator[Callable[[float], None]]:
-        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-            task = progress.add_task("timing", total=1.0)
-            yield lambda share: progress.update(task, completed=share)
-
-    return bar()
+    if output is None:
+        return None
+    if output.suffix:
+        raise UsageError(f"-o {output} names a file", hint="give a folder; bench.json and the reports go into it")
+    with explain_os_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+    return output
 
 
-def _print(report: dict[str, Any]) -> None:
-    from x3ddeploy.cli.output import print_table
+def _write(folder: Path, name: str, report: dict[str, Any]) -> list[Path]:
+    from x3ddeploy.atomic import write_json
 
-    machine = report["machine"]
-    # Whole networks first, by time; then the parts of ours.
-    rows = sorted(report["competitors"], key=lambda row: ("_backbone" in row["name"], float(row["median_ms"])))
-    print_table(
-        f"scope {report['scope']}, batch {report['batch']}, fp32, {report['threads']} threads of {machine['cpu']}, "
-        f"{report['rounds']} interleaved rounds, bundle for {report['bundle']['target']}",
-        ("competitor", "what computes", "version", "median ms", "p90 ms", f"time / {report['reference']}"),
-        [
-            (
-                row["name"],
-                row["network"],
-                row["version"],
-                f"{row['median_ms']:.1f}",
-                f"{row['p90_ms']:.1f}",
-                f"{row['ratio']['median']:.2f}",
-            )
-            for row in rows
-        ],
-        right=(3, 4, 5),
-    )
-    if report["interrupted"]:
-        click.echo("interrupted: only complete rounds are counted")
-    for entry in report["absent"]:
-        click.echo(f"not measured: {entry['name']}: {entry['reason']}")
+    path = folder / name
+    write_json(path, report)
+    return [path]
+
+
+def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json: bool) -> None:
+    from x3ddeploy.bench.compare import compare_reports, read_report
+    from x3ddeploy.cli.bench_output import print_comparison
+    from x3ddeploy.cli.output import print_json
+
+    comparison = compare_reports(read_report(before), read_report(after), threshold, unlike=unlike)
+    if as_json:
+        print_json(comparison.to_json())
+    else:
+        print_comparison(comparison, str(before), str(after))
+    comparison.raise_for_regressions()

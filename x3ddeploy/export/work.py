@@ -12,7 +12,7 @@ _QUANTIZATION = ("QuantizeLinear", "DequantizeLinear", "Cast")
 
 def multiply_adds(model: onnx.ModelProto) -> dict[str, int] | None:
     """Of every layer by its node's name, for one clip; padded channels count. None where a shape is not known."""
-    graph = _for_one_clip(model)
+    graph = for_one_clip(model)
     if graph is None:
         return None
     shapes = {
@@ -38,7 +38,7 @@ def multiply_adds(model: onnx.ModelProto) -> dict[str, int] | None:
     return work
 
 
-def _for_one_clip(model: onnx.ModelProto) -> onnx.GraphProto | None:
+def for_one_clip(model: onnx.ModelProto) -> onnx.GraphProto | None:
     """The graph with the shapes of one clip; None where they cannot be inferred."""
     single = onnx.ModelProto()
     single.CopyFrom(model)

@@ -1,0 +1,91 @@
+"""Who takes part: chosen by name, refused where it computes something else, absent with its reason."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from x3ddeploy.bench.competitor import Loaded, Scope
+from x3ddeploy.bench.competitors import choose, prepare, without_slow
+from x3ddeploy.bench.workbench import Setting, Workbench
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.errors import MissingRequirementError, UsageError
+
+
+@pytest.fixture
+def bench(bundle):
+    return Workbench(Bundle.open(bundle), Setting(batch=1, threads=1), lambda text: None)
+
+
+def giving(bench, offset=0.0, **others):
+    """A network that gives PyTorch's scores, off by so much of their range."""
+
+    def loaded(_, name):
+        scores = bench.expected + offset * np.abs(bench.expected).max()
+        return replace(
+            Loaded("a network", "runtime", "1", "cpu", "fp32", bench.inputs, lambda feeds: {"scores": scores}), **others
+        )
+
+    return loaded
+
+
+def test_a_group_a_pattern_and_a_name_choose():
+    assert choose(["onnxruntime"], []) == ["onnxruntime/fp32", "onnxruntime/fp16", "onnxruntime/int8"]
+    assert choose(["*/int8"], ["tensorrt*"])[:2] == ["onnxruntime/int8", "openvino/int8"]
+    assert "torch/eager" not in choose([], ["torch"])
+    assert "rgbposeconv3d/torch" in choose([], ["torch"])
+    with pytest.raises(UsageError, match="torch/eagre"):
+        choose([], ["torch/eagre"])
+
+
+def test_what_takes_minutes_is_left_to_those_who_ask():
+    names, absent = without_slow(choose(["torch"], []))
+    assert names == ["torch/eager", "torch/channels_last"]
+    assert [entry.name for entry in absent] == ["torch/compile", "torch/compile-lowered"]
+
+
+def test_the_same_network_is_ready_with_its_error_and_size(bench):
+    (entry,), absent = prepare(bench, ["x"], [Scope.COMPUTE], giving(bench, 1e-6, graph=b"12345"))
+    assert absent == []
+    assert entry.relative_error == pytest.approx(1e-6, rel=0.1)
+    assert entry.memory.file == 5
+    assert set(entry.runs) == {Scope.COMPUTE}
+
+
+@pytest.mark.parametrize(("offset", "told"), [(0.01, "differs from PyTorch"), (np.nan, "NaN")], ids=["other", "nan"])
+def test_a_float32_network_that_computes_something_else_has_failed(bench, offset, told):
+    ready, (absent,) = prepare(bench, ["x"], [Scope.COMPUTE], giving(bench, offset))
+    assert ready == []
+    assert absent.failed
+    assert told in absent.reason
+
+
+def test_a_lower_precision_may_differ_and_says_by_how_much(bench):
+    (entry,), _ = prepare(bench, ["x"], [Scope.COMPUTE], giving(bench, 0.01, precision="int8"))
+    assert entry.relative_error == pytest.approx(0.01, rel=0.1)
+
+
+def test_what_is_missing_or_refused_is_absent_and_has_not_failed(bench):
+    def loaded(_, name):
+        if name == "missing":
+            raise MissingRequirementError("it is not installed", hint="pip install it")
+        raise RuntimeError("unsupported operator\nand a long trace")
+
+    ready, absent = prepare(bench, ["missing", "refused"], [Scope.COMPUTE], loaded)
+    assert ready == []
+    assert not any(entry.failed for entry in absent)
+    assert [entry.reason for entry in absent] == [
+        "it is not installed (pip install it)",
+        "the runtime refuses it: unsupported operator",
+    ]
+
+
+def test_a_gpu_has_copies_to_time_and_a_cpu_has_not(bench):
+    scopes = [Scope.COMPUTE, Scope.WITH_COPIES]
+    on_gpu = giving(bench, device="a GPU", resident=lambda: None)
+    (entry,), _ = prepare(bench, ["x"], scopes, on_gpu)
+    assert set(entry.runs) == set(scopes)
+    (entry,), _ = prepare(bench, ["x"], scopes, giving(bench, device="a GPU"))
+    assert set(entry.runs) == {Scope.WITH_COPIES}
+    (entry,), _ = prepare(bench, ["x"], scopes, giving(bench))
+    assert set(entry.runs) == {Scope.COMPUTE}

@@ -1,0 +1,82 @@
+"""Accuracy beside latency, where it is known: what `x3ddeploy eval` wrote into the bundle."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import msgspec
+
+from x3ddeploy.bundle import EVAL, Bundle
+
+_SCHEMA_VERSION = 1
+_NAMES = {"torch/fp32": "torch/eager"}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 of the fused scores, as a share.
+
+    Attributes:
+        videos: it was measured on.
+        data: path of the data set.
+    """
+
+    top1: float
+    videos: int
+    data: str
+
+
+@dataclass(frozen=True)
+class _Score:
+    top1: float
+
+
+@dataclass(frozen=True)
+class _Result:
+    runtime: str
+    precision: str
+    scores: dict[str, _Score]
+
+
+@dataclass(frozen=True)
+class _Data:
+    path: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    source: _Source
+
+
+@dataclass(frozen=True)
+class _Report:
+    schema_version: int
+    bundle: _Bundle
+    data: _Data
+    videos: int
+    deployed: str
+    results: tuple[_Result, ...]
+
+
+def known_accuracy(bundle: Bundle) -> dict[str, Accuracy]:
+    """Competitor's name -> accuracy; empty where there is no eval.json, or it is of another checkpoint."""
+    report = None
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        report = msgspec.json.decode((bundle.path / EVAL).read_bytes(), type=_Report)
+    if report is None or report.schema_version != _SCHEMA_VERSION:
+        return {}
+    if report.bundle.source.sha256 != bundle.manifest.source.sha256:
+        return {}
+    found = {}
+    for result in report.results:
+        name = f"{result.runtime}/{result.precision}"
+        if report.deployed in result.scores:
+            top1 = result.scores[report.deployed].top1
+            found[_NAMES.get(name, name)] = Accuracy(top1, report.videos, report.data.path)
+    return found

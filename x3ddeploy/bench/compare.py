@@ -1,0 +1,172 @@
+"""Two bench.json side by side: what became slower, what faster, and what cannot be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from x3ddeploy.bench.likeness import differences
+from x3ddeploy.errors import GateError, UsageError, X3DDeployError
+
+SCHEMA_VERSION = 2
+_RESAMPLES = 2000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of one competitor in one scope.
+
+    Attributes:
+        before_ms, after_ms: medians.
+        ratio: after over before; above 1 is slower.
+        lower, upper: of the ratio, a 95 % interval by bootstrap (percentiles of resampled medians).
+        verdict: 'slower' where the ratio is over the threshold and the interval above 1, 'faster' the other way round,
+            else 'same'.
+        unlike: in what the two differ besides their time, in words.
+    """
+
+    name: str
+    scope: str
+    before_ms: float
+    after_ms: float
+    ratio: float
+    lower: float
+    upper: float
+    verdict: str
+    unlike: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of two reports.
+
+    Attributes:
+        threshold: share by which a median may grow.
+        changes: of what both hold.
+        only_before, only_after: '<name> [<scope>]' that the other one lacks.
+        machine: ceiling -> its rate after over before: what the machine itself gained or lost between the two.
+    """
+
+    threshold: float
+    changes: tuple[Change, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    machine: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def raise_for_regressions(self) -> None:
+        """Raises GateError where something became slower."""
+        slower = [change for change in self.changes if change.verdict == "slower"]
+        if slower:
+            raise GateError(
+                f"{len(slower)} of {len(self.changes)} became slower by more than {self.threshold:.0%}",
+                details=[f"{change.name} [{change.scope}]: {change.ratio:.2f} times the time" for change in slower],
+            )
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A bench.json. Raises X3DDeployError where it is none, or of a schema that this version does not know."""
+    try:
+        report = json.loads(path.read_bytes())
+        version = report["schema_version"]
+        rows = report["competitors"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise X3DDeployError(f"{path} is no bench.json", hint="`x3ddeploy bench` writes one") from error
+    if version != SCHEMA_VERSION or not isinstance(rows, list):
+        raise X3DDeployError(
+            f"{path} is of schema {version}, and this is schema {SCHEMA_VERSION}", hint="measure it again"
+        )
+    return dict(report)
+
+
+def compare_reports(
+    before: Mapping[str, Any], after: Mapping[str, Any], threshold: float, *, unlike: bool = False
+) -> Comparison:
+    """Compare what both hold, competitor by competitor.
+
+    Args:
+        before: as read by `read_report`.
+        after: the same, of a later measurement.
+        threshold: share by which a median may grow before it counts as slower.
+        unlike: also what differs in shape, batch, precision, processor, GPU or number of threads, which is refused
+            otherwise. Other versions of a library are what such a comparison is for.
+
+    Raises:
+        UsageError: unlike things, or nothing in common.
+    """
+    old, new = _rows(before), _rows(after)
+    common = [key for key in old if key in new]
+    if not common:
+        raise UsageError(
+            "the two reports have no competitor in common", hint="measure with the same --only and --scope"
+        )
+    unlikes = {key: [*_of_machines(before, after), *differences(old[key], new[key])] for key in common}
+    if not unlike and (found := sorted({line for lines in unlikes.values() for line in lines})):
+        raise UsageError(
+            "the two reports are not of like things",
+            details=found,
+            hint="--unlike compares them all the same, labelled",
+        )
+    return Comparison(
+        threshold=threshold,
+        changes=tuple(_change(old[key], new[key], threshold, tuple(unlikes[key])) for key in common),
+        only_before=tuple(key for key in old if key not in new),
+        only_after=tuple(key for key in new if key not in old),
+        machine=dict(_drift(before, after)),
+    )
+
+
+def _rows(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {f"{row['name']} [{row['scope']}]": row for row in report["competitors"] if row["samples_ms"]}
+
+
+def _of_machines(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    old, new = before["machine"], after["machine"]
+    for name, mine, theirs in (
+        ("processor", old["cpu"], new["cpu"]),
+        ("GPU", (old["gpu"] or {}).get("name"), (new["gpu"] or {}).get("name")),
+        ("threads", before["threads"], after["threads"]),
+    ):
+        if mine != theirs:
+            yield f"{name}: {mine} against {theirs}"
+
+
+def _change(old: Mapping[str, Any], new: Mapping[str, Any], threshold: float, unlike: tuple[str, ...]) -> Change:
+    before, after = np.array(old["samples_ms"]), np.array(new["samples_ms"])
+    random = np.random.default_rng(_SEED)
+    medians = [np.median(random.choice(values, (_RESAMPLES, len(values))), axis=1) for values in (before, after)]
+    lower, upper = np.percentile(medians[1] / medians[0], (2.5, 97.5))
+    value = float(np.median(after) / np.median(before))
+    slower, faster = value > 1 + threshold and lower > 1, value < 1 / (1 + threshold) and upper < 1
+    return Change(
+        name=old["name"],
+        scope=old["scope"],
+        before_ms=float(np.median(before)),
+        after_ms=float(np.median(after)),
+        ratio=value,
+        lower=float(lower),
+        upper=float(upper),
+        verdict="slower" if slower else "faster" if faster else "same",
+        unlike=unlike,
+    )
+
+
+def _drift(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Of the ceilings that both measured."""
+    old = {entry["device"]: entry for entry in before["ceilings"]}
+    for entry in after["ceilings"]:
+        mine = old.get(entry["device"])
+        if mine is None:
+            continue
+        for precision, rate in entry["gemm_flops"].items():
+            if rate and mine["gemm_flops"].get(precision):
+                yield f"{entry['device']}: {precision} matrix product", rate / mine["gemm_flops"][precision]
+        yield f"{entry['device']}: memory copy", entry["copy_bytes_per_s"] / mine["copy_bytes_per_s"]

@@ -1,0 +1,118 @@
+"""Something that can be timed, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.runtimes.base import Array
+
+Feeds = Mapping[str, Array]
+
+
+class Scope(Enum):
+    """What lies between start and stop of a timing; the value is the name that stands beside each figure."""
+
+    COMPUTE = "compute"
+    WITH_COPIES = "with_copies"
+    PIPELINE = "pipeline"
+
+    @property
+    def meaning(self) -> str:
+        return {
+            Scope.COMPUTE: "from ready tensors to outputs, both in the memory of the device that computes",
+            Scope.WITH_COPIES: "from ready tensors in host memory to outputs in host memory; on a CPU that is compute",
+            Scope.PIPELINE: "from a video file and keypoints to fused scores: decoding, cropping, resizing, "
+            "normalising, heatmaps, inference, fusion; one video",
+        }[self]
+
+
+class FallbackError(X3DDeployError):
+    """A runtime was asked for one device, and computes on another."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network in a runtime, ready to run.
+
+    Attributes:
+        network: what computes, for people.
+        runtime: what it computes in, and `version`, its version.
+        device: what it computes on: 'cpu', or a GPU's name.
+        precision: of its graph: 'fp32', 'fp16', 'int8'.
+        feeds: one batch of inputs in host memory.
+        infer: host memory to host memory.
+        resident: computes from and to the device's memory and waits for the end; None where `infer` does no more.
+        graph: its ONNX file, or that file's bytes.
+        engine_bytes: size of its compiled engine, where it is one.
+        is_ours: the bundle's own recognizer, which takes other batches and a whole pipeline before it.
+    """
+
+    network: str
+    runtime: str
+    version: str
+    device: str
+    precision: str
+    feeds: Feeds
+    infer: Callable[[Feeds], Mapping[str, Array]]
+    resident: Callable[[], object] | None = None
+    graph: Path | bytes | None = None
+    engine_bytes: int | None = None
+    is_ours: bool = False
+
+
+@dataclass(frozen=True)
+class Memory:
+    """In bytes; None where the system does not tell.
+
+    Attributes:
+        host_peak: growth of this process's peak while the competitor was loaded and ran once. What an earlier one gave
+            back and this one took again is not seen: a lower bound.
+        device: growth of what is in use on the GPU.
+        engine: of the compiled engine.
+        file: of the ONNX file.
+    """
+
+    host_peak: int | None
+    device: int | None
+    engine: int | None
+    file: int | None
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """A loaded network under its name, checked and ready to be timed.
+
+    Attributes:
+        name: unique: 'onnxruntime/fp32', 'torch/eager', 'rgbposeconv3d/openvino', ...
+        runs: what is timed in each scope.
+        relative_error: of `scores` to PyTorch's, over their range; None for another network.
+        load_s: seconds from nothing to ready, compilation included.
+    """
+
+    name: str
+    loaded: Loaded
+    memory: Memory
+    relative_error: float | None
+    load_s: float
+    runs: dict[Scope, Callable[[], object]] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: value.shape for name, value in self.loaded.feeds.items()}
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Something that was not measured, and why.
+
+    Attributes:
+        failed: not for want of something: it fell back to another device, or computes something else.
+    """
+
+    name: str
+    reason: str
+    failed: bool = False

@@ -1,0 +1,62 @@
+"""What nvidia-smi reads of the GPU: memory, clocks, power. None of it needs CUDA in this process."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, fields
+
+_QUERY = {
+    "name": "name",
+    "driver": "driver_version",
+    "memory_used_mib": "memory.used",
+    "memory_total_mib": "memory.total",
+    "clock_mhz": "clocks.sm",
+    "max_clock_mhz": "clocks.max.sm",
+    "power_w": "power.draw",
+    "power_limit_w": "power.limit",
+    "temperature_c": "temperature.gpu",
+}
+_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class GpuState:
+    """The first GPU, now; None for what it does not tell."""
+
+    name: str
+    driver: str
+    memory_used_mib: float | None
+    memory_total_mib: float | None
+    clock_mhz: float | None
+    max_clock_mhz: float | None
+    power_w: float | None
+    power_limit_w: float | None
+    temperature_c: float | None
+
+
+def read_gpu() -> GpuState | None:
+    """None where there is no nvidia-smi, or it sees no GPU."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(_QUERY.values())}", "--format=csv,noheader,nounits", "--id=0"]
+    try:
+        answer = subprocess.run(  # noqa: S603 (a fixed command)
+            command, capture_output=True, text=True, timeout=_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_state(answer.stdout)
+
+
+def parse_state(line: str) -> GpuState | None:
+    """One line of nvidia-smi's CSV without header and units; '[N/A]' is None."""
+    values = [value.strip() for value in line.strip().split(",")]
+    if len(values) != len(fields(GpuState)):
+        return None
+    name, driver, *numbers = values
+    return GpuState(name, driver, *map(_number, numbers))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,177 @@
+"""A whole benchmark: who takes part, timed side by side; then parts, throughput, layers and the machine's ceilings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import onnx
+import torch
+
+from x3ddeploy.bench.ceilings import Ceilings, measure_ceilings
+from x3ddeploy.bench.competitor import Absent, Competitor, Scope
+from x3ddeploy.bench.competitors import prepare
+from x3ddeploy.bench.gpu import GpuState, read_gpu
+from x3ddeploy.bench.measure import Measurement, measure
+from x3ddeploy.bench.parts import part_runs
+from x3ddeploy.bench.precisions import computed_in
+from x3ddeploy.bench.profile import PROFILERS, Block
+from x3ddeploy.bench.stability import is_stable
+from x3ddeploy.bench.throughput import Throughput, measure_throughput
+from x3ddeploy.bench.work import Work, work_of
+from x3ddeploy.bench.workbench import Workbench
+from x3ddeploy.errors import MissingRequirementError
+
+# Shares of the time for timing. The comparison comes first: an interrupted run has it.
+COMPARISON, PARTS, THROUGHPUT = 0.6, 0.15, 0.25
+
+Step = Callable[[str], None]
+Share = Callable[[str, float], None]  # told a phase's name and the share of the whole budget that is used up
+
+
+@dataclass
+class Outcome:
+    """Everything that was measured. What an interrupt cut off is empty.
+
+    Attributes:
+        comparison: in rounds, keyed by `row_key`.
+        parts: in rounds, by '<runtime>/<part>'.
+        profiles: competitor -> blocks.
+        work: competitor -> its graph's work for one clip.
+        precisions: competitor -> precision -> convolutions.
+        load_average: of the machine over the last minute, before and after.
+        gpu: right after the comparison, while its clock is still up.
+    """
+
+    competitors: list[Competitor]
+    absent: list[Absent]
+    comparison: Measurement = field(default_factory=Measurement)
+    parts: Measurement = field(default_factory=Measurement)
+    throughput: Throughput = field(default_factory=Throughput)
+    ceilings: list[Ceilings] = field(default_factory=list)
+    profiles: dict[str, list[Block]] = field(default_factory=dict)
+    work: dict[str, Work] = field(default_factory=dict)
+    precisions: dict[str, dict[str, int]] = field(default_factory=dict)
+    load_average: list[float] = field(default_factory=list)
+    gpu: GpuState | None = None
+    interrupted: bool = False
+
+
+def row_key(name: str, scope: Scope) -> str:
+    """Of a competitor in a scope."""
+    return f"{name} [{scope.value}]"
+
+
+def run_benchmark(
+    bench: Workbench,
+    names: Sequence[str],
+    scopes: Sequence[Scope],
+    seconds: float,
+    progress: Callable[[], contextlib.AbstractContextManager[Share]],
+) -> Outcome:
+    """Measure; Ctrl-C during the measurements ends them and keeps what is there.
+
+    Args:
+        bench: the bundle and what competitors share.
+        names: who is to take part.
+        scopes: that are timed.
+        seconds: for timing in all. Loading, profiling and counting come on top.
+        progress: opens a display of what is going on.
+
+    Raises:
+        MissingRequirementError: nobody can take part.
+    """
+    competitors, absent = prepare(bench, names, scopes)
+    if not competitors:
+        raise MissingRequirementError(
+            "nothing that was asked for can be timed here",
+            details=[f"{entry.name}: {entry.reason}" for entry in absent],
+        )
+    outcome = Outcome(competitors, absent)
+    try:
+        outcome.load_average += _load_average()
+        bench.progress("measuring the machine's ceilings")
+        before = _ceilings(competitors)
+        outcome.ceilings = before
+        runs = part_runs(bench) if any(entry.loaded.is_ours for entry in competitors) else ({}, [])
+        outcome.absent += runs[1]
+        bench.progress(f"timing {len(competitors)} competitors in turn for up to {seconds:g} s")
+        with progress() as share:
+            _time(outcome, runs[0], bench, seconds, share)
+        outcome.load_average += _load_average()
+        if not outcome.interrupted:
+            outcome.ceilings = [_best(*pair) for pair in zip(before, _ceilings(competitors), strict=True)]
+            _examine(outcome, bench)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    return outcome
+
+
+def _time(
+    outcome: Outcome, parts: dict[str, Callable[[], object]], bench: Workbench, seconds: float, share: Share
+) -> None:
+    """The three timed phases, until one is interrupted."""
+    rows = {row_key(entry.name, scope): run for entry in outcome.competitors for scope, run in entry.runs.items()}
+    outcome.comparison = measure(
+        rows, COMPARISON * seconds, lambda used: share("comparison", COMPARISON * used), is_stable=is_stable
+    )
+    outcome.gpu = read_gpu()
+    outcome.interrupted = outcome.comparison.interrupted
+    if parts and not outcome.interrupted:
+        outcome.parts = measure(
+            parts, PARTS * seconds, lambda used: share("parts", COMPARISON + PARTS * used), is_stable=is_stable
+        )
+        outcome.interrupted = outcome.parts.interrupted
+    ours = [entry for entry in outcome.competitors if entry.loaded.is_ours]
+    if ours and bench.bundle.manifest.batch is None and not outcome.interrupted:
+        outcome.throughput = measure_throughput(
+            ours,
+            bench.feeds,
+            THROUGHPUT * seconds,
+            lambda used: share("throughput", COMPARISON + PARTS + THROUGHPUT * used),
+        )
+        outcome.absent += outcome.throughput.absent
+        outcome.interrupted = outcome.throughput.interrupted
+    share("done", 1.0)
+
+
+def _examine(outcome: Outcome, bench: Workbench) -> None:
+    """What is counted and profiled rather than timed."""
+    bench.progress("profiling layers, counting work")
+    for entry in outcome.competitors:
+        loaded = entry.loaded
+        if loaded.graph is not None and loaded.precision == "fp32":
+            source = loaded.graph
+            model = onnx.load(source) if isinstance(source, Path) else onnx.load_from_string(source)
+            if work := work_of(model):
+                outcome.work[entry.name] = work
+        profiler = PROFILERS.get(loaded.runtime)
+        if profiler and loaded.is_ours and isinstance(loaded.graph, Path):
+            outcome.profiles[entry.name] = profiler(loaded.graph, loaded.feeds, bench.setting.threads)
+        elif loaded.is_ours:
+            outcome.absent.append(Absent(f"{entry.name}: time by layer", f"no profile is taken in {loaded.runtime}"))
+    outcome.precisions = computed_in(bench.bundle, outcome.competitors)
+
+
+def _ceilings(competitors: Sequence[Competitor]) -> list[Ceilings]:
+    """Of the CPU, and of the GPU where a competitor computes there and PyTorch sees it."""
+    on_gpu = any(entry.loaded.device != "cpu" for entry in competitors) and torch.cuda.is_available()
+    return [measure_ceilings(), *([measure_ceilings("cuda")] if on_gpu else [])]
+
+
+def _best(one: Ceilings, other: Ceilings) -> Ceilings:
+    """A ceiling is the highest that was seen: other load on the machine only lowers it."""
+    rates = {
+        name: max(filter(None, (rate, other.gemm_flops.get(name))), default=None)
+        for name, rate in one.gemm_flops.items()
+    }
+    return replace(one, gemm_flops=rates, copy_bytes_per_s=max(one.copy_bytes_per_s, other.copy_bytes_per_s))
+
+
+def _load_average() -> list[float]:
+    with contextlib.suppress(OSError, AttributeError):
+        return [os.getloadavg()[0]]
+    return []

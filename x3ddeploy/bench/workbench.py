@@ -1,0 +1,93 @@
+"""What competitors share, made once and when the first of them needs it: networks, exports, inputs, a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from x3ddeploy.bench import rgbposeconv3d
+from x3ddeploy.bench.competitor import Feeds
+from x3ddeploy.bench.pipeline import VideoClip
+from x3ddeploy.bench.plain_export import plain_export
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.export.rebuild import rebuild
+from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.runtimes.base import Array
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What holds for all competitors of a run: clips at a time, and CPU threads of each."""
+
+    batch: int
+    threads: int
+
+
+class Workbench:
+    """See the module. Every attribute may raise what making it raises, each time anew."""
+
+    def __init__(self, bundle: Bundle, setting: Setting, progress: Callable[[str], None]) -> None:
+        self.bundle, self.setting, self.progress = bundle, setting, progress
+        torch.set_num_threads(setting.threads)
+
+    def feeds(self, batch: int) -> Feeds:
+        """Different synthetic clips."""
+        return batch_inputs(self.bundle.manifest.spec, batch, _SEED)
+
+    @cached_property
+    def inputs(self) -> Feeds:
+        """One batch for the bundle's networks."""
+        return self.feeds(self.setting.batch)
+
+    @cached_property
+    def network(self) -> TwoStreamX3D:
+        """The training form, with the bundle's weights."""
+        import onnx
+
+        return rebuild(onnx.load(self.bundle.part_path("recognizer")))
+
+    @cached_property
+    def expected(self) -> Array:
+        """PyTorch's `scores` of `inputs`, which the others are compared with."""
+        with torch.inference_mode():
+            outputs = self.network(**{name: torch.from_numpy(value) for name, value in self.inputs.items()})
+        scores: Array = outputs["scores"].numpy()
+        return scores
+
+    @cached_property
+    def plain(self) -> bytes:
+        """The training form by torch.onnx.export, with a dynamic batch."""
+        self.progress("exporting the original network with torch.onnx.export")
+        with torch.inference_mode():
+            names = list(self.network(**{name: torch.from_numpy(value) for name, value in self.inputs.items()}))
+        return plain_export(self.network, self.feeds(2), names, dynamic_batch=True)
+
+    @cached_property
+    def baseline(self) -> rgbposeconv3d.RGBPoseConv3D:
+        """RGBPoseConv3D of as many classes."""
+        self.progress("building RGBPoseConv3D from MMAction2's config")
+        return rgbposeconv3d.build(self.bundle.manifest.spec.head.classes)
+
+    @cached_property
+    def baseline_inputs(self) -> dict[str, Array]:
+        """Clips of its own extents."""
+        return rgbposeconv3d.inputs(self.setting.batch)
+
+    @cached_property
+    def baseline_graph(self) -> bytes:
+        """Its ONNX file, fixed batch."""
+        network = self.baseline
+        self.progress("exporting RGBPoseConv3D with torch.onnx.export")
+        return rgbposeconv3d.export_onnx(network, self.setting.batch)
+
+    @cached_property
+    def video(self) -> VideoClip:
+        """What the scope `pipeline` starts from."""
+        self.progress("making a video for the scope pipeline")
+        return VideoClip(self.bundle.manifest.spec, self.setting.threads)

@@ -1,0 +1,133 @@
+"""What `x3ddeploy bench` shows in a terminal: a bar while it runs, tables when it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from x3ddeploy.bench.view import absent_by_reason, headline_text, timed_rows, times_floor
+from x3ddeploy.cli.output import print_table
+
+if TYPE_CHECKING:
+    from x3ddeploy.bench.compare import Comparison
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on stderr where that is a terminal; gives what is to be told a phase and the share of the whole."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("warming up", total=1.0)
+        yield lambda phase, share: bar.update(task, description=phase, completed=share)
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """The figures; what is drawn is in report.html."""
+    for scope in report["scopes"]:
+        _print_scope(report, scope)
+    _print_throughput(report)
+    _print_parts(report)
+    for entry in report["headlines"]:
+        click.echo(headline_text(entry))
+    if report["interrupted"]:
+        click.echo("interrupted: only complete rounds are counted")
+    for reason, names in absent_by_reason(report).items():
+        click.echo(f"not measured: {', '.join(names)}: {reason}")
+
+
+def _print_scope(report: dict[str, Any], scope: str) -> None:
+    rows = timed_rows(report, scope)
+    if not rows:
+        return
+    machine = report["machine"]
+    print_table(
+        f"scope {scope}, batch {report['batch']}, {report['threads']} threads of {machine['cpu']}, "
+        f"{report['rounds']} interleaved rounds, bundle for {report['bundle']['target']}",
+        ("competitor", "median ms", "p90", "p95", "p99", f"x {report['reference']}", "x floor", "error", "host MB"),
+        [
+            (
+                row["name"],
+                *(f"{row[key]:.1f}" for key in ("median_ms", "p90_ms", "p95_ms", "p99_ms")),
+                f"{row['ratio']['median']:.2f}{'*' if row['unlike'] else ''}" if row["ratio"] else "",
+                "" if (over := times_floor(row)) is None else f"{over:.1f}",
+                "" if row["relative_error"] is None else f"{row['relative_error']:.0e}",
+                "" if row["memory_bytes"]["host_peak"] is None else f"{row['memory_bytes']['host_peak'] / 1e6:.0f}",
+            )
+            for row in rows
+        ],
+        right=range(1, 9),
+    )
+    for text in dict.fromkeys("; ".join(row["unlike"]) for row in rows if row["unlike"]):
+        click.echo(f"* {text}")
+    unstable = [row["name"] for row in rows if not row["stable"]]
+    if unstable:
+        click.echo(f"not stable within the time: {', '.join(unstable)}")
+    click.echo()
+
+
+def _print_throughput(report: dict[str, Any]) -> None:
+    rates: dict[str, dict[int, float]] = {}
+    for entry in report["throughput"]:
+        rates.setdefault(entry["name"], {})[entry["batch"]] = entry["clips_per_s"]
+    if not rates:
+        return
+    batches = sorted({batch for values in rates.values() for batch in values})
+    print_table(
+        "Clips per second by batch, scope with_copies",
+        ("competitor", *map(str, batches)),
+        [
+            (name, *(f"{values[batch]:.1f}" if batch in values else "" for batch in batches))
+            for name, values in rates.items()
+        ],
+        right=range(1, len(batches) + 1),
+    )
+    click.echo()
+
+
+def _print_parts(report: dict[str, Any]) -> None:
+    if not report["parts"]:
+        return
+    print_table(
+        "Parts, one clip, fp32",
+        ("part", "median ms", "p90"),
+        [(part["name"], f"{part['median_ms']:.2f}", f"{part['p90_ms']:.2f}") for part in report["parts"]],
+        right=(1, 2),
+    )
+    click.echo()
+
+
+def print_comparison(comparison: Comparison, before: str, after: str) -> None:
+    """What changed from one report to the other."""
+    print_table(
+        f"{after} against {before}; slower is by more than {comparison.threshold:.0%} with an interval above 1",
+        ("competitor", "scope", "before ms", "after ms", "after / before", "95 % interval", ""),
+        [
+            (
+                change.name,
+                change.scope,
+                f"{change.before_ms:.2f}",
+                f"{change.after_ms:.2f}",
+                f"{change.ratio:.3f}",
+                f"{change.lower:.3f} to {change.upper:.3f}",
+                f"{change.verdict}{' (UNLIKE)' if change.unlike else ''}",
+            )
+            for change in comparison.changes
+        ],
+        right=(2, 3, 4),
+    )
+    for line in dict.fromkeys(line for change in comparison.changes for line in change.unlike):
+        click.echo(f"unlike: {line}")
+    for name, gain in comparison.machine.items():
+        click.echo(f"the machine itself: {name} {gain:.2f} times the rate")
+    for name in comparison.only_before:
+        click.echo(f"not compared: {name} is only in {before}")
+    for name in comparison.only_after:
+        click.echo(f"not compared: {name} is only in {after}")
