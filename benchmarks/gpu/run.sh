@@ -36,14 +36,16 @@ esac
 
 failed=0
 part() {  # part SECONDS INTERPRETER SCRIPT ARGUMENTS...
-  local seconds=$1 interpreter=$2 script=$3
+  local seconds=$1 interpreter=$2 script=$3 code=0
   shift 3
   echo "== $script: $seconds s" >&2
   timeout --signal=INT --kill-after=5 "$((seconds + 15))" \
-    $interpreter "$here/$script" --seconds "$seconds" --output "$output" "$@" || {
-    echo "== $script ended with $?; what it had measured is kept" >&2
-    failed=1
-  }
+    "$interpreter" "$here/$script" --seconds "$seconds" --output "$output" "$@" || code=$?
+  case $code in
+    0) ;;
+    4) echo "== $script: this machine lacks what it needs" >&2; [ -z "$only" ] || failed=4 ;;
+    *) echo "== $script ended with $code; what it had measured is kept" >&2; failed=1 ;;
+  esac
 }
 [ "$networks" = 0 ] || part "$networks" "$python" torch_networks.py --device "$device" $smoke
 [ "$shift" = 0 ] || part "$shift" "$python" shift_variants.py --device "$device" $smoke
@@ -56,4 +58,4 @@ else
   echo "== no TensorRT evidence: --prepared names no folder" >&2
 fi
 echo "results in $output"
-exit $failed
+exit "$failed"

@@ -2,8 +2,8 @@
 
 import importlib.util
 import json
-import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,60 +20,20 @@ from x3ddeploy.parity.metrics import compare
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.runtimes.base import open_session
 
-FAKES = Path(__file__).parent.parent / "engines"
+sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
+from fake_machines import Machines
+
 # TensorRT-RTX cannot be asked on a Mac, say; where it is installed, it is the gate for every graph.
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
     reason="TensorRT-RTX is not installed (pip install 'x3ddeploy[tensorrt-rtx]')",
 )
-NO_GPU = "import x3ddeploy.doctor.probes as p\np.cuda_driver = lambda: {'devices': [], 'problem': 'no NVIDIA driver'}\n"
-A_GPU = """
-import x3ddeploy.doctor.probes as probes
-import x3ddeploy.engines.cuda as cuda
-from fake_cuda import FakeCuda
-GPU = FakeCuda()
-probes.cuda_driver = lambda: {
-    "driver": "580.1", "devices": [{"name": "Fake GPU", "compute_capability": GPU.compute_capability}], "problem": ""
-}
-cuda.Cuda = lambda device=0: GPU
-"""
-TENSORRT = """
-import os, signal, sys
-import sitecustomize
-from fake_tensorrt import SHAPES, Module
-module = Module(SHAPES[os.environ.get("FAKE_SHAPE", "11")], sitecustomize.GPU)
-fault = os.environ.get("FAKE_FAULT", "")
-if fault == "broken":
-    raise ImportError("libnvinfer.so.11: cannot open shared object file")
-if fault == "ignores precision":
-    module.ignores_precision = True
-if fault == "wrong":
-    module.error = 0.3
-if fault == "crash":
-    def Builder(logger):
-        logger.log(logger.Severity.ERROR, "CUDA out of memory")
-        sys.stderr.flush()
-        os.kill(os.getpid(), signal.SIGSEGV)
-    module.Builder = Builder
-sys.modules["tensorrt"] = module
-"""
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
     """Environments of machines by name: what a started Python finds there."""
-    folder = tmp_path_factory.mktemp("machines")
-
-    def environment(name, **variables):
-        site = folder / name
-        site.mkdir(exist_ok=True)
-        (site / "sitecustomize.py").write_text(NO_GPU if name == "no gpu" else A_GPU)
-        if name == "with tensorrt":
-            (site / "tensorrt").mkdir(exist_ok=True)
-            (site / "tensorrt" / "__init__.py").write_text(TENSORRT)
-        return {"PYTHONPATH": os.pathsep.join([str(site), str(FAKES)]), **variables}
-
-    return environment
+    return Machines(tmp_path_factory.mktemp("machines"))
 
 
 @pytest.fixture(scope="module")

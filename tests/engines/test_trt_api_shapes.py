@@ -162,8 +162,9 @@ def test_the_timing_cache_is_carried_on():
     assert build("11", cache=None)[2] is None
 
 
-def test_the_timing_cache_of_another_gpu_is_begun_anew():
-    assert build("11", cache=b"foreign")[2] == b"+"
+@pytest.mark.parametrize("cache", [b"foreign", b"garbage"])
+def test_the_timing_cache_of_another_gpu_or_none_at_all_is_begun_anew(cache):
+    assert build("11", cache=cache)[2] == b"+"
 
 
 @pytest.mark.parametrize("shape", ALL)

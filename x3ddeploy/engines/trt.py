@@ -180,8 +180,10 @@ class Network:
             TensorRTError: the builder failed, or this version lacks what was asked for.
         """
         config = self._config(options, progress)
-        if cache is not None and not config.set_timing_cache(config.create_timing_cache(cache), False):
-            config.set_timing_cache(config.create_timing_cache(b""), False)
+        if cache is not None:
+            earlier = config.create_timing_cache(cache)  # None for what is no cache at all
+            if earlier is None or not config.set_timing_cache(earlier, False):
+                config.set_timing_cache(config.create_timing_cache(b""), False)
         plan = self._builder.build_serialized_network(self._network, config)
         if plan is None:
             raise TensorRTError(
@@ -289,14 +291,17 @@ class Engine:
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
             is_input = engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
+            shape = tuple(engine.get_tensor_shape(name))
+            # A network of fixed shapes is built without a profile.
+            profile = engine.get_tensor_profile_shape(name, 0) if is_input and -1 in shape else (shape, shape, shape)
             found.append(
                 Tensor(
                     name=name,
                     is_input=is_input,
-                    shape=tuple(engine.get_tensor_shape(name)),
+                    shape=shape,
                     dtype=_NUMPY_TYPES[engine.get_tensor_dtype(name).name],
-                    optimal=tuple(engine.get_tensor_profile_shape(name, 0)[1]) if is_input else (),
-                    largest=tuple(engine.get_tensor_profile_shape(name, 0)[2]) if is_input else (),
+                    optimal=tuple(profile[1]) if is_input else (),
+                    largest=tuple(profile[2]) if is_input else (),
                 )
             )
         return found

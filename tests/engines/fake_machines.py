@@ -1,0 +1,56 @@
+"""Machines that are played: what `sitecustomize` and a package of TensorRT's name make a started Python find there."""
+
+import os
+from pathlib import Path
+
+NO_GPU = "import x3ddeploy.doctor.probes as p\np.cuda_driver = lambda: {'devices': [], 'problem': 'no NVIDIA driver'}\n"
+A_GPU = """
+import x3ddeploy.doctor.probes as probes
+import x3ddeploy.engines.cuda as cuda
+from fake_cuda import FakeCuda
+GPU = FakeCuda()
+probes.cuda_driver = lambda: {
+    "driver": "580.1", "devices": [{"name": "Fake GPU", "compute_capability": GPU.compute_capability}], "problem": ""
+}
+cuda.Cuda = lambda device=0: GPU
+"""
+TENSORRT = """
+import os, signal, sys
+import sitecustomize
+from fake_tensorrt import SHAPES, Module
+module = Module(SHAPES[os.environ.get("FAKE_SHAPE", "11")], sitecustomize.GPU)
+fault = os.environ.get("FAKE_FAULT", "")
+if fault == "broken":
+    raise ImportError("libnvinfer.so.11: cannot open shared object file")
+if fault == "ignores precision":
+    module.ignores_precision = True
+if fault == "wrong":
+    module.error = 0.3
+if fault == "crash":
+    def Builder(logger):
+        logger.log(logger.Severity.ERROR, "CUDA out of memory")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    module.Builder = Builder
+sys.modules["tensorrt"] = module
+"""
+
+
+class Machines:
+    """Called with a machine's name, gives the environment that a process of it starts with.
+
+    'no gpu': no driver. 'no tensorrt': a (fake) GPU. 'with tensorrt': both; FAKE_SHAPE names its version, FAKE_FAULT
+    what is wrong with it.
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __call__(self, name, **variables):
+        site = self._folder / name
+        site.mkdir(exist_ok=True)
+        (site / "sitecustomize.py").write_text(NO_GPU if name == "no gpu" else A_GPU)
+        if name == "with tensorrt":
+            (site / "tensorrt").mkdir(exist_ok=True)
+            (site / "tensorrt" / "__init__.py").write_text(TENSORRT)
+        return {"PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent)]), **variables}
