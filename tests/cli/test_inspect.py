@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from x3ddeploy.cli.main import VERBS
 
 
 def inspected(run, path, *options):
@@ -74,11 +77,10 @@ def test_help_imports_nothing_heavy():
     )
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert process.stderr.strip() == "0 []"
-    for verb in ("export", "verify", "inspect", "bench", "doctor"):
-        assert verb in process.stdout
+    assert all(verb in process.stdout for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", ["export", "verify", "inspect", "bench", "doctor"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_explains_itself(run, verb):
     process = run(verb, "--help")
     assert process.returncode == 0
@@ -89,3 +91,14 @@ def test_an_unknown_verb_is_a_usage_error(run):
     process = run("exprot")
     assert process.returncode == 2
     assert "exprot" in process.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stdout_is_one_error():
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "x3ddeploy", "doctor"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert process.returncode == 1
+    assert process.stderr.strip().endswith("cannot write or read standard output: No space left on device")
+    assert "Traceback" not in process.stderr

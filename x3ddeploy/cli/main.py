@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -57,7 +58,9 @@ def run() -> None:
     """Entry point of the console script."""
     try:
         # Without standalone mode click gives the code of a `ctx.exit(code)` back instead of leaving with it.
-        sys.exit(main(standalone_mode=False) or 0)
+        code = main(standalone_mode=False) or 0
+        sys.stdout.flush()  # a full disk behind it is an error of the command
+        sys.exit(code)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
@@ -67,3 +70,10 @@ def run() -> None:
     except X3DDeployError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # Nobody reads the rest of stdout, or nothing takes it; else the interpreter would try once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            where = error.filename or "standard output"
+            click.echo(f"error: cannot write or read {where}: {error.strerror or error}", err=True)
+        sys.exit(1)
