@@ -289,7 +289,8 @@ def derived_files(path: Path, manifest: Manifest) -> list[str]:
     Reports of a benchmark and an evaluation are not counted: they speak of the graphs that are being replaced.
     """
     folders = {*manifest.precisions, CALIBRATION, ENGINES}
-    known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST, BENCH, EVAL, *BENCH_REPORTS}
+    reports = {BENCH, EVAL, *BENCH_REPORTS}
+    known = {name for name in manifest.files if name.split("/")[0] not in folders} | {MANIFEST} | reports
     names = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
     return [name for name in names if name not in known]
 
