@@ -119,6 +119,8 @@ def test_a_tensorrt_that_does_not_import_exits_4(run, copied, machine):
         (("--compute-capability", "8.9"), "goes with --rtx"),
         (("--rtx", "--compute-capability", "eight"), "not of the form 8.9,12.0"),
         (("--max-shapes", "imgs:1"), "fixed at export"),
+        (("--int8", "--calib", "clips", "--calib-random"), "does not go with --calib"),
+        (("--fp16", "--calib", "clips"), "go with --int8"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(run, copied, machine, arguments, message):
@@ -267,3 +269,18 @@ def test_int8_without_graphs_and_clips_says_what_is_missing(run, bundle, machine
     assert process.returncode == 2
     assert "--calib PATH" in process.stderr
     assert not (path / "engines").exists()
+
+
+def test_int8_graphs_are_made_first_in_the_form_that_this_tensorrt_reads(run, bundle, machine, tmp_path):
+    path = shutil.copytree(bundle, tmp_path / "plain")
+    environment = machine("with tensorrt", FAKE_SHAPE="8.6")
+    process = run("build-trt", path, "--int8", "--calib-random", "--parts", "head", "--json", env=environment)
+    assert process.returncode == 0, process.stderr
+    (made,) = json.loads(process.stdout)["engines"]
+    assert made["built"]["precision"]["counts"]["int8"] > 0
+    assert any("made-up clips" in line for line in made["unproven"])
+    assert onnx.load(path / "int8" / "head.onnx").opset_import[0].version == 17
+    assert Bundle.open(path).manifest.precisions["int8"].random_calibration
+    again = run("build-trt", path, "--int8", "--calib-random", "--parts", "head", env=environment)
+    assert again.returncode == 0
+    assert "the clips are not used" in again.stderr

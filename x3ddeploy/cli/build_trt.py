@@ -31,6 +31,7 @@ class _Capabilities(click.ParamType):
 @click.option("--fp16", is_flag=True, help="From half-typed graphs; they are made first where the bundle has none.")
 @click.option("--int8", is_flag=True, help="From quantized graphs, likewise, with --calib.  [default: float32]")
 @click.option("--calib", type=click.Path(path_type=Path), help="Clips for INT8 graphs; see `x3ddeploy quantize`.")
+@click.option("--calib-random", is_flag=True, help="Made-up clips instead, to try it out; the result is marked.")
 @click.option("--rtx", is_flag=True, help="Build with TensorRT-RTX, for RTX cards.")
 @click.option(
     "--compute-capability",
@@ -64,6 +65,7 @@ def command(
     fp16: bool,
     int8: bool,
     calib: Path | None,
+    calib_random: bool,
     rtx: bool,
     capabilities: tuple[str, ...],
     parts: str | None,
@@ -84,6 +86,7 @@ def command(
     """
     from x3ddeploy.bundle import PARTS, Bundle
     from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.engines.graphs import Clips
     from x3ddeploy.engines.machine import find_host
     from x3ddeploy.engines.options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
     from x3ddeploy.engines.pipeline import EngineRequest, build_engines, parts_named
@@ -92,6 +95,7 @@ def command(
 
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 are two sets of engines", hint="build one after the other")
+    clips = Clips(calib, calib_random)
     chosen = parts_named([name.strip() for name in parts.split(",")]) if parts else PARTS
     shapes = [parse_shapes(text) if text else {} for text in (min_shapes, opt_shapes, max_shapes)]
     host = find_host(Flavour.RTX if rtx else Flavour.TENSORRT, capabilities)
@@ -108,7 +112,7 @@ def command(
         if hardware_compat
         else HardwareCompatibility.NONE,
     )
-    request = EngineRequest(options, chosen, calib, timing_cache, shlex.join(["x3ddeploy", *sys.argv[1:]]))
+    request = EngineRequest(options, chosen, clips, timing_cache, shlex.join(["x3ddeploy", *sys.argv[1:]]))
     engines = build_engines(opened, host, request, Steps())
     if as_json:
         print_json(engines.to_json())

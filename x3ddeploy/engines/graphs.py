@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from x3ddeploy.bundle import PARTS, Bundle
@@ -11,10 +12,31 @@ from x3ddeploy.engines.place import graph_name
 from x3ddeploy.errors import UsageError
 
 _TARGET = "tensorrt"
+_MADE_UP_CLIPS = 16  # ranges of made-up clips stand for nothing; these keep every branch of the network alive
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What INT8 graphs are calibrated with, where the bundle has none.
+
+    Attributes:
+        data: path of clips; None for none.
+        made_up: make clips up, to try the command; the result is marked.
+    """
+
+    data: Path | None = None
+    made_up: bool = False
+
+    def __post_init__(self) -> None:
+        if self.data is not None and self.made_up:
+            raise UsageError("--calib-random makes clips up: it does not go with --calib")
+
+    def __bool__(self) -> bool:
+        return self.data is not None or self.made_up
 
 
 def with_graphs(
-    bundle: Bundle, precision: EnginePrecision, calib: Path | None, *, opset17: bool, progress: Callable[[str], None]
+    bundle: Bundle, precision: EnginePrecision, calib: Clips, *, opset17: bool, progress: Callable[[str], None]
 ) -> Bundle:
     """The bundle with graphs of the precision.
 
@@ -26,7 +48,8 @@ def with_graphs(
         progress: told the steps.
 
     Raises:
-        UsageError: the bundle was lowered for another runtime; or INT8 is to be made, and there are no clips.
+        UsageError: the bundle was lowered for another runtime; or INT8 is to be made, and there are no clips; or there
+            are clips, and INT8 is not to be made.
         GateError: the lower precision loses too much accuracy.
     """
     target = bundle.manifest.target
@@ -35,17 +58,23 @@ def with_graphs(
             f"{bundle.path} was lowered for {target}, and TensorRT wants graphs of another form",
             hint=f"x3ddeploy export CKPT -o DIR --target {_TARGET}",
         )
+    if calib and precision is not EnginePrecision.INT8:
+        raise UsageError(f"--calib and --calib-random go with --int8: {precision.value} needs no clips")
     if all(graph_name(part, precision) in bundle.manifest.files for part in PARTS):
+        if calib:
+            progress("the bundle has INT8 graphs: the clips are not used (`x3ddeploy quantize` makes new ones)")
         return bundle
-    if precision is EnginePrecision.INT8 and calib is None:
+    if precision is EnginePrecision.INT8 and not calib:
         raise UsageError(
             f"{bundle.path} has no INT8 graphs, and making them takes clips to calibrate with",
             hint="--calib PATH names a data set, an annotation pickle, a folder of .npz files or a script; or see "
             "`x3ddeploy quantize --help`",
         )
     from x3ddeploy.calibration.recipe import Recipe
-    from x3ddeploy.precision.pipeline import Reporter, Request, quantize_bundle
+    from x3ddeploy.precision.pipeline import quantize_bundle
+    from x3ddeploy.precision.request import Reporter, Request
 
     progress(f"the bundle has no {precision.value} graphs: quantizing first")
-    request = Request((precision.value,), Recipe(data=str(calib) if calib else None), opset17=opset17)
+    recipe = Recipe(clips=_MADE_UP_CLIPS) if calib.made_up else Recipe(data=str(calib.data) if calib.data else None)
+    request = Request((precision.value,), recipe, random=calib.made_up, opset17=opset17)
     return quantize_bundle(bundle, request, Reporter(progress, lambda name, done, total: None)).bundle

@@ -19,7 +19,7 @@ from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, add_engine
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
 from x3ddeploy.engines.child import run_in_child
-from x3ddeploy.engines.graphs import with_graphs
+from x3ddeploy.engines.graphs import Clips, with_graphs
 from x3ddeploy.engines.options import BuildOptions, EnginePrecision
 from x3ddeploy.engines.place import Host, graph_name, plan_name
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
@@ -42,14 +42,14 @@ class EngineRequest:
     Attributes:
         options: how.
         parts: some of PARTS.
-        calib: clips for INT8 graphs, where the bundle has none.
+        calib: for INT8 graphs, where the bundle has none.
         timing_cache: file; None for the one in the bundle.
         command: as it was typed, for the report beside each engine.
     """
 
     options: BuildOptions
     parts: tuple[str, ...]
-    calib: Path | None
+    calib: Clips
     timing_cache: Path | None
     command: str
 
