@@ -1,6 +1,7 @@
 // One small interface to every runtime: a loaded recognizer that turns both streams' tensors into the head's outputs.
 #pragma once
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -20,6 +21,8 @@ class Backend {
   virtual std::string description() const = 0;
   // Shapes of `imgs` and `heatmap_imgs`.
   virtual NamedShapes inputs() const = 0;
+  // Clips that one run takes, where their number is not fixed by `inputs()`.
+  virtual std::int64_t most_clips() const { return std::numeric_limits<std::int64_t>::max(); }
   virtual bool takes_device_memory() const { return false; }
   // `tensors` fit `inputs()`, both of `clips` clips. May throw; the caller turns that into an error value.
   virtual Result<Outputs> run(const Tensors& tensors, std::int64_t clips) = 0;

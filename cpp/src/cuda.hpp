@@ -16,6 +16,26 @@ inline void cuda_check(cudaError_t code, const char* call) {
 
 #define X3DDEPLOY_CUDA(call) ::x3ddeploy::detail::cuda_check((call), #call)
 
+// Makes a device the calling thread's own, and puts the application's choice back at the end of the scope. What fails
+// here is told by the next call.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int device) noexcept {
+    cudaGetDevice(&before_);
+    if (before_ != device) cudaSetDevice(device);
+    device_ = device;
+  }
+  ~CurrentDevice() {
+    if (before_ != device_) cudaSetDevice(before_);
+  }
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+ private:
+  int before_ = 0;
+  int device_ = 0;
+};
+
 template <class Handle, cudaError_t (*destroy)(Handle)>
 struct CudaDeleter {
   using pointer = Handle;

@@ -119,6 +119,17 @@ EngineEntry engine_entry(const Place& place) {
   return entry;
 }
 
+// Of the errors of all parts, "rgb_backbone -> rgb_feat" and so on, those of the recognizer.
+std::map<std::string, double> golden_error(const Place& place) {
+  constexpr std::string_view kPrefix = "recognizer -> ";
+  std::map<std::string, double> errors;
+  place.each_member([&](const std::string& name, const Place& error) {
+    const double value = error.number();
+    if (name.compare(0, kPrefix.size(), kPrefix) == 0) errors[name.substr(kPrefix.size())] = value;
+  });
+  return errors;
+}
+
 bool stays_inside(std::string_view name) {
   if (name.empty() || name == "." || name.front() == '/' || name.find_first_of("\\:") != name.npos ||
       name.find('\0') != name.npos) {
@@ -167,6 +178,11 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
     manifest.files.emplace_back(name, file_entry(place));
     if (!stays_inside(name)) outside.push_back(name);
   });
+  if (root.has("precisions")) {
+    root["precisions"].each_member([&](const std::string& precision, const Place& place) {
+      manifest.golden_errors[precision] = golden_error(place["golden_error"]);
+    });
+  }
   if (root.has("engines")) {
     root["engines"].each_member([&](const std::string& name, const Place& place) {
       manifest.engines.emplace_back(name, engine_entry(place));

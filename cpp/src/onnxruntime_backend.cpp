@@ -63,6 +63,10 @@ class OnnxRuntimeBackend final : public Backend {
 }  // namespace
 
 BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
+  if (options.precision == "bf16") {
+    return Error{ErrorKind::missing_requirement, "ONNX Runtime's CPU kernels have no bfloat16",
+                 "take another runtime or precision", {}};
+  }
   const Result<std::string> file = bundle.graph("recognizer", options.precision);
   if (!file) return file.error();
   const Result<Bytes> graph = bundle.read(*file);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <iterator>
 #include <mutex>
 #include <numeric>
 
@@ -23,6 +24,13 @@ auto guarded(F work) noexcept -> decltype(work()) {
   } catch (...) {
     return Error{ErrorKind::failed, "an unknown exception was thrown by the runtime", "", {}};
   }
+}
+
+void append_last(std::vector<float>& clips, std::size_t clip_size, std::size_t times) {
+  if (times == 0) return;
+  const std::vector<float> last(clips.end() - static_cast<std::ptrdiff_t>(clip_size), clips.end());
+  clips.reserve(clips.size() + times * clip_size);
+  for (; times > 0; --times) clips.insert(clips.end(), last.begin(), last.end());
 }
 
 Result<Options> checked(const Options& options) {
@@ -66,11 +74,48 @@ struct Recognizer::Impl {
       impl->contract = bundle->contract();
       impl->fusion = options.fusion;
       if (options.fusion) impl->contract.fusion = *options.fusion;
+      const auto& errors = bundle->manifest().golden_errors;
+      if (const auto found = errors.find(options.precision); found != errors.end()) {
+        impl->contract.golden_error = found->second;
+      }
       impl->backend = std::move(opened->backend);
       impl->notes = std::move(opened->notes);
       impl->runtime = impl->backend->description();
       return Recognizer(std::move(impl));
     });
+  }
+
+  Result<std::vector<Prediction>> predict(const Tensors& tensors) {
+    const std::lock_guard<std::mutex> lock(turn);
+    const Result<std::int64_t> clips = detail::check_feeds(backend->inputs(), tensors, backend->takes_device_memory());
+    if (!clips) return clips.error();
+    const Result<detail::Outputs> outputs = backend->run(tensors, *clips);
+    if (!outputs) return outputs.error();
+    return detail::predictions(*outputs, *clips, contract, fusion);
+  }
+
+  // As many clips at a time as the runtime takes; to a fixed number the last group is filled up with its last clip.
+  Result<std::vector<Prediction>> predict(PreparedClips clips) {
+    const auto count = static_cast<std::size_t>(clips.imgs_shape.at(0));
+    const std::size_t imgs_size = clips.imgs.size() / count, heatmaps_size = clips.heatmap_imgs.size() / count;
+    const auto most = static_cast<std::size_t>(backend->most_clips());
+    const std::size_t group = contract.batch ? static_cast<std::size_t>(*contract.batch) : std::min(count, most);
+    const std::size_t missing = contract.batch ? (group - count % group) % group : 0;
+    append_last(clips.imgs, imgs_size, missing);
+    append_last(clips.heatmap_imgs, heatmaps_size, missing);
+    std::vector<Prediction> all;
+    for (std::size_t start = 0; start < count; start += group) {
+      Tensors tensors = clips.view();
+      tensors.imgs.data += start * imgs_size;
+      tensors.heatmap_imgs.data += start * heatmaps_size;
+      const std::size_t size = std::min(group, count + missing - start);
+      tensors.imgs.shape[0] = tensors.heatmap_imgs.shape[0] = static_cast<std::int64_t>(size);
+      Result<std::vector<Prediction>> some = predict(tensors);
+      if (!some) return some;
+      std::move(some->begin(), some->end(), std::back_inserter(all));
+    }
+    all.resize(count);
+    return all;
   }
 };
 
@@ -92,29 +137,21 @@ const std::string& Recognizer::runtime() const noexcept { return impl_->runtime;
 const std::vector<std::string>& Recognizer::notes() const noexcept { return impl_->notes; }
 
 Result<Prediction> Recognizer::predict(const Video& video, int clips) {
-  const Result<PreparedClips> prepared = prepare(video, clips);
-  if (!prepared) return prepared.error();
-  const Result<std::vector<Prediction>> each = predict(prepared->view());
+  Result<PreparedClips> prepared = prepare(video, clips);
+  if (!prepared) return std::move(prepared.error());
+  const auto each = guarded([&] { return impl_->predict(*std::move(prepared)); });
   if (!each) return each.error();
   return average(*each);
 }
 
 Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cropped) {
-  const Result<PreparedClips> prepared = prepare(cropped);
-  if (!prepared) return prepared.error();
-  return predict(prepared->view());
+  Result<PreparedClips> prepared = prepare(cropped);
+  if (!prepared) return std::move(prepared.error());
+  return guarded([&] { return impl_->predict(*std::move(prepared)); });
 }
 
 Result<std::vector<Prediction>> Recognizer::predict(const Tensors& tensors) {
-  return guarded([&]() -> Result<std::vector<Prediction>> {
-    detail::Backend& backend = *impl_->backend;
-    const std::lock_guard<std::mutex> lock(impl_->turn);
-    const Result<std::int64_t> clips = detail::check_feeds(backend.inputs(), tensors, backend.takes_device_memory());
-    if (!clips) return clips.error();
-    const Result<detail::Outputs> outputs = backend.run(tensors, *clips);
-    if (!outputs) return outputs.error();
-    return detail::predictions(*outputs, *clips, impl_->contract, impl_->fusion);
-  });
+  return guarded([&] { return impl_->predict(tensors); });
 }
 
 Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {

@@ -75,12 +75,13 @@ class TensorRTBackend final : public Backend {
   }
 
   ~TensorRTBackend() override {
-    cudaSetDevice(options_.gpu);
+    last_.emplace(options_.gpu);
     cudaStreamSynchronize(streams_[0].get());
   }
 
   std::string description() const override { return description_; }
   NamedShapes inputs() const override { return inputs_; }
+  std::int64_t most_clips() const override { return largest_; }
   bool takes_device_memory() const override { return true; }
 
   Result<Outputs> run(const Tensors& tensors, std::int64_t clips) override {
@@ -90,7 +91,7 @@ class TensorRTBackend final : public Backend {
                    "build them with larger --max-shapes",
                    {}};
     }
-    X3DDEPLOY_CUDA(cudaSetDevice(options_.gpu));
+    const CurrentDevice device(options_.gpu);
     const auto imgs = source_of("imgs", tensors.imgs, clips), heatmaps = source_of("heatmap_imgs", tensors.heatmap_imgs, clips);
     if (!imgs || !heatmaps) return (imgs ? heatmaps : imgs).error();
     const Sources sources = {*imgs, *heatmaps, tensors.imgs.memory == Memory::host,
@@ -228,6 +229,7 @@ class TensorRTBackend final : public Backend {
   }
 
   // In the order of construction; what is destroyed first stands last.
+  std::optional<CurrentDevice> last_;  // while the rest is destroyed
   Options options_;
   std::string description_;
   TensorRTLog log_;
@@ -256,7 +258,7 @@ BackendResult open_tensorrt(const Bundle& bundle, const Options& options) {
   if (options.gpu < 0 || options.gpu >= devices) {
     return no_gpu("device " + std::to_string(options.gpu) + " was asked for, of " + std::to_string(devices));
   }
-  X3DDEPLOY_CUDA(cudaSetDevice(options.gpu));
+  const CurrentDevice device(options.gpu);
   cudaDeviceProp properties;
   X3DDEPLOY_CUDA(cudaGetDeviceProperties(&properties, options.gpu));
   const Host host = {properties.name, std::to_string(properties.major) + "." + std::to_string(properties.minor),

@@ -15,9 +15,11 @@ class FakeBackend final : public Backend {
 
   std::string description() const override { return "fake 1.0 on cpu"; }
   NamedShapes inputs() const override { return inputs_; }
+  std::int64_t most_clips() const override { return behaviour_ == "takes two" ? 2 : Backend::most_clips(); }
 
   // Class 0 has the clip's mean, class 1 nothing.
   Result<Outputs> run(const Tensors& tensors, std::int64_t clips) override {
+    if (clips > most_clips()) throw std::runtime_error("too many clips for the fake");
     if (behaviour_ == "throws") throw std::runtime_error("the fake has thrown");
     Outputs outputs;
     for (std::int64_t clip = 0; clip < clips; ++clip) {

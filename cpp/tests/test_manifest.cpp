@@ -45,6 +45,18 @@ TEST(what_is_wrong_with_a_manifest_is_said_as_python_says_it) {
   CHECK(contains(problem_with("{", "["), "JSON is malformed"));
 }
 
+TEST(what_a_precision_costs_is_read_for_the_recognizer) {
+  check::BundleFiles files;
+  files.replaced = {{"\"engines\": {", "\"precisions\": {\"int8\": {\"golden_error\": {\"head -> scores\": 0.5, "
+                                     "\"recognizer -> scores\": 0.25}}}, \"engines\": {"}};
+  const auto manifest = parse_manifest(files.manifest(), "m");
+  CHECK(manifest);
+  if (!manifest) return;
+  const auto& errors = manifest->golden_errors.at("int8");
+  CHECK_EQUAL(errors.size(), 1u);
+  CHECK_EQUAL(errors.at("scores"), 0.25);
+}
+
 TEST(files_outside_the_bundle_are_refused) {
   for (const char* name : {"../secret", "/etc/passwd", "a/../../b", "C:x", "a/..", ""}) {
     check::BundleFiles files;

@@ -102,21 +102,49 @@ TEST(options_that_make_no_sense_are_refused) {
   }
 }
 
+// Seven frames of one grey, two persons in five poses.
+struct GreyVideo {
+  std::vector<std::uint8_t> pixels = std::vector<std::uint8_t>(6 * 8 * 3, 100);
+  std::vector<float> keypoints = std::vector<float>(2 * 5 * 2 * 2, 2.0f);
+  std::vector<float> scores = std::vector<float>(2 * 5 * 2, 1.0f);
+
+  Video video() const {
+    Video video;
+    video.frames.assign(7, pixels.data());
+    video.height = 6;
+    video.width = 8;
+    video.keypoints = {keypoints.data(), {2, 5, 2, 2}};
+    video.keypoint_scores = {scores.data(), {2, 5, 2}};
+    return video;
+  }
+};
+
 TEST(a_video_is_one_prediction_whatever_its_clips) {
   auto recognizer = opened("fake");
   if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
-  const std::vector<std::uint8_t> pixels(6 * 8 * 3, 100);
-  const std::vector<float> keypoints(2 * 5 * 2 * 2, 2.0f), scores(2 * 5 * 2, 1.0f);
-  Video video;
-  video.frames.assign(7, pixels.data());
-  video.height = 6;
-  video.width = 8;
-  video.keypoints = {keypoints.data(), {2, 5, 2, 2}};
-  video.keypoint_scores = {scores.data(), {2, 5, 2}};
-  const auto one = recognizer->predict(video, 1), three = recognizer->predict(video, 3);
+  const GreyVideo grey;
+  const auto one = recognizer->predict(grey.video(), 1), three = recognizer->predict(grey.video(), 3);
   CHECK(one && three);
   if (one && three) CHECK_NEAR(one->scores[0], three->scores[0], 1e-4);
-  CHECK(!recognizer->predict(video, 0));
+  CHECK(!recognizer->predict(grey.video(), 0));
+}
+
+TEST(a_video_is_computed_in_groups_that_the_runtime_takes) {
+  const GreyVideo grey;
+  check::BundleFiles fixed;
+  fixed.contents["recognizer.onnx"] = "fake";
+  fixed.replaced = {{"\"batch\": null", "\"batch\": 2"}, {"\"imgs\": [\"N\"", "\"imgs\": [2"},
+                    {"\"heatmap_imgs\": [\"N\"", "\"heatmap_imgs\": [2"}};
+  std::map<std::string, std::string> held;
+  auto of_two = Recognizer::open(fixed.embedded(held)), at_most_two = opened("takes two");
+  CHECK(of_two && at_most_two);
+  if (!of_two || !at_most_two) return;
+  for (Recognizer* recognizer : {&*of_two, &*at_most_two}) {
+    const auto one = recognizer->predict(grey.video(), 1), five = recognizer->predict(grey.video(), 5);
+    CHECK(one && five);
+    if (one && five) CHECK_NEAR(one->scores[0], five->scores[0], 1e-4);
+    CHECK(!recognizer->predict(clips_of(0, 0, 3).view()));
+  }
 }
 
 // Run under the thread sanitizer: several recognizers side by side, and one recognizer from several threads.

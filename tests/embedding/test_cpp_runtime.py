@@ -7,10 +7,12 @@ import subprocess
 import numpy as np
 import pytest
 
-from x3ddeploy.bundle import Bundle, sha256_of
+from x3ddeploy.bundle import Bundle, EngineEntry, add_engine, sha256_of
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, uniform_indices
+from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.engines.place import Host, plan_name, read_engine
 from x3ddeploy.errors import BundleError
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.runtimes.base import open_session
@@ -115,6 +117,21 @@ def test_fusion_weights_are_those_of_the_formula(cli, bundle):
     np.testing.assert_allclose(actual, (2 * rgb + pose) / 3, atol=TOLERANCE)
 
 
+# A bundle that takes 2 clips at a time: three clips are two runs, and the filling counts for nothing.
+@pytest.mark.openvino
+def test_a_fixed_number_of_clips_is_no_limit_to_a_video(cli, bundle, checkpoint, run, tmp_path):
+    pytest.importorskip("cv2")
+    fixed = tmp_path / "fixed"
+    process = run("export", checkpoint, "-o", fixed, "--batch", 2)
+    assert process.returncode == 0, process.stderr
+    np.savez(tmp_path / "video.npz", **raw_video(np.random.default_rng(5), 30, 30, height=70, width=50))
+    expected = scores_of(cli, bundle, tmp_path / "video.npz", "--clips", 3)
+    actual = scores_of(cli, fixed, tmp_path / "video.npz", "--clips", 3)
+    np.testing.assert_allclose(actual, expected, atol=TOLERANCE)
+    assert start(cli, fixed, "--self-test").returncode == 0
+    assert start(cli, fixed, "--bench", "--seconds", 0).returncode == 0
+
+
 # Crops that reach out of the frame, shrink and grow it; videos shorter and longer than a clip.
 @pytest.mark.parametrize("case", range(8))
 def test_prepared_tensors_are_pythons(cpp_build, bundle, tmp_path, case):
@@ -191,11 +208,55 @@ def test_a_graph_that_is_none_is_an_error_and_no_crash(cli, bundle, tmp_path):
     assert process.stderr.startswith((b"error:", b"passed over:"))
 
 
+@pytest.mark.openvino
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_scores_of_a_lower_precision_are_pythons(cli, quantized, precision):
+    clip = golden(quantized)
+    session = open_session("openvino", quantized / precision / "recognizer.onnx", threads=1)
+    expected = session.run({name: clip[name] for name in ("imgs", "heatmap_imgs")})["scores"][0]
+    actual = scores_of(cli, quantized, quantized / "golden", "--cropped", "--precision", precision, "--threads", 1)
+    np.testing.assert_allclose(actual, expected, atol=TOLERANCE)
+    assert np.abs(actual - clip["scores"][0]).max() > 1e-6, "these are the float32 graph's scores"
+    assert start(cli, quantized, "--self-test", "--precision", precision).returncode == 0
+
+
 def test_a_missing_precision_is_told_in_pythons_words(cli, bundle):
     with pytest.raises(BundleError) as error:
         Bundle.open(bundle).part_path("recognizer", "int8")
     process = start(cli, bundle, "--self-test", "--precision", "int8", "--runtime", "openvino")
     assert (process.returncode, process.stderr.decode()) == (1, f"error: {error.value}\n")
+
+
+ENGINES = {
+    "fits": {},
+    "another version": {"version": "8.6.0"},
+    "another version, compatible": {"version": "10.9.0.1", "version_compatible": True},
+    "another GPU": {"capability": "8.0"},
+    "another GPU, compatible": {"capability": "8.0", "hardware_compatibility": HardwareCompatibility.AMPERE_PLUS},
+    "built without a GPU": {"flavour": Flavour.RTX, "version": "1.7.1.116", "gpu": None, "capability": "8.9"},
+    "another graph": {"sha256": "0" * 64},
+    "another precision": {"precision": EnginePrecision.INT8},
+}
+
+
+# What a GPU would be needed for is only asked here: the rules and their words are the same on both sides.
+@pytest.mark.parametrize("case", ENGINES)
+def test_an_engine_fits_where_python_says_so_and_for_its_reasons(cpp_build, bundle, tmp_path, case):
+    built = {"version": "10.13.2.6", "gpu": "NVIDIA A100", "capability": "9.0", "sha256": None, **ENGINES[case]}
+    version, gpu, capability, sha256 = (built.pop(name) for name in ("version", "gpu", "capability", "sha256"))
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    sha256 = sha256 or Bundle.open(copy).manifest.files["head.onnx"].sha256
+    options = {"flavour": Flavour.TENSORRT, "precision": EnginePrecision.FP32, "batches": Batches(1, 1, 8), **built}
+    entry = EngineEntry("head", sha256, version, gpu, (capability,), None, BuildOptions(**options))
+    opened = add_engine(copy, plan_name(entry), entry, b"plan", b"{}")
+    host = Host("NVIDIA H200", "9.0", None, Flavour.TENSORRT, "10.13.2.6")
+    try:
+        assert read_engine(opened, "head", EnginePrecision.FP32, host) == b"plan"
+        expected = plan_name(entry)
+    except BundleError as error:
+        expected = str(error)
+    process = start(cpp_build / "tests" / "x3ddeploy_fit", copy, "head", "fp32", host.gpu, "9.0", host.version)
+    assert process.stdout.decode() == f"{expected}\n"
 
 
 def test_a_runtime_that_is_not_built_in_is_told(cli, bundle):

@@ -75,8 +75,9 @@ CLIP is an .npz file (numpy.savez) or a folder of .npy files with
   --fusion RGB:POSE         weights of the streams                              [default: the bundle's]
   --threads N               CPU threads
   --gpu N                   CUDA device                                         [default: 0]
-  --tolerance X             self-test: largest difference of a score            [default: 1e-4; by precision]
-  --batch N                 bench: clips at a time                              [default: 1]
+  --tolerance X             self-test: largest difference of an output, as a share of its largest value
+                            [default: 1e-4; below fp32 twice what the precision cost when its graphs were made]
+  --batch N                 bench: clips at a time                              [default: the bundle's, or 1]
   --seconds S               bench: for how long each scope is measured          [default: 5]
   --json                    one JSON document on stdout
 

@@ -20,9 +20,9 @@ struct Arguments {
   bool json = false;
   int clips = 1;
   int top = 5;
-  int batch = 1;
+  int batch = 0;  // 0: what the bundle is fixed to, or 1
   double seconds = 5;
-  double tolerance = 0;  // 0: by precision
+  double tolerance = 0;  // 0: what the precision cost when its graphs were made
   x3ddeploy::Options options;
 };
 

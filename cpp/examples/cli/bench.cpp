@@ -70,9 +70,10 @@ Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments)
   if (golden->count("imgs") == 0 || golden->count("heatmap_imgs") == 0) {
     return Error{ErrorKind::failed, arguments.bundle + " has no golden clip", "export again", {}};
   }
-  x3ddeploy::PreparedClips ready = {repeated(golden->at("imgs"), arguments.batch), repeated(golden->at("heatmap_imgs"), arguments.batch),
+  const int batch = arguments.batch > 0 ? arguments.batch : recognizer.contract().batch.value_or(1);
+  x3ddeploy::PreparedClips ready = {repeated(golden->at("imgs"), batch), repeated(golden->at("heatmap_imgs"), batch),
                                     golden->at("imgs").shape, golden->at("heatmap_imgs").shape};
-  ready.imgs_shape[0] = ready.heatmap_imgs_shape[0] = arguments.batch;
+  ready.imgs_shape[0] = ready.heatmap_imgs_shape[0] = batch;
   const bool copies = recognizer.runtime().rfind("tensorrt", 0) == 0;
   std::vector<Scope> scopes = {{copies ? "with_copies" : "compute", "ready tensors in host memory to scores in host memory",
                                 [&] { return error_of(recognizer.predict(ready.view())); }}};
@@ -80,12 +81,14 @@ Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments)
   if (golden->count("frames") != 0) {
     Result<x3ddeploy::Video> video = video_of(*golden);
     if (!video) return video.error();
-    videos.assign(static_cast<std::size_t>(arguments.batch), *video);
+    videos.assign(static_cast<std::size_t>(batch), *video);
     scopes.push_back({"pipeline", "cropped frames and keypoints to scores in host memory",
                       [&] { return error_of(recognizer.predict(videos)); }});
   }
-  if (!arguments.json) std::printf("%s, %s, batch %d\n", recognizer.runtime().c_str(), arguments.options.precision.c_str(), arguments.batch);
-  if (arguments.json) std::printf("{\"runtime\": \"%s\", \"precision\": \"%s\", \"batch\": %d, \"scopes\": {", recognizer.runtime().c_str(), arguments.options.precision.c_str(), arguments.batch);
+  const char* const heading = arguments.json
+                                  ? "{\"runtime\": \"%s\", \"precision\": \"%s\", \"batch\": %d, \"scopes\": {"
+                                  : "%s, %s, batch %d\n";
+  std::printf(heading, recognizer.runtime().c_str(), arguments.options.precision.c_str(), batch);
   for (std::size_t i = 0; i < scopes.size(); ++i) {
     const Result<std::vector<double>> sorted = measure(scopes[i].run, arguments.seconds);
     if (!sorted) return sorted.error();

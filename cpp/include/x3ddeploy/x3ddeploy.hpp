@@ -14,6 +14,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -135,6 +136,9 @@ struct Contract {
   std::array<double, 2> fusion{};   // weights of the RGB and the pose stream in the scores
   std::optional<int> batch;         // a fixed number of clips; nothing for any
   std::vector<std::string> labels;  // class names; empty where the bundle has none
+  // What the precision that was opened costs each output of the network on the golden clip, as a share of the output's
+  // largest value; measured when its graphs were made. Empty for fp32.
+  std::map<std::string, double> golden_error;
 };
 
 // automatic: the first of the others that is built in and can run this bundle on this machine.
@@ -174,11 +178,12 @@ class Recognizer {
   // Why the runtimes that come before it were passed over, a line each.
   const std::vector<std::string>& notes() const noexcept;
 
-  // Draws clips from a video, crops them to the persons, resizes them; their predictions averaged.
+  // Draws clips from a video, crops them to the persons, resizes them; their predictions averaged. Any number of clips
+  // will do: they are computed in groups of as many as the runtime takes at a time.
   Result<Prediction> predict(const Video& video, int clips = 1);
   // Clips that are sampled, cropped and resized already, as many frames and pixels as the contract says.
   Result<std::vector<Prediction>> predict(const std::vector<Video>& cropped);
-  // Ready tensors, one prediction a clip.
+  // Ready tensors, one prediction a clip; as many clips as the graph or the engines take at a time.
   Result<std::vector<Prediction>> predict(const Tensors& tensors);
 
   // The tensors that `predict` would compute from.
