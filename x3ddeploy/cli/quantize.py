@@ -12,7 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from x3ddeploy.calibration.recipe import Recipe
-    from x3ddeploy.precision.pipeline import Made, Quantized
+    from x3ddeploy.precision.pipeline import Quantized
+    from x3ddeploy.precision.request import Made
     from x3ddeploy.precision.verdict import Verdict
 
 _MOST_SENSITIVE = 12
@@ -84,7 +85,8 @@ def command(
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.output import Steps, print_json
     from x3ddeploy.errors import UsageError
-    from x3ddeploy.precision.pipeline import Reporter, Request, quantize_bundle
+    from x3ddeploy.precision.pipeline import quantize_bundle
+    from x3ddeploy.precision.request import Reporter, Request
 
     if calib_random and (calib or recipe):
         raise UsageError("--calib-random makes clips up: it goes with no --calib and no --recipe")
@@ -147,6 +149,9 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 def _print(quantized: Quantized) -> None:
     for made in quantized.made:
         _print_made(made)
+        if made.sensitivities:
+            _print_sensitivities(made, quantized)
+        _print_kept(made)
     _print_verdict(quantized.verdict)
     click.echo(f"\nnext: x3ddeploy verify {quantized.bundle.path}")
 
@@ -178,23 +183,41 @@ def _print_made(made: Made) -> None:
             ],
             right=(1, 2, 3, 4),
         )
-    if made.sensitivities:
-        ordered = sorted(made.sensitivities, key=lambda entry: entry.agreement.kl, reverse=True)
-        print_table(
-            f"The {_MOST_SENSITIVE} most sensitive, each quantized alone",
-            ("layers", "KL", "cosine", "flips", "multiply-adds"),
-            [
-                (
-                    entry.unit.name,
-                    f"{entry.agreement.kl:.1e}",
-                    f"{entry.agreement.cosine:.5f}",
-                    str(entry.agreement.flips),
-                    f"{entry.unit.multiply_adds / 1e6:.1f} M",
-                )
-                for entry in ordered[:_MOST_SENSITIVE]
-            ],
-            right=(1, 2, 3, 4),
+
+
+def _print_sensitivities(made: Made, quantized: Quantized) -> None:
+    """The most sensitive units, and every block that stays float; what INT8 does to a block's time."""
+    from x3ddeploy.cli.output import print_table
+
+    times = {entry.block: entry for entry in quantized.block_times}
+    ordered = sorted(made.sensitivities, key=lambda entry: entry.agreement.kl, reverse=True)
+    shown = [
+        entry for index, entry in enumerate(ordered) if index < _MOST_SENSITIVE or entry.unit.name in made.float_layers
+    ]
+    rows = []
+    for entry in shown:
+        unit, found = entry.unit, entry.agreement
+        timed = times.get(unit.name)
+        rows.append(
+            (
+                unit.name,
+                "float" if unit.name in made.float_layers else "int8",
+                f"{found.kl:.1e}",
+                f"{found.cosine:.5f}",
+                str(found.flips),
+                f"{unit.multiply_adds / 1e6:.1f} M",
+                *((f"{timed.fp32_ms:.2f}", f"{timed.int8_ms:.2f}") if timed else ("", "")),
+            )
         )
+    print_table(
+        f"The {_MOST_SENSITIVE} most sensitive, each quantized alone; time of a block in {quantized.runtime}'s profile",
+        ("layers", "now", "KL", "cosine", "flips", "multiply-adds", "fp32 ms", "int8 ms"),
+        rows,
+        right=(2, 3, 4, 5, 6, 7),
+    )
+
+
+def _print_kept(made: Made) -> None:
     reasons: dict[str, list[str]] = {}
     for name, reason in made.float_layers.items():
         reasons.setdefault(reason, []).append(name)

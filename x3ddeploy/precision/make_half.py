@@ -1,0 +1,55 @@
+"""FP16 and BF16: half-typed graphs that kept within their tolerance and, where clips judge, their accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+
+from x3ddeploy.errors import GateError
+from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies
+from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.material import Material
+from x3ddeploy.precision.request import BF16, FP16, Made
+from x3ddeploy.runtimes.base import require
+
+# Largest error of logits and features of half-typed graphs on the golden clip, relative to their range: float16 has 11
+# significant bits and bfloat16 8, and some 80 layers add up; ten times what was seen on trained networks.
+_TOLERANCE = {FP16: 1e-2, BF16: 8e-2}
+
+
+def make_half(material: Material, precision: str) -> tuple[dict[str, onnx.ModelProto], Made]:
+    """The parts, half-typed where that is safe.
+
+    Raises:
+        GateError: an error beyond the tolerance, or a loss of accuracy beyond the recipe's.
+    """
+    half = Half[precision.upper()]
+    # bfloat16 has float32's range.
+    kept = {**float32_nodes(material.recognizer), **(material.overflow if half is Half.FP16 else {})}
+    parts = {part: to_half(graph, half, {*float32_nodes(graph), *kept}) for part, graph in material.parts.items()}
+    runtime = "openvino" if half is Half.BF16 else material.target.runtime
+    require(runtime)
+    parts, errors = material.checked(parts, precision, runtime)
+    worst = max(errors, key=lambda name: errors[name])
+    if not errors[worst] <= _TOLERANCE[precision]:
+        raise GateError(
+            f"{precision} differs from float32 by {errors[worst]:.1e} of the range of {worst}",
+            hint=f"at most {_TOLERANCE[precision]:g} is usual: stay in float32, or try another precision",
+        )
+    accuracy = None
+    if material.judges:
+        material.reporter.step(f"judging {precision} on {len(material.judges.indices)} clips in {runtime}")
+        before, after = (material.judged_logits(graph, runtime) for graph in (material.recognizer, parts["recognizer"]))
+        fusion = material.bundle.manifest.fusion
+        accuracy = accuracies(before, after, material.judges.labels(), material.judges.names(), fusion)
+        _require_accuracy(precision, accuracy, material.request.recipe.max_drop)
+    return parts, Made(precision, kept, accuracy, errors)
+
+
+def _require_accuracy(precision: str, accuracy: Mapping[str, StreamAccuracy], max_drop: float) -> None:
+    problems = [text for name, entry in accuracy.items() for text in entry.failures(name, max_drop)]
+    if problems:
+        raise GateError(
+            f"{precision} loses too much accuracy", details=problems, hint="stay in float32, or raise --max-drop"
+        )

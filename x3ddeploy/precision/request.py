@@ -1,0 +1,72 @@
+"""What `quantize` is asked for, and what it says of each precision that it made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from x3ddeploy.calibration.recipe import Recipe
+from x3ddeploy.precision.accuracy import StreamAccuracy
+from x3ddeploy.precision.sensitivity import Sensitivity
+
+FP16, BF16, INT8 = "fp16", "bf16", "int8"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make.
+
+    Attributes:
+        precisions: of 'fp16', 'bf16', 'int8'.
+        recipe: the clips and the budget.
+        random: calibrate with made-up clips.
+        calibration: a cache file to take the ranges from.
+        opset17: for TensorRT 8.6: quantized graphs whose other tensors stay float32.
+    """
+
+    precisions: tuple[str, ...]
+    recipe: Recipe
+    random: bool = False
+    calibration: Path | None = None
+    opset17: bool = False
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Who is told what goes on: a step, and how far a long one is (name, done, of)."""
+
+    step: Callable[[str], None]
+    count: Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """One precision, made.
+
+    Attributes:
+        float_layers: what stays in a higher precision, each with the reason.
+        accuracy: against float32 on the judging clips, where there are any.
+        golden_error: 'part -> output' -> relative error on the golden clip.
+        sensitivities: of blocks and of kinds of layers, for INT8.
+        steps: of the search, for INT8.
+        random: whether it was calibrated with made-up clips.
+    """
+
+    precision: str
+    float_layers: dict[str, str]
+    accuracy: dict[str, StreamAccuracy] | None
+    golden_error: dict[str, float]
+    sensitivities: tuple[Sensitivity, ...] = ()
+    steps: tuple[str, ...] = ()
+    random: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json` and report.json."""
+        value: dict[str, Any] = msgspec.to_builtins(self)
+        for entry, sensitivity in zip(value["sensitivities"], self.sensitivities, strict=True):
+            entry["unit"]["sites"] = sorted(sensitivity.unit.sites)
+        return value
