@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from cpp_project import CPP, WITHOUT_RUNTIMES, configure_and_build, require_tools
+from cpp_project import CPP, FEWER_COMPILATIONS, WITHOUT_RUNTIMES, configure_and_build, require_tools
 
 # OpenVINO's libraries are not instrumented, and would only be noise: a fake runtime stands in for them.
 ARGUMENTS = [
@@ -11,6 +11,7 @@ ARGUMENTS = [
     "-DCMAKE_BUILD_TYPE=Debug",
     "-DX3DDEPLOY_BUILD_TESTS=ON",
     "-DX3DDEPLOY_BUILD_EXAMPLES=OFF",
+    FEWER_COMPILATIONS,
 ]
 _MUTATIONS = 5000
 

@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 
 import pytest
-from cpp_project import PATH, require_tools, with_openvino
+from cpp_project import FEWER_COMPILATIONS, PATH, require_tools, with_openvino
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.embedding.pack import pack
@@ -59,7 +59,7 @@ def test_the_archive_builds_and_passes_its_self_test(quantized, tmp_path):
     with tarfile.open(tmp_path / "app.tar") as tar:
         tar.extractall(tmp_path, filter="data")
     process = subprocess.run(
-        [tmp_path / "app" / "self_test.sh", *with_openvino()],
+        [tmp_path / "app" / "self_test.sh", *with_openvino(), FEWER_COMPILATIONS],
         env={**os.environ, "PATH": PATH},
         capture_output=True,
         text=True,
