@@ -89,8 +89,9 @@ def answer(probe: str) -> None:
     except Exception as error:
         first_line = str(error).strip().partition("\n")[0]
         outcome = {"problem": f"{type(error).__name__}: {first_line}".removesuffix(": ")}
-        if isinstance(error, ModuleNotFoundError) and error.name:
-            outcome["missing_module"] = error.name
+        fault = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+        if isinstance(fault, ModuleNotFoundError) and fault.name:
+            outcome["missing_module"] = fault.name
     json.dump(outcome, reply)
     reply.flush()
     sys.stderr.flush()

@@ -8,6 +8,9 @@ import importlib
 import sys
 from typing import Any
 
+from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.engines.trt import TensorRT, open_tensorrt
+
 Facts = dict[str, Any]
 
 # y = Conv(x) with a kernel of ones, x [1, 1, 3, 3] and y [1, 1, 1, 1], opset 17, IR 8: 9 for ones. Bytes, so that no
@@ -83,17 +86,16 @@ def rgbposeconv3d_works() -> Facts:
 
 def tensorrt_works() -> Facts:
     """Import TensorRT; make a builder only where there is a GPU (without one it raises, or crashes)."""
-    trt = importlib.import_module("tensorrt")
+    tensorrt = open_tensorrt(Flavour.TENSORRT, _log)
     has_gpu = bool(cuda_driver()["devices"])
     if has_gpu:
-        _build_engine(trt)
+        _build_engine(tensorrt)
     return {"builds": has_gpu}
 
 
 def tensorrt_rtx_works() -> Facts:
     """Parse and build the tiny model with TensorRT-RTX, for a compute capability, which needs no GPU."""
-    trt = importlib.import_module("tensorrt_rtx")
-    return {"engine_bytes": _build_engine(trt, compute_capability="SM89")}
+    return {"engine_bytes": _build_engine(open_tensorrt(Flavour.RTX, _log), "8.9")}
 
 
 def cuda_driver() -> Facts:
@@ -147,22 +149,15 @@ def _driver_version() -> str | None:
     return text.value.decode(errors="replace")
 
 
-def _build_engine(trt: Any, compute_capability: str | None = None) -> int:
+def _build_engine(tensorrt: TensorRT, *compute_capabilities: str) -> int:
     """Bytes of the tiny model's engine."""
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    explicit_batch = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # needed by 8, gone in 11
-    network = builder.create_network(0 if explicit_batch is None else 1 << int(explicit_batch))
-    if not trt.OnnxParser(network, logger).parse(TINY_MODEL):
-        raise RuntimeError("its ONNX parser refuses a single convolution")
-    config = builder.create_builder_config()
-    if compute_capability:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(getattr(trt.ComputeCapability, compute_capability), 0)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise RuntimeError("it cannot build an engine of a single convolution")
-    return int(plan.nbytes)
+    options = BuildOptions(tensorrt.flavour, EnginePrecision.FP32, Batches(1, 1, 1), compute_capabilities)
+    plan, _ = tensorrt.parse(TINY_MODEL).build(options, None, lambda phase: None)
+    return len(plan)
+
+
+def _log(severity: str, message: str) -> None:
+    sys.stderr.write(f"[{severity}] {message}\n")
 
 
 def _expect_nine(value: Any) -> None:
