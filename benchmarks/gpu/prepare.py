@@ -57,10 +57,11 @@ def write_bundle(directory: Path, preset: str, *, opset17: bool) -> None:
 
 def write_plain(directory: Path, form: Form) -> None:
     """`plain/<network>.<precision>.onnx`, half-typed as a whole for fp16."""
+    with torch.inference_mode():
+        names = OUTPUTS[: len(form.network(*form.inputs(1)))]
     for precision, dtype in (("fp32", torch.float32), ("fp16", torch.float16)):
         network = form.network.to(dtype)
         inputs = tuple(value.to(dtype) for value in form.inputs(2))
-        names = OUTPUTS[: len(network(*inputs))]
         path = directory / "plain" / f"{form.name}.{precision}.onnx"
         _export(network, inputs, path, INPUTS, names, dynamic=True)
         form.network.float()
