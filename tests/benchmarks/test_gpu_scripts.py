@@ -15,16 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
 from fake_machines import Machines  # noqa: E402 (found through the line above)
 
 # Everything that x3ddeploy needs besides PyTorch and numpy.
-NOT_THERE = """
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"click", "cv2", "mmaction", "mmengine", "msgspec", "onnx", "onnxruntime", "rich"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Missing())
-"""
+NOT_THERE = "click,cv2,jinja2,mmaction,mmengine,msgspec,onnx,onnxruntime,rich"
 TIMED_AT_ONCE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -48,9 +39,8 @@ def start(command, **variables):
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smoke")
-    (folder / "sitecustomize.py").write_text(NOT_THERE)
-    command = (GPU / "run.sh", "--device", "cpu", "--smoke")
-    process = start(command, PYTHONPATH=str(folder), OUTPUT=str(folder / "results"))
+    environment = Machines(folder)("bare", MISSING=NOT_THERE, OUTPUT=str(folder / "results"))
+    process = start((GPU / "run.sh", "--device", "cpu", "--smoke"), **environment)
     assert process.returncode == 0, process.stderr
     return {path.stem: json.loads(path.read_text()) for path in (folder / "results" / "cpu").glob("*.json")}
 

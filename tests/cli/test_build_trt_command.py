@@ -208,6 +208,15 @@ def test_engines_are_built_proven_and_registered(run, copied, machine, shape, pa
     assert (copied / next(iter(manifest.engines))).parent.joinpath("timing.cache").exists()
 
 
+def test_building_takes_no_pytorch(run, copied, machine):
+    environment = machine("with tensorrt", FAKE_SHAPE="8.6", MISSING="torch,polygraphy,openvino,mmaction,jinja2")
+    process = run("build-trt", copied, "--fp16", "--parts", "head", "--json", env=environment)
+    assert process.returncode == 0, process.stderr
+    (made,) = json.loads(process.stdout)["engines"]
+    assert made["check"]["rows"]
+    assert any("random clips and impulses were not compared" in line for line in made["unproven"])
+
+
 def test_the_table_names_precision_reformats_and_error(run, copied, machine):
     process = run("build-trt", copied, "--int8", "--parts", "rgb_backbone", env=machine("with tensorrt"))
     assert process.returncode == 0, process.stderr

@@ -3,6 +3,19 @@
 import os
 from pathlib import Path
 
+# Packages that are not installed there.
+MISSING = """
+import os, sys
+
+class Missing:
+    names = os.environ.get("MISSING", "").split(",")
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
 NO_GPU = "import x3ddeploy.doctor.probes as p\np.cuda_driver = lambda: {'devices': [], 'problem': 'no NVIDIA driver'}\n"
 A_GPU = """
 import x3ddeploy.doctor.probes as probes
@@ -35,12 +48,14 @@ if fault == "crash":
 sys.modules["tensorrt"] = module
 """
 
+GPUS = {"bare": "", "no gpu": NO_GPU}
+
 
 class Machines:
     """Called with a machine's name, gives the environment that a process of it starts with.
 
     'no gpu': no driver. 'no tensorrt': a (fake) GPU. 'with tensorrt': both; FAKE_SHAPE names its version, FAKE_FAULT
-    what is wrong with it.
+    what is wrong with it. 'bare': nothing is played. MISSING is a list of packages that are not installed.
     """
 
     def __init__(self, folder):
@@ -49,7 +64,7 @@ class Machines:
     def __call__(self, name, **variables):
         site = self._folder / name
         site.mkdir(exist_ok=True)
-        (site / "sitecustomize.py").write_text(NO_GPU if name == "no gpu" else A_GPU)
+        (site / "sitecustomize.py").write_text(MISSING + GPUS.get(name, A_GPU))
         if name == "with tensorrt":
             (site / "tensorrt").mkdir(exist_ok=True)
             (site / "tensorrt" / "__init__.py").write_text(TENSORRT)
