@@ -73,6 +73,14 @@ def test_who_was_left_out_is_told_with_the_command_that_would_help(measured, rep
     assert "not measured: torch/compile" in measured[0].stdout
 
 
+def test_the_pages_are_written_beside_the_samples(measured, report):
+    html, markdown = ((measured[1] / name).read_text() for name in ("report.html", "report.md"))
+    for row in report["competitors"]:
+        assert row["name"] in html
+        assert row["name"] in markdown
+    assert "report.html" in measured[0].stdout
+
+
 def test_the_table_names_scope_batch_threads_and_processor(measured, report):
     assert f"scope compute, batch 1, {report['threads']} threads of {report['machine']['cpu']}" in measured[0].stdout
     assert "exporting" not in measured[0].stderr

@@ -119,7 +119,7 @@ def headlines(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "network": other["network"],
                     "scope": scope,
                     "times_as_fast": asdict(ratio(other["samples_ms"], ours["samples_ms"])),
-                    "unlike": differences(other, ours),
+                    "unlike": differences(ours, other),
                 }
             )
     return found
@@ -143,6 +143,7 @@ def _rows(bench: Workbench, outcome: Outcome) -> list[dict[str, Any]]:
 def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[str, Any]:
     loaded = entry.loaded
     row = {key: getattr(loaded, key) for key in ("network", "runtime", "version", "device", "precision", "is_ours")}
+    graph = _graph(outcome, entry)
     return {
         "name": entry.name,
         **row,
@@ -151,30 +152,33 @@ def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[st
         "relative_error": entry.relative_error,
         "load_s": entry.load_s,
         "memory_bytes": asdict(entry.memory),
-        "floor_ms": _floor(bench, outcome, entry),
+        "work_of": graph,
+        "floor_ms": _floor(bench, outcome, entry, graph),
     }
 
 
-def _floor(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[str, float] | None:
-    """From the work of the competitor's own float32 graph, else of another graph of the same network."""
-    from x3ddeploy.bench.work import floor_of
-
-    name, loaded = entry.name, entry.loaded
-    family = name.partition("/")[0]
-    on_cpu = loaded.device == "cpu"
+def _graph(outcome: Outcome, entry: Competitor) -> str | None:
+    """Whose work counts for a competitor: its own float32 graph's, else that of another graph of the same network."""
+    name, family = entry.name, entry.name.partition("/")[0]
     if family == "rgbposeconv3d":
         graphs = [other for other in outcome.work if other.startswith("rgbposeconv3d/")]
-    elif loaded.is_ours:
+    elif entry.loaded.is_ours:
         graphs = [name, f"{family}/fp32"]
     else:
         graphs = [name, *(other for other in outcome.work if other.startswith("plain/"))]
-    work = next((outcome.work[other] for other in graphs if other in outcome.work), None)
+    return next((other for other in graphs if other in outcome.work), None)
+
+
+def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | None) -> dict[str, float] | None:
+    from x3ddeploy.bench.work import floor_of
+
+    on_cpu = entry.loaded.device == "cpu"
     ceilings = next((entry for entry in outcome.ceilings if (entry.device == "cpu") == on_cpu), None)
-    if work is None or ceilings is None:
+    if graph is None or ceilings is None:
         return None
     # CPU runtimes compute float16 graphs in float32.
-    precision = "fp32" if on_cpu and loaded.precision == "fp16" else loaded.precision
-    floor = floor_of(work, ceilings, precision, bench.setting.batch)
+    precision = "fp32" if on_cpu and entry.loaded.precision == "fp16" else entry.loaded.precision
+    floor = floor_of(outcome.work[graph], ceilings, precision, bench.setting.batch)
     return asdict(floor) | {"total_ms": floor.total_ms} if floor else None
 
 

@@ -94,8 +94,7 @@ def run_benchmark(
     try:
         outcome.load_average += _load_average()
         bench.progress("measuring the machine's ceilings")
-        before = _ceilings(competitors)
-        outcome.ceilings = before
+        outcome.ceilings = _ceilings(competitors)
         runs = part_runs(bench) if any(entry.loaded.is_ours for entry in competitors) else ({}, [])
         outcome.absent += runs[1]
         bench.progress(f"timing {len(competitors)} competitors in turn for up to {seconds:g} s")
@@ -103,7 +102,7 @@ def run_benchmark(
             _time(outcome, runs[0], bench, seconds, share)
         outcome.load_average += _load_average()
         if not outcome.interrupted:
-            outcome.ceilings = [_best(*pair) for pair in zip(before, _ceilings(competitors), strict=True)]
+            _measure_ceilings_again(outcome)
             _examine(outcome, bench)
     except KeyboardInterrupt:
         outcome.interrupted = True
@@ -120,6 +119,8 @@ def _time(
     )
     outcome.gpu = read_gpu()
     outcome.interrupted = outcome.comparison.interrupted
+    if not outcome.interrupted:
+        _measure_ceilings_again(outcome)
     if parts and not outcome.interrupted:
         outcome.parts = measure(
             parts, PARTS * seconds, lambda used: share("parts", COMPARISON + PARTS * used), is_stable=is_stable
@@ -160,6 +161,11 @@ def _ceilings(competitors: Sequence[Competitor]) -> list[Ceilings]:
     """Of the CPU, and of the GPU where a competitor computes there and PyTorch sees it."""
     on_gpu = any(entry.loaded.device != "cpu" for entry in competitors) and torch.cuda.is_available()
     return [measure_ceilings(), *([measure_ceilings("cuda")] if on_gpu else [])]
+
+
+def _measure_ceilings_again(outcome: Outcome) -> None:
+    again = _ceilings(outcome.competitors)
+    outcome.ceilings = [_best(*pair) for pair in zip(outcome.ceilings, again, strict=True)]
 
 
 def _best(one: Ceilings, other: Ceilings) -> Ceilings:

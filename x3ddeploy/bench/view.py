@@ -8,11 +8,19 @@ from typing import Any
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
+# Load over this many times the cores that may be used: others compute as well.
+_BUSY = 1.5
+
 
 def timed_rows(report: Report, scope: str) -> list[Row]:
     """Competitors timed in a scope, fastest first."""
     rows = [row for row in report["competitors"] if row["scope"] == scope and row["samples_ms"]]
     return sorted(rows, key=lambda row: float(row["median_ms"]))
+
+
+def main_scope(report: Report) -> str:
+    """The first of the scopes in which something was timed; headlines, roofline and accuracy are of it."""
+    return next(scope for scope in report["scopes"] if timed_rows(report, scope))
 
 
 def times_floor(row: Row) -> float | None:
@@ -38,3 +46,35 @@ def headline_text(entry: Mapping[str, Any]) -> str:
         f"{entry['faster']} is {ratio['median']:.2f} times as fast as {entry['slower']} ({entry['network']}), scope "
         f"{entry['scope']}, quartiles {ratio['lower_quartile']:.2f} to {ratio['upper_quartile']:.2f}{unlike}"
     )
+
+
+def cautions(report: Report) -> list[str]:
+    """What a reader has to know before quoting a figure."""
+    found = []
+    if report["interrupted"]:
+        found.append("The run was interrupted: only complete rounds are counted, and later phases are missing.")
+    machine = report["machine"]
+    if max(machine["load_average"], default=0) > _BUSY * machine["cores"]:
+        loads = " and ".join(f"{load:.1f}" for load in machine["load_average"])
+        found.append(
+            f"The machine was busy (load average {loads} on {machine['cores']} cores before and after): "
+            "ratios within a round hold, times are longer than on a quiet one."
+        )
+    rows = [row for row in report["competitors"] if row["samples_ms"]]
+    unstable = [row for row in rows if not row["stable"]]
+    if unstable:
+        found.append(
+            f"{len(unstable)} of {len(rows)} timings were not stable within the time: their medians still moved by "
+            "more than 2 % from window to window."
+        )
+    over = sorted({row["name"] for row in rows if (times_floor(row) or 1) < 1})
+    if over:
+        found.append(
+            f"Faster than the ceilings that were measured: {', '.join(over)}. Kernels that multiply less than the "
+            "graph says (Winograd), or a machine that was busy while the ceilings were measured."
+        )
+    found += [
+        f"{name} was calibrated with made-up clips: its accuracy is not what real ones would give."
+        for name in report["bundle"]["random_calibration"]
+    ]
+    return found

@@ -78,7 +78,7 @@ def command(
     from x3ddeploy.bench.report import bench_report, usable_cores
     from x3ddeploy.bench.run import run_benchmark
     from x3ddeploy.bench.workbench import Setting, Workbench
-    from x3ddeploy.bundle import BENCH, Bundle
+    from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.bench_output import print_report, progress
     from x3ddeploy.cli.output import Steps, print_json
     from x3ddeploy.errors import GateError, X3DDeployError
@@ -96,7 +96,7 @@ def command(
     if outcome.comparison.rounds == 0:
         raise X3DDeployError("interrupted before one round was complete", hint="give it more time")
     report = bench_report(bench, outcome, chosen, seconds)
-    written = _write(folder, BENCH, report)
+    written = _write(folder, report)
     if as_json:
         print_json(report)
     else:
@@ -121,12 +121,17 @@ def _folder(output: Path | None) -> Path | None:
     return output
 
 
-def _write(folder: Path, name: str, report: dict[str, Any]) -> list[Path]:
-    from x3ddeploy.atomic import write_json
+def _write(folder: Path, report: dict[str, Any]) -> list[Path]:
+    from x3ddeploy.atomic import write_bytes, write_json
+    from x3ddeploy.bundle import BENCH, BENCH_REPORTS
+    from x3ddeploy.report.page import render_html, render_markdown
 
-    path = folder / name
-    write_json(path, report)
-    return [path]
+    # The samples first: no fault of a page is to lose them.
+    write_json(folder / BENCH, report)
+    html, markdown = (folder / name for name in BENCH_REPORTS)
+    write_bytes(html, render_html(report).encode())
+    write_bytes(markdown, render_markdown(report).encode())
+    return [folder / BENCH, html, markdown]
 
 
 def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json: bool) -> None:

@@ -1,0 +1,37 @@
+"""Every competitor's number and colour, the same in all charts of a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from x3ddeploy.bench.view import Report, Row, main_scope, timed_rows
+
+OURS, SAME_NETWORK, OTHER_NETWORK = "ours", "same", "other"
+MEANING = {
+    OURS: "the bundle",
+    SAME_NETWORK: "the same network by PyTorch or a plain torch.onnx.export",
+    OTHER_NETWORK: "RGBPoseConv3D, with its own clips",
+}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers by latency in the report's main scope."""
+
+    by_name: dict[str, int]
+
+    @classmethod
+    def of(cls, report: Report) -> Numbers:
+        names = [row["name"] for row in timed_rows(report, main_scope(report))]
+        others = [row["name"] for row in report["competitors"]]
+        return cls({name: index for index, name in enumerate(dict.fromkeys([*names, *others]), start=1)})
+
+    def __getitem__(self, name: str) -> int:
+        return self.by_name[name]
+
+
+def tone_of(row: Row) -> str:
+    """By whose network it is."""
+    if row["is_ours"]:
+        return OURS
+    return OTHER_NETWORK if row["name"].startswith("rgbposeconv3d") else SAME_NETWORK

@@ -1,0 +1,126 @@
+"""Where the time goes: a strip of blocks for each runtime and stream, and shares by kind of layer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from x3ddeploy.bench.view import Report, Row
+
+TOTAL = "all layers"
+_LEAST_SHARE = 0.0005  # a strip that would read 0.0 % is none
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One block's layers of one kind: strength from 0 to 1, and what it is."""
+
+    strength: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row of cells; `share` of the profiled time."""
+
+    kind: str
+    share: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One stream in one competitor.
+
+    Attributes:
+        stages: name and number of blocks, in the network's order.
+        strips: all layers first, then by kind, most time first.
+    """
+
+    title: str
+    stages: list[tuple[str, int]]
+    strips: list[Strip]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A kind of layer: its share of multiply-adds, of traffic, and of each profiled competitor's time, in percent."""
+
+    kind: str
+    shares: list[float | None]
+
+
+def heats(report: Report) -> list[Heat]:
+    """For every profiled competitor, both streams."""
+    return [
+        _heat(name, stream, [block for block in blocks if block["stream"] == stream], _total(blocks))
+        for name, blocks in report["profiles"].items()
+        for stream in ("rgb", "pose")
+        if any(block["stream"] == stream for block in blocks)
+    ]
+
+
+def kinds(report: Report) -> tuple[list[str], list[Share]]:
+    """Columns, and a row for each kind of layer, most time first; empty where nothing was profiled."""
+    profiled = report["profiles"]
+    if not profiled:
+        return [], []
+    columns = [_by_kind(blocks) for blocks in profiled.values()]
+    work: dict[str, Row] = next((report["work"][name]["by_kind"] for name in profiled if name in report["work"]), {})
+    counted = [{kind: values[key] for kind, values in work.items()} for key in ("multiply_adds", "traffic_bytes")]
+    named = sorted(
+        {*work, *(kind for column in columns for kind in column)}, key=lambda kind: -columns[0].get(kind, 0.0)
+    )
+    rows = [Share(kind or "not placed", [_share(column, kind) for column in (*counted, *columns)]) for kind in named]
+    return ["multiply-adds", "bytes, nothing fused", *(f"time in {name}" for name in profiled)], rows
+
+
+def _heat(name: str, stream: str, blocks: list[Row], total: float) -> Heat:
+    order = sorted({(str(block["stage"]), str(block["block"])) for block in blocks}, key=_place)
+    times: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for block in blocks:
+        for kind in (TOTAL, block["kind"]):
+            times[kind][block["block"]] += block["time_ms"]
+    strongest = max(times[TOTAL].values()) or 1.0
+    shares = {kind: sum(values.values()) / total for kind, values in times.items()}
+    ranked = sorted((kind for kind in shares if shares[kind] >= _LEAST_SHARE), key=lambda kind: -shares[kind])
+    strips = [
+        Strip(
+            kind,
+            f"{shares[kind]:.1%}",
+            [
+                Cell(round(times[kind][block] / strongest, 3), f"{block}, {kind}: {times[kind][block]:.2f} ms")
+                for _, block in order
+            ],
+        )
+        for kind in ranked
+    ]
+    stages: dict[str, int] = defaultdict(int)
+    for stage, _ in order:
+        stages[stage] += 1
+    return Heat(f"{name}, {stream} stream: {shares[TOTAL]:.0%} of the profiled time", list(stages.items()), strips)
+
+
+def _place(stage_block: tuple[str, str]) -> tuple[int, int, int]:
+    """In the network's order: layout changes at the ends first, the stem, layers and blocks by number, conv5."""
+    stage, block = stage_block
+    rank = {"layout": 0, "stem": 1, "conv5": 3}.get(stage, 2)
+    layer = int(stage.removeprefix("layer")) if rank == 2 and stage.removeprefix("layer").isdigit() else 0
+    index = block.rpartition(".")[2]
+    return rank, layer, int(index) if index.isdigit() else 0
+
+
+def _total(blocks: list[Row]) -> float:
+    return sum(block["time_ms"] for block in blocks) or 1.0
+
+
+def _by_kind(blocks: list[Row]) -> dict[str, float]:
+    sums: dict[str, float] = defaultdict(float)
+    for block in blocks:
+        sums[block["kind"]] += block["time_ms"]
+    return dict(sums)
+
+
+def _share(column: dict[str, float], kind: str) -> float | None:
+    total = sum(column.values())
+    return 100 * column.get(kind, 0.0) / total if total else None

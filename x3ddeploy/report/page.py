@@ -1,0 +1,65 @@
+"""bench.json as one self-contained HTML page, and as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jinja2
+
+from x3ddeploy.bench.view import Report, absent_by_reason, cautions, headline_text, main_scope
+from x3ddeploy.report import bars, curves, heat, tables
+from x3ddeploy.report.competitors import MEANING, Numbers
+from x3ddeploy.report.roofline import rooflines
+
+
+def render_html(report: Report) -> str:
+    """One file without anything from elsewhere: style and drawings are inside, there are no scripts.
+
+    Args:
+        report: as written to bench.json; something was timed.
+    """
+    return _render("report.html.j2", report, autoescape=True)
+
+
+def render_markdown(report: Report) -> str:
+    """The same figures as tables, for a pull request."""
+    return _render("report.md.j2", report, autoescape=False)
+
+
+def _render(template: str, report: Report, *, autoescape: bool) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("x3ddeploy.report"),
+        autoescape=autoescape,  # noqa: S701 (names in a report come from files; Markdown has no such escape)
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**_sections(report))
+
+
+def _sections(report: Report) -> dict[str, Any]:
+    numbers = Numbers.of(report)
+    header, rows = tables.details(report, numbers)
+    columns, kinds = heat.kinds(report)
+    return {
+        "report": report,
+        "main_scope": main_scope(report),
+        "tiles": tables.tiles(report),
+        "headlines": [headline_text(entry) for entry in report["headlines"]],
+        "cautions": cautions(report),
+        "tones": MEANING,
+        "latency": bars.latency(report, numbers),
+        "accuracy": curves.accuracy(report, numbers),
+        "throughput": curves.throughput(report, numbers),
+        "rooflines": rooflines(report, numbers),
+        "heats": heat.heats(report),
+        "kind_columns": columns,
+        "kinds": kinds,
+        "parts": bars.parts(report),
+        "precisions": bars.precisions(report),
+        "details_header": header,
+        "details": rows,
+        "environment": tables.environment(report),
+        "absent": absent_by_reason(report),
+    }

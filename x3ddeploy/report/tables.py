@@ -1,0 +1,95 @@
+"""Tables as data: a header and rows of text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from x3ddeploy.bench.view import Report, Row, times_floor
+from x3ddeploy.report.competitors import Numbers
+from x3ddeploy.report.scale import TIMES, number
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that people quote, and what it says; it never stands without its scope."""
+
+    figure: str
+    says: str
+    detail: str
+
+
+def tiles(report: Report) -> list[Tile]:
+    """The bundle's fastest float32 form, and how many times as fast as others it is."""
+    found = []
+    for entry in report["headlines"]:
+        ratio = entry["times_as_fast"]
+        unlike = f" Not alike: {'; '.join(entry['unlike'])}." if entry["unlike"] else ""
+        detail = (
+            f"{entry['faster']} against {entry['slower']}, scope {entry['scope']}, float32; quartiles "
+            f"{ratio['lower_quartile']:.2f} to {ratio['upper_quartile']:.2f}.{unlike}"
+        )
+        found.append(Tile(f"{ratio['median']:.2f} {TIMES}", f"as fast as {entry['network']}", detail))
+    return found
+
+
+def details(report: Report, numbers: Numbers) -> tuple[list[str], list[list[str]]]:
+    """Everything that is known of every timed row."""
+    header = ["#", "competitor", "what computes", "version", "device", "precision", "scope"]
+    header += ["median ms", "p90", "p95", "p99", "mean", "min", "window cv", "x floor", "error"]
+    header += ["ready s", "host MB", "device MB", "engine MB", "file MB"]
+    rows = [
+        [
+            str(numbers[row["name"]]),
+            *(row[key] for key in ("name", "network", "version", "device", "precision", "scope")),
+            *(f"{row[key]:.2f}" for key in ("median_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "min_ms")),
+            "" if row["window_cv"] is None else f"{row['window_cv']:.1%}",
+            "" if (over := times_floor(row)) is None else f"{over:.1f}",
+            "" if row["relative_error"] is None else f"{row['relative_error']:.0e}",
+            f"{row['load_s']:.1f}",
+            *(_megabytes(row["memory_bytes"][key]) for key in ("host_peak", "device", "engine", "file")),
+        ]
+        for row in report["competitors"]
+        if row["samples_ms"]
+    ]
+    return header, rows
+
+
+def environment(report: Report) -> list[tuple[str, str]]:
+    """What the figures are of."""
+    machine, bundle = report["machine"], report["bundle"]
+    found = [
+        ("bundle", f"{bundle['source']}, for {bundle['target']}"),
+        ("checkpoint", f"sha256 {bundle['source_sha256'][:16]}"),
+        ("measured", report["measured_at"]),
+        ("processor", f"{machine['cpu']}, {machine['cores']} usable cores, {report['threads']} threads"),
+        ("system", f"{machine['os']}, Python {machine['python']}"),
+        ("load average", " before, ".join(f"{load:.1f}" for load in machine["load_average"]) + " after"),
+        ("batch", str(report["batch"])),
+        ("rounds", f"{report['rounds']}, interleaved, in at most {report['seconds']:g} s"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in report["versions"].items())),
+    ]
+    if report["video"]:
+        found.append(("video of the pipeline", report["video"]))
+    if machine["gpu"]:
+        found += _gpu(machine["gpu"])
+    for ceilings in report["ceilings"]:
+        rates = [f"{name} {number(rate / 1e9)} GOP/s" for name, rate in ceilings["gemm_flops"].items() if rate]
+        copies = f"copies {number(ceilings['copy_bytes_per_s'] / 1e9)} GB/s"
+        found.append((f"ceilings, {ceilings['device']}", ", ".join([*rates, copies])))
+    return found
+
+
+def _gpu(gpu: Row) -> list[tuple[str, str]]:
+    found = [("GPU", f"{gpu['name']}, driver {gpu['driver']}")]
+    for title, key, most, unit in (
+        ("clock under load", "clock_mhz", "max_clock_mhz", "MHz"),
+        ("power under load", "power_w", "power_limit_w", "W"),
+    ):
+        if gpu[key] is not None:
+            limit = "" if gpu[most] is None else f" of {gpu[most]:.0f}"
+            found.append((title, f"{gpu[key]:.0f}{limit} {unit}"))
+    return found
+
+
+def _megabytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 1e6:.1f}"
