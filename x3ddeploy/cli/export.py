@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from x3ddeploy.cli.parameters import Size
+
 if TYPE_CHECKING:
     from x3ddeploy.export.pipeline import Exported
     from x3ddeploy.parity.metrics import Difference
-
-
-class _Size(click.ParamType):
-    name = "HxW"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        height, _, width = str(value).lower().partition("x")
-        if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-            self.fail(f"{value!r} is not of the form 224x224", param, ctx)
-        return int(height), int(width)
 
 
 class _Fusion(click.ParamType):
@@ -63,7 +55,7 @@ class _Fusion(click.ParamType):
 )
 @click.option("--pose-frames", type=click.IntRange(min=1), help="Heatmap frames of a clip, likewise.")
 @click.option(
-    "--size", type=_Size(), help="Height and width of the RGB frames, likewise; heatmaps follow by their scaling."
+    "--size", type=Size(), help="Height and width of the RGB frames, likewise; heatmaps follow by their scaling."
 )
 @click.option("--fusion", type=_Fusion(), default="1:1", show_default=True, help="Weights of the streams in `scores`.")
 @click.option("--preprocess", is_flag=True, help="Also write preprocess_rgb.onnx and preprocess_pose.onnx.")

@@ -6,21 +6,13 @@ from pathlib import Path
 
 import click
 
-
-class _Size(click.ParamType):
-    name = "HxW"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        height, _, width = str(value).lower().partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
-            self.fail(f"{value!r} is not of the form 112x112", param, ctx)
-        return int(height), int(width)
+from x3ddeploy.cli.parameters import Size
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all draws; the same seed, the same data.")
-@click.option("--size", type=_Size(), default="112x112", show_default=True, help="Height and width of the videos.")
+@click.option("--size", type=Size(), default="112x112", show_default=True, help="Height and width of the videos.")
 @click.option("--frames", type=int, default=32, show_default=True, help="Frames of each clip.")
 @click.option("--clips-per-class", type=int, default=72, show_default=True, help="At least one for each subject.")
 @click.option("--subjects", type=int, default=12, show_default=True, help="Performers; a quarter is held out.")
