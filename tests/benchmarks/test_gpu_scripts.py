@@ -23,11 +23,11 @@ from pathlib import Path
 from host import Budget
 import tensorrt_engines
 from tensorrt_engines import Evidence, EnginePrecision
-tensorrt_engines.NETWORKS = (EnginePrecision.INT8, EnginePrecision.FP32, "original.fp32", "rgbposeconv3d.fp16")
+tensorrt_engines.NETWORKS = [name if "." in name else EnginePrecision(name) for name in sys.argv[3:]]
 evidence = Evidence(Path(sys.argv[2]))
 evidence.networks(Budget(500), 0)
 evidence.shift_forms(Budget(500))
-print(json.dumps({"engines": evidence.engines, "rows": evidence.rows, "absent": evidence.absent}))
+print(json.dumps({name: getattr(evidence, name) for name in ("engines", "rows", "absent", "failed")}))
 """
 
 
@@ -80,17 +80,26 @@ def test_without_tensorrt_the_command_says_so_and_exits_4(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_engines_are_built_timed_and_what_fails_is_named(bundle, tmp_path):
-    prepared = tmp_path / "prepared"
-    deploy = shutil.copytree(bundle, prepared / "deploy")
-    (prepared / "plain").mkdir()
-    (prepared / "shift").mkdir()
-    shutil.copy(deploy / "recognizer.onnx", prepared / "plain" / "original.fp32.onnx")
-    shutil.copy(deploy / "head.onnx", prepared / "shift" / "rgb.layer1.slices.onnx")
-    environment = Machines(tmp_path)("with tensorrt", FAKE_SHAPE="8.6")
-    process = start((sys.executable, "-c", TIMED_AT_ONCE, GPU, prepared), **environment)
+@pytest.fixture
+def prepared(bundle, tmp_path):
+    folder = tmp_path / "prepared"
+    deploy = shutil.copytree(bundle, folder / "deploy")
+    (folder / "plain").mkdir()
+    (folder / "shift").mkdir()
+    shutil.copy(deploy / "recognizer.onnx", folder / "plain" / "original.fp32.onnx")
+    shutil.copy(deploy / "head.onnx", folder / "shift" / "rgb.layer1.slices.onnx")
+    return folder
+
+
+def evidence(networks, prepared, folder, **variables):
+    environment = Machines(folder)("with tensorrt", FAKE_SHAPE="8.6", **variables)
+    process = start((sys.executable, "-c", TIMED_AT_ONCE, GPU, prepared, *networks), **environment)
     assert process.returncode == 0, process.stderr
-    result = json.loads(process.stdout)
+    return json.loads(process.stdout)
+
+
+def test_engines_are_built_timed_and_what_fails_is_named(prepared, tmp_path):
+    result = evidence(("int8", "fp32", "original.fp32", "rgbposeconv3d.fp16"), prepared, tmp_path)
     names = {(row["network"], row["scope"], row["batch"]) for row in result["rows"]}
     for network in ("parts, fp32", "plain, original.fp32"):
         assert {(network, scope, batch) for scope in ("compute", "with_copies") for batch in (1, 8)} <= names
@@ -101,3 +110,11 @@ def test_engines_are_built_timed_and_what_fails_is_named(bundle, tmp_path):
     parts = [engine for engine in result["engines"] if engine.get("precision") == "fp32"]
     assert {engine["part"] for engine in parts} == {"rgb_backbone", "pose_backbone", "head"}
     assert all(engine["largest_relative_error"] < 1e-4 for engine in parts)
+    assert result["failed"] == {}
+
+
+def test_engines_that_fail_a_gate_are_timed_beside_the_gates_words(prepared, tmp_path):
+    result = evidence(("fp32",), prepared, tmp_path, FAKE_FAULT="wrong")
+    assert any("comparisons with PyTorch fail" in line for line in result["failed"]["fp32"])
+    assert {row["network"] for row in result["rows"]} == {"parts, fp32", "shift, rgb.layer1.slices"}
+    assert {engine.get("graph") for engine in result["engines"]} >= {"deploy/head.onnx", "deploy/rgb_backbone.onnx"}
