@@ -1,7 +1,7 @@
 """Modules with the shapes of TensorRT 8.6, 10 and 11 and of TensorRT-RTX: what they have, and what they lack.
 
-The lists of members are those of the bindings of 10.16.1.11, 11.4.0.106 and TensorRT-RTX 1.7.1.116, cut to what
-matters; those of 8.6 are from its API reference. Their engines run in ONNX Runtime.
+The lists of members are those of the bindings of 8.6.0, 10.16.1.11, 11.4.0.106 and TensorRT-RTX 1.7.1.116, cut to what
+matters. Their engines run in ONNX Runtime.
 """
 
 import base64
@@ -31,6 +31,7 @@ class Shape:
     tactic_sources: tuple = _INTERNAL
     progress: bool = True
     compute_capabilities: tuple = ()
+    hardware_levels: tuple = ("NONE", "AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY")
     max_opset: int = 25
     words: tuple = (("fp32", "Float"), ("fp16", "Half"), ("int8", "Int8"))
 
@@ -42,6 +43,7 @@ SHAPES = {
         precision_flags=("FP16", "INT8", "FP8"),
         tactic_sources=(*_EXTERNAL, *_INTERNAL),
         progress=False,
+        hardware_levels=("NONE", "AMPERE_PLUS"),
         max_opset=17,
         words=(
             ("fp32", "Row major linear FP32"),
@@ -88,7 +90,7 @@ class Module(types.ModuleType):
         self.TacticSource = enum.IntEnum("TacticSource", shape.tactic_sources, start=0)
         self.ProfilingVerbosity = enum.Enum("ProfilingVerbosity", ("LAYER_NAMES_ONLY", "DETAILED", "NONE"))
         self.MemoryPoolType = enum.Enum("MemoryPoolType", ("WORKSPACE",))
-        self.HardwareCompatibilityLevel = enum.Enum("Level", ("NONE", "AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY"))
+        self.HardwareCompatibilityLevel = enum.Enum("HardwareCompatibilityLevel", shape.hardware_levels)
         self.LayerInformationFormat = enum.Enum("LayerInformationFormat", ("ONELINE", "JSON"))
         self.TensorIOMode = enum.Enum("TensorIOMode", ("NONE", "INPUT", "OUTPUT"))
         self.ILogger = _ILogger
