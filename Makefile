@@ -36,7 +36,7 @@ bench: $(INSTALLED)
 cpp: $(INSTALLED)
 	PATH="$(abspath $(BIN)):$$PATH" cmake -S cpp -B build/cpp -DX3DDEPLOY_BUILD_TESTS=ON -DOpenVINO_DIR="$$($(BIN)/python -c 'import openvino; print(openvino.__path__[0])')/cmake"
 	$(BIN)/cmake --build build/cpp --parallel
-	build/cpp/tests/x3ddeploy_tests
+	$(BIN)/ctest --test-dir build/cpp --output-on-failure
 
 # Debian keeps venv's pip in a package of its own (python3-venv); where it is missing, virtualenv brings one.
 $(INSTALLED): pyproject.toml constraints.txt

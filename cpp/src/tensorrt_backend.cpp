@@ -99,7 +99,12 @@ class TensorRTBackend final : public Backend {
     if (!sources.copied_imgs || !sources.copied_heatmap_imgs) {
       order(static_cast<cudaStream_t>(options_.cuda_stream), main(), events_[2]);
     }
-    launch(batch_of(clips), sources);
+    try {
+      launch(batch_of(clips), sources);
+    } catch (...) {  // what was launched still reads the caller's memory
+      for (const Stream& stream : streams_) cudaStreamSynchronize(stream.get());
+      throw;
+    }
     X3DDEPLOY_CUDA(cudaStreamSynchronize(main()));
     Outputs outputs;
     for (const auto& [name, shape] : outputs_) {

@@ -65,8 +65,9 @@ def prepared_in_python(video, clips):
     return prepare_clips(frames.__getitem__, annotation, TINY, indices)
 
 
-def test_inner_tests_pass(cpp_build):
-    process = start(cpp_build / "tests" / "x3ddeploy_tests")
+@pytest.mark.parametrize("program", ["x3ddeploy_tests", "x3ddeploy_tensorrt_tests"])
+def test_inner_tests_pass(cpp_build, program):
+    process = start(cpp_build / "tests" / program)
     assert process.returncode == 0, process.stderr.decode()
 
 

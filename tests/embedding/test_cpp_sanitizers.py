@@ -34,8 +34,9 @@ def test_the_runtime_is_clean(sanitizer, bundle, tmp_path):
         f"-DX3DDEPLOY_BUILD_FUZZERS={'ON' if fuzzes else 'OFF'}",
     ]
     build = configure_and_build(CPP, tmp_path / "build", arguments)
-    process = subprocess.run([build / "tests" / "x3ddeploy_tests"], capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr[-4000:]
+    for program in ("x3ddeploy_tests", "x3ddeploy_tensorrt_tests"):
+        process = subprocess.run([build / "tests" / program], capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stderr[-4000:]
     if fuzzes:
         command = [build / "fuzz" / "x3ddeploy_fuzz_manifest", bundle / "manifest.json", str(_MUTATIONS)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)

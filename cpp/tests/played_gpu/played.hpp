@@ -1,0 +1,31 @@
+// A GPU that is none, so that the TensorRT backend runs where there is neither GPU nor TensorRT. Streams do nothing until
+// somebody waits for them, and then as little as the order of events demands: work that is not waited for is missing from
+// the result. Device memory is host memory that is known by its address.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <functional>
+#include <string>
+
+namespace played {
+
+struct Gpu {
+  int devices = 2;
+  int current = 0;
+  int copies_to_device = 0;
+  int instantiated_graphs = 0;
+  int launched_graphs = 0;
+  int pending_work = 0;  // in all streams
+  int live_contexts = 0;
+  int live_objects = 0;     // memory, streams, events, graphs
+  std::string failing_part;  // whose enqueueV3 fails
+};
+
+Gpu& gpu();
+bool is_on_device(const void* memory);
+// Work that a stream does when its turn has come.
+void enqueue(cudaStream_t stream, std::function<void()> work);
+
+}  // namespace played
