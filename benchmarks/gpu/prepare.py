@@ -9,6 +9,7 @@ RGBPoseConv3D: what TensorRT is given without a lowering. All are opset 17, so t
 from __future__ import annotations
 
 import argparse
+import copy
 import subprocess
 import sys
 import warnings
@@ -60,11 +61,10 @@ def write_plain(directory: Path, form: Form) -> None:
     with torch.inference_mode():
         names = OUTPUTS[: len(form.network(*form.inputs(1)))]
     for precision, dtype in (("fp32", torch.float32), ("fp16", torch.float16)):
-        network = form.network.to(dtype)
+        network = copy.deepcopy(form.network).to(dtype)
         inputs = tuple(value.to(dtype) for value in form.inputs(2))
         path = directory / "plain" / f"{form.name}.{precision}.onnx"
         _export(network, inputs, path, INPUTS, names, dynamic=True)
-        form.network.float()
 
 
 def write_shift_forms(directory: Path, preset: str) -> None:

@@ -1,0 +1,67 @@
+"""Graphs that are carried to a GPU host: a fault in them would be found there, where nobody can mend it."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+GPU = Path(__file__).parent.parent.parent / "benchmarks" / "gpu"
+
+
+@pytest.fixture(scope="module")
+def prepare():
+    sys.path.insert(0, str(GPU))
+    try:
+        import prepare
+
+        yield prepare
+    finally:
+        sys.path.remove(str(GPU))
+
+
+def opset(path):
+    (imported,) = onnx.load(path).opset_import
+    return imported.version
+
+
+def test_the_plain_export_is_the_original_network(prepare, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    original = next(form for form in prepare.forms("tiny") if form.name == "original")
+    prepare.write_plain(tmp_path, original)
+    path = tmp_path / "plain" / "original.fp32.onnx"
+    session = onnxruntime.InferenceSession(path)
+    inputs = original.inputs(3)  # another number of clips than it was exported with
+    outputs = session.run(None, {name: value.numpy() for name, value in zip(prepare.INPUTS, inputs, strict=True)})
+    with torch.inference_mode():
+        expected = original.network(*inputs)
+    assert [value.name for value in session.get_outputs()] == prepare.OUTPUTS
+    for actual, wanted in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(actual, wanted.numpy(), rtol=1e-3, atol=1e-4)
+    half = onnx.load(tmp_path / "plain" / "original.fp16.onnx")
+    assert {value.type.tensor_type.elem_type for value in half.graph.input} == {onnx.TensorProto.FLOAT16}
+    assert opset(path) == 17  # TensorRT 8.6 reads no newer one
+
+
+def test_all_forms_of_the_shift_compute_the_same(prepare, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from shift_forms import SHIFT_FORMS, from_layout, to_layout
+    from shift_variants import stages
+
+    from x3ddeploy.models.presets import PRESETS
+
+    prepare.write_shift_forms(tmp_path, "tiny")
+    places = list(stages(PRESETS["tiny"]))
+    assert len(list(tmp_path.glob("*.onnx"))) == len(places) * len(SHIFT_FORMS)
+    for stage in places:
+        clip, outputs = torch.rand(1, *stage.shape), []
+        for name, form in SHIFT_FORMS.items():
+            path = tmp_path / f"{stage.name.replace(' ', '.')}.{name}.onnx"
+            x = to_layout(clip, form.layout).half().numpy()
+            (y,) = onnxruntime.InferenceSession(path).run(None, {"x": x})
+            outputs.append(from_layout(torch.from_numpy(y).float(), form.layout, clip.shape))
+        assert outputs[0].abs().max() > 0.1
+        for value in outputs[1:]:
+            torch.testing.assert_close(value, outputs[0], rtol=0, atol=2e-2)
