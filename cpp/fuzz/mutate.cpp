@@ -12,8 +12,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace {
 
 // What turns a value into another kind of value, or a text into none.
-constexpr const char* kTokens[] = {"null", "-1", "0", "1e999", "99999999999999999999", "\"\\ud800\"", "[", "]", "{", "}",
-                                   "\"", "\\", ",", ":", "true", "\xff", "..", "/", "[[[[[[[[", "\"N\""};
+constexpr const char* kTokens[] = {"null",        "-1", "0", "1e999",    "99999999999999999999",
+                                   "\"\\ud800\"", "[",  "]", "{",        "}",
+                                   "\"",          "\\", ",", ":",        "true",
+                                   "\xff",        "..", "/", "[[[[[[[[", "\"N\""};
 
 std::string mutated(std::string text, std::mt19937& random) {
   const auto below = [&](std::size_t limit) { return limit == 0 ? 0 : random() % limit; };
@@ -23,7 +25,9 @@ std::string mutated(std::string text, std::mt19937& random) {
       case 0: text.erase(at, length); break;
       case 1: text.insert(at, text.substr(below(text.size() + 1), length)); break;
       case 2: text.replace(at, length, kTokens[below(std::size(kTokens))]); break;
-      case 3: if (at < text.size()) text[at] = static_cast<char>(random()); break;
+      case 3:
+        if (at < text.size()) text[at] = static_cast<char>(random());
+        break;
       default: text.resize(at);
     }
   }

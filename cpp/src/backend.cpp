@@ -35,8 +35,10 @@ constexpr Entry kEntries[] = {{Runtime::tensorrt, "tensorrt", kTensorrt},
 
 BackendResult open_entry(const Entry& entry, const Bundle& bundle, const Options& options) {
   if (entry.open == nullptr) {
-    return Error{ErrorKind::missing_requirement, std::string("this library was built without ") + entry.name,
-                 "build it again where its headers are found (docs/embed.md)", {}};
+    return Error{ErrorKind::missing_requirement,
+                 std::string("this library was built without ") + entry.name,
+                 "build it again where its headers are found (docs/embed.md)",
+                 {}};
   }
   return entry.open(bundle, options);
 }

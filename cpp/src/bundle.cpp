@@ -17,7 +17,9 @@ constexpr const char* kLabels = "labels.txt";
 constexpr std::uint64_t kLargestManifest = 64u << 20;
 
 // The error's message is one line of the details: "head.onnx: missing".
-Error mismatch(const std::string& file, const std::string& what) { return {ErrorKind::failed, file + ": " + what, "", {}}; }
+Error mismatch(const std::string& file, const std::string& what) {
+  return {ErrorKind::failed, file + ": " + what, "", {}};
+}
 
 std::string other_size(std::uint64_t found, std::uint64_t wanted) {
   return std::to_string(found) + " bytes, not " + std::to_string(wanted);
@@ -92,8 +94,10 @@ Result<Bundle> Bundle::open(const std::vector<EmbeddedFile>& files) {
   const std::string name = "the embedded bundle";
   const std::optional<Bytes> text = find(kManifest);
   if (!text) {
-    return Error{ErrorKind::failed, name + " holds no manifest.json: it is not a bundle",
-                 "make one with `x3ddeploy export CKPT -o DIR`", {}};
+    return Error{ErrorKind::failed,
+                 name + " holds no manifest.json: it is not a bundle",
+                 "make one with `x3ddeploy export CKPT -o DIR`",
+                 {}};
   }
   return opened(name, name + "/manifest.json", *text,
                 [find](const std::string& file, std::uint64_t wanted) -> Result<Bytes> {
@@ -138,7 +142,8 @@ Result<std::string> Bundle::graph(const std::string& part, const std::string& pr
   if (manifest_.find(file) != nullptr) return file;
   std::string graphs;
   for (const auto& [name, entry] : manifest_.files) {
-    if (name.size() > 5 && name.compare(name.size() - 5, 5, ".onnx") == 0) graphs += (graphs.empty() ? "" : ", ") + name;
+    if (name.size() > 5 && name.compare(name.size() - 5, 5, ".onnx") == 0)
+      graphs += (graphs.empty() ? "" : ", ") + name;
   }
   const std::string make = precision == "fp32" ? "" : "make it with `x3ddeploy quantize --" + precision + "`; ";
   return Error{ErrorKind::failed, name_ + " has no " + file, make + "it has " + graphs, {}};

@@ -22,11 +22,12 @@ std::string short_text(float value) {
   return text;
 }
 
+constexpr std::ptrdiff_t kChannels = 3;
 // OpenCV's fixed point for bytes: weights of 11 bits (INTER_RESIZE_COEF_BITS), two of which make 22.
 constexpr int kWeightOne = 1 << 11;
 
 struct Tap {
-  int first;    // index of the first of two neighbours
+  int first;  // index of the first of two neighbours
   int second;
   int weight0;  // of the first, in 1/kWeightOne
   int weight1;
@@ -48,7 +49,8 @@ std::vector<Tap> taps(int source, int result, bool columns) {
       place = 0;
     }
     const int last = source - 1;
-    all[i] = {std::clamp(first, 0, last), std::clamp(first + 1, 0, last), rounded(1.0f - place), rounded(place)};
+    all[static_cast<std::size_t>(i)] = {std::clamp(first, 0, last), std::clamp(first + 1, 0, last),
+                                        rounded(1.0f - place), rounded(place)};
   }
   return all;
 }
@@ -59,13 +61,13 @@ void resample_row(const Image& image, const Box& box, int row, const std::vector
   std::fill(source.begin(), source.end(), std::uint8_t{0});
   const int y = box.top + row, left = std::max(box.left, 0), right = std::min(box.right, image.width);
   if (y >= 0 && y < image.height && left < right) {
-    std::memcpy(source.data() + std::size_t{3} * (left - box.left),
-                image.pixels + image.row_bytes * static_cast<std::size_t>(y) + std::size_t{3} * left,
-                std::size_t{3} * (right - left));
+    const std::uint8_t* pixels = image.pixels + image.row_bytes * static_cast<std::size_t>(y) + kChannels * left;
+    std::memcpy(source.data() + kChannels * (left - box.left), pixels,
+                static_cast<std::size_t>(kChannels * (right - left)));
   }
   for (const Tap& tap : columns) {
-    const std::uint8_t* first = source.data() + std::size_t{3} * tap.first;
-    const std::uint8_t* second = source.data() + std::size_t{3} * tap.second;
+    const std::uint8_t* first = source.data() + kChannels * tap.first;
+    const std::uint8_t* second = source.data() + kChannels * tap.second;
     for (int channel = 0; channel < 3; ++channel) {
       *result++ = first[channel] * tap.weight0 + second[channel] * tap.weight1;
     }

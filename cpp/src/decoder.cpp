@@ -28,7 +28,8 @@ std::optional<std::int64_t> Place::integer_or_null() const {
 }
 
 double Place::number() const {
-  if (const auto* whole = json_ == nullptr ? nullptr : json_->get_if<std::int64_t>()) return static_cast<double>(*whole);
+  if (const auto* whole = json_ == nullptr ? nullptr : json_->get_if<std::int64_t>())
+    return static_cast<double>(*whole);
   const auto* value = expect<double>("float");
   return value == nullptr ? 0 : *value;
 }
@@ -38,7 +39,9 @@ bool Place::boolean() const {
   return value != nullptr && *value;
 }
 
-void Place::fail(const std::string& what) const { decoder_.report(path_ == "$" ? what : what + " - at `" + path_ + "`"); }
+void Place::fail(const std::string& what) const {
+  decoder_.report(path_ == "$" ? what : what + " - at `" + path_ + "`");
+}
 
 void Place::fail_type(const char* wanted) const {
   fail(std::string("Expected `") + wanted + "`, got `" + json_->type_name() + "`");

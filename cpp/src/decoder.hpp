@@ -15,7 +15,8 @@ class Decoder;
 // A place in the document; reading from a place that is not there gives a default and leaves the first problem alone.
 class Place {
  public:
-  Place(Decoder& decoder, const Json* json, std::string path) : decoder_(decoder), json_(json), path_(std::move(path)) {}
+  Place(Decoder& decoder, const Json* json, std::string path)
+      : decoder_(decoder), json_(json), path_(std::move(path)) {}
 
   Place operator[](std::string_view key) const;  // a required member
   bool has(std::string_view key) const { return json_ != nullptr && json_->find(key) != nullptr; }

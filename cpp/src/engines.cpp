@@ -31,7 +31,8 @@ std::string misfit(const EngineEntry& entry, const Host& host) {
 }
 
 std::string stale(const Bundle& bundle, const EngineEntry& entry) {
-  const std::string graph = entry.precision == "fp32" ? entry.part + ".onnx" : entry.precision + "/" + entry.part + ".onnx";
+  const std::string graph =
+      entry.precision == "fp32" ? entry.part + ".onnx" : entry.precision + "/" + entry.part + ".onnx";
   const FileEntry* file = bundle.manifest().find(graph);
   if (file != nullptr && file->sha256 == entry.graph_sha256) return "";
   return "built from another " + graph + " than the bundle holds now";
@@ -55,8 +56,9 @@ Result<std::string> find_engine(const Bundle& bundle, const std::string& part, c
   if (problems.empty()) {
     return Error{ErrorKind::failed, bundle.name() + " has no " + precision + " engine of " + part, rebuild, {}};
   }
-  return Error{ErrorKind::failed, "no " + precision + " engine of " + part + " in " + bundle.name() + " fits this machine",
-               rebuild, problems};
+  return Error{ErrorKind::failed,
+               "no " + precision + " engine of " + part + " in " + bundle.name() + " fits this machine", rebuild,
+               problems};
 }
 
 }  // namespace x3ddeploy::detail

@@ -37,8 +37,10 @@ Window gaussian(float centre, int size, double sigma, std::vector<float>& values
 
 void draw_heatmaps(const float* keypoints, const float* scores, std::int64_t persons, const Contract& contract,
                    float* heatmaps) {
-  const auto frames = static_cast<std::size_t>(contract.pose_frames), joints = static_cast<std::size_t>(contract.joints);
-  const auto height = static_cast<std::size_t>(contract.pose_height), width = static_cast<std::size_t>(contract.pose_width);
+  const auto frames = static_cast<std::size_t>(contract.pose_frames),
+             joints = static_cast<std::size_t>(contract.joints);
+  const auto height = static_cast<std::size_t>(contract.pose_height),
+             width = static_cast<std::size_t>(contract.pose_width);
   std::fill_n(heatmaps, joints * frames * height * width, 0.0f);
   const auto scaling = static_cast<float>(contract.scaling);
   std::vector<float> rows(height), columns(width);

@@ -186,18 +186,18 @@ class Parser {
   // One well-formed sequence: no overlong form, no surrogate, nothing over U+10FFFF.
   bool copy_utf8(std::string& out) {
     const auto first = static_cast<unsigned char>(text_[at_]);
-    const int more = first >= 0xf0 && first <= 0xf4 ? 3 : first >= 0xe0 ? 2 : 1;
-    if (first < 0xc2 || first > 0xf4 || text_.size() - at_ <= static_cast<std::size_t>(more)) return false;
+    const std::size_t more = first >= 0xf0 && first <= 0xf4 ? 3 : first >= 0xe0 ? 2 : 1;
+    if (first < 0xc2 || first > 0xf4 || text_.size() - at_ <= more) return false;
     std::uint32_t point = first & (0x3f >> more);
-    for (int i = 1; i <= more; ++i) {
+    for (std::size_t i = 1; i <= more; ++i) {
       const auto byte = static_cast<unsigned char>(text_[at_ + i]);
       if ((byte & 0xc0) != 0x80) return false;
       point = point << 6 | (byte & 0x3f);
     }
     constexpr std::uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
     if (point < kLeast[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return false;
-    out.append(text_, at_, static_cast<std::size_t>(more) + 1);
-    at_ += static_cast<std::size_t>(more) + 1;
+    out.append(text_, at_, more + 1);
+    at_ += more + 1;
     return true;
   }
 
@@ -251,7 +251,8 @@ class Parser {
 const Json* Json::find(std::string_view key) const noexcept {
   const auto* object = get_if<Object>();
   if (object == nullptr) return nullptr;
-  const auto found = std::find_if(object->begin(), object->end(), [&](const auto& member) { return member.first == key; });
+  const auto found =
+      std::find_if(object->begin(), object->end(), [&](const auto& member) { return member.first == key; });
   return found == object->end() ? nullptr : &found->second;
 }
 

@@ -184,9 +184,8 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
     });
   }
   if (root.has("engines")) {
-    root["engines"].each_member([&](const std::string& name, const Place& place) {
-      manifest.engines.emplace_back(name, engine_entry(place));
-    });
+    root["engines"].each_member(
+        [&](const std::string& name, const Place& place) { manifest.engines.emplace_back(name, engine_entry(place)); });
   }
   if (!decoder.problem().empty()) return invalid(where, decoder.problem());
   if (!outside.empty()) {

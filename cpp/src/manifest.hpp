@@ -44,7 +44,7 @@ struct EngineEntry {
 struct Manifest {
   Contract contract;  // its labels are in a file of their own
   std::map<std::string, PartTensors> tensors;
-  std::vector<std::pair<std::string, FileEntry>> files;  // in the manifest's order
+  std::vector<std::pair<std::string, FileEntry>> files;      // in the manifest's order
   std::vector<std::pair<std::string, EngineEntry>> engines;  // by the plan's path
   // Of a lower precision's recognizer on the golden clip: precision -> output -> error relative to the output's range.
   std::map<std::string, std::map<std::string, double>> golden_errors;

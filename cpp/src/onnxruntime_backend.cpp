@@ -9,7 +9,8 @@ namespace {
 class OnnxRuntimeBackend final : public Backend {
  public:
   OnnxRuntimeBackend(const Bytes& graph, int threads)
-      : environment_(ORT_LOGGING_LEVEL_ERROR, "x3ddeploy"), session_(environment_, graph.data(), graph.size(), config(threads)) {
+      : environment_(ORT_LOGGING_LEVEL_ERROR, "x3ddeploy"),
+        session_(environment_, graph.data(), graph.size(), config(threads)) {
     Ort::AllocatorWithDefaultOptions allocator;
     for (std::size_t i = 0; i < session_.GetInputCount(); ++i) {
       const Ort::TypeInfo type = session_.GetInputTypeInfo(i);
@@ -30,13 +31,15 @@ class OnnxRuntimeBackend final : public Backend {
       std::size_t count = 1;
       for (const std::int64_t axis : view.shape) count *= static_cast<std::size_t>(axis);
       // An input is read only; the interface has no other way to say so.
-      return Ort::Value::CreateTensor<float>(memory, const_cast<float*>(view.data), count, view.shape.data(), view.shape.size());
+      return Ort::Value::CreateTensor<float>(memory, const_cast<float*>(view.data), count, view.shape.data(),
+                                             view.shape.size());
     };
     const char* const names[] = {"imgs", "heatmap_imgs"};
     const Ort::Value feeds[] = {borrowed(tensors.imgs), borrowed(tensors.heatmap_imgs)};
     std::vector<const char*> wanted;
     for (const std::string& name : outputs_) wanted.push_back(name.c_str());
-    const std::vector<Ort::Value> values = session_.Run(Ort::RunOptions(), names, feeds, 2, wanted.data(), wanted.size());
+    const std::vector<Ort::Value> values =
+        session_.Run(Ort::RunOptions(), names, feeds, 2, wanted.data(), wanted.size());
     Outputs outputs;
     for (std::size_t i = 0; i < values.size(); ++i) {
       const float* data = values[i].GetTensorData<float>();
@@ -64,8 +67,10 @@ class OnnxRuntimeBackend final : public Backend {
 
 BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
   if (options.precision == "bf16") {
-    return Error{ErrorKind::missing_requirement, "ONNX Runtime's CPU kernels have no bfloat16",
-                 "take another runtime or precision", {}};
+    return Error{ErrorKind::missing_requirement,
+                 "ONNX Runtime's CPU kernels have no bfloat16",
+                 "take another runtime or precision",
+                 {}};
   }
   const Result<std::string> file = bundle.graph("recognizer", options.precision);
   if (!file) return file.error();

@@ -32,7 +32,8 @@ class OpenVINOBackend final : public Backend {
                          ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
     if (threads > 0) config.insert(ov::inference_num_threads(threads));
     request_ = core_.compile_model(model, "CPU", config).create_infer_request();
-    for (const auto& port : model->inputs()) inputs_.emplace_back(port.get_any_name(), shape_of(port.get_partial_shape()));
+    for (const auto& port : model->inputs())
+      inputs_.emplace_back(port.get_any_name(), shape_of(port.get_partial_shape()));
     for (const auto& port : model->outputs()) outputs_.push_back(port.get_any_name());
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "backend.hpp"
 #include "preprocess.hpp"
@@ -57,21 +58,25 @@ std::size_t row_bytes(const Video& video) {
 
 std::size_t area(int height, int width) { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
 
+std::size_t elements(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, [](std::size_t product, std::int64_t axis) {
+    return product * static_cast<std::size_t>(axis);
+  });
+}
+
 PreparedClips empty_clips(std::int64_t clips, const Contract& contract) {
   PreparedClips result;
   result.imgs_shape = {clips, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
   result.heatmap_imgs_shape = {clips, contract.joints, contract.pose_frames, contract.pose_height, contract.pose_width};
-  const auto count = static_cast<std::size_t>(clips);
-  result.imgs.resize(count * 3 * contract.rgb_frames * area(contract.rgb_height, contract.rgb_width));
-  result.heatmap_imgs.resize(count * contract.joints * contract.pose_frames *
-                             area(contract.pose_height, contract.pose_width));
+  result.imgs.resize(elements(result.imgs_shape));
+  result.heatmap_imgs.resize(elements(result.heatmap_imgs_shape));
   return result;
 }
 
 // Where frame `frame` of clip `clip` goes, its red plane; green and blue lie `plane_stride` behind each other.
 float* frame_of(PreparedClips& result, std::size_t clip, std::size_t frame, const Contract& contract) {
   const std::size_t plane = area(contract.rgb_height, contract.rgb_width);
-  return result.imgs.data() + (clip * 3 * contract.rgb_frames + frame) * plane;
+  return result.imgs.data() + (clip * 3 * static_cast<std::size_t>(contract.rgb_frames) + frame) * plane;
 }
 
 std::size_t plane_stride(const Contract& contract) {
@@ -81,7 +86,7 @@ std::size_t plane_stride(const Contract& contract) {
 void draw(const float* keypoints, const float* scores, std::int64_t persons, std::size_t clip, const Contract& contract,
           PreparedClips& result) {
   const std::size_t clip_size =
-      static_cast<std::size_t>(contract.joints) * contract.pose_frames * area(contract.pose_height, contract.pose_width);
+      elements({contract.joints, contract.pose_frames, contract.pose_height, contract.pose_width});
   draw_heatmaps(keypoints, scores, persons, contract, result.heatmap_imgs.data() + clip * clip_size);
 }
 
@@ -117,8 +122,9 @@ Result<PreparedClips> prepare_video(const Video& video, int clips, const Contrac
     return wrong({"the video has infinite keypoints"});
   }
   std::replace_if(keypoints.begin(), keypoints.end(), [](float value) { return std::isnan(value); }, 0.0f);
-  const std::vector<float> scores =
-      contract.use_score ? gathered(video.keypoint_scores, 1, pose, contract.pose_frames, contract) : std::vector<float>();
+  const std::vector<float> scores = contract.use_score
+                                        ? gathered(video.keypoint_scores, 1, pose, contract.pose_frames, contract)
+                                        : std::vector<float>();
   // Clips of one video share their crop: MMCompact's box is about the joints of all of them.
   const Result<Box> box = crop_about(keypoints, video.height, video.width);
   if (!box) return box.error();
@@ -135,11 +141,12 @@ Result<PreparedClips> prepare_video(const Video& video, int clips, const Contrac
     const Image image = {video.frames[static_cast<std::size_t>(frame)], video.height, video.width, row_bytes(video)};
     crop_and_resize(image, *box, contract.rgb_height, contract.rgb_width, picture.data());
     for (const std::size_t place : clip_places) {
-      normalise_frame(cropped, contract, frame_of(result, place / length, place % length, contract), plane_stride(contract));
+      normalise_frame(cropped, contract, frame_of(result, place / length, place % length, contract),
+                      plane_stride(contract));
     }
   }
   const std::int64_t persons = video.keypoints.shape[0];
-  const std::size_t clip_scores = static_cast<std::size_t>(persons) * contract.pose_frames * contract.joints;
+  const std::size_t clip_scores = elements({persons, contract.pose_frames, contract.joints});
   for (std::size_t clip = 0; clip < static_cast<std::size_t>(clips); ++clip) {
     const float* clip_peaks = contract.use_score ? scores.data() + clip * clip_scores : nullptr;
     draw(keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);

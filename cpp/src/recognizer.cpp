@@ -41,7 +41,8 @@ Result<Options> checked(const Options& options) {
   if (std::find(known.begin(), known.end(), options.precision) == known.end()) {
     return refused("no precision named '" + options.precision + "'", "one of: fp32, fp16, bf16, int8");
   }
-  if (options.threads < 0) return refused("threads is " + std::to_string(options.threads), "0 leaves it to the runtime");
+  if (options.threads < 0)
+    return refused("threads is " + std::to_string(options.threads), "0 leaves it to the runtime");
   if (options.fusion) {
     const auto [rgb, pose] = *options.fusion;
     if (!(rgb >= 0 && pose >= 0 && rgb + pose > 0 && std::isfinite(rgb + pose))) {
@@ -168,15 +169,15 @@ Result<Prediction> Recognizer::average(const std::vector<Prediction>& clips) con
 
 std::vector<Label> Recognizer::top(const Prediction& prediction, int count) const {
   const std::vector<float>& scores = prediction.scores;
-  std::vector<int> order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] > scores[b]; });
+  std::vector<std::size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
   order.resize(std::min(order.size(), static_cast<std::size_t>(std::max(count, 0))));
   const std::vector<std::string>& names = impl_->contract.labels;
   std::vector<Label> labels;
-  for (const int index : order) {
-    const bool named = static_cast<std::size_t>(index) < names.size();
-    labels.push_back({index, scores[index], named ? names[index] : std::to_string(index)});
+  for (const std::size_t index : order) {
+    labels.push_back(
+        {static_cast<int>(index), scores[index], index < names.size() ? names[index] : std::to_string(index)});
   }
   return labels;
 }

@@ -50,9 +50,10 @@ std::vector<std::int64_t> uniform_indices(std::int64_t frames, int length, int c
       for (std::int64_t i = 0; i < length; ++i) indices.push_back((start + i) % frames);
     } else if (frames < 2 * static_cast<std::int64_t>(length)) {
       std::vector<std::int64_t> skipped(static_cast<std::size_t>(length) + 1, 0);
-      for (const std::int64_t place : random.choose(length + 1, frames - length)) skipped[place] = 1;
+      for (const std::int64_t place : random.choose(length + 1, frames - length))
+        skipped[static_cast<std::size_t>(place)] = 1;
       std::int64_t before = 0;
-      for (std::int64_t i = 0; i < length; ++i) indices.push_back(i + (before += skipped[i]));
+      for (std::int64_t i = 0; i < length; ++i) indices.push_back(i + (before += skipped[static_cast<std::size_t>(i)]));
     } else {
       for (std::int64_t i = 0; i < length; ++i) {
         const std::int64_t from = i * frames / length, to = (i + 1) * frames / length;

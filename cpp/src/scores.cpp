@@ -29,7 +29,7 @@ bool is_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
 }
 
-std::vector<float> mean(const std::vector<Prediction>& clips, std::vector<float> Prediction::*member) {
+std::vector<float> mean(const std::vector<Prediction>& clips, std::vector<float> Prediction::* member) {
   std::vector<double> sums((clips.front().*member).size(), 0.0);
   for (const Prediction& clip : clips) {
     for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += (clip.*member)[k];
@@ -59,14 +59,16 @@ Result<std::vector<Prediction>> predictions(const Outputs& outputs, std::int64_t
     const std::size_t found = output == outputs.end() ? 0 : output->second.size();
     if (found != width * all.size()) {
       return Error{ErrorKind::failed,
-                   std::string("the graph gives ") + std::to_string(found) + " values of " + name + ", and the manifest says " +
-                       std::to_string(width) + " a clip",
+                   std::string("the graph gives ") + std::to_string(found) + " values of " + name +
+                       ", and the manifest says " + std::to_string(width) + " a clip",
                    "export again",
                    {}};
     }
     if (!is_finite(output->second)) {
-      return Error{ErrorKind::gate, std::string(name) + " holds NaN or infinity",
-                   "look at the inputs; `x3ddeploy verify` looks at the graphs", {}};
+      return Error{ErrorKind::gate,
+                   std::string(name) + " holds NaN or infinity",
+                   "look at the inputs; `x3ddeploy verify` looks at the graphs",
+                   {}};
     }
     for (std::size_t clip = 0; clip < all.size(); ++clip) {
       const auto start = output->second.begin() + static_cast<std::ptrdiff_t>(clip * width);
@@ -81,9 +83,7 @@ Result<std::vector<Prediction>> predictions(const Outputs& outputs, std::int64_t
 
 Result<Prediction> averaged(const std::vector<Prediction>& clips, const std::string& how,
                             const std::array<double, 2>& fusion) {
-  const auto refused = [](const char* message, const char* hint) {
-    return Error{ErrorKind::usage, message, hint, {}};
-  };
+  const auto refused = [](const char* message, const char* hint) { return Error{ErrorKind::usage, message, hint, {}}; };
   if (clips.empty()) return refused("there are no clips to average", "give at least one");
   if (clips.size() == 1) return clips.front();
   if (how == "none") {

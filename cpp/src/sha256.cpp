@@ -28,17 +28,17 @@ constexpr std::uint32_t rotated(std::uint32_t value, int bits) { return value >>
 
 void digest(State& state, const unsigned char* block) {
   std::array<std::uint32_t, 64> w;
-  for (int i = 0; i < 16; ++i) {
+  for (std::size_t i = 0; i < 16; ++i) {
     w[i] = std::uint32_t{block[4 * i]} << 24 | std::uint32_t{block[4 * i + 1]} << 16 |
            std::uint32_t{block[4 * i + 2]} << 8 | block[4 * i + 3];
   }
-  for (int i = 16; i < 64; ++i) {
+  for (std::size_t i = 16; i < 64; ++i) {
     const std::uint32_t s0 = rotated(w[i - 15], 7) ^ rotated(w[i - 15], 18) ^ w[i - 15] >> 3;
     const std::uint32_t s1 = rotated(w[i - 2], 17) ^ rotated(w[i - 2], 19) ^ w[i - 2] >> 10;
     w[i] = w[i - 16] + s0 + w[i - 7] + s1;
   }
   auto [a, b, c, d, e, f, g, h] = state;
-  for (int i = 0; i < 64; ++i) {
+  for (std::size_t i = 0; i < 64; ++i) {
     const std::uint32_t s1 = rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25);
     const std::uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + kRound[i] + w[i];
     const std::uint32_t s0 = rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22);
@@ -46,7 +46,7 @@ void digest(State& state, const unsigned char* block) {
     h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
   }
   const State mixed = {a, b, c, d, e, f, g, h};
-  for (int i = 0; i < 8; ++i) state[i] += mixed[i];
+  for (std::size_t i = 0; i < 8; ++i) state[i] += mixed[i];
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ std::string sha256(const void* data, std::size_t size) {
     last.fill(0);
   }
   const std::uint64_t bits = std::uint64_t{size} * 8;
-  for (int i = 0; i < 8; ++i) last[kBlock - 1 - i] = static_cast<unsigned char>(bits >> (8 * i));
+  for (std::size_t i = 0; i < 8; ++i) last[kBlock - 1 - i] = static_cast<unsigned char>(bits >> (8 * i));
   digest(state, last.data());
   std::string hex;
   for (const std::uint32_t word : state) {

@@ -92,7 +92,8 @@ class TensorRTBackend final : public Backend {
                    {}};
     }
     const CurrentDevice device(options_.gpu);
-    const auto imgs = source_of("imgs", tensors.imgs, clips), heatmaps = source_of("heatmap_imgs", tensors.heatmap_imgs, clips);
+    const auto imgs = source_of("imgs", tensors.imgs, clips),
+               heatmaps = source_of("heatmap_imgs", tensors.heatmap_imgs, clips);
     if (!imgs || !heatmaps) return (imgs ? heatmaps : imgs).error();
     const Sources sources = {*imgs, *heatmaps, tensors.imgs.memory == Memory::host,
                              tensors.heatmap_imgs.memory == Memory::host};
@@ -125,7 +126,8 @@ class TensorRTBackend final : public Backend {
   void add_tensors(std::size_t part) {
     for (const EngineTensor& tensor : engines_[part].tensors()) {
       std::size_t bytes = tensor.element_bytes;
-      for (std::size_t axis = 1; axis < tensor.shape.size(); ++axis) bytes *= static_cast<std::size_t>(tensor.shape[axis]);
+      for (std::size_t axis = 1; axis < tensor.shape.size(); ++axis)
+        bytes *= static_cast<std::size_t>(tensor.shape[axis]);
       Buffer& buffer = buffers_[tensor.name];
       if (buffer.clip_bytes != 0 && buffer.clip_bytes != bytes) {
         throw std::runtime_error("the engines disagree about " + tensor.name + ": build all parts again");
@@ -145,14 +147,17 @@ class TensorRTBackend final : public Backend {
       return static_cast<const void*>(buffer.pinned.get());
     }
     if (reinterpret_cast<std::uintptr_t>(view.data) % kAlignment != 0) {
-      return Error{ErrorKind::failed, "'" + name + "' lies at an address that is no multiple of 256 bytes",
-                   "memory of cudaMalloc is aligned; a view into the middle of a tensor may not be", {}};
+      return Error{ErrorKind::failed,
+                   "'" + name + "' lies at an address that is no multiple of 256 bytes",
+                   "memory of cudaMalloc is aligned; a view into the middle of a tensor may not be",
+                   {}};
     }
     return static_cast<const void*>(view.data);
   }
 
   Batch& batch_of(std::int64_t clips) {
-    const auto found = std::find_if(batches_.begin(), batches_.end(), [&](const Batch& batch) { return batch.clips == clips; });
+    const auto found =
+        std::find_if(batches_.begin(), batches_.end(), [&](const Batch& batch) { return batch.clips == clips; });
     if (found != batches_.end()) {
       std::rotate(found, found + 1, batches_.end());
       return batches_.back();
@@ -166,7 +171,8 @@ class TensorRTBackend final : public Backend {
 
   void launch(Batch& batch, const Sources& sources) {
     std::vector<Recorded>& recorded = batch.recorded;
-    const auto found = std::find_if(recorded.begin(), recorded.end(), [&](const Recorded& one) { return one.sources == sources; });
+    const auto found =
+        std::find_if(recorded.begin(), recorded.end(), [&](const Recorded& one) { return one.sources == sources; });
     if (!options_.cuda_graph || found == recorded.end()) {
       enqueue(batch, sources);
       if (recorded.size() == kKeptGraphs) recorded.erase(recorded.begin());
@@ -209,7 +215,8 @@ class TensorRTBackend final : public Backend {
     for (const auto& [name, shape] : outputs_) {
       const Buffer& buffer = buffers_.at(name);
       X3DDEPLOY_CUDA(cudaMemcpyAsync(buffer.pinned.get(), buffer.device.get(),
-                                     buffer.clip_bytes * static_cast<std::size_t>(batch.clips), cudaMemcpyDeviceToHost, main()));
+                                     buffer.clip_bytes * static_cast<std::size_t>(batch.clips), cudaMemcpyDeviceToHost,
+                                     main()));
     }
   }
 
@@ -230,7 +237,8 @@ class TensorRTBackend final : public Backend {
         throw std::runtime_error(std::string(kParts[part]) + " does not take the address of " + tensor.name);
       }
     }
-    if (!context.enqueueV3(stream)) throw std::runtime_error(std::string(kParts[part]) + " fails: " + log_.last_error());
+    if (!context.enqueueV3(stream))
+      throw std::runtime_error(std::string(kParts[part]) + " fails: " + log_.last_error());
   }
 
   // In the order of construction; what is destroyed first stands last.
@@ -250,8 +258,10 @@ class TensorRTBackend final : public Backend {
 };
 
 Error no_gpu(const std::string& why) {
-  return {ErrorKind::missing_requirement, "there is no usable NVIDIA GPU: " + why,
-          "run it on a machine with one, or use another runtime", {}};
+  return {ErrorKind::missing_requirement,
+          "there is no usable NVIDIA GPU: " + why,
+          "run it on a machine with one, or use another runtime",
+          {}};
 }
 
 }  // namespace
@@ -259,7 +269,8 @@ Error no_gpu(const std::string& why) {
 BackendResult open_tensorrt(const Bundle& bundle, const Options& options) {
   // The driver is asked first: without one, TensorRT's runtime may crash.
   int devices = 0;
-  if (const cudaError_t code = cudaGetDeviceCount(&devices); code != cudaSuccess) return no_gpu(cudaGetErrorString(code));
+  if (const cudaError_t code = cudaGetDeviceCount(&devices); code != cudaSuccess)
+    return no_gpu(cudaGetErrorString(code));
   if (options.gpu < 0 || options.gpu >= devices) {
     return no_gpu("device " + std::to_string(options.gpu) + " was asked for, of " + std::to_string(devices));
   }

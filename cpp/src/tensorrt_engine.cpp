@@ -76,7 +76,8 @@ std::string tensorrt_version() {
          std::to_string(getInferLibPatchVersion()) + "." + std::to_string(getInferLibBuildVersion());
 #else
   const int version = getInferLibVersion();  // 8601 is 8.6.1, and Python says no build number
-  return std::to_string(version / 1000) + "." + std::to_string(version / 100 % 10) + "." + std::to_string(version % 100);
+  return std::to_string(version / 1000) + "." + std::to_string(version / 100 % 10) + "." +
+         std::to_string(version % 100);
 #endif
 }
 

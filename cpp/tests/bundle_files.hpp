@@ -31,7 +31,8 @@ class BundleFiles {
         "pose_input": {"frames": 3, "height": 4, "width": 4, "sigma": 0.6, "scaling": 0.5, "use_score": true}},
       "tensors": {"recognizer": {"inputs": {"imgs": ["N", 3, 2, 4, 4], "heatmap_imgs": ["N", 2, 3, 4, 4]},
         "outputs": {"scores": ["N", 2]}}},
-      "engines": {)" + engines + "}, \"files\": {" + files + "}}";
+      "engines": {)" + engines +
+                       "}, \"files\": {" + files + "}}";
     for (const auto& [from, to] : replaced) {
       const std::size_t at = text.find(from);
       if (at != std::string::npos) text.replace(at, from.size(), to);

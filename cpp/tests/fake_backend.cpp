@@ -11,7 +11,8 @@ namespace {
 
 class FakeBackend final : public Backend {
  public:
-  FakeBackend(std::string behaviour, NamedShapes inputs) : behaviour_(std::move(behaviour)), inputs_(std::move(inputs)) {}
+  FakeBackend(std::string behaviour, NamedShapes inputs)
+      : behaviour_(std::move(behaviour)), inputs_(std::move(inputs)) {}
 
   std::string description() const override { return "fake 1.0 on cpu"; }
   NamedShapes inputs() const override { return inputs_; }
@@ -35,7 +36,8 @@ class FakeBackend final : public Backend {
 
  private:
   static float mean(const View<float>& view, std::int64_t clip) {
-    const std::int64_t size = std::accumulate(view.shape.begin() + 1, view.shape.end(), std::int64_t{1}, std::multiplies<>());
+    const std::int64_t size =
+        std::accumulate(view.shape.begin() + 1, view.shape.end(), std::int64_t{1}, std::multiplies<>());
     const float* start = view.data + clip * size;
     return std::accumulate(start, start + size, 0.0f) / static_cast<float>(size);
   }

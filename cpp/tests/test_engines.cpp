@@ -24,8 +24,8 @@ struct Built {
 std::string found(const Built& built, const std::string& precision = "fp32") {
   check::BundleFiles files;
   files.engines = std::string("\"") + kName + "\": {\"part\": \"rgb_backbone\", \"graph_sha256\": \"" +
-                  x3ddeploy::detail::sha256(built.graph.data(), built.graph.size()) + "\", \"version\": \"" + built.version +
-                  "\", \"gpu\": \"NVIDIA A100\", \"compute_capabilities\": [\"" + built.capability +
+                  x3ddeploy::detail::sha256(built.graph.data(), built.graph.size()) + "\", \"version\": \"" +
+                  built.version + "\", \"gpu\": \"NVIDIA A100\", \"compute_capabilities\": [\"" + built.capability +
                   "\"], \"driver\": null, \"options\": {\"flavour\": \"" + built.flavour +
                   "\", \"precision\": \"fp32\", \"hardware_compatibility\": \"" + built.hardware +
                   "\", \"version_compatible\": " + built.version_compatible + "}}";
@@ -56,8 +56,9 @@ TEST(a_foreign_engine_is_refused_with_its_reason) {
   CHECK_EQUAL(found(built), because("built with TensorRT 8.6.0, and 10.13.2.6 is installed"));
   built = {};
   built.capability = "8.0";
-  CHECK_EQUAL(found(built), because("built for compute capability 8.0 on NVIDIA A100, and this is NVIDIA H200 of compute "
-                                    "capability 9.0"));
+  CHECK_EQUAL(found(built),
+              because("built for compute capability 8.0 on NVIDIA A100, and this is NVIDIA H200 of compute "
+                      "capability 9.0"));
   built = {};
   built.flavour = "tensorrt_rtx";
   built.version = "1.7.1.116";

@@ -33,8 +33,10 @@ TEST(a_good_manifest_is_read) {
 
 TEST(what_is_wrong_with_a_manifest_is_said_as_python_says_it) {
   CHECK(contains(problem_with("\"schema_version\": 1", "\"schema_version\": 2"), "m has schema version 2, and this"));
-  CHECK(contains(problem_with("\"fusion\"", "\"fission\""), "not a valid manifest: Object missing required field `fusion`"));
-  CHECK(contains(problem_with("\"batch\": null", "\"batch\": \"many\""), "Expected `int | null`, got `str` - at `$.batch`"));
+  CHECK(contains(problem_with("\"fusion\"", "\"fission\""),
+                 "not a valid manifest: Object missing required field `fusion`"));
+  CHECK(contains(problem_with("\"batch\": null", "\"batch\": \"many\""),
+                 "Expected `int | null`, got `str` - at `$.batch`"));
   CHECK(contains(problem_with("\"frames\": 2", "\"frames\": 0"), "invalid model specification"));
   CHECK(contains(problem_with("\"frames\": 2", "\"frames\": 99999999999"), "invalid model specification"));
   CHECK(contains(problem_with("\"sigma\": 0.6", "\"sigma\": -1"), "invalid model specification"));
@@ -47,8 +49,9 @@ TEST(what_is_wrong_with_a_manifest_is_said_as_python_says_it) {
 
 TEST(what_a_precision_costs_is_read_for_the_recognizer) {
   check::BundleFiles files;
-  files.replaced = {{"\"engines\": {", "\"precisions\": {\"int8\": {\"golden_error\": {\"head -> scores\": 0.5, "
-                                     "\"recognizer -> scores\": 0.25}}}, \"engines\": {"}};
+  files.replaced = {{"\"engines\": {",
+                     "\"precisions\": {\"int8\": {\"golden_error\": {\"head -> scores\": 0.5, "
+                     "\"recognizer -> scores\": 0.25}}}, \"engines\": {"}};
   const auto manifest = parse_manifest(files.manifest(), "m");
   CHECK(manifest);
   if (!manifest) return;

@@ -65,10 +65,12 @@ TEST(an_unscaled_crop_keeps_every_pixel_and_is_black_outside) {
 
 TEST(planes_are_normalised_by_channel_whatever_the_rows_stride) {
   std::vector<std::uint8_t> pixels(2 * 10, 99);
-  for (int i = 0; i < 6; ++i) pixels[static_cast<std::size_t>(i)] = pixels[static_cast<std::size_t>(10 + i)] = static_cast<std::uint8_t>(10 * i);
+  for (int i = 0; i < 6; ++i)
+    pixels[static_cast<std::size_t>(i)] = pixels[static_cast<std::size_t>(10 + i)] = static_cast<std::uint8_t>(10 * i);
   std::vector<float> planes(3 * 4);
   normalise_frame({pixels.data(), 2, 2, 10}, small_contract(), planes.data(), 4);
-  CHECK((planes == std::vector<float>{-0.5f, 14.5f, -0.5f, 14.5f, 2.0f, 9.5f, 2.0f, 9.5f, 2.125f, 5.875f, 2.125f, 5.875f}));
+  CHECK((planes ==
+         std::vector<float>{-0.5f, 14.5f, -0.5f, 14.5f, 2.0f, 9.5f, 2.0f, 9.5f, 2.125f, 5.875f, 2.125f, 5.875f}));
 }
 
 TEST(a_keypoint_draws_its_gaussian_and_a_broken_one_nothing) {
@@ -99,7 +101,8 @@ TEST(a_score_below_the_least_draws_nothing) {
   CHECK_EQUAL(maps[5 * 3 + 2], 1.0f);
 }
 
-Video small_video(const std::vector<std::uint8_t>& pixels, const std::vector<float>& keypoints, const std::vector<float>& scores) {
+Video small_video(const std::vector<std::uint8_t>& pixels, const std::vector<float>& keypoints,
+                  const std::vector<float>& scores) {
   Video video;
   video.frames = {pixels.data(), pixels.data()};
   video.height = video.width = 4;

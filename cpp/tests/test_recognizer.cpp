@@ -17,7 +17,10 @@ Result<Recognizer> opened(const std::string& behaviour, const Options& options =
 
 PreparedClips clips_of(float rgb, float pose, std::int64_t count = 1) {
   const auto clips = static_cast<std::size_t>(count);
-  return {std::vector<float>(96 * clips, rgb), std::vector<float>(96 * clips, pose), {count, 3, 2, 4, 4}, {count, 2, 3, 4, 4}};
+  return {std::vector<float>(96 * clips, rgb),
+          std::vector<float>(96 * clips, pose),
+          {count, 3, 2, 4, 4},
+          {count, 2, 3, 4, 4}};
 }
 
 std::string refusal(const Result<std::vector<Prediction>>& result) { return result ? "" : result.error().text(); }
@@ -133,7 +136,8 @@ TEST(a_video_is_computed_in_groups_that_the_runtime_takes) {
   const GreyVideo grey;
   check::BundleFiles fixed;
   fixed.contents["recognizer.onnx"] = "fake";
-  fixed.replaced = {{"\"batch\": null", "\"batch\": 2"}, {"\"imgs\": [\"N\"", "\"imgs\": [2"},
+  fixed.replaced = {{"\"batch\": null", "\"batch\": 2"},
+                    {"\"imgs\": [\"N\"", "\"imgs\": [2"},
                     {"\"heatmap_imgs\": [\"N\"", "\"heatmap_imgs\": [2"}};
   std::map<std::string, std::string> held;
   auto of_two = Recognizer::open(fixed.embedded(held)), at_most_two = opened("takes two");

@@ -87,12 +87,9 @@ Exit codes: 0 fine, 1 failed, 2 usage, 3 the self-test differs, 4 the machine la
 x3ddeploy::Result<Arguments> parse(const std::vector<std::string>& words) {
   Arguments arguments;
   const std::map<std::string, std::function<void()>> flags = {
-      {"--self-test", [&] { arguments.task = Task::self_test; }},
-      {"--bench", [&] { arguments.task = Task::bench; }},
-      {"--help", [&] { arguments.task = Task::help; }},
-      {"-h", [&] { arguments.task = Task::help; }},
-      {"--cropped", [&] { arguments.cropped = true; }},
-      {"--json", [&] { arguments.json = true; }},
+      {"--self-test", [&] { arguments.task = Task::self_test; }}, {"--bench", [&] { arguments.task = Task::bench; }},
+      {"--help", [&] { arguments.task = Task::help; }},           {"-h", [&] { arguments.task = Task::help; }},
+      {"--cropped", [&] { arguments.cropped = true; }},           {"--json", [&] { arguments.json = true; }},
   };
   using Read = std::function<bool(const std::string&)>;
   const auto text_into = [](std::string& target) -> Read {

@@ -50,12 +50,14 @@ Result<Arrays> parse_npz(std::string_view file, const std::string& path) {
   Arrays arrays;
   std::size_t entry = zip.number(end + 16, 4);
   for (std::uint64_t left = zip.number(end + 10, 2); left > 0; --left) {
-    if (zip.number(entry, 4) != kEntry) return unreadable(path, "its directory is damaged", "write it with numpy.savez");
+    if (zip.number(entry, 4) != kEntry)
+      return unreadable(path, "its directory is damaged", "write it with numpy.savez");
     const std::size_t name_size = zip.number(entry + 28, 2), size = zip.number(entry + 24, 4);
     const std::size_t local = zip.number(entry + 42, 4);
     const std::string name(zip.slice(entry + 46, name_size));
     if (zip.number(entry + 10, 2) != 0 || size == 0xffffffff) {
-      return unreadable(path, name + " is compressed, or over 4 GiB", "write it with numpy.savez, not savez_compressed");
+      return unreadable(path, name + " is compressed, or over 4 GiB",
+                        "write it with numpy.savez, not savez_compressed");
     }
     const std::size_t data = local + 30 + zip.number(local + 26, 2) + zip.number(local + 28, 2);
     Result<Array> array = parse_npy(zip.slice(data, size), path + ":" + name);

@@ -58,7 +58,8 @@ std::optional<Error> error_of(const Result<T>& result) {
 std::vector<float> repeated(const Array& array, int batch) {
   const std::size_t clip = array.floats.size() / static_cast<std::size_t>(std::max<std::int64_t>(array.shape.at(0), 1));
   std::vector<float> result;
-  for (int i = 0; i < batch; ++i) result.insert(result.end(), array.floats.begin(), array.floats.begin() + static_cast<std::ptrdiff_t>(clip));
+  for (int i = 0; i < batch; ++i)
+    result.insert(result.end(), array.floats.begin(), array.floats.begin() + static_cast<std::ptrdiff_t>(clip));
   return result;
 }
 
@@ -75,7 +76,8 @@ Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments)
                                     golden->at("imgs").shape, golden->at("heatmap_imgs").shape};
   ready.imgs_shape[0] = ready.heatmap_imgs_shape[0] = batch;
   const bool copies = recognizer.runtime().rfind("tensorrt", 0) == 0;
-  std::vector<Scope> scopes = {{copies ? "with_copies" : "compute", "ready tensors in host memory to scores in host memory",
+  std::vector<Scope> scopes = {{copies ? "with_copies" : "compute",
+                                "ready tensors in host memory to scores in host memory",
                                 [&] { return error_of(recognizer.predict(ready.view())); }}};
   std::vector<x3ddeploy::Video> videos;
   if (golden->count("frames") != 0) {
@@ -94,11 +96,12 @@ Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments)
     if (!sorted) return sorted.error();
     const double median = percentile(*sorted, 0.5), p90 = percentile(*sorted, 0.9), p99 = percentile(*sorted, 0.99);
     if (arguments.json) {
-      std::printf("%s\"%s\": {\"median_ms\": %.4f, \"p90_ms\": %.4f, \"p99_ms\": %.4f, \"min_ms\": %.4f, \"runs\": %zu}",
-                  i == 0 ? "" : ", ", scopes[i].name, median, p90, p99, sorted->front(), sorted->size());
+      std::printf(
+          "%s\"%s\": {\"median_ms\": %.4f, \"p90_ms\": %.4f, \"p99_ms\": %.4f, \"min_ms\": %.4f, \"runs\": %zu}",
+          i == 0 ? "" : ", ", scopes[i].name, median, p90, p99, sorted->front(), sorted->size());
     } else {
-      std::printf("%-12s median %.3f ms, p90 %.3f, p99 %.3f, min %.3f, %zu runs: %s\n", scopes[i].name, median, p90, p99,
-                  sorted->front(), sorted->size(), scopes[i].meaning);
+      std::printf("%-12s median %.3f ms, p90 %.3f, p99 %.3f, min %.3f, %zu runs: %s\n", scopes[i].name, median, p90,
+                  p99, sorted->front(), sorted->size(), scopes[i].meaning);
     }
   }
   if (arguments.json) {

@@ -18,7 +18,8 @@ std::int64_t elements(const std::vector<std::int64_t>& shape, std::size_t from) 
 }
 
 // The last `axes` axes of a float array, at index `clip` of the one before them, if there is one.
-Result<x3ddeploy::View<float>> clip_of(const Arrays& arrays, const std::string& name, std::size_t axes, std::size_t clip) {
+Result<x3ddeploy::View<float>> clip_of(const Arrays& arrays, const std::string& name, std::size_t axes,
+                                       std::size_t clip) {
   const auto found = arrays.find(name);
   if (found == arrays.end() || found->second.is_bytes()) return unfit("the clip has no floating " + name);
   const std::vector<std::int64_t>& shape = found->second.shape;
@@ -74,9 +75,11 @@ Result<Arrays> read_clip(const Arguments& arguments) {
   if (!arrays || arguments.frames_file.empty()) return arrays;
   const Result<std::string> raw = read_file(arguments.frames_file);
   if (!raw) return raw.error();
-  const std::size_t frame = std::size_t{3} * static_cast<std::size_t>(arguments.width) * static_cast<std::size_t>(arguments.height);
+  const std::size_t frame =
+      std::size_t{3} * static_cast<std::size_t>(arguments.width) * static_cast<std::size_t>(arguments.height);
   if (raw->empty() || raw->size() % frame != 0) {
-    return unfit(arguments.frames_file + " has " + std::to_string(raw->size()) + " bytes, and a frame " + std::to_string(frame));
+    return unfit(arguments.frames_file + " has " + std::to_string(raw->size()) + " bytes, and a frame " +
+                 std::to_string(frame));
   }
   Array& frames = (*arrays)["frames"];
   frames.bytes.assign(raw->begin(), raw->end());

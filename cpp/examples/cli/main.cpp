@@ -68,7 +68,8 @@ Result<int> predict(x3ddeploy::Recognizer& recognizer, const Arguments& argument
   if (!prediction) return prediction.error();
   const std::vector<x3ddeploy::Label> labels = recognizer.top(*prediction, arguments.top);
   if (!arguments.json) {
-    for (const x3ddeploy::Label& label : labels) std::printf("%6.4f  %s\n", static_cast<double>(label.score), label.name.c_str());
+    for (const x3ddeploy::Label& label : labels)
+      std::printf("%6.4f  %s\n", static_cast<double>(label.score), label.name.c_str());
     return 0;
   }
   std::printf("{\"runtime\": %s, \"top\": [", quoted(recognizer.runtime()).c_str());

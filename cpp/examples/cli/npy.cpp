@@ -10,7 +10,8 @@ using x3ddeploy::Error;
 using x3ddeploy::ErrorKind;
 
 Error damaged(const std::string& where, const std::string& what) {
-  return {ErrorKind::failed, where + " cannot be read as an array: " + what, "write it with numpy.save or numpy.savez", {}};
+  return {
+      ErrorKind::failed, where + " cannot be read as an array: " + what, "write it with numpy.save or numpy.savez", {}};
 }
 
 // The text after `'key':` in the header, which is a Python dictionary written by numpy.

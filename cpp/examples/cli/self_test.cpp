@@ -80,8 +80,10 @@ Result<int> self_test(x3ddeploy::Recognizer& recognizer, const Arguments& argume
   std::vector<Row> rows;
   for (const auto& [name, member] : kOutputs) {
     std::vector<float> values;
-    for (const x3ddeploy::Prediction& clip : *clips) values.insert(values.end(), (clip.*member).begin(), (clip.*member).end());
-    rows.push_back({name, difference_of(values, floats(*golden, name)), tolerance_of(name, arguments, recognizer.contract())});
+    for (const x3ddeploy::Prediction& clip : *clips)
+      values.insert(values.end(), (clip.*member).begin(), (clip.*member).end());
+    rows.push_back(
+        {name, difference_of(values, floats(*golden, name)), tolerance_of(name, arguments, recognizer.contract())});
   }
   if (golden->count("frames") != 0) {
     const Result<std::vector<x3ddeploy::Video>> videos = golden_videos(*golden);
@@ -89,17 +91,20 @@ Result<int> self_test(x3ddeploy::Recognizer& recognizer, const Arguments& argume
     const Result<x3ddeploy::PreparedClips> prepared = recognizer.prepare(*videos);
     if (!prepared) return prepared.error();
     rows.push_back({"imgs", difference_of(prepared->imgs, floats(*golden, "imgs")), kTolerance});
-    rows.push_back({"heatmap_imgs", difference_of(prepared->heatmap_imgs, floats(*golden, "heatmap_imgs")), kTolerance});
+    rows.push_back(
+        {"heatmap_imgs", difference_of(prepared->heatmap_imgs, floats(*golden, "heatmap_imgs")), kTolerance});
   }
   bool passed = true;
   for (const Row& row : rows) passed = passed && row.difference <= row.tolerance;
-  if (arguments.json) std::printf("{\"runtime\": \"%s\", \"passed\": %s", recognizer.runtime().c_str(), passed ? "true" : "false");
+  if (arguments.json)
+    std::printf("{\"runtime\": \"%s\", \"passed\": %s", recognizer.runtime().c_str(), passed ? "true" : "false");
   for (const Row& row : rows) {
     if (arguments.json) {
       std::printf(", \"%s\": %.3g", row.name, std::isfinite(row.difference) ? row.difference : -1);
     } else {
       const char* verdict = row.difference <= row.tolerance ? "ok" : "DIFFERS";
-      std::printf("%-14s largest difference %.1e of the range, at most %.1e  %s\n", row.name, row.difference, row.tolerance, verdict);
+      std::printf("%-14s largest difference %.1e of the range, at most %.1e  %s\n", row.name, row.difference,
+                  row.tolerance, verdict);
     }
   }
   if (arguments.json) {

@@ -3,6 +3,12 @@
 
 #include "carried.hpp"
 
+static std::size_t elements(const std::vector<std::int64_t>& shape) {
+  std::size_t count = 1;
+  for (const std::int64_t axis : shape) count *= static_cast<std::size_t>(axis);
+  return count;
+}
+
 int main() {
   auto recognizer = x3ddeploy::Recognizer::open(carried_files());
   if (!recognizer) {
@@ -13,8 +19,8 @@ int main() {
   x3ddeploy::PreparedClips clip;
   clip.imgs_shape = {1, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
   clip.heatmap_imgs_shape = {1, contract.joints, contract.pose_frames, contract.pose_height, contract.pose_width};
-  clip.imgs.resize(std::size_t{3} * contract.rgb_frames * contract.rgb_height * contract.rgb_width);
-  clip.heatmap_imgs.resize(std::size_t{1} * contract.joints * contract.pose_frames * contract.pose_height * contract.pose_width);
+  clip.imgs.resize(elements(clip.imgs_shape));
+  clip.heatmap_imgs.resize(elements(clip.heatmap_imgs_shape));
 
   const auto predictions = recognizer->predict(clip.view());
   if (!predictions) {

@@ -25,5 +25,6 @@ int main(int count, char** words) {
     std::cerr << "error: " << prediction.error().text() << '\n';
     return static_cast<int>(prediction.error().kind);
   }
-  for (const x3ddeploy::Label& label : recognizer->top(*prediction, 3)) std::cout << label.name << ' ' << label.score << '\n';
+  for (const x3ddeploy::Label& label : recognizer->top(*prediction, 3))
+    std::cout << label.name << ' ' << label.score << '\n';
 }

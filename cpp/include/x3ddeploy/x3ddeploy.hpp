@@ -103,8 +103,8 @@ struct PreparedClips {
 
 // Of one clip, or of a video's clips averaged.
 struct Prediction {
-  std::vector<float> scores;       // fused probabilities, one a class
-  std::vector<float> rgb_logits;   // of each stream, before softmax
+  std::vector<float> scores;      // fused probabilities, one a class
+  std::vector<float> rgb_logits;  // of each stream, before softmax
   std::vector<float> pose_logits;
   std::vector<float> rgb_coarse_logits;  // empty where the network has no coarse classes
   std::vector<float> pose_coarse_logits;

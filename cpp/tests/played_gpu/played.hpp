@@ -19,7 +19,7 @@ struct Gpu {
   int launched_graphs = 0;
   int pending_work = 0;  // in all streams
   int live_contexts = 0;
-  int live_objects = 0;     // memory, streams, events, graphs
+  int live_objects = 0;      // memory, streams, events, graphs
   std::string failing_part;  // whose enqueueV3 fails
 };
 

@@ -23,7 +23,8 @@ std::vector<PlayedTensor> tensors_of(const std::string& part) {
   if (part == "rgb_backbone") return {{"imgs", true, {5, {-1, 3, 2, 4, 4}}}, output(rgb_feat)};
   if (part == "pose_backbone") return {{"heatmap_imgs", true, {5, {-1, 2, 3, 4, 4}}}, output(pose_feat)};
   const Dims classes = {2, {-1, 2}};
-  return {rgb_feat, pose_feat, {"rgb_logits", false, classes}, {"pose_logits", false, classes}, {"scores", false, classes}};
+  return {
+      rgb_feat, pose_feat, {"rgb_logits", false, classes}, {"pose_logits", false, classes}, {"scores", false, classes}};
 }
 
 void means(const float* clips, std::int64_t clip_size, std::int64_t count, float* result) {

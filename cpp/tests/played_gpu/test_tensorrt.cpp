@@ -18,8 +18,8 @@ check::BundleFiles bundle_with_engines(const std::string& capability = "9.0") {
   for (const std::string part : {"rgb_backbone", "pose_backbone", "head"}) {
     const std::string plan = "engines/played/" + part + ".fp32.plan", graph = files.contents.at(part + ".onnx");
     files.contents[plan] = "played " + part + " 4";
-    files.engines += (files.engines.empty() ? "\"" : ", \"") + plan + "\": {\"part\": \"" + part + "\", \"graph_sha256\": \"" +
-                     detail::sha256(graph.data(), graph.size()) +
+    files.engines += (files.engines.empty() ? "\"" : ", \"") + plan + "\": {\"part\": \"" + part +
+                     "\", \"graph_sha256\": \"" + detail::sha256(graph.data(), graph.size()) +
                      "\", \"version\": \"10.13.2.6\", \"gpu\": \"Played\", \"compute_capabilities\": [\"" + capability +
                      "\"], \"driver\": null, \"options\": {\"flavour\": \"tensorrt\", \"precision\": \"fp32\", "
                      "\"hardware_compatibility\": \"none\", \"version_compatible\": false}}";
@@ -185,7 +185,8 @@ TEST(without_a_fitting_gpu_tensorrt_is_passed_over_or_refused) {
     return recognizer ? std::string() : recognizer.error().text();
   };
   played::gpu() = {};
-  CHECK(refusal(bundle_with_engines("8.0"), {}).find("fits this machine\n  engines/played/rgb_backbone") != std::string::npos);
+  CHECK(refusal(bundle_with_engines("8.0"), {}).find("fits this machine\n  engines/played/rgb_backbone") !=
+        std::string::npos);
   Options third;
   third.gpu = 2;
   CHECK(refusal(bundle_with_engines(), third).find("device 2 was asked for, of 2") != std::string::npos);
