@@ -10,13 +10,14 @@ import contextlib
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+
+from x3ddeploy.child_process import describe_exit, forbid_core_dumps
 
 _BOOTSTRAP = """
 import sys
@@ -71,7 +72,7 @@ def run_probe(probe: str, timeout_s: float) -> Outcome:
             child.communicate(timeout=1)
         return Outcome(problem=f"no answer within {timeout_s:g} s")
     if child.returncode:
-        return Outcome(problem=_describe_exit(child.returncode), log=log)
+        return Outcome(problem=describe_exit(child.returncode), log=log)
     try:
         return Outcome(**json.loads(reply), log=log)
     except (ValueError, TypeError):
@@ -82,7 +83,7 @@ def answer(probe: str) -> None:
     """The child's side: run the probe, reply on stdout, and leave without running anyone's exit handlers."""
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is not the reply
-    _forbid_core_dumps()
+    forbid_core_dumps()
     module, _, function = probe.partition(":")
     try:
         outcome: dict[str, Any] = {"facts": getattr(importlib.import_module(module), function)()}
@@ -96,18 +97,3 @@ def answer(probe: str) -> None:
     reply.flush()
     sys.stderr.flush()
     os._exit(0)  # a fault in a library's teardown would only hide the answer
-
-
-def _forbid_core_dumps() -> None:
-    """A crash is expected here, and must not leave a gigabyte in the user's directory."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _describe_exit(code: int) -> str:
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"crashed with {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"

@@ -10,7 +10,6 @@ import contextlib
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from x3ddeploy import errors
+from x3ddeploy.child_process import describe_exit, forbid_core_dumps
 from x3ddeploy.errors import X3DDeployError
 
 _BOOTSTRAP = """
@@ -73,7 +73,9 @@ def run_in_child(task: str, request: Request, what: str, progress: Progress, lim
             child.kill()  # for an interrupt; a child that has ended does not mind
             child.wait()
     if reply is None:
-        how = f"was ended after {limit_s:.0f} s" if late.is_set() else _describe_exit(child.returncode)
+        how = (
+            f"was ended after {limit_s:.0f} s" if late.is_set() else describe_exit(child.returncode) + " and no answer"
+        )
         raise X3DDeployError(
             f"{what} {how}",
             details=_tail(log),
@@ -89,7 +91,7 @@ def serve() -> None:
     """The child's side: read the request, run the task, reply, and leave without running anyone's exit handlers."""
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is not the reply
-    _forbid_core_dumps()
+    forbid_core_dumps()
     asked = json.load(sys.stdin)
 
     def send(message: Mapping[str, Any]) -> None:
@@ -145,18 +147,3 @@ def _error(value: Mapping[str, Any], log: Path) -> X3DDeployError:
 def _tail(log: Path) -> list[str]:
     with log.open(encoding="utf-8", errors="replace") as file:
         return [line.rstrip() for line in deque(file, _LOG_LINES)]
-
-
-def _forbid_core_dumps() -> None:
-    """A crash must not leave a gigabyte in the user's directory."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _describe_exit(code: int) -> str:
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"crashed with {signal.Signals(-code).name}"
-    return f"ended with exit code {code} and no answer"
