@@ -29,6 +29,10 @@ def output_of(program, *arguments):
     return process.stdout.splitlines()
 
 
+def test_what_is_installed_finds_its_libraries(installed, bundle):
+    assert "passed" in output_of(installed / "bin" / "x3ddeploy_cli", bundle, "--self-test")[-1]
+
+
 def test_an_application_finds_the_package_and_predicts(installed, bundle, tmp_path):
     build = built(installed, tmp_path, "find_package")
     lines = output_of(build / "uses_x3ddeploy", bundle)
