@@ -30,7 +30,7 @@ def giving(bench, offset=0.0, **others):
 
 
 def test_a_group_a_pattern_and_a_name_choose():
-    assert choose(["onnxruntime"], []) == ["onnxruntime/fp32", "onnxruntime/fp16", "onnxruntime/int8"]
+    assert choose(["onnxruntime"], []) == [f"onnxruntime/{precision}" for precision in ("fp32", "fp16", "bf16", "int8")]
     assert choose(["*/int8"], ["tensorrt*"])[:2] == ["onnxruntime/int8", "openvino/int8"]
     assert "torch/eager" not in choose([], ["torch"])
     assert "rgbposeconv3d/torch" in choose([], ["torch"])

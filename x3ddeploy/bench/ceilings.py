@@ -44,7 +44,9 @@ def measure_ceilings(device: str = "cpu", repeats: int = _REPEATS) -> Ceilings:
     """
     cuda = device == "cuda"
     size = _MATRIX_CUDA if cuda else _MATRIX
-    types = {"fp32": torch.float32, "fp16": torch.float16} if cuda else {"fp32": torch.float32}
+    types = {"fp32": torch.float32}
+    if cuda:
+        types |= {"fp16": torch.float16, "bf16": torch.bfloat16}
     gemm: dict[str, float | None] = {}
     for name, dtype in types.items():
         a, b = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))

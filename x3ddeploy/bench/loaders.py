@@ -12,18 +12,20 @@ from x3ddeploy.bench import rgbposeconv3d
 from x3ddeploy.bench.competitor import Feeds, Loaded
 from x3ddeploy.bench.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
 from x3ddeploy.bench.workbench import Workbench
+from x3ddeploy.engines.options import EnginePrecision
 from x3ddeploy.runtimes.base import open_session, require
 
 CPU_RUNTIMES = ("onnxruntime", "openvino")
 ORT_GPU = ("onnxruntime-cuda", "onnxruntime-tensorrt")
 ENGINES = ("tensorrt", "tensorrt-rtx")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 PLAIN, BASELINE = "plain", "rgbposeconv3d"
 _ON_GRAPHS = (*CPU_RUNTIMES, *ORT_GPU, *ENGINES)
 
 # Every name there is: '<runtime>/<precision>' for the bundle, '<torch>/<form>', '<network>/<runtime>' for the others.
 NAMES = (
-    *(f"{runtime}/{precision}" for runtime in _ON_GRAPHS for precision in PRECISIONS),
+    *(f"{runtime}/{precision}" for runtime in (*CPU_RUNTIMES, *ORT_GPU) for precision in PRECISIONS),
+    *(f"{runtime}/{precision.value}" for runtime in ENGINES for precision in EnginePrecision),
     *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS),
     *(f"{PLAIN}/{runtime}" for runtime in _ON_GRAPHS),
     *(f"{BASELINE}/{runtime}" for runtime in (*DEVICES, *_ON_GRAPHS)),

@@ -163,7 +163,8 @@ def _graph(outcome: Outcome, entry: Competitor) -> str | None:
     if family == "rgbposeconv3d":
         graphs = [other for other in outcome.work if other.startswith("rgbposeconv3d/")]
     elif entry.loaded.is_ours:
-        graphs = [name, f"{family}/fp32"]
+        ours = [other.name for other in outcome.competitors if other.loaded.is_ours]
+        graphs = [name, f"{family}/fp32", *ours]
     else:
         graphs = [name, *(other for other in outcome.work if other.startswith("plain/"))]
     return next((other for other in graphs if other in outcome.work), None)
@@ -176,8 +177,8 @@ def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | N
     ceilings = next((entry for entry in outcome.ceilings if (entry.device == "cpu") == on_cpu), None)
     if graph is None or ceilings is None:
         return None
-    # CPU runtimes compute float16 graphs in float32.
-    precision = "fp32" if on_cpu and entry.loaded.precision == "fp16" else entry.loaded.precision
+    # CPU runtimes compute half-typed graphs in float32.
+    precision = "fp32" if on_cpu and entry.loaded.precision in ("fp16", "bf16") else entry.loaded.precision
     floor = floor_of(outcome.work[graph], ceilings, precision, bench.setting.batch)
     return asdict(floor) | {"total_ms": floor.total_ms} if floor else None
 

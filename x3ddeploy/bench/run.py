@@ -142,12 +142,13 @@ def _time(
 def _examine(outcome: Outcome, bench: Workbench) -> None:
     """What is counted and profiled rather than timed."""
     bench.progress("profiling layers, counting work")
+    counted: dict[Path | bytes, Work | None] = {}  # runtimes share graphs
     for entry in outcome.competitors:
         loaded = entry.loaded
         if loaded.graph is not None and loaded.precision == "fp32":
-            source = loaded.graph
-            model = onnx.load(source) if isinstance(source, Path) else onnx.load_from_string(source)
-            if work := work_of(model):
+            if loaded.graph not in counted:
+                counted[loaded.graph] = _work_of(loaded.graph)
+            if work := counted[loaded.graph]:
                 outcome.work[entry.name] = work
         profiler = PROFILERS.get(loaded.runtime)
         if profiler and loaded.is_ours and isinstance(loaded.graph, Path):
@@ -155,6 +156,10 @@ def _examine(outcome: Outcome, bench: Workbench) -> None:
         elif loaded.is_ours:
             outcome.absent.append(Absent(f"{entry.name}: time by layer", f"no profile is taken in {loaded.runtime}"))
     outcome.precisions = computed_in(bench.bundle, outcome.competitors)
+
+
+def _work_of(graph: Path | bytes) -> Work | None:
+    return work_of(onnx.load(graph) if isinstance(graph, Path) else onnx.load_from_string(graph))
 
 
 def _ceilings(competitors: Sequence[Competitor]) -> list[Ceilings]:

@@ -40,7 +40,7 @@ def throughput(report: Report, numbers: Numbers) -> Plot | None:
         y_ticks=y.ticks(),
         marks=marks,
         lines=lines,
-        entries=entries,
+        entries=sorted(entries, key=lambda entry: entry.number),
     )
 
 

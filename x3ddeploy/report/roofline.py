@@ -40,15 +40,17 @@ def _roofline(report: Report, rows: list[Row], ceilings: Row, numbers: Numbers) 
     slope_start = max(x.low, y.low / bandwidth)
     lines = [Line(((x(slope_start), y(slope_start * bandwidth)), (x(top / bandwidth), y(top))), "roof")]
     lines += [Line(((x(peak / bandwidth), y(peak)), (x(x.high), y(peak))), "roof") for peak in peaks.values()]
-    notes = [Note(x(x.high), y(peak) - 4, name, end=True) for name, peak in peaks.items()]
+    heights = spread([y(peak) - 4 for peak in peaks.values()])
+    notes = [Note(x(x.high), height, name, end=True) for name, height in zip(peaks, heights, strict=True)]
     products = ", ".join(f"{name} {number(peak)}" for name, peak in peaks.items())
     places = spread([y(points[row["name"]][2]) for row in rows])
     marks, entries = [], []
     for row, place in zip(rows, places, strict=True):
         low, high, rate = points[row["name"]]
         index, tone, text = numbers[row["name"]], tone_of(row), f"{number(rate)} GFLOP/s"
-        if row["precision"] in peaks:
-            text += f", {rate / peaks[row['precision']]:.0%} of the ceiling"
+        # CPU runtimes compute half-typed graphs in float32.
+        if peak := peaks.get(row["precision"], peaks.get("fp32") if ceilings["device"] == "cpu" else None):
+            text += f", {rate / peak:.0%} of the ceiling"
         marks.append(Mark(index, x(low), y(rate), place, tone, f"{row['name']}: {text}", x(high)))
         entries.append(Entry(index, tone, row["name"], text))
     device = "CPU" if ceilings["device"] == "cpu" else ceilings["device"]
