@@ -31,6 +31,7 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/plain_export.py
 	$(BIN)/python benchmarks/lowering_findings.py
+	$(BIN)/python benchmarks/bench_targets.py
 
 # The C++ runtime with OpenVINO, its tests and x3ddeploy_cli, in build/cpp. Needs a C++17 compiler (Debian: g++).
 cpp: $(INSTALLED)
