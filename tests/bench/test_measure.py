@@ -46,6 +46,16 @@ def test_the_budget_ends_it_after_a_whole_round():
     assert shares == sorted(shares)
 
 
+def test_it_ends_early_when_all_are_stable_but_not_before_a_quarter_of_its_time():
+    clock = Clock()
+    runs = {"a": clock.competitor("a", 1.0), "b": clock.competitor("b", 1.0)}
+    result = measure(runs, 100, clock=clock, is_stable=lambda samples: len(samples) >= 6)
+    assert result.rounds == 13  # 13 rounds of 2 s are the first to reach 25 s
+    runs["b"] = clock.competitor("b", 1.0)
+    result = measure(runs, 40, clock=clock, is_stable=lambda samples: len(samples) >= 15)
+    assert result.rounds == 15
+
+
 def test_warm_up_is_not_counted():
     clock = Clock()
     result = measure({"a": clock.competitor("a", *[100.0] * WARM_UP_RUNS, *[1.0] * 50)}, 0, clock=clock)

@@ -1,0 +1,164 @@
+"""The pieces of a benchmark that need no network: stability, likeness, folding of profiles, throughput, work."""
+
+import json
+from dataclasses import replace
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from x3ddeploy.bench.accuracy import known_accuracy
+from x3ddeploy.bench.ceilings import Ceilings
+from x3ddeploy.bench.competitor import Competitor, FallbackError, Loaded, Memory
+from x3ddeploy.bench.gpu import parse_state
+from x3ddeploy.bench.likeness import differences
+from x3ddeploy.bench.place import Place, place_of
+from x3ddeploy.bench.profile import fold, onnxruntime_runs
+from x3ddeploy.bench.stability import is_stable, window_cv
+from x3ddeploy.bench.throughput import measure_throughput
+from x3ddeploy.bench.work import floor_of, work_of
+from x3ddeploy.bundle import Bundle
+
+
+def test_a_measurement_is_stable_when_the_medians_of_its_last_windows_agree():
+    assert window_cv([1.0] * 14) is None
+    assert is_stable([1.0] * 15)
+    assert is_stable([9.0] * 30 + [1.0, 1.01, 0.99, 1.0, 50.0] * 6)
+    assert not is_stable([float(value) for value in range(100, 160)])
+
+
+def test_rows_are_unlike_by_extent_precision_scope_and_batch_and_alike_by_channels():
+    row = {"scope": "compute", "precision": "fp32", "batch": 1, "shapes": {"imgs": [1, 3, 16, 224, 224]}}
+    assert differences(row, row | {"shapes": {"imgs": [1, 4, 16, 224, 224]}}) == []
+    assert differences(row, row | {"shapes": {"imgs": [1, 3, 16, 112, 224]}}) == [
+        "imgs of 16 frames of 224 x 224 against 16 frames of 112 x 224"
+    ]
+    assert differences(row, row | {"shapes": {"video": [1, 3, 16, 224, 224]}}) == [
+        "only one of them takes imgs",
+        "only one of them takes video",
+    ]
+    assert differences(row, row | {"scope": "pipeline", "batch": 2}) == [
+        "scope compute against pipeline",
+        "batch 1 against 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("rgb_backbone/layer2.0/conv1/Conv", Place("rgb", "layer2", "layer2.0", "pointwise")),
+        ("pose_backbone/layer1.3/conv2/Conv", Place("pose", "layer1", "layer1.3", "depthwise")),
+        ("pose_backbone/conv1_s/Conv", Place("pose", "stem", "stem", "stem")),
+        ("head/rgb/Gemm", Place("head", "head", "head", "head")),
+        ("ReorderOutput_token_3", None),
+    ],
+)
+def test_a_node_is_placed_by_its_name(name, place):
+    assert place_of(name) == place
+
+
+def test_folding_sums_within_a_run_and_takes_the_median_over_runs():
+    conv, reorder = "rgb_backbone/layer1.0/conv1/Conv", "ReorderOutput_token_1"
+    runs = [[(conv, time_ms), (conv, 1.0), (reorder, 0.5)] for time_ms in (1.0, 100.0, 3.0)]
+    blocks = {block.kind: block for block in fold(runs)}
+    assert blocks["pointwise"].time_ms == 4.0
+    assert (blocks["layout"].time_ms, blocks["layout"].block) == (0.5, "layer1.0")
+
+
+def test_onnxruntimes_profile_is_split_into_runs():
+    def kernel(name, dur):
+        return {"cat": "Node", "name": f"{name}_kernel_time", "dur": dur}
+
+    run = {"cat": "Session", "name": "model_run", "dur": 9}
+    other = {"cat": "Node", "name": "a_fence_before", "dur": 1}
+    events = [kernel("a", 1500), other, kernel("b", 500), run, kernel("a", 2000), run]
+    assert onnxruntime_runs(events) == [[("a", 1.5), ("b", 0.5)], [("a", 2.0)]]
+
+
+def test_a_line_of_nvidia_smi_is_read_and_what_it_does_not_tell_is_none():
+    state = parse_state("NVIDIA H200, 570.1, 512, 143771, 1980, 1980, 120.5, [N/A], 31\n")
+    assert (state.name, state.clock_mhz, state.power_w, state.power_limit_w) == ("NVIDIA H200", 1980, 120.5, None)
+    assert parse_state("No devices were found") is None
+
+
+class Session:
+    """Of ONNX Runtime, with the providers that it really uses."""
+
+    def __init__(self, *active):
+        self.get_providers = lambda: list(active)
+
+
+def test_a_session_that_fell_back_to_the_cpu_is_refused():
+    gpu = pytest.importorskip("x3ddeploy.bench.onnxruntime_gpu")
+    gpu.check_placement(Session("CUDAExecutionProvider", "CPUExecutionProvider"), "CUDAExecutionProvider")
+    with pytest.raises(FallbackError, match="fell back to CPUExecutionProvider"):
+        gpu.check_placement(Session("CPUExecutionProvider"), "CUDAExecutionProvider")
+
+
+def test_accuracy_is_that_of_the_same_checkpoint_or_none(bundle, tmp_path):
+    opened = replace(Bundle.open(bundle), path=tmp_path)
+    assert known_accuracy(opened) == {}
+    results = [
+        {"runtime": runtime, "precision": "fp32", "scores": {"fused 1:1": {"top1": top1}, "rgb": {"top1": 0.1}}}
+        for runtime, top1 in (("torch", 0.9), ("onnxruntime", 0.8))
+    ]
+    report = {"schema_version": 1, "data": {"path": "clips"}, "videos": 50, "deployed": "fused 1:1"}
+    report |= {"results": results, "bundle": {"source": {"sha256": opened.manifest.source.sha256}}}
+    (tmp_path / "eval.json").write_text(json.dumps(report))
+    assert {name: entry.top1 for name, entry in known_accuracy(opened).items()} == {
+        "torch/eager": 0.9,
+        "onnxruntime/fp32": 0.8,
+    }
+    report["bundle"]["source"]["sha256"] = "0" * 64
+    (tmp_path / "eval.json").write_text(json.dumps(report))
+    assert known_accuracy(opened) == {}
+
+
+def competitor(name, infer):
+    return Competitor(name, Loaded("n", "r", "1", "cpu", "fp32", {}, infer), Memory(None, None, None, None), None, 0.0)
+
+
+def test_throughput_ends_before_its_time_and_says_what_was_left_out():
+    now = [0.0]
+
+    def infer(feeds):
+        now[0] += feeds["batch"]
+
+    measured = measure_throughput([competitor("a", infer)], lambda batch: {"batch": batch}, 30, clock=lambda: now[0])
+    assert measured.samples_ms == {"a": {1: [1000.0] * 3, 2: [2000.0] * 3, 4: [4000.0] * 3}}
+    assert [entry.name for entry in measured.absent] == [f"throughput at batch {batch}" for batch in (8, 16, 32)]
+
+
+def test_who_refuses_a_batch_is_left_out_from_there_and_others_go_on():
+    def fixed(feeds):
+        if feeds["batch"] > 1:
+            raise RuntimeError("batch 1 only")
+
+    measured = measure_throughput(
+        [competitor("fixed", fixed), competitor("any", lambda feeds: None)], lambda batch: {"batch": batch}, 1e9
+    )
+    assert list(measured.samples_ms["fixed"]) == [1]
+    assert list(measured.samples_ms["any"]) == [1, 2, 4, 8, 16, 32]
+    assert measured.absent[0].reason == "batch 1 only"
+
+
+def test_work_counts_multiply_adds_and_bytes_and_the_floor_is_the_larger_of_both():
+    weight = helper.make_tensor("w", TensorProto.FLOAT, (8, 4, 1, 1), [0.0] * 32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], name="rgb_backbone/conv5/Conv")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 4, 10, 10))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", 8, 10, 10))],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    work = work_of(model)
+    assert work.multiply_adds == 8 * 4 * 100
+    assert work.compulsory_bytes == work.traffic_bytes == 4 * (400 + 800 + 32)
+    assert list(work.by_kind()) == ["pointwise"]
+    slow_memory = Ceilings("cpu", {"fp32": 1e9, "int8": None}, 1e6)
+    floor = floor_of(work, slow_memory, "fp32", batch=2)
+    assert floor.arithmetic_ms == pytest.approx(2e3 * 2 * 3200 / 1e9)
+    assert floor.total_ms == floor.memory_ms == pytest.approx(2 * 4928 / 1e3)
+    assert floor_of(work, slow_memory, "int8", batch=1) is None
