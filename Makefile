@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-X3DDEPLOY := $(abspath $(BIN))/x3ddeploy
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test check bench cpp clean
@@ -11,13 +10,13 @@ INSTALLED := $(VENV)/.installed
 # The whole way on a data set that it makes: of twelve synthetic people nine train the network and three judge it.
 demo: $(INSTALLED)
 	mkdir -p demo
-	cd demo && $(X3DDEPLOY) synth synth --overwrite
-	cd demo && $(X3DDEPLOY) train ../configs/synth.py --work-dir run
-	cd demo && $(X3DDEPLOY) export run/best.pth --labels synth/labels.txt --preprocess --overwrite
-	cd demo && $(X3DDEPLOY) quantize --calib synth
-	cd demo && $(X3DDEPLOY) verify
-	cd demo && $(X3DDEPLOY) eval --data synth --split xsub_val
-	cd demo && $(X3DDEPLOY) bench
+	$(BIN)/x3ddeploy synth demo/synth --overwrite
+	cd demo && $(abspath $(BIN))/x3ddeploy train ../configs/synth.py --work-dir run
+	$(BIN)/x3ddeploy export demo/run/best.pth -o demo/deploy --labels demo/synth/labels.txt --preprocess --overwrite
+	$(BIN)/x3ddeploy quantize demo/deploy --calib demo/synth
+	$(BIN)/x3ddeploy verify demo/deploy
+	$(BIN)/x3ddeploy eval demo/deploy --data demo/synth --split xsub_val
+	$(BIN)/x3ddeploy bench demo/deploy
 
 test: check
 	$(BIN)/python -m pytest -n auto
