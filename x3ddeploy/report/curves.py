@@ -7,6 +7,7 @@ from x3ddeploy.report.competitors import Numbers, tone_of
 from x3ddeploy.report.plot import Entry, Line, Mark, Plot, spread, with_margin, x_scale, y_scale
 from x3ddeploy.report.scale import Tick, milliseconds, number
 
+_LEAST_PERCENT = 2.0  # of accuracy on the canvas: a difference of one video is not to fill it
 _COLOURS = 6  # of the style sheet; numbers tell what shares one
 
 
@@ -53,7 +54,8 @@ def accuracy(report: Report, numbers: Numbers) -> Plot | None:
     shares = [100 * known[row["name"]]["top1"] for row in rows]
     x = x_scale(*with_margin([0, *(row["median_ms"] for row in rows)]))
     low, high = with_margin(shares)
-    y = y_scale(min(low, high - 2), high)  # differences of a fraction of a percent are not to fill the canvas
+    more = max(0.0, _LEAST_PERCENT - (high - low)) / 2
+    y = y_scale(low - more, high + more)
     places = spread([y(share) for share in shares])
     marks, entries = [], []
     for row, share, place in zip(rows, shares, places, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from x3ddeploy.bench.view import Report, Row, times_floor
+from x3ddeploy.bench.view import Report, Row, timed_rows, times_floor
 from x3ddeploy.report.competitors import Numbers
 from x3ddeploy.report.scale import TIMES, number
 
@@ -48,8 +48,8 @@ def details(report: Report, numbers: Numbers) -> tuple[list[str], list[list[str]
             f"{row['load_s']:.1f}",
             *(_megabytes(row["memory_bytes"][key]) for key in ("host_peak", "device", "engine", "file")),
         ]
-        for row in report["competitors"]
-        if row["samples_ms"]
+        for scope in report["scopes"]
+        for row in timed_rows(report, scope)
     ]
     return header, rows
 
