@@ -142,18 +142,28 @@ def test_who_refuses_a_batch_is_left_out_from_there_and_others_go_on():
     assert measured.absent[0].reason == "batch 1 only"
 
 
-def test_work_counts_multiply_adds_and_bytes_and_the_floor_is_the_larger_of_both():
+def one_convolution(batch):
     weight = helper.make_tensor("w", TensorProto.FLOAT, (8, 4, 1, 1), [0.0] * 32)
     graph = helper.make_graph(
         [helper.make_node("Conv", ["x", "w"], ["y"], name="rgb_backbone/conv5/Conv")],
         "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 4, 10, 10))],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", 8, 10, 10))],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (batch, 4, 10, 10))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (batch, 8, 10, 10))],
         [weight],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
-    work = work_of(model)
+    return model
+
+
+def test_a_graph_of_fixed_batch_has_the_same_floor_a_clip():
+    ceilings = Ceilings("cpu", {"fp32": 1e9}, 1e12)
+    floors = [floor_of(work_of(one_convolution(batch)), ceilings, "fp32", batch=4) for batch in ("N", 1, 2)]
+    assert [floor.arithmetic_ms for floor in floors] == [pytest.approx(2e3 * 4 * 3200 / 1e9)] * 3
+
+
+def test_work_counts_multiply_adds_and_bytes_and_the_floor_is_the_larger_of_both():
+    work = work_of(one_convolution("N"))
     assert work.multiply_adds == 8 * 4 * 100
     assert work.compulsory_bytes == work.traffic_bytes == 4 * (400 + 800 + 32)
     assert list(work.by_kind()) == ["pointwise"]

@@ -221,6 +221,7 @@ def _timed(samples_ms: dict[str, list[float]]) -> list[dict[str, Any]]:
 def _work(work: Work) -> dict[str, Any]:
     kinds = work.by_kind().items()
     return {
+        "clips": work.clips,
         "multiply_adds": work.multiply_adds,
         "traffic_bytes": work.traffic_bytes,
         "compulsory_bytes": work.compulsory_bytes,

@@ -19,7 +19,7 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class Layer:
-    """One node, for one clip.
+    """One node, for as many clips as its graph's Work says.
 
     Attributes:
         name: of the node.
@@ -36,15 +36,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Work:
-    """A graph's, for one clip.
+    """A graph's.
 
     Attributes:
+        clips: that it is counted for: one, or the batch that the graph is fixed to.
         layers: every node that computes or moves something.
         compulsory_bytes: the graph's inputs, weights and outputs: what must cross memory however layers are fused.
     """
 
     layers: tuple[Layer, ...]
     compulsory_bytes: int
+    clips: int = 1
 
     @property
     def multiply_adds(self) -> int:
@@ -67,7 +69,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Floor:
-    """No run can be faster than the larger of the two, for one clip, by this machine's ceilings."""
+    """No run can be faster than the larger of the two, by this machine's ceilings."""
 
     arithmetic_ms: float
     memory_ms: float
@@ -97,14 +99,14 @@ def work_of(model: onnx.ModelProto) -> Work | None:
         read = written if moves_only else sum(sizes.get(name, 0) for name in node.input)
         layers.append(Layer(node.name, place_of(node.name), products.get(node.name, 0), read + written))
     ends = sum(sizes[value.name] for value in (*graph.input, *graph.output))
-    return Work(tuple(layers), weights + ends)
+    return Work(tuple(layers), weights + ends, graph.input[0].type.tensor_type.shape.dim[0].dim_value)
 
 
 def floor_of(work: Work, ceilings: Ceilings, precision: str, batch: int) -> Floor | None:
     """The floor under a batch of clips; None where the arithmetic's ceiling was not measured.
 
     Args:
-        work: of one clip.
+        work: of a graph.
         ceilings: of the device that computes.
         precision: that it multiplies in: a float16 graph on a CPU without such arithmetic multiplies in fp32.
         batch: clips at a time.
@@ -112,7 +114,8 @@ def floor_of(work: Work, ceilings: Ceilings, precision: str, batch: int) -> Floo
     rate = ceilings.gemm_flops.get(precision)
     if not rate:
         return None
+    runs = batch / work.clips
     return Floor(
-        arithmetic_ms=2e3 * batch * work.multiply_adds / rate,
-        memory_ms=1e3 * batch * work.compulsory_bytes / ceilings.copy_bytes_per_s,
+        arithmetic_ms=2e3 * runs * work.multiply_adds / rate,
+        memory_ms=1e3 * runs * work.compulsory_bytes / ceilings.copy_bytes_per_s,
     )

@@ -62,11 +62,11 @@ class Workbench:
 
     @cached_property
     def plain(self) -> bytes:
-        """The training form by torch.onnx.export, with a dynamic batch."""
+        """The training form by torch.onnx.export, with the exporter's default of fixed shapes."""
         self.progress("exporting the original network with torch.onnx.export")
         with torch.inference_mode():
             names = list(self.network(**{name: torch.from_numpy(value) for name, value in self.inputs.items()}))
-        return plain_export(self.network, self.feeds(2), names, dynamic_batch=True)
+        return plain_export(self.network, self.inputs, names)
 
     @cached_property
     def baseline(self) -> rgbposeconv3d.RGBPoseConv3D:

@@ -71,5 +71,5 @@ def _point(report: Report, row: Row) -> tuple[float, float, float]:
     """Operations a byte without fusion and with all of it, and GFLOP/s; a multiply-add is two operations."""
     work = report["work"][row["work_of"]]
     operations = 2 * work["multiply_adds"]
-    rate = operations * row["batch"] / (row["median_ms"] / 1e3) / 1e9
+    rate = operations * row["batch"] / work["clips"] / (row["median_ms"] / 1e3) / 1e9
     return operations / work["traffic_bytes"], operations / work["compulsory_bytes"], rate
