@@ -24,7 +24,7 @@ import click
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Clips at a time.  [default: the bundle's, or 1]")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: all usable cores]")
-@click.option("--seconds", type=click.FloatRange(min=0), default=90, show_default=True, help="Budget for timing.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=75, show_default=True, help="Budget for timing.")
 @click.option(
     "-o",
     "--output",
