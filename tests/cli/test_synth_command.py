@@ -35,7 +35,7 @@ def test_a_second_run_needs_overwrite(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("--size", "large"), "112x112"), (("--size", "33x32"), "even"), (("--clips-per-class", "3"), "--subjects")],
+    [(("--size", "large"), "224x224"), (("--size", "33x32"), "even"), (("--clips-per-class", "3"), "--subjects")],
 )
 def test_wrong_options_are_a_usage_error(run, tmp_path, arguments, said):
     process = run("synth", tmp_path / "actions", *arguments)
