@@ -49,6 +49,7 @@ PACKAGES = (
     ),
     Known("msgspec", "msgspec"),
     Known("click", "click"),
+    Known("jinja2", "jinja2"),
     Known("rich", "rich"),
     Known("openvino", "openvino", extra="openvino", probe=f"{_PROBES}:openvino_works"),
     Known("onnxscript", "onnxscript"),
