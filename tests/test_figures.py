@@ -51,6 +51,13 @@ def short_bench_rows():
     yield f"| RGBPoseConv3D, its own clips | {theirs} | {ort['rgbposeconv3d/torch']} |"
 
 
+def synth_rows():
+    """What configs/synth.py learns, and how much of it needs the frames in order."""
+    result = json.loads((RESULTS / "synth_training.json").read_text())
+    for title, name in (("as filmed", "top1"), ("frames shuffled", "top1_frames_shuffled")):
+        yield f"| {title} | " + " | ".join(f"{100 * result[name][key]:.1f} %" for key in ("rgb", "pose", "fused")) + " |"
+
+
 def int8_rows():
     """INT8 over float32 in the same runtime, by part."""
     result = json.loads((RESULTS / "int8_speed.json").read_text())
@@ -67,6 +74,7 @@ def int8_rows():
         ("docs/lowering.md", plain_export_rows),
         ("docs/bench.md", bench_rows),
         ("docs/quantize.md", int8_rows),
+        ("docs/train.md", synth_rows),
         ("README.md", short_bench_rows),
     ],
     ids=lambda value: getattr(value, "__name__", value),
