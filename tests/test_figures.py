@@ -55,7 +55,8 @@ def synth_rows():
     """What configs/synth.py learns, and how much of it needs the frames in order."""
     result = json.loads((RESULTS / "synth_training.json").read_text())
     for title, name in (("as filmed", "top1"), ("frames shuffled", "top1_frames_shuffled")):
-        yield f"| {title} | " + " | ".join(f"{100 * result[name][key]:.1f} %" for key in ("rgb", "pose", "fused")) + " |"
+        shares = [f"{100 * result[name][key]:.1f} %" for key in ("rgb", "pose", "fused")]
+        yield f"| {title} | {' | '.join(shares)} |"
 
 
 def int8_rows():
