@@ -193,6 +193,11 @@ def test_a_figure_below_the_floor_an_unstable_one_and_a_busy_machine_are_caution
     text = render_html(report)
     assert "The machine was busy (load average 7.0 and 6.0 on 2 cores" in text
     assert "1 of 4 timings were not stable" in text
+    assert "too few rounds" not in text
+    report["competitors"][0]["window_cv"] = None
+    text = render_html(report)
+    assert "1 of 4 timings have too few rounds" in text
+    assert "were not stable" not in text
     assert "Faster than the ceilings that were measured: onnxruntime/fp32" in text
 
 

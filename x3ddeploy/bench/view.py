@@ -61,7 +61,12 @@ def cautions(report: Report) -> list[str]:
             "ratios within a round hold, times are longer than on a quiet one."
         )
     rows = [row for row in report["competitors"] if row["samples_ms"]]
-    unstable = [row for row in rows if not row["stable"]]
+    few = [row for row in rows if row["window_cv"] is None]
+    if few:
+        found.append(
+            f"{len(few)} of {len(rows)} timings have too few rounds to be called stable; --seconds gives more."
+        )
+    unstable = [row for row in rows if row["window_cv"] is not None and not row["stable"]]
     if unstable:
         found.append(
             f"{len(unstable)} of {len(rows)} timings were not stable within the time: their medians still moved by "

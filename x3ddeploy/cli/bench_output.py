@@ -67,7 +67,9 @@ def _print_scope(report: dict[str, Any], scope: str) -> None:
     )
     for text in dict.fromkeys("; ".join(row["unlike"]) for row in rows if row["unlike"]):
         click.echo(f"* {text}")
-    unstable = [row["name"] for row in rows if not row["stable"]]
+    if any(row["window_cv"] is None for row in rows):
+        click.echo(f"too few rounds to tell what is stable: {report['rounds']}; --seconds gives more")
+    unstable = [row["name"] for row in rows if row["window_cv"] is not None and not row["stable"]]
     if unstable:
         click.echo(f"not stable within the time: {', '.join(unstable)}")
     click.echo()
