@@ -13,6 +13,7 @@ from x3ddeploy.doctor.packages import Package, State
 # What every verb rests on; with ONNX Runtime, export and its parity check.
 BASE = ("torch", "numpy", "onnx", "msgspec")
 CORE = (*BASE, "onnxruntime")
+VIDEO = ("av", "opencv-python")
 MMACTION = ("mmaction2", "mmengine", "mmcv", "importlib-metadata")
 
 
@@ -64,6 +65,7 @@ def find_capabilities(packages: Mapping[str, Package], installer: Installer) -> 
 
     return [
         verb("export", CORE, "checkpoint to ONNX, with its parity check"),
+        verb("quantize", CORE, "FP16, BF16 and INT8 graphs, calibrated and judged"),
         verb("inspect", BASE, "checkpoints, ONNX files, bundles"),
         verb("verify, PyTorch", BASE, packages["torch"].title),
         _onnxruntime(verb("verify, ONNX Runtime", CORE, ""), packages, installer),
@@ -72,6 +74,12 @@ def find_capabilities(packages: Mapping[str, Package], installer: Installer) -> 
         _baseline(verb("bench, RGBPoseConv3D", (*CORE, *MMACTION), packages["mmaction2"].title), packages),
         _tensorrt(packages["tensorrt"], installer),
         _tensorrt_rtx(packages["tensorrt-rtx"], installer),
+        verb("synth", VIDEO, "videos of synthetic actions, with keypoints"),
+        verb("train", (*CORE, *MMACTION, *VIDEO), f"{packages['mmengine'].title} and {packages['mmaction2'].title}"),
+        verb("eval, videos", (*CORE, *VIDEO), "accuracy in every runtime that verifies"),
+        verb("predict, videos", (*CORE, *VIDEO), "sliding windows over videos with keypoints"),
+        verb("bundle", BASE, "archives for C++ targets"),
+        verb("triton", BASE, "model repositories for Triton Inference Server"),
     ]
 
 
