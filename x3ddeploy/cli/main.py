@@ -49,8 +49,8 @@ class _LazyGroup(click.Group):
 def main() -> None:
     """Deploy two-stream X3D temporal-shift action recognizers.
 
-    Results go to stdout, progress to stderr. Exit codes: 0 fine; 1 failed; 2 usage; 3 a gate (parity, accuracy)
-    failed; 4 this machine lacks what the command needs.
+    Results go to stdout, progress to stderr. Exit codes: 0 fine; 1 failed; 2 usage; 3 a gate (parity, accuracy,
+    regression) failed; 4 this machine lacks what the command needs.
     """
 
 
