@@ -59,6 +59,16 @@ def synth_rows():
         yield f"| {title} | {' | '.join(shares)} |"
 
 
+def method_rows():
+    """Top-1 of fully quantized graphs, and the share of clips that keep their class, by calibration method."""
+    for target, found in json.loads((RESULTS / "int8_methods.json").read_text())["targets"].items():
+        for method, measured in found["methods"].items():
+            cells = [f"{a['top1_after']:.1f} %, {a['agreement']:.1%} agree" for a in measured["accuracy"].values()]
+            yield f"| `{target}` | {method} | {' | '.join(cells)} |"
+        before = [f"{a['top1_before']:.1f} %" for a in measured["accuracy"].values()]
+        yield f"| | float32 | {' | '.join(before)} |"
+
+
 def int8_rows():
     """INT8 over float32 in the same runtime, by part."""
     result = json.loads((RESULTS / "int8_speed.json").read_text())
@@ -75,6 +85,7 @@ def int8_rows():
         ("docs/lowering.md", plain_export_rows),
         ("docs/bench.md", bench_rows),
         ("docs/quantize.md", int8_rows),
+        ("docs/quantize.md", method_rows),
         ("docs/train.md", synth_rows),
         ("README.md", short_bench_rows),
     ],
@@ -83,6 +94,14 @@ def int8_rows():
 def test_tables_are_the_committed_results(page, rows):
     text = (ROOT / page).read_text()
     assert [row for row in rows() if row not in text] == []
+
+
+def test_what_zeros_do_to_ranges_is_the_committed_result():
+    found = json.loads((RESULTS / "int8_methods.json").read_text())["targets"]
+    share = found["tensorrt"]["onnxruntime_entropy_threshold_with_zeros_over_without"]
+    text = " ".join((ROOT / "docs" / "quantize.md").read_text().split())
+    quartiles = f"quartiles {share['lower_quartile']:.2f} to {share['upper_quartile']:.2f}"
+    assert f"to {share['median']:.2f} of what they are without ({quartiles} over its layers)" in text
 
 
 def test_readmes_ratios_are_the_committed_results():
