@@ -104,6 +104,14 @@ def test_what_zeros_do_to_ranges_is_the_committed_result():
     assert f"to {share['median']:.2f} of what they are without ({quartiles} over its layers)" in text
 
 
+def test_calibrations_memory_is_the_committed_result():
+    result = json.loads((RESULTS / "calibration_memory.json").read_text())
+    peak = result["peak_mib_after_clips"]
+    text = " ".join((ROOT / "docs" / "quantize.md").read_text().split())
+    assert f"{result['estimate_mib']:.0f} MiB" in text
+    assert f"took {peak['5']:.0f} MiB more after 5 clips and {peak['200']:.0f} after 200" in text
+
+
 def test_readmes_ratios_are_the_committed_results():
     text = " ".join((ROOT / "README.md").read_text().split())
     speedups = json.loads((RESULTS / "plain_export.json").read_text())["speedup_over_plain_export"]
