@@ -26,11 +26,14 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The figures in README.md and docs/, measured again on this machine.
+# The figures in README.md and docs/, measured again on this machine: the better part of an hour.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/plain_export.py
 	$(BIN)/python benchmarks/lowering_findings.py
 	$(BIN)/python benchmarks/bench_targets.py
+	$(BIN)/python benchmarks/int8_speed.py
+	$(BIN)/python benchmarks/int8_methods.py
+	$(BIN)/python benchmarks/calibration_memory.py
 
 # The C++ runtime with OpenVINO, its tests and x3ddeploy_cli, in build/cpp. Needs a C++17 compiler (Debian: g++).
 cpp: $(INSTALLED)

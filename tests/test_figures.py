@@ -46,7 +46,7 @@ def short_bench_rows():
     yield f"| this network, lowered for the runtime | {ort['onnxruntime/fp32']} | {openvino['openvino/fp32']} | |"
     yield f"| the same in INT8 | | {openvino['openvino/int8']} | |"
     plain = f"{ort['plain/onnxruntime']} | {openvino['plain/openvino']}"
-    yield f"| this network, plain `torch.onnx.export` | {plain} | {ort['torch/eager']} |"
+    yield f"| as trained: plain `torch.onnx.export`, eager | {plain} | {ort['torch/eager']} |"
     theirs = f"{ort['rgbposeconv3d/onnxruntime']} | {openvino['rgbposeconv3d/openvino']}"
     yield f"| RGBPoseConv3D, its own clips | {theirs} | {ort['rgbposeconv3d/torch']} |"
 
