@@ -4,7 +4,7 @@ Read as literals, never executed: `x3ddeploy export CKPT --config configs/ntu60.
 checkpoint does not carry. Depth, widths and classes always come from the weights.
 """
 
-_base_ = ["_base_/training.py"]
+_base_ = ["_base_/training.py", "_base_/data.py"]
 
 # Coarse class of each class: labels 0-9, 10-19, 20-29, 30-39, 40-44, 45-49, 50-54, 55-59.
 coarse_of = [
@@ -94,47 +94,19 @@ val_pipeline = [
 ]
 test_pipeline = val_pipeline
 
-dataset_type = "PoseDataset"
 ann_file = "data/skeleton/ntu60_2d.pkl"
-data_root = "data/nturgbd_videos"
+data_prefix = dict(video="data/nturgbd_videos")
 train_dataloader = dict(
     batch_size=16,  # of each process
     num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_train",
-        data_prefix=dict(video=data_root),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_val",
-        data_prefix=dict(video=data_root),
-        pipeline=val_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=val_pipeline),
 )
 test_dataloader = dict(
-    batch_size=1,
     num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_val",
-        data_prefix=dict(video=data_root),
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=test_pipeline),
 )

@@ -5,7 +5,7 @@ from the weights that MMAction2 publishes when `load_from` names them:
 https://download.openmmlab.com/mmaction/v1.0/skeleton/posec3d/rgbpose_conv3d/rgbpose_conv3d_init_20230228-09b7684b.pth
 """
 
-_base_ = ["_base_/training.py"]
+_base_ = ["_base_/training.py", "_base_/data.py"]
 
 left_kp = [1, 3, 5, 7, 9, 11, 13, 15]
 right_kp = [2, 4, 6, 8, 10, 12, 14, 16]
@@ -103,49 +103,21 @@ test_pipeline = [
     dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
 ]
 
-dataset_type = "PoseDataset"
 ann_file = "data/skeleton/ntu60_2d.pkl"
-data_root = "data/nturgbd_videos"
+data_prefix = dict(video="data/nturgbd_videos")
 train_dataloader = dict(
     batch_size=6,  # of each process
     num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_train",
-        data_prefix=dict(video=data_root),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_val",
-        data_prefix=dict(video=data_root),
-        pipeline=val_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=val_pipeline),
 )
 test_dataloader = dict(
-    batch_size=1,
     num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_val",
-        data_prefix=dict(video=data_root),
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=test_pipeline),
 )
 
 # For 8 processes of 6 clips.

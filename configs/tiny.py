@@ -3,7 +3,7 @@
 To try the commands and for tests; it is too small to learn the classes well (see synth.py).
 """
 
-_base_ = ["_base_/training.py"]
+_base_ = ["_base_/training.py", "_base_/data.py"]
 
 # sit, arm, hand to head, counter, wave, star jump
 coarse_of = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5]
@@ -83,46 +83,24 @@ val_pipeline = [
 ]
 test_pipeline = val_pipeline
 
-dataset_type = "PoseDataset"
 ann_file = "synth/annotations.pkl"
-data_root = "synth/videos"
+data_prefix = dict(video="synth/videos")
 train_dataloader = dict(
     batch_size=8,  # of each process
     num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_train",
-        data_prefix=dict(video=data_root),
-        pipeline=train_pipeline,
-    ),
+    persistent_workers=False,
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_val",
-        data_prefix=dict(video=data_root),
-        pipeline=val_pipeline,
-        test_mode=True,
-    ),
+    persistent_workers=False,
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=val_pipeline),
 )
 test_dataloader = dict(
-    batch_size=1,
     num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        ann_file=ann_file,
-        split="xsub_val",
-        data_prefix=dict(video=data_root),
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    persistent_workers=False,
+    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=test_pipeline),
 )
 
 max_epochs = 2
