@@ -12,13 +12,13 @@ from pathlib import Path
 import click
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.bench.report import machine
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.statistics import Statistics
 from x3ddeploy.demo import random_network
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.machine import machine
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer

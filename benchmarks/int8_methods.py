@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from onnxruntime.quantization.calibrate import HistogramCollector
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.bench.report import machine
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.histogram import BINS, Histogram
@@ -34,6 +33,7 @@ from x3ddeploy.data.synth import SynthOptions, make_clip
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.options import clip_names, splits_of
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.machine import machine
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.models.spec import HeadSpec, ModelSpec

@@ -16,7 +16,6 @@ import onnx
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
-from x3ddeploy.bench.report import machine, usable_cores
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
@@ -25,6 +24,7 @@ from x3ddeploy.calibration.statistics import Statistics
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.precision.placed import placed

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.bench.report import machine
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.loading import load_network
+from x3ddeploy.machine import machine
 from x3ddeploy.mmaction_compat import import_everything
 
 CONFIG = Path(__file__).parents[1] / "configs" / "synth.py"

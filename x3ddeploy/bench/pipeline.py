@@ -15,6 +15,7 @@ from x3ddeploy.data.clips import synthetic_clip
 from x3ddeploy.data.compact import crop_about
 from x3ddeploy.data.frames import normalise_frames
 from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
+from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.synth.video import require_pyav, write_video
@@ -38,8 +39,7 @@ class VideoClip:
 
     def __init__(self, spec: ModelSpec, threads: int) -> None:
         require_pyav()
-        import cv2
-
+        cv2 = require_opencv("resizing frames")
         self._spec, self._threads = spec, threads
         self._directory = tempfile.TemporaryDirectory(prefix="x3ddeploy-bench-")
         self._path = Path(self._directory.name) / "clip.mp4"

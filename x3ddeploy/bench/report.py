@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import platform
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from x3ddeploy import __version__
 from x3ddeploy.bench.likeness import differences
 from x3ddeploy.bench.measure import ratio, statistics
 from x3ddeploy.bench.stability import is_stable, window_cv
+from x3ddeploy.machine import machine
 
 if TYPE_CHECKING:
     from x3ddeploy.bench.competitor import Competitor, Scope
@@ -26,21 +24,6 @@ SCHEMA_VERSION = 2
 # Ratios are to the first of these that took part: the bundle's float32 graphs in the runtime that most people have.
 REFERENCES = ("onnxruntime/fp32", "openvino/fp32", "tensorrt/fp32", "tensorrt-rtx/fp32")
 _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "mmaction2", "numpy", "av")
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def machine() -> dict[str, Any]:
-    """The machine in words."""
-    return {
-        "cpu": _cpu_model(),
-        "cores": usable_cores(),
-        "os": platform.platform(),
-        "python": platform.python_version(),
-    }
 
 
 def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], seconds: float) -> dict[str, Any]:
@@ -237,11 +220,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return installed
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

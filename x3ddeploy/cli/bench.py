@@ -75,13 +75,14 @@ def command(
         return
     from x3ddeploy.bench.competitor import Scope
     from x3ddeploy.bench.competitors import choose, without_slow
-    from x3ddeploy.bench.report import bench_report, usable_cores
+    from x3ddeploy.bench.report import bench_report
     from x3ddeploy.bench.run import run_benchmark
     from x3ddeploy.bench.workbench import Setting, Workbench
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.bench_output import print_report, progress
     from x3ddeploy.cli.output import Steps, print_json
     from x3ddeploy.errors import GateError, X3DDeployError
+    from x3ddeploy.machine import usable_cores
 
     folder = _folder(output) or bundle
     names = choose(only, skip)

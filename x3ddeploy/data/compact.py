@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.errors import DataError, MissingRequirementError
+from x3ddeploy.data.opencv import require_opencv
+from x3ddeploy.errors import DataError
 
 Frame = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -43,12 +44,7 @@ class Crop:
         Raises:
             MissingRequirementError: OpenCV is not installed.
         """
-        try:
-            import cv2
-        except ImportError as error:
-            raise MissingRequirementError(
-                f"resizing frames needs OpenCV: {error}", hint="pip install 'x3ddeploy[video]'"
-            ) from error
+        cv2 = require_opencv("resizing frames")
         rows, columns = frame.shape[:2]
         box = np.zeros((self.bottom - self.top, self.right - self.left, 3), np.uint8)
         top, left = max(self.top, 0), max(self.left, 0)

@@ -11,6 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from x3ddeploy.machine import cpu_info, cpu_model, key_values, usable_cores
+
 # What decides how fast the CPU runtimes are (Linux names of the flags).
 RELEVANT_FEATURES = (
     "avx2",
@@ -63,7 +65,7 @@ def examine_machine() -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         python_executable=sys.executable,
         cpu=cpu_model,
-        cores_usable=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores_usable=usable_cores(),
         cores_total=os.cpu_count(),
         cpu_features=cpu_features,
         memory_bytes=memory_bytes,
@@ -83,8 +85,8 @@ def _operating_system() -> str:
 
 
 def _cpu() -> tuple[str, tuple[str, ...] | None]:
-    info = _key_values(Path("/proc/cpuinfo"))
-    model = info.get("model name") or platform.processor() or platform.machine()
+    info = cpu_info()
+    model = cpu_model(info)
     if "flags" not in info:  # not Linux, or not x86
         return model, None
     flags = set(info["flags"].split())
@@ -92,7 +94,7 @@ def _cpu() -> tuple[str, tuple[str, ...] | None]:
 
 
 def _memory() -> tuple[int | None, int | None]:
-    info = _key_values(Path("/proc/meminfo"))
+    info = key_values(Path("/proc/meminfo"))
     total, available = (
         int(info[key].split()[0]) * 1024 if key in info else None for key in ("MemTotal", "MemAvailable")
     )
@@ -111,17 +113,3 @@ def _directory() -> tuple[str, int | None, bool]:
         file.flush()
         writable = True
     return str(directory), free, writable
-
-
-def _key_values(path: Path) -> dict[str, str]:
-    """`key: value` lines of a /proc file; the first value of a key."""
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return {}
-    values: dict[str, str] = {}
-    for line in lines:
-        key, separator, value = line.partition(":")
-        if separator:
-            values.setdefault(key.strip(), value.strip())
-    return values

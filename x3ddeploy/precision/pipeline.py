@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import onnx
 
-from x3ddeploy.bench.report import usable_cores
 from x3ddeploy.bundle import CALIBRATION, Bundle, Precision, add_precision
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.precision.latency import BlockTime, block_times
 from x3ddeploy.precision.make_half import make_half
 from x3ddeploy.precision.make_int8 import make_int8

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.atomic import explain_os_errors
-from x3ddeploy.data.synth.render import require_opencv
+from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.data.synth.video import require_pyav
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.models.spec import COCO_17
@@ -66,7 +66,7 @@ def annotate_video(
         DataError: a frame cannot be decoded.
         X3DDeployError: the file cannot be written.
     """
-    require_opencv()
+    require_opencv("drawing")
     require_pyav()
     frames = video.info.frames
     scale = max(1, math.ceil(_MIN_SIDE / min(video.info.height, video.info.width)))
@@ -88,14 +88,14 @@ def annotate_video(
 
 
 def _enlarged(frame: Frame, scale: int) -> Frame:
-    cv2 = require_opencv()
+    cv2 = require_opencv("drawing")
     size = (scale * frame.shape[1], scale * frame.shape[0])
     return np.array(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _draw_skeletons(picture: Frame, positions: npt.NDArray[np.float64], seen: npt.NDArray[np.bool_]) -> None:
     """Draw (M, K, 2) pixels where (M, K) says so; limbs only where the joints are COCO's."""
-    cv2 = require_opencv()
+    cv2 = require_opencv("drawing")
     thickness = max(1, round(min(picture.shape[:2]) / 180))
     # Within what OpenCV's integers hold; so far outside nothing can be seen anyway.
     places = np.clip(np.round(positions), -10_000, 10_000).astype(int).tolist()
@@ -111,7 +111,7 @@ def _draw_skeletons(picture: Frame, positions: npt.NDArray[np.float64], seen: np
 
 def _draw_text(picture: Frame, text: str) -> None:
     """White on a dark bar across the top, as large as fits. OpenCV before 5 has no letters beyond ASCII."""
-    cv2 = require_opencv()
+    cv2 = require_opencv("drawing")
     height, width = picture.shape[:2]
     bar = max(14, round(_BAR_SHARE * height))
     scale, font = 0.6 * bar / _TEXT_ASCENT_PX, cv2.FONT_HERSHEY_SIMPLEX
@@ -127,7 +127,7 @@ def _video_writer(output: Path, fps: Fraction, size: tuple[int, int]) -> Iterato
     """Gives what is to be called with each (H, W, 3) frame; puts the file in place when the block ends well."""
     import av
 
-    cv2 = require_opencv()
+    cv2 = require_opencv("drawing")
     with explain_os_errors(output):
         descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent)
         os.close(descriptor)

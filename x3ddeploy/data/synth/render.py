@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.data.synth.actions import HeldObject, Shape
 from x3ddeploy.data.synth.cast import Colour, Look, Room
 from x3ddeploy.data.synth.skeleton import JOINTS, Floats
-from x3ddeploy.errors import MissingRequirementError
 
 _SUBPIXEL_BITS = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
 # Thickness of what is drawn, in metres. Arms, hands and heads are larger than life, so that small frames show them.
@@ -59,21 +58,6 @@ class Scene:
     stool: tuple[float, float, float] | None
 
 
-def require_opencv() -> ModuleType:
-    """The `cv2` module.
-
-    Raises:
-        MissingRequirementError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingRequirementError(
-            f"drawing needs OpenCV: {error}", hint="pip install 'x3ddeploy[video]'"
-        ) from error
-    return cv2
-
-
 def render(scene: Scene, room: Room, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Draw a scene.
 
@@ -106,7 +90,7 @@ class _Canvas:
     """One image with lengths in metres and places in pixels."""
 
     def __init__(self, image: npt.NDArray[np.uint8], pixels_per_metre: float) -> None:
-        self._cv2 = require_opencv()
+        self._cv2 = require_opencv("drawing")
         self.image = image
         self.scale = pixels_per_metre
 

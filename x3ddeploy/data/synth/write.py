@@ -18,10 +18,10 @@ from typing import Any
 
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
+from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.data.synth.actions import ACTIONS, Cue, ceiling
 from x3ddeploy.data.synth.clip import SynthClip, make_clip
 from x3ddeploy.data.synth.options import SynthOptions, clip_names, splits_of
-from x3ddeploy.data.synth.render import require_opencv
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.errors import UsageError, X3DDeployError
 
@@ -85,7 +85,7 @@ def generate(
         MissingRequirementError: OpenCV or PyAV is not installed.
         X3DDeployError: the files cannot be written.
     """
-    require_opencv()
+    require_opencv("drawing")
     require_pyav()
     _require_replaceable(directory, overwrite)
     names = clip_names(options)
@@ -147,7 +147,7 @@ def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> dict[s
 
 def _opencv() -> str:
     # From the module: the distribution goes by one of several names (opencv-python, -headless, -contrib-python).
-    installed: str = require_opencv().__version__
+    installed: str = require_opencv("drawing").__version__
     return installed
 
 

@@ -1,0 +1,47 @@
+"""The machine that a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_info() -> dict[str, str]:
+    """Of the first processor, as Linux's /proc/cpuinfo has it; empty on other systems."""
+    return key_values(Path("/proc/cpuinfo"))
+
+
+def cpu_model(info: dict[str, str]) -> str:
+    """Its name, from `cpu_info`."""
+    return info.get("model name") or platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    """The machine in words, for the head of a report."""
+    return {
+        "cpu": cpu_model(cpu_info()),
+        "cores": usable_cores(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def key_values(path: Path) -> dict[str, str]:
+    """`key: value` lines of a /proc file; the first value of a key."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    values: dict[str, str] = {}
+    for line in lines:
+        key, separator, value = line.partition(":")
+        if separator:
+            values.setdefault(key.strip(), value.strip())
+    return values
