@@ -1,10 +1,8 @@
-"""The machine of a measurement, a budget of seconds, and where results go. PyTorch and the standard library alone."""
+"""The GPU's state, a budget of seconds, and where results go. PyTorch and the standard library alone."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import re
 import subprocess
 import sys
@@ -61,11 +59,6 @@ def _query(fields: tuple[str, ...]) -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return dict(zip(fields, (value.strip() for value in reply.stdout.split(",")), strict=False))
-
-
-def machine() -> dict[str, Any]:
-    """The host."""
-    return {"os": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
 
 
 def torch_versions() -> dict[str, Any]:

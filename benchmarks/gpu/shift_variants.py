@@ -9,20 +9,19 @@ launch takes as long as some of them; what they read stays in the GPU's cache. N
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from host import Budget, first_line, gpu_state, machine, rows_of, tell, torch_versions, write
+from host import Budget, first_line, gpu_state, rows_of, tell, torch_versions, write
 from shift_forms import SHIFT_FORMS, from_layout, to_layout
 from torch import nn
-from torch_networks import TOLERANCE, graph_of, waited
+from torch_networks import TOLERANCE, graph_of, prepared, waited
 
 from x3ddeploy.bench.measure import measure
+from x3ddeploy.machine import machine
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.spec import ModelSpec
 
@@ -108,14 +107,7 @@ def _repeat(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--smoke", action="store_true", help="a tiny network and few rounds, to test the script")
-    arguments = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = True
+    arguments = prepared(__doc__, seconds=60)
     budget, before = Budget(arguments.seconds), gpu_state()
     preset = "tiny" if arguments.smoke else "ntu60"
     places = list(stages(PRESETS[preset]))

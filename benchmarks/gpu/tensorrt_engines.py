@@ -27,7 +27,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from host import ROOT, Budget, clocks, first_line, gpu_state, machine, rows_of, tell, write
+from host import ROOT, Budget, clocks, first_line, gpu_state, rows_of, tell, write
 
 from x3ddeploy.bench.measure import measure
 from x3ddeploy.bundle import Bundle
@@ -39,6 +39,7 @@ from x3ddeploy.engines.place import graph_name
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError, X3DDeployError
+from x3ddeploy.machine import machine
 from x3ddeploy.runtimes.tensorrt_session import WAVES, TensorRTSession, open_parts, session_of_plans
 
 PARTS = "rgb_backbone,pose_backbone,head"

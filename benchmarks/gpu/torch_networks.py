@@ -20,10 +20,11 @@ from typing import Any
 
 import torch
 from forms import Form, Lowered, Original, forms
-from host import Budget, clocks, first_line, gpu_state, machine, rows_of, tell, torch_versions, write
+from host import Budget, clocks, first_line, gpu_state, rows_of, tell, torch_versions, write
 from torch import Tensor
 
 from x3ddeploy.bench.measure import measure
+from x3ddeploy.machine import machine
 
 GROUPS = (("fp16", 1), ("fp32", 1), ("fp16", 8), ("fp16", 32), ("fp32", 8), ("fp32", 32))
 SMOKE_GROUPS = (("fp32", 1), ("fp32", 2))
@@ -262,16 +263,21 @@ def _inputs_last(form: Form, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(value.contiguous(memory_format=torch.channels_last_3d) for value in inputs)
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def prepared(description: str | None, seconds: float) -> argparse.Namespace:
+    """The arguments of a script that measures PyTorch, and PyTorch set up to be measured: float32 is not TF32."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--seconds", type=float, default=240.0)
+    parser.add_argument("--seconds", type=float, default=seconds)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--smoke", action="store_true", help="a tiny network and few rounds, to test the script")
-    arguments = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and write."""
+    arguments = prepared(__doc__, seconds=240)
     budget, before = Budget(arguments.seconds), gpu_state()
     if arguments.smoke:
         plan = Plan(arguments.device, "tiny", SMOKE_GROUPS, (), group_s=0.05, compile_s=0)
