@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Report = Mapping[str, Any]
@@ -48,6 +48,16 @@ def headline_text(entry: Mapping[str, Any]) -> str:
     )
 
 
+def with_few_rounds(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of which nobody can tell whether they are stable."""
+    return [row for row in rows if row["window_cv"] is None]
+
+
+def unstable_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those whose medians still moved."""
+    return [row for row in rows if row["window_cv"] is not None and not row["stable"]]
+
+
 def cautions(report: Report) -> list[str]:
     """What a reader has to know before quoting a figure."""
     found = []
@@ -61,13 +71,11 @@ def cautions(report: Report) -> list[str]:
             "ratios within a round hold, times are longer than on a quiet one."
         )
     rows = [row for row in report["competitors"] if row["samples_ms"]]
-    few = [row for row in rows if row["window_cv"] is None]
-    if few:
+    if few := with_few_rounds(rows):
         found.append(
             f"{len(few)} of {len(rows)} timings have too few rounds to be called stable; --seconds gives more."
         )
-    unstable = [row for row in rows if row["window_cv"] is not None and not row["stable"]]
-    if unstable:
+    if unstable := unstable_rows(rows):
         found.append(
             f"{len(unstable)} of {len(rows)} timings were not stable within the time: their medians still moved by "
             "more than 2 % from window to window."

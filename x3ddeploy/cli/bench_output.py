@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from x3ddeploy.bench.view import absent_by_reason, headline_text, timed_rows, times_floor
+from x3ddeploy.bench.view import (
+    absent_by_reason,
+    headline_text,
+    timed_rows,
+    times_floor,
+    unstable_rows,
+    with_few_rounds,
+)
 from x3ddeploy.cli.output import print_table
 
 if TYPE_CHECKING:
@@ -67,11 +74,10 @@ def _print_scope(report: dict[str, Any], scope: str) -> None:
     )
     for text in dict.fromkeys("; ".join(row["unlike"]) for row in rows if row["unlike"]):
         click.echo(f"* {text}")
-    if any(row["window_cv"] is None for row in rows):
+    if with_few_rounds(rows):
         click.echo(f"too few rounds to tell what is stable: {report['rounds']}; --seconds gives more")
-    unstable = [row["name"] for row in rows if row["window_cv"] is not None and not row["stable"]]
-    if unstable:
-        click.echo(f"not stable within the time: {', '.join(unstable)}")
+    if unstable := unstable_rows(rows):
+        click.echo(f"not stable within the time: {', '.join(row['name'] for row in unstable)}")
     click.echo()
 
 

@@ -43,9 +43,8 @@ def make_int8(material: Material) -> tuple[dict[str, onnx.ModelProto], Made, Cal
     calibration = _calibrate(material, material.clips.calibration)
     quantizer = Quantizer(material.target, calibration.ranges(), tuple(material.overflow), opset17)
     sites = quantizer.eligible(material.recognizer)
-    trials = _TrialMaker(material, quantizer, calibration)
-    sensitivities, blocks = _sensitivities(material, quantizer, trials)
-    choice = _search(material, blocks, trials)
+    sensitivities, blocks = _sensitivities(material, quantizer, calibration)
+    choice = _search(material, quantizer, calibration, blocks)
     chosen = choice.sites if choice else frozenset(site.node for site in sites)
     parts = {part: quantizer.quantize(graph, chosen) for part, graph in material.parts.items()}
     if material.bundle.manifest.target == "tensorrt":
@@ -81,47 +80,46 @@ def _calibrate(material: Material, clips: Chosen) -> Calibration:
             "onnxruntime": open_session("onnxruntime", serialize(material.parts["head"])).version,
         },
     )
+    directory = material.bundle.path / CALIBRATION
     if request.calibration:
-        return read_calibration(request.calibration, key)
+        calibration = read_calibration(request.calibration, key)
+        directory.mkdir(exist_ok=True)
+        calibration.write(directory / f"{key.digest()}.json")
+        return calibration
     sources = {site.source for site in Quantizer(material.target, {}).eligible(material.recognizer)}
     return run_calibration(
         material.recognizer,
         tuple(sorted(sources)),
         clips,
         key,
-        material.bundle.path / CALIBRATION,
+        directory,
         unsigned=material.target.scheme.unsigned,
         progress=material.reporter.step,
         on_clip=lambda done, total: material.reporter.count("calibrating", done, total),
     )
 
 
-class _TrialMaker:
-    """Trials that remember what they measured, beside the calibration, until the precision is made."""
+def _trials(
+    material: Material, quantizer: Quantizer, calibration: Calibration, clips: ReusedClips, name: str, total: int | None
+) -> Trials:
+    """Trials under a name that remember what they measured, beside the calibration, until the precision is made."""
+    digest = calibration.key.digest()
+    journal = material.bundle.path / CALIBRATION / f"{digest}.{name}.npz"
+    about = [digest, msgspec.to_builtins(calibration.tensors), clips.names(), material.request.opset17]
+    key = hashlib.sha256(msgspec.json.encode(about)).hexdigest()
+    done = 0
 
-    def __init__(self, material: Material, quantizer: Quantizer, calibration: Calibration) -> None:
-        self._material, self._quantizer, self._calibration = material, quantizer, calibration
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if total:
+            material.reporter.count(name, done, total)
 
-    def on(self, clips: ReusedClips, name: str, total: int | None) -> Trials:
-        """Trials on these clips; `total` of them are counted under the name."""
-        material = self._material
-        digest = self._calibration.key.digest()
-        journal = material.bundle.path / CALIBRATION / f"{digest}.{name}.npz"
-        about = [digest, msgspec.to_builtins(self._calibration.tensors), clips.names(), material.request.opset17]
-        key = hashlib.sha256(msgspec.json.encode(about)).hexdigest()
-        done = 0
-
-        def count() -> None:
-            nonlocal done
-            done += 1
-            if total:
-                material.reporter.count(name, done, total)
-
-        return Trials(material.recognizer, self._quantizer, clips, journal, key, count)
+    return Trials(material.recognizer, quantizer, clips, journal, key, count)
 
 
 def _sensitivities(
-    material: Material, quantizer: Quantizer, trials: _TrialMaker
+    material: Material, quantizer: Quantizer, calibration: Calibration
 ) -> tuple[list[Sensitivity], list[Sensitivity]]:
     """Of blocks and kinds together, and of the blocks alone."""
     assert material.clips is not None
@@ -133,16 +131,21 @@ def _sensitivities(
     assert work is not None, "our own graphs have known shapes"
     by_block, by_kind = units_by_block(sites, work), units_by_kind(sites, work)
     material.reporter.step(f"sensitivity of {len(by_block)} blocks and {len(by_kind)} kinds on {len(few)} clips")
-    tried = trials.on(clips, "sensitivity", len(by_block) + len(by_kind) + len(STREAMS))
-    blocks = measure_sensitivity(tried, by_block)
-    return [*blocks, *measure_sensitivity(tried, by_kind)], blocks
+    trials = _trials(
+        material, quantizer, calibration, clips, "sensitivity", len(by_block) + len(by_kind) + len(STREAMS)
+    )
+    blocks = measure_sensitivity(trials, by_block)
+    return [*blocks, *measure_sensitivity(trials, by_kind)], blocks
 
 
-def _search(material: Material, blocks: Sequence[Sensitivity], trials: _TrialMaker) -> Choice | None:
+def _search(
+    material: Material, quantizer: Quantizer, calibration: Calibration, blocks: Sequence[Sensitivity]
+) -> Choice | None:
     if not (material.judges and material.judging):
         material.reporter.step("no clips to judge with: the accuracy of INT8 is NOT known")
         return None
     judges, recipe = material.judges, material.request.recipe
     gate = Gate(judges.labels(), judges.names(), material.bundle.manifest.fusion, recipe.max_drop)
     material.reporter.step(f"judging INT8 on {len(judges.indices)} clips: at most {recipe.max_drop:g} points lost")
-    return search(trials.on(material.judging, "search", None), blocks, gate, material.reporter.step)
+    trials = _trials(material, quantizer, calibration, material.judging, "search", None)
+    return search(trials, blocks, gate, material.reporter.step)

@@ -92,8 +92,6 @@ def _sealed(
             for name, entry in made.accuracy.items()
         }
     place = f"{CALIBRATION}/{calibration.key.digest()}.json" if calibration else None
-    if calibration and place:
-        calibration.write(bundle.path / place)
     precision = Precision(
         calibration=place,
         random_calibration=made.random,
