@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,7 +73,7 @@ def command(
     """
     from x3ddeploy.atomic import explain_os_errors, write_json
     from x3ddeploy.bundle import EVAL, Bundle
-    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.cli.output import Steps, counting, print_json
     from x3ddeploy.data.sources import open_source
     from x3ddeploy.evaluation.evaluate import Loading, evaluate
     from x3ddeploy.evaluation.report import eval_report
@@ -88,8 +89,8 @@ def command(
         with explain_os_errors(output):
             output.mkdir(parents=True, exist_ok=True)
     loading = Loading(batch, workers, on_error, limit)
-    with _progress() as on_videos:
-        evaluation = evaluate(opened, source, choice.targets, loading, on_videos)
+    with counting() as on_count:
+        evaluation = evaluate(opened, source, choice.targets, loading, partial(on_count, "videos"))
     report = eval_report(opened, source, evaluation, loading, num_clips, choice.left_out)
     path = (output or bundle) / EVAL
     if as_json:
@@ -130,25 +131,6 @@ def _plots(
         plot_confusions(path, confusions, class_names(bundle), title)
         paths.append(path)
     return paths
-
-
-def _progress() -> Any:
-    """A bar on stderr where that is a terminal; gives what is to be told the videos done and their number."""
-    import contextlib
-    from collections.abc import Callable, Iterator
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    @contextlib.contextmanager
-    def bar() -> Iterator[Callable[[int, int], None]]:
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("videos", total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
-
-    return bar()
 
 
 def _print(report: dict[str, Any]) -> None:

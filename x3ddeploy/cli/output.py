@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -21,6 +22,26 @@ class Steps:
 
     def __call__(self, text: str) -> None:
         click.echo(f"[{time.perf_counter() - self._start:5.1f} s] {text}", err=True)
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for each long step where that is a terminal; gives what is told its name, how far, of what."""
+    if not sys.stderr.isatty():
+        yield lambda name, done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_count(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done, visible=done < total)
+
+        yield on_count
 
 
 def print_json(value: Any) -> None:

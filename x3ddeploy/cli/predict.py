@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -139,17 +140,11 @@ def _annotated_files(annotate: Path | None, videos: Sequence[Path], several: boo
 
 
 def _annotate(video: OpenedVideo, predictions: Sequence[Prediction], names: Sequence[str], output: Path) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from x3ddeploy.cli.output import counting
     from x3ddeploy.prediction.annotate import annotate_video
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"drawing {output.name}", total=None)
-        annotate_video(
-            video, predictions, names, output, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with counting() as on_count:
+        annotate_video(video, predictions, names, output, partial(on_count, f"drawing {output.name}"))
     click.echo(f"written: {output}", err=True)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +80,7 @@ def command(
     Interrupted, calibration and search go on where they were when the same command is given again.
     """
     from x3ddeploy.bundle import Bundle
-    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.cli.output import Steps, counting, print_json
     from x3ddeploy.errors import UsageError
     from x3ddeploy.precision.pipeline import quantize_bundle
     from x3ddeploy.precision.request import Reporter, Request
@@ -109,7 +106,7 @@ def command(
         calibration=calib_cache,
         opset17=opset == "17",
     )
-    with _progress() as on_count:
+    with counting() as on_count:
         quantized = quantize_bundle(Bundle.open(bundle), request, Reporter(Steps(), on_count))
     if as_json:
         print_json(quantized.to_json())
@@ -123,27 +120,6 @@ def _recipe(path: Path | None, options: dict[str, Any]) -> Recipe:
     from x3ddeploy.calibration.recipe import Recipe, read_recipe
 
     return msgspec.structs.replace(read_recipe(path) if path else Recipe(), **options)
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each long step on a terminal; nothing elsewhere, since the steps have lines of their own."""
-    if not sys.stderr.isatty():
-        yield lambda name, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def on_count(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done, visible=done < total)
-
-        yield on_count
 
 
 def _print(quantized: Quantized) -> None:

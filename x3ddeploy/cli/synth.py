@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -31,22 +32,12 @@ def command(
     """Write a synthetic data set of 12 actions to DIRECTORY: videos, and their keypoints as MMAction2's PoseDataset
     reads them. It shows that a pipeline works, not how accurate a model is on real video.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from x3ddeploy.cli.output import print_json, size_text
+    from x3ddeploy.cli.output import counting, print_json, size_text
     from x3ddeploy.data.synth import SynthOptions, generate
 
     options = SynthOptions(seed, size, frames, clips_per_class, subjects)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("clips", total=None)
-        summary = generate(
-            directory,
-            options,
-            lambda done, total: bar.update(task, completed=done, total=total),
-            overwrite=overwrite,
-        )
+    with counting() as on_count:
+        summary = generate(directory, options, partial(on_count, "clips"), overwrite=overwrite)
     if as_json:
         print_json(summary.to_json())
         return
