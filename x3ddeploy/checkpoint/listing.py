@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from x3ddeploy.text import escaped
+
 
 def printable(text: str, limit: int = 160) -> str:
     """`text` cut to `limit` characters, control characters escaped: a file must not steer the user's terminal."""
-    text = text[:limit]
-    return text if text.isprintable() else repr(text)[1:-1]
+    return escaped(text[:limit])
 
 
 def shortened(lines: Sequence[str], limit: int, what: str = "") -> list[str]:

@@ -1,0 +1,34 @@
+"""Text that comes from files, made fit for a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""`text` with all that steers a terminal or hides from its reader written as an escape: 'a\x1b[31m', 'a\u202eb'.
+
+    Controls (C0, C1), line breaks of every kind, marks of direction and width, halves of surrogate pairs, and code
+    points that mean nothing; letters of every script and their spaces stay.
+
+    Args:
+        text: from a file, a file's name, a library's message.
+        keep: characters that stay though they are controls.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char in keep or not _steers(char) else _escape(char) for char in text)
+
+
+def _steers(char: str) -> bool:
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in ("Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
