@@ -21,9 +21,9 @@ from onnx import helper
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.demo import random_network
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.machine import machine, usable_cores

@@ -21,9 +21,9 @@ import torch
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.bench.plain_export import plain_export
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.demo import random_network
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.machine import machine, usable_cores

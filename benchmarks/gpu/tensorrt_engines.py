@@ -31,11 +31,11 @@ from host import ROOT, Budget, clocks, first_line, gpu_state, rows_of, tell, wri
 
 from x3ddeploy.bench.measure import measure
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.machine import find_host
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
-from x3ddeploy.engines.place import graph_name
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError, X3DDeployError
@@ -180,7 +180,7 @@ class Evidence:
         bundle = self._directory / "deploy"
         cache = next(iter(sorted(bundle.glob("engines/*/timing.cache"))), None)
         waves = [
-            [self._build(bundle / graph_name(part, precision), precision, limit_s, cache) for part in wave]
+            [self._build(bundle / graph_name(part, precision.value), precision, limit_s, cache) for part in wave]
             for wave in WAVES
         ]
         return session_of_plans(self._cuda, self._tensorrt, waves)

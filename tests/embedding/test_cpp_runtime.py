@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine, sha256_of
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, uniform_indices
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
 from x3ddeploy.engines.place import Host, plan_name, read_engine
 from x3ddeploy.errors import BundleError
 from x3ddeploy.models.presets import PRESETS

@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.embedding.triton import Options, write_repository
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.place import plan_name
 from x3ddeploy.errors import BundleError, UsageError
 

@@ -4,9 +4,9 @@ from functools import cache
 
 import numpy as np
 
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.demo import random_network
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.precision.half import Half, float32_nodes, to_half

@@ -11,9 +11,9 @@ from fake_cuda import FakeCuda
 from fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle import Bundle, Precision
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.bisect import block_outputs, first_wrong_block, up_to
 from x3ddeploy.engines.check import CheckRequest, _flips, compare_session
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import GateError
 from x3ddeploy.runtimes.base import open_session

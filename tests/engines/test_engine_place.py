@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
 from x3ddeploy.engines.place import Host, misfit, plan_name, read_engine
 from x3ddeploy.engines.shapes import batches_from, parse_shapes
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
@@ -103,7 +103,7 @@ def test_a_failed_write_leaves_what_was_there(filled, monkeypatch):
     def refuse(path, data):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("x3ddeploy.bundle.write_bytes", refuse)
+    monkeypatch.setattr("x3ddeploy.bundle.store.write_bytes", refuse)
     other = replace(ENTRY, part="recognizer")
     with pytest.raises(X3DDeployError, match="No space left"):
         add_engine(opened.path, plan_name(other), other, b"another", b"{}")

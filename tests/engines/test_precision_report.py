@@ -4,9 +4,9 @@ import pytest
 from engine_graphs import graphs
 from fake_tensorrt import SHAPES, Module
 
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.asked import asked_precisions
 from x3ddeploy.engines.inspection import precision_of_engine, precision_of_network
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import GateError
 

@@ -10,7 +10,7 @@ from fake_cuda import FakeCuda, FakeMemory, FakeStream
 from fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.place import plan_name
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError

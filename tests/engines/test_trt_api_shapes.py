@@ -12,7 +12,7 @@ from engine_graphs import PARTS, graphs
 from fake_tensorrt import SHAPES, Module
 
 import x3ddeploy
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
 from x3ddeploy.engines.trt import TensorRT, TensorRTError
 
 ALL = list(SHAPES)

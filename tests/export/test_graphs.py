@@ -9,12 +9,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import impulse_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.export.graph import GraphBuilder
 from x3ddeploy.export.lint import check_model, lint
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.rebuild import rebuild
 from x3ddeploy.export.work import multiply_adds

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import GateError
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures, reference_rounding

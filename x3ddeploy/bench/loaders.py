@@ -12,7 +12,7 @@ from x3ddeploy.bench import rgbposeconv3d
 from x3ddeploy.bench.competitor import Feeds, Loaded
 from x3ddeploy.bench.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
 from x3ddeploy.bench.workbench import Workbench
-from x3ddeploy.engines.options import EnginePrecision
+from x3ddeploy.bundle.engine_options import EnginePrecision
 from x3ddeploy.runtimes.base import open_session, require
 
 CPU_RUNTIMES = ("onnxruntime", "openvino")

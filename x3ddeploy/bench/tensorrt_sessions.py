@@ -12,9 +12,9 @@ import torch
 
 from x3ddeploy.bench.competitor import Feeds, Loaded
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.cuda import Cuda
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, open_parts, session_of_plans

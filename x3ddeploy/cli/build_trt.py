@@ -85,10 +85,10 @@ def command(
     then it goes into the bundle. Exit code 3 where it is not what was asked for, 4 without a GPU or TensorRT.
     """
     from x3ddeploy.bundle import PARTS, Bundle
+    from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
     from x3ddeploy.cli.output import Steps, print_json
     from x3ddeploy.engines.graphs import Clips
     from x3ddeploy.engines.machine import find_host
-    from x3ddeploy.engines.options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
     from x3ddeploy.engines.pipeline import EngineRequest, build_engines, parts_named
     from x3ddeploy.engines.shapes import batches_from, parse_shapes
     from x3ddeploy.errors import UsageError

@@ -8,7 +8,7 @@ import importlib
 import sys
 from typing import Any
 
-from x3ddeploy.engines.options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.trt import TensorRT, open_tensorrt
 
 Facts = dict[str, Any]

@@ -18,8 +18,8 @@ from onnx import TensorProto
 
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes
 from x3ddeploy.bundle import GOLDEN, LABELS, Bundle, EngineEntry, sha256_of
+from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.embedding.pbtxt import Name, Value, to_pbtxt
-from x3ddeploy.engines.options import Flavour
 from x3ddeploy.errors import BundleError, UsageError
 
 PARTS = ("rgb_backbone", "pose_backbone", "head")

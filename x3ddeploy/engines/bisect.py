@@ -18,8 +18,8 @@ import onnx
 from onnx import TensorProto, helper
 from onnx.utils import Extractor
 
+from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.engines.child import Progress, Request
-from x3ddeploy.engines.options import BuildOptions
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import Array, open_session
 

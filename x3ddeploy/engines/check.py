@@ -17,9 +17,9 @@ import numpy as np
 import onnx
 
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.engine_options import Batches, EnginePrecision, Flavour
 from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.engines.cuda import Cuda
-from x3ddeploy.engines.options import Batches, EnginePrecision, Flavour
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import GateError
 from x3ddeploy.parity.golden import load_golden

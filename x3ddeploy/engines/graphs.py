@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from x3ddeploy.bundle import PARTS, Bundle
-from x3ddeploy.engines.options import EnginePrecision
-from x3ddeploy.engines.place import graph_name
+from x3ddeploy.bundle.engine_options import EnginePrecision
+from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.errors import UsageError
 
 _TARGET = "tensorrt"
@@ -60,7 +60,7 @@ def with_graphs(
         )
     if calib and precision is not EnginePrecision.INT8:
         raise UsageError(f"--calib and --calib-random go with --int8: {precision.value} needs no clips")
-    if all(graph_name(part, precision) in bundle.manifest.files for part in PARTS):
+    if all(graph_name(part, precision.value) in bundle.manifest.files for part in PARTS):
         if calib:
             progress("the bundle has INT8 graphs: the clips are not used (`x3ddeploy quantize` makes new ones)")
         return bundle

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from x3ddeploy.bundle.engine_options import EnginePrecision
 from x3ddeploy.engines.asked import Asked
-from x3ddeploy.engines.options import EnginePrecision
 from x3ddeploy.engines.trt import ParsedLayer
 from x3ddeploy.errors import GateError
 

@@ -16,12 +16,13 @@ import numpy as np
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors
 from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, add_engine
+from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision
+from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
 from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.graphs import Clips, with_graphs
-from x3ddeploy.engines.options import BuildOptions, EnginePrecision
-from x3ddeploy.engines.place import Host, graph_name, plan_name
+from x3ddeploy.engines.place import Host, plan_name
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
@@ -162,7 +163,7 @@ class _Run:
         return made
 
     def _entry(self, part: str) -> EngineEntry:
-        graph = graph_name(part, self._options.precision)
+        graph = graph_name(part, self._options.precision.value)
         host = self._host
         return EngineEntry(
             part=part,

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from x3ddeploy.bundle import ENGINES, Bundle, EngineEntry, sha256_of
-from x3ddeploy.engines.options import EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.errors import BundleError
 
 _TAGS = {Flavour.TENSORRT: "trt", Flavour.RTX: "trtrtx"}
@@ -96,7 +97,7 @@ def build_command(bundle: Bundle, precision: EnginePrecision, flavour: Flavour) 
 
 
 def _stale(bundle: Bundle, entry: EngineEntry) -> str:
-    graph = graph_name(entry.part, entry.options.precision)
+    graph = graph_name(entry.part, entry.options.precision.value)
     file = bundle.manifest.files.get(graph)
     if file is None or file.sha256 != entry.graph_sha256:
         return f"built from another {graph} than the bundle holds now"
@@ -108,8 +109,3 @@ def _altered(bundle: Bundle, name: str) -> str:
     if known is None or not file.is_file():
         return "missing"
     return "" if sha256_of(file) == known.sha256 else "its sha256 is not the manifest's"
-
-
-def graph_name(part: str, precision: EnginePrecision) -> str:
-    """A part's graph in the bundle."""
-    return f"{part}.onnx" if precision is EnginePrecision.FP32 else f"{precision.value}/{part}.onnx"

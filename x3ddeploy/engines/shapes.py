@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from x3ddeploy.bundle import Manifest
-from x3ddeploy.engines.options import Batches
+from x3ddeploy.bundle.engine_options import Batches
 from x3ddeploy.errors import UsageError
 
 DEFAULT_BATCHES = Batches(1, 1, 8)

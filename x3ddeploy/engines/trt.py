@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from x3ddeploy.engines.options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 
 INSTALL = {

@@ -9,10 +9,10 @@ import onnx
 from torch import nn
 
 from x3ddeploy.bundle import PARTS as PARTS
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.export.emit import Value, emit
 from x3ddeploy.export.emit_head import emit_head
 from x3ddeploy.export.graph import BATCH_AXIS, Dims, GraphBuilder
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.lowering.head import lower_head
 from x3ddeploy.lowering.strategy import lower, strategy_for
 from x3ddeploy.models.head import Head

@@ -15,11 +15,11 @@ import onnx
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
 from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, derived_files, seal
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import raw_inputs
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.export.graph import IR_VERSION, OPSET
 from x3ddeploy.export.lint import check_model
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
 from x3ddeploy.loading import Loaded

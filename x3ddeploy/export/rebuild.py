@@ -11,8 +11,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.models.x3d import ConvBN
 

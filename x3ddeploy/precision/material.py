@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.calibration.choice import Chosen, ClipSets, choose_clips, random_clips
 from x3ddeploy.errors import BundleError, GateError, UsageError
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour
 from x3ddeploy.engines.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
-from x3ddeploy.engines.options import EnginePrecision, Flavour
 from x3ddeploy.engines.place import Host, read_engine
 from x3ddeploy.engines.trt import Engine, Tensor, TensorRT, open_tensorrt
 from x3ddeploy.errors import UsageError, X3DDeployError

@@ -12,8 +12,8 @@ import onnx
 import torch
 from torch import Tensor
 
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import UsageError
-from x3ddeploy.export.metadata import PartMetadata
 from x3ddeploy.export.rebuild import rebuild
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.runtimes.base import Array, Session, check_feeds

@@ -1,0 +1,105 @@
+"""What a bundle says of itself: typed documents, no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from x3ddeploy.bundle.engine_options import BuildOptions
+from x3ddeploy.models.spec import ModelSpec
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """The checkpoint that a bundle was made from."""
+
+    name: str
+    sha256: str
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Graphs of a lower precision: a folder of the same names as the float32 graphs, and how they came about.
+
+    Attributes:
+        calibration: file of the ranges, for INT8.
+        random_calibration: whether those ranges are of made-up clips.
+        float_layers: blocks or nodes that stay in a higher precision, each with the reason.
+        accuracy: 'rgb', 'pose', 'fused' -> top-1 in percent before and after, and share of clips that keep their class;
+            None where there was nothing to measure on.
+        golden_error: 'part -> output' -> error on the golden clip, relative to the output's range.
+    """
+
+    calibration: str | None
+    random_calibration: bool
+    float_layers: dict[str, str]
+    accuracy: dict[str, dict[str, float | None]] | None
+    golden_error: dict[str, float]
+
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """A TensorRT engine: what it was built from, with and on; all of it is asked before it is loaded.
+
+    Attributes:
+        part: which of the bundle's graphs.
+        graph_sha256: of that graph as it was then.
+        version: of TensorRT, or of TensorRT-RTX.
+        gpu: name of the GPU that it was built on, None where it was built without one.
+        compute_capabilities: 'major.minor' of the GPUs that it was built for.
+        driver: version of the NVIDIA driver at the time, where there was one.
+        options: how it was built.
+    """
+
+    part: str
+    graph_sha256: str
+    version: str
+    gpu: str | None
+    compute_capabilities: tuple[str, ...]
+    driver: str | None
+    options: BuildOptions
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself; see docs/bundle.md.
+
+    Attributes:
+        versions: of x3ddeploy and of the libraries that made the bundle.
+        spec: the network and what each stream is fed.
+        origins: for each value of the spec, by dotted name, where it came from.
+        target: lowering target of the graphs.
+        batch: fixed number of clips, None for a dynamic axis.
+        fusion: weights of the RGB and the pose stream in `scores`.
+        tensors: part -> inputs and outputs -> name -> shape, 'N' for the dynamic axis.
+        notes: what the reader of the checkpoint had to say.
+        files: path in the bundle -> sha256 and size. Every file but the manifest and reports written later.
+        precisions: name of a folder of lower precision ('fp16', 'int8') -> how it was made.
+        engines: path of a plan in the bundle -> what it is.
+    """
+
+    schema_version: int
+    versions: dict[str, str]
+    source: Source
+    spec: ModelSpec
+    origins: dict[str, str]
+    target: str
+    batch: int | None
+    fusion: tuple[float, float]
+    opset: int
+    ir_version: int
+    tensors: dict[str, dict[str, dict[str, list[int | str]]]]
+    notes: tuple[str, ...] = ()
+    files: dict[str, FileEntry] = field(default_factory=dict)
+    precisions: dict[str, Precision] = field(default_factory=dict)
+    engines: dict[str, EngineEntry] = field(default_factory=dict)

@@ -1,0 +1,27 @@
+"""Names of the files in a bundle."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+PARTS = ("rgb_backbone", "pose_backbone", "head", "recognizer")
+MANIFEST = "manifest.json"
+LABELS = "labels.txt"
+GOLDEN = "golden"
+PARITY = "parity.json"
+BENCH = "bench.json"
+BENCH_REPORTS = ("report.html", "report.md")
+EVAL = "eval.json"
+CALIBRATION = "calib"
+ENGINES = "engines"
+
+
+def graph_name(part: str, precision: str = "fp32") -> str:
+    """A part's graph in the bundle."""
+    return f"{part}.onnx" if precision == "fp32" else f"{precision}/{part}.onnx"
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a file's name in a manifest is a path inside the bundle, on every system."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and ".." not in parts and "\\" not in name and ":" not in name
