@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.data.clips import impulse_inputs
+from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.export.graph import GraphBuilder
@@ -23,6 +23,7 @@ from x3ddeploy.lowering.strategy import TARGETS, Layout, Strategy
 from x3ddeploy.models.head import Head
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.models.spec import Activation, StageSpec
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import open_session
 
@@ -152,6 +153,44 @@ def test_every_kind_of_head_exports_the_outputs_it_has(tiny_network, coarse, pro
     assert ("rgb_coarse_logits" in actual) == bool(coarse)
     for name, value in expected.items():
         np.testing.assert_allclose(actual[name], value.numpy(), atol=1e-5)
+
+
+def other_backbones():
+    """What the presets lack: no activation, no downsampling where neither stride nor channels change, SE everywhere."""
+    tiny = PRESETS["tiny"]
+    first = StageSpec(2, 8, 22, 1, (8, 8))
+    rgb, pose = (
+        replace(backbone, stages=(first, *backbone.stages[1:]), activation=Activation.NONE)
+        for backbone in (tiny.rgb, tiny.pose)
+    )
+    return replace(tiny, rgb=replace(rgb, activation=Activation.SWISH), pose=pose)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_other_backbones_export_what_their_training_form_computes(target):
+    network = random_network(other_backbones())
+    assert network.rgb_backbone.layer1[0].downsample is None
+    recognizer = parts_of(network, target)["recognizer"]
+    assert PartMetadata.of(recognizer).spec == network.spec
+    assert not any("swish" in node.name for node in recognizer.graph.node if node.name.startswith("pose"))
+    inputs = batch_inputs(network.spec, 2, seed=5)
+    tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+    with torch.inference_mode():
+        expected, rebuilt = network(**tensors), rebuild(recognizer)(**tensors)
+        # The definition, block by block: what is left out here is what no weight would show.
+        block = network.pose_backbone.layer1[1]
+        x = torch.rand(1, 8, 6, 8, 8)
+        projected = block.conv3(block.se_module(block.conv2(block.conv1(block.shift(x)))))
+        assert torch.equal(block(x), torch.relu(projected + x))
+    actual = open_session("onnxruntime", recognizer.SerializeToString()).run(inputs)
+    for name, value in actual.items():
+        np.testing.assert_allclose(value, expected[name].numpy(), atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(rebuilt[name].numpy(), expected[name].numpy(), atol=2e-5, err_msg=name)
+
+
+def test_metadata_of_a_network_with_swish_is_what_it_was(parts):
+    props = {prop.key: prop.value for prop in parts["rgb_backbone"].metadata_props}
+    assert "activation" not in props["x3ddeploy.spec"]
 
 
 @pytest.mark.parametrize("target", TARGETS)

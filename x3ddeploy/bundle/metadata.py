@@ -9,7 +9,7 @@ import onnx
 
 from x3ddeploy import __version__
 from x3ddeploy.errors import BundleError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.models.spec import BackboneSpec, ModelSpec
 
 _PREFIX = "x3ddeploy."
 
@@ -39,6 +39,10 @@ class PartMetadata:
     def props(self) -> dict[str, str]:
         """As strings for `helper.set_model_props`."""
         values = msgspec.to_builtins(self)
+        for backbone in (values["spec"]["rgb"], values["spec"]["pose"]):
+            # Left out where it is the default: the bytes of files exported before it could be anything else stay.
+            if backbone["activation"] == BackboneSpec.activation.value:
+                del backbone["activation"]
         return {
             _PREFIX + name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
             for name, value in values.items()

@@ -15,7 +15,7 @@ from x3ddeploy.checkpoint.config import read_config_file
 from x3ddeploy.checkpoint.contradictions import contradictions
 from x3ddeploy.checkpoint.layout import TRAINING_ONLY, check_layout
 from x3ddeploy.checkpoint.settings import NAMES, Settings, settings_of_config, settings_of_spec
-from x3ddeploy.checkpoint.weights import WeightsSpec, read_weights, without_strides
+from x3ddeploy.checkpoint.weights import WeightsSpec, read_weights, without_trace
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.spec import BackboneSpec, ModelSpec, PoseInput, RGBInput
@@ -110,7 +110,7 @@ def resolve_spec(
     presets = [
         _settings(Override(f"preset {name}", preset), weights)
         for name, preset in PRESETS.items()
-        if without_strides(preset.rgb) == weights.rgb and without_strides(preset.pose) == weights.pose
+        if without_trace(preset.rgb) == weights.rgb and without_trace(preset.pose) == weights.pose
     ]
     values, origins, choice_notes = _choose(stated, presets)
     notes += choice_notes

@@ -60,10 +60,10 @@ def check_layout(state_dict: Mapping[str, Tensor], spec: ModelSpec | WeightsSpec
 def _backbone(spec: BackboneSpec) -> Shapes:
     yield from _conv_bn("conv1_s", spec.stem_channels, spec.in_channels, kernel=3)
     channels = spec.stem_channels
-    for number, stage in enumerate(spec.stages, 1):
+    for number, (stage, downsample) in enumerate(zip(spec.stages, spec.downsamples, strict=True), 1):
         for index, squeeze in enumerate(stage.squeeze):
             block = f"layer{number}.{index}"
-            if index == 0:
+            if index == 0 and downsample:
                 yield from _conv_bn(f"{block}.downsample", stage.channels, channels)
             yield from _conv_bn(f"{block}.conv1", stage.width, channels)
             yield from _conv_bn(f"{block}.conv2", stage.width, 1, kernel=3)  # depthwise

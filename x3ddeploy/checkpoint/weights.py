@@ -1,4 +1,4 @@
-"""What the names and shapes of the weights say of the network: all but strides and shift fractions."""
+"""What the names and shapes of the weights say of the network: all but strides, shift fractions and activations."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _MAX_BLOCKS = 128
 # Stand where weights say nothing, so that networks can be compared by what their weights do say.
 _NO_STRIDE = 1
 _NO_FOLD = 2
+# A downsample where the channels stay is the one trace of a stride, though not of how large it is.
+_SOME_STRIDE = 2
 _LISTED = 12
 
 _BLOCK = re.compile(r"layer([0-9]{1,3})\.([0-9]{1,4})\.(.+)", re.DOTALL)
@@ -28,17 +30,20 @@ Where = tuple[str, int]  # a tensor's name and the axis on which a width can be 
 
 
 class WeightsSpec(NamedTuple):
-    """Both backbones (strides and fold_div are placeholders, see `without_strides`) and the head."""
+    """Both backbones (strides, fold_div and activation are placeholders, see `without_trace`) and the head."""
 
     rgb: BackboneSpec
     pose: BackboneSpec
     head: HeadSpec
 
 
-def without_strides(spec: BackboneSpec) -> BackboneSpec:
-    """`spec` with placeholders for strides and fold_div, which leave no trace in the weights."""
-    stages = tuple(replace(stage, stride=_NO_STRIDE) for stage in spec.stages)
-    return replace(spec, stages=stages, stem_stride=_NO_STRIDE, fold_div=_NO_FOLD)
+def without_trace(spec: BackboneSpec) -> BackboneSpec:
+    """`spec` with placeholders for strides, fold_div and activation, which leave no trace in the weights."""
+    stages = tuple(
+        replace(stage, stride=_SOME_STRIDE if downsample else _NO_STRIDE)
+        for stage, downsample in zip(spec.stages, spec.downsamples, strict=True)
+    )
+    return replace(spec, stages=stages, stem_stride=_NO_STRIDE, fold_div=_NO_FOLD, activation=BackboneSpec.activation)
 
 
 def read_weights(state_dict: Mapping[str, Tensor]) -> WeightsSpec:
@@ -86,12 +91,15 @@ def _backbone(shapes: _Shapes, stream: str) -> BackboneSpec:
     prefix = f"{stream}_backbone."
     blocks: dict[int, set[int]] = {}
     squeezed: set[tuple[int, int]] = set()
+    downsampled: set[int] = set()
     for key in shapes.all:
         match = _BLOCK.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
         if match and 1 <= (stage := int(match[1])) <= _MAX_STAGES and (block := int(match[2])) < _MAX_BLOCKS:
             blocks.setdefault(stage, set()).add(block)
             if match[3].startswith("se_module."):
                 squeezed.add((stage, block))
+            if block == 0 and match[3].startswith("downsample."):
+                downsampled.add(stage)
     depths = [max(blocks.get(stage, {0})) + 1 for stage in range(1, max(blocks, default=1) + 1)]
     stages = []
     for number, depth in enumerate(depths, 1):
@@ -104,9 +112,9 @@ def _backbone(shapes: _Shapes, stream: str) -> BackboneSpec:
         width = shapes.vote(
             where for name in names for where in (*_conv_bn(f"{name}.conv1"), *_conv_bn(f"{name}.conv2"))
         )
-        stages.append(StageSpec(depth, channels, width, _NO_STRIDE, squeeze))
+        stages.append(StageSpec(depth, channels, width, _SOME_STRIDE if number in downsampled else _NO_STRIDE, squeeze))
     stem, last = f"{prefix}conv1_s", f"{prefix}conv5"
-    return BackboneSpec(
+    spec = BackboneSpec(
         in_channels=shapes.vote([(f"{stem}.conv.weight", 1)]),
         stem_channels=shapes.vote(_conv_bn(stem)),
         stem_stride=_NO_STRIDE,
@@ -114,6 +122,7 @@ def _backbone(shapes: _Shapes, stream: str) -> BackboneSpec:
         out_channels=shapes.vote([*_conv_bn(last), (f"cls_head.fc_{stream}.weight", 1)]),
         fold_div=_NO_FOLD,
     )
+    return without_trace(spec)  # stages whose channels change have a downsample, be it there or lost
 
 
 def _head(shapes: _Shapes, rgb: BackboneSpec, pose: BackboneSpec) -> HeadSpec:

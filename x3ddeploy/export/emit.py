@@ -16,6 +16,7 @@ from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.frames import FramesBackbone, FramesSE
 from x3ddeploy.lowering.padding import PaddedInput
 from x3ddeploy.lowering.shift import SliceShift, TapShift
+from x3ddeploy.models.spec import Activation
 from x3ddeploy.models.x3d import Backbone, Block, SqueezeExcitation
 
 
@@ -168,8 +169,9 @@ def _block(module: Block, graph: GraphBuilder, x: Value, path: str) -> Value:
     y = emit_part(module.conv2, graph, y, f"{path}.conv2")
     if module.se_module is not None:
         y = emit_part(module.se_module, graph, y, f"{path}.se_module")
-    with graph.scope("swish"):
-        y = Value(graph.node("Mul", y.name, graph.node("Sigmoid", y.name)), y.shape)
+    if module.activation is Activation.SWISH:
+        with graph.scope("swish"):
+            y = Value(graph.node("Mul", y.name, graph.node("Sigmoid", y.name)), y.shape)
     y = emit_part(module.conv3, graph, y, f"{path}.conv3")
     identity = x if module.downsample is None else emit_part(module.downsample, graph, x, f"{path}.downsample")
     return Value(graph.node("Relu", graph.node("Add", y.name, identity.name)), y.shape)

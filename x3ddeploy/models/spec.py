@@ -22,6 +22,13 @@ class HeadKind(Enum):
     PROTOTYPE = "prototype"
 
 
+class Activation(Enum):
+    """What stands between a block's depthwise convolution (and its squeeze-and-excitation) and its projection."""
+
+    SWISH = "swish"
+    NONE = "none"
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise X3DDeployError(f"invalid model specification: {message}")
@@ -57,6 +64,7 @@ class BackboneSpec:
         stem_stride: stride of the stem on H and W.
         fold_div: 1/fold_div of the channels shift one frame ahead, as many one frame back, the rest stay.
         out_channels: channels of `conv5`, the features' width.
+        activation: of every block.
     """
 
     in_channels: int
@@ -65,12 +73,22 @@ class BackboneSpec:
     stages: tuple[StageSpec, ...]
     out_channels: int
     fold_div: int
+    activation: Activation = Activation.SWISH
 
     def __post_init__(self) -> None:
         _require(self.in_channels > 0 and self.stem_channels > 0 and self.out_channels > 0, "positive channels")
         _require(self.stem_stride > 0, f"stem_stride {self.stem_stride}")
         _require(len(self.stages) > 0, "at least one stage")
         _require(self.fold_div >= 2, f"fold_div {self.fold_div}: two folds must fit into the channels")
+
+    @property
+    def downsamples(self) -> tuple[bool, ...]:
+        """Per stage, whether its first block projects the path that it adds to: where stride or channels change it."""
+        before = (self.stem_channels, *(stage.channels for stage in self.stages))
+        return tuple(
+            stage.stride != 1 or channels != stage.channels
+            for channels, stage in zip(before, self.stages, strict=False)
+        )
 
     def feature_size(self, size: int) -> int:
         """Height or width of the features for an input of `size`: each stride rounds up."""
@@ -202,4 +220,6 @@ def _stages_text(stages: tuple[StageSpec, ...]) -> str:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

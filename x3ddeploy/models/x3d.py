@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.models.spec import BackboneSpec, StageSpec
+from x3ddeploy.models.spec import Activation, BackboneSpec
 
 
 def temporal_shift(x: Tensor, fold_div: int) -> Tensor:
@@ -79,10 +79,19 @@ class SqueezeExcitation(nn.Module):
 
 
 class Block(nn.Module):
-    """Inverted bottleneck: shift, expand, depthwise, squeeze-and-excitation, swish, project, add, ReLU."""
+    """Inverted bottleneck: shift, expand, depthwise, squeeze-and-excitation, activation, project, add, ReLU."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, width: int, stride: int, squeeze: int, fold_div: int, first: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        width: int,
+        stride: int,
+        squeeze: int,
+        fold_div: int,
+        downsample: bool,
+        activation: Activation,
     ) -> None:
         super().__init__()
         self.shift: nn.Module = TemporalShift(fold_div)
@@ -91,15 +100,16 @@ class Block(nn.Module):
         self.se_module: nn.Module | None = SqueezeExcitation(width, squeeze) if squeeze else None
         self.conv3: nn.Module = ConvBN(width, out_channels, relu=False)
         self.downsample: nn.Module | None = (
-            ConvBN(in_channels, out_channels, stride=stride, relu=False) if first else None
+            ConvBN(in_channels, out_channels, stride=stride, relu=False) if downsample else None
         )
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', T, H', W'); lowered, frames in the batch: (NT, C, H, W) -> (NT, C', H', W')."""
         out = self.conv2(self.conv1(self.shift(x)))
         if self.se_module is not None:
             out = self.se_module(out)
-        out = self.conv3(F.silu(out))
+        out = self.conv3(F.silu(out) if self.activation is Activation.SWISH else out)
         identity = x if self.downsample is None else self.downsample(x)
         return F.relu(out + identity)
 
@@ -115,7 +125,7 @@ class Backbone(nn.Module):
         )
         channels = spec.stem_channels
         for index, stage in enumerate(spec.stages, 1):
-            self.add_module(f"layer{index}", _make_stage(channels, stage, spec.fold_div))
+            self.add_module(f"layer{index}", _make_stage(channels, index - 1, spec))
             channels = stage.channels
         self.conv5 = ConvBN(channels, spec.out_channels, relu=True)
 
@@ -131,7 +141,8 @@ class Backbone(nn.Module):
         return self.conv5(x)
 
 
-def _make_stage(in_channels: int, stage: StageSpec, fold_div: int) -> nn.Sequential:
+def _make_stage(in_channels: int, number: int, spec: BackboneSpec) -> nn.Sequential:
+    stage = spec.stages[number]
     return nn.Sequential(
         *(
             Block(
@@ -140,8 +151,9 @@ def _make_stage(in_channels: int, stage: StageSpec, fold_div: int) -> nn.Sequent
                 width=stage.width,
                 stride=stage.stride if index == 0 else 1,
                 squeeze=squeeze,
-                fold_div=fold_div,
-                first=index == 0,
+                fold_div=spec.fold_div,
+                downsample=index == 0 and spec.downsamples[number],
+                activation=spec.activation,
             )
             for index, squeeze in enumerate(stage.squeeze)
         )
