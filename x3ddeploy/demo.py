@@ -9,6 +9,7 @@ numeric errors and latencies, are of a trained network's size. Its predictions m
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import click
 import torch
 
 from x3ddeploy.atomic import write_bytes
+from x3ddeploy.cli.echo import echo
+from x3ddeploy.cli.failures import exit_code_of
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.randomized import random_network as random_network
 from x3ddeploy.models.recognizer import TwoStreamX3D
@@ -79,8 +82,8 @@ def main(output: Path, preset: str, seed: int) -> None:
     buffer = io.BytesIO()
     torch.save(checkpoint_dict(random_network(PRESETS[preset], seed)), buffer)
     write_bytes(output, buffer.getvalue())
-    click.echo(f"{output}: the {preset} network with RANDOM weights and realistic BatchNorm statistics")
+    echo(f"{output}: the {preset} network with RANDOM weights and realistic BatchNorm statistics")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -24,7 +24,8 @@ class X3DDeployError(Exception):
         lines = [self.message, *(f"  {line}" for line in self.details)]
         if self.hint:
             lines.append(f"-> {self.hint}")
-        return "\n".join(lines)
+        # Libraries' messages have several lines, and names may have: none of them looks like a line of its own.
+        return "\n".join(line.replace("\n", "\n  ") for line in lines)
 
 
 class UsageError(X3DDeployError):

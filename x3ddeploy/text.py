@@ -1,7 +1,9 @@
-"""Text that comes from files, made fit for a terminal."""
+"""Text that comes from files, made fit for a terminal and for a shell."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import unicodedata
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -32,3 +34,19 @@ def _escape(char: str) -> str:
     if char in _ESCAPES:
         return _ESCAPES[char]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shell_word(word: object) -> str:
+    """A path or a name as a word of a shell's command line, so that a printed command works when it is pasted.
+
+    What cannot be shown is written as bash's $'...', which is text that a terminal shows as it is.
+    """
+    text = str(word)
+    if text.startswith("-"):
+        text = f"./{text}"
+    if escaped(text) == text:
+        return shlex.quote(text)
+    shown = (
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b"'\\" else f"\\x{byte:02x}" for byte in os.fsencode(text)
+    )
+    return f"$'{''.join(shown)}'"

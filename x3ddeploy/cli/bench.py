@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
@@ -80,7 +82,7 @@ def command(
     from x3ddeploy.bench.workbench import Setting, Workbench
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.bench_output import print_report, progress
-    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import GateError, X3DDeployError
     from x3ddeploy.machine import usable_cores
 
@@ -102,7 +104,7 @@ def command(
         print_json(report)
     else:
         print_report(report)
-        click.echo(f"written: {', '.join(map(str, written))}")
+        echo(f"written: {', '.join(map(str, written))}")
     failed = [f"{entry.name}: {entry.reason}" for entry in outcome.absent if entry.failed]
     if failed:
         raise GateError("some computed something else, or not where they were asked to", details=failed)
@@ -138,7 +140,6 @@ def _write(folder: Path, report: dict[str, Any]) -> list[Path]:
 def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json: bool) -> None:
     from x3ddeploy.bench.compare import compare_reports, read_report
     from x3ddeploy.cli.bench_output import print_comparison
-    from x3ddeploy.cli.output import print_json
 
     comparison = compare_reports(read_report(before), read_report(after), threshold, unlike=unlike)
     if as_json:

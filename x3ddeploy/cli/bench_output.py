@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from x3ddeploy.bench.view import (
     absent_by_reason,
     headline_text,
@@ -17,7 +15,8 @@ from x3ddeploy.bench.view import (
     unstable_rows,
     with_few_rounds,
 )
-from x3ddeploy.cli.output import print_table
+from x3ddeploy.cli.echo import echo
+from x3ddeploy.cli.output import described, print_table
 
 if TYPE_CHECKING:
     from x3ddeploy.bench.compare import Comparison
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 def progress() -> Iterator[Callable[[str, float], None]]:
     """A bar on stderr where that is a terminal; gives what is to be told a phase and the share of the whole."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (described(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("warming up", total=1.0)
@@ -43,11 +42,11 @@ def print_report(report: dict[str, Any]) -> None:
     _print_throughput(report)
     _print_parts(report)
     for entry in report["headlines"]:
-        click.echo(headline_text(entry))
+        echo(headline_text(entry))
     if report["interrupted"]:
-        click.echo("interrupted: only complete rounds are counted")
+        echo("interrupted: only complete rounds are counted")
     for reason, names in absent_by_reason(report).items():
-        click.echo(f"not measured: {', '.join(names)}: {reason}")
+        echo(f"not measured: {', '.join(names)}: {reason}")
 
 
 def _print_scope(report: dict[str, Any], scope: str) -> None:
@@ -73,12 +72,12 @@ def _print_scope(report: dict[str, Any], scope: str) -> None:
         right=range(1, 9),
     )
     for text in dict.fromkeys("; ".join(row["unlike"]) for row in rows if row["unlike"]):
-        click.echo(f"* {text}")
+        echo(f"* {text}")
     if with_few_rounds(rows):
-        click.echo(f"too few rounds to tell what is stable: {report['rounds']}; --seconds gives more")
+        echo(f"too few rounds to tell what is stable: {report['rounds']}; --seconds gives more")
     if unstable := unstable_rows(rows):
-        click.echo(f"not stable within the time: {', '.join(row['name'] for row in unstable)}")
-    click.echo()
+        echo(f"not stable within the time: {', '.join(row['name'] for row in unstable)}")
+    echo()
 
 
 def _print_throughput(report: dict[str, Any]) -> None:
@@ -97,7 +96,7 @@ def _print_throughput(report: dict[str, Any]) -> None:
         ],
         right=range(1, len(batches) + 1),
     )
-    click.echo()
+    echo()
 
 
 def _print_parts(report: dict[str, Any]) -> None:
@@ -109,7 +108,7 @@ def _print_parts(report: dict[str, Any]) -> None:
         [(part["name"], f"{part['median_ms']:.2f}", f"{part['p90_ms']:.2f}") for part in report["parts"]],
         right=(1, 2),
     )
-    click.echo()
+    echo()
 
 
 def print_comparison(comparison: Comparison, before: str, after: str) -> None:
@@ -132,10 +131,10 @@ def print_comparison(comparison: Comparison, before: str, after: str) -> None:
         right=(2, 3, 4),
     )
     for line in dict.fromkeys(line for change in comparison.changes for line in change.unlike):
-        click.echo(f"unlike: {line}")
+        echo(f"unlike: {line}")
     for name, gain in comparison.machine.items():
-        click.echo(f"the machine itself: {name} {gain:.2f} times the rate")
+        echo(f"the machine itself: {name} {gain:.2f} times the rate")
     for name in comparison.only_before:
-        click.echo(f"not compared: {name} is only in {before}")
+        echo(f"not compared: {name} is only in {before}")
     for name in comparison.only_after:
-        click.echo(f"not compared: {name} is only in {after}")
+        echo(f"not compared: {name} is only in {after}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+
 if TYPE_CHECKING:
     from x3ddeploy.engines.pipeline import Engines, Made
 
@@ -86,7 +88,7 @@ def command(
     """
     from x3ddeploy.bundle import PARTS, Bundle
     from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
-    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.cli.output import Steps
     from x3ddeploy.engines.graphs import Clips
     from x3ddeploy.engines.machine import find_host
     from x3ddeploy.engines.pipeline import EngineRequest, build_engines, parts_named
@@ -134,13 +136,14 @@ def _print(engines: Engines) -> None:
     )
     if engines.together is not None:
         worst = max(row.difference.relative for row in engines.together.rows)
-        click.echo(f"both backbones side by side, then the head: relative error at most {worst:.1e}")
+        echo(f"both backbones side by side, then the head: relative error at most {worst:.1e}")
     _print_outside_int8(engines.made)
     for line in dict.fromkeys(line for made in engines.made for line in made.unproven):
-        click.echo(f"NOT proven: {line}")
-    click.echo(f"\n{engines.bundle.path}:")
+        echo(f"NOT proven: {line}")
+    echo()
+    echo(f"{engines.bundle.path}:")
     for made in engines.made:
-        click.echo(f"  {made.name}")
+        echo(f"  {made.name}")
 
 
 def _row(made: Made, size: str) -> tuple[str, ...]:
@@ -168,4 +171,4 @@ def _print_outside_int8(all_made: tuple[Made, ...]) -> None:
                 names.append(layer.node)
     for reason, names in reasons.items():
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        click.echo(f"not in INT8: {', '.join(names[:2])}{more}: {reason}")
+        echo(f"not in INT8: {', '.join(names[:2])}{more}: {reason}")

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.text import shell_word
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
@@ -24,7 +27,7 @@ def command(bundle: Path, archive: Path, as_json: bool) -> None:
     The files are checked against the manifest first. The same bundle gives the same bytes.
     """
     from x3ddeploy.bundle import Bundle, sha256_of
-    from x3ddeploy.cli.output import print_json, size_text
+    from x3ddeploy.cli.output import size_text
     from x3ddeploy.embedding.pack import pack
 
     packed = pack(Bundle.open(bundle), archive)
@@ -39,5 +42,6 @@ def command(bundle: Path, archive: Path, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{packed.path}: {packed.files} files, {size_text(packed.size_bytes)}, sha256 {sha256_of(packed.path)}")
-    click.echo(f"on the target: tar xf {packed.path.name} && {packed.path.name.partition('.')[0]}/self_test.sh")
+    echo(f"{packed.path}: {packed.files} files, {size_text(packed.size_bytes)}, sha256 {sha256_of(packed.path)}")
+    folder = shell_word(packed.path.name.partition(".")[0])
+    echo(f"on the target: tar xf {shell_word(packed.path.name)} && {folder}/self_test.sh")

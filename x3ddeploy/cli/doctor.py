@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import sys
 from collections.abc import Sequence
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.doctor.report import Report, examine
 from x3ddeploy.doctor.text import Line, render
 from x3ddeploy.errors import MissingRequirementError
+from x3ddeploy.text import escaped
 
 
 @click.command("doctor")
@@ -24,10 +25,10 @@ def command(as_json: bool) -> None:
     hangs is a finding. Exit code 0 if export and its parity check can run, 4 if something is missing for them.
     """
     if sys.stderr.isatty():
-        click.echo("trying each package in a process of its own ...", err=True)
+        echo("trying each package in a process of its own ...", err=True)
     report = examine()
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2, allow_nan=False))
+        print_json(report.to_json())
     else:
         _show(render(report, max(60, min(shutil.get_terminal_size().columns, 110))))
     if not report.core_works:
@@ -39,18 +40,16 @@ def _lacking(report: Report) -> MissingRequirementError:
 
 
 def _show(lines: Sequence[Line]) -> None:
-    """Print with rich where it is, else plain; a name that stdout cannot encode is escaped, not an error."""
-    encoding = sys.stdout.encoding or "utf-8"
-    printable = [line._replace(text=line.text.encode(encoding, "backslashreplace").decode(encoding)) for line in lines]
+    """Print with rich where it is, else plain."""
     if importlib.util.find_spec("rich") is None:
-        for line in printable:
-            click.echo(line.text)
+        for line in lines:
+            echo(line.text)
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(soft_wrap=True)
-    for line in printable:
-        text = Text(line.text)
+    for line in lines:
+        text = Text(escaped(line.text))
         text.stylize(line.style, 0, line.styled)
         console.print(text)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+
 if TYPE_CHECKING:
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.evaluation.evaluate import Evaluation
@@ -73,7 +75,7 @@ def command(
     """
     from x3ddeploy.atomic import explain_os_errors, write_json
     from x3ddeploy.bundle import EVAL, Bundle
-    from x3ddeploy.cli.output import Steps, counting, print_json
+    from x3ddeploy.cli.output import Steps, counting
     from x3ddeploy.data.sources import open_source
     from x3ddeploy.evaluation.evaluate import Loading, evaluate
     from x3ddeploy.evaluation.report import eval_report
@@ -100,7 +102,7 @@ def command(
     write_json(path, report)
     written = [path, *(_plots(opened, evaluation, report, output, plot) if output is not None else [])]
     if not as_json:
-        click.echo(f"written: {', '.join(map(str, written))}")
+        echo(f"written: {', '.join(map(str, written))}")
 
 
 def _check_plot(plot: str | None, output: Path | None) -> None:
@@ -121,7 +123,7 @@ def _plots(
     from x3ddeploy.evaluation.report import class_names, deployed_confusions
 
     if plot is None and not can_plot():
-        click.echo(f"no confusion matrix is drawn: matplotlib is not installed ({INSTALL})", err=True)
+        echo(f"no confusion matrix is drawn: matplotlib is not installed ({INSTALL})", err=True)
         return []
     paths = []
     for outcome in evaluation.outcomes:
@@ -139,18 +141,18 @@ def _print(report: dict[str, Any]) -> None:
     _print_changes(report)
     skipped = report["skipped"]
     for video in skipped["videos"]:
-        click.echo(f"skipped: {video['name']}: {video['reason'].partition(chr(10))[0]}")
+        echo(f"skipped: {video['name']}: {video['reason'].partition(chr(10))[0]}")
     for line in report["left_out"]:
-        click.echo(f"not evaluated: {line}")
+        echo(f"not evaluated: {line}")
     for precision in report["random_calibration"]:
-        click.echo(f"{precision} was calibrated with made-up clips: its accuracy is not what real ones would give")
+        echo(f"{precision} was calibrated with made-up clips: its accuracy is not what real ones would give")
     loading = report["loading"]
     line = (
         f"{report['videos']} videos of {_clips(report)}, {skipped['count']} skipped; waited for data "
         f"{loading['waiting_s']:.1f} of {loading['total_s']:.1f} s ({loading['waiting_share']:.0%}, "
         f"{loading['workers']} workers)"
     )
-    click.echo(line + (": --workers may shorten it" if loading["waiting_share"] > _LONG_WAITING else ""))
+    echo(line + (": --workers may shorten it" if loading["waiting_share"] > _LONG_WAITING else ""))
 
 
 def _clips(report: dict[str, Any]) -> str:
@@ -215,7 +217,7 @@ def _print_classes(report: dict[str, Any]) -> None:
     )
     absent = sum(not entry["videos"] for entry in report["classes"])
     if absent:
-        click.echo(f"{absent} of {len(report['classes'])} classes have no videos here")
+        echo(f"{absent} of {len(report['classes'])} classes have no videos here")
 
 
 def _change(result: dict[str, Any], scores: str, index: int) -> str:
@@ -229,9 +231,9 @@ def _print_changes(report: dict[str, Any]) -> None:
     for result in report["results"][1:]:
         changed = result["against_reference"][report["deployed"]]["changed_videos"]
         for video in changed[:_MOST_CHANGES]:
-            click.echo(
+            echo(
                 f"{result['runtime']} {result['precision']}: {video['name']} ({names[video['label']]}): "
                 f"{names[video['before']]} -> {names[video['after']]}, by a margin of {video['margin']:.3f}"
             )
         if len(changed) > _MOST_CHANGES:
-            click.echo(f"... and {len(changed) - _MOST_CHANGES} more, in eval.json")
+            echo(f"... and {len(changed) - _MOST_CHANGES} more, in eval.json")

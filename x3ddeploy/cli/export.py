@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import Size
+from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
     from x3ddeploy.export.pipeline import Exported
@@ -100,7 +102,7 @@ def command(
     """Turn CHECKPOINT, a trained `.pth`, into a deployment bundle: both backbones, the head and the fused recognizer
     as ONNX, each compared with PyTorch before anything is written.
     """
-    from x3ddeploy.cli.output import Steps, print_json
+    from x3ddeploy.cli.output import Steps
     from x3ddeploy.export.pipeline import Options, export_bundle, require_runtime_of
     from x3ddeploy.loading import ClipOverride, load_network, read_labels
 
@@ -142,8 +144,9 @@ def _print(exported: Exported) -> None:
         key = (row.part, row.output)
         if key not in worst or row.difference.relative > worst[key].relative:
             worst[key] = row.difference
+    echo()
     print_table(
-        f"\nParity with PyTorch, worst of {len(exported.rows)} comparisons (relative error at most "
+        f"Parity with PyTorch, worst of {len(exported.rows)} comparisons (relative error at most "
         f"{exported.tolerance:g})",
         ("part", "output", "max", "mean", "relative", "cosine", "top-1"),
         [
@@ -161,7 +164,9 @@ def _print(exported: Exported) -> None:
         right=(2, 3, 4, 5, 6),
     )
     graphs = {name: entry for name, entry in manifest.files.items() if name.endswith(".onnx")}
-    click.echo(f"\n{exported.bundle.path}:")
+    echo()
+    echo(f"{exported.bundle.path}:")
     for name, entry in graphs.items():
-        click.echo(f"  {name:24} {size_text(entry.size_bytes):>8}")
-    click.echo(f"next: x3ddeploy verify {exported.bundle.path}    x3ddeploy bench {exported.bundle.path}")
+        echo(f"  {name:24} {size_text(entry.size_bytes):>8}")
+    word = shell_word(exported.bundle.path)
+    echo(f"next: x3ddeploy verify {word}    x3ddeploy bench {word}")

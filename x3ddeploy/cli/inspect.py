@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+
 
 @click.command()
 @click.argument("artefact", type=click.Path(path_type=Path), default="deploy")
@@ -18,7 +20,6 @@ def command(artefact: Path, config: str | None, trust_checkpoint: bool, as_json:
 
     Nothing is run, and nothing in the file is executed.
     """
-    from x3ddeploy.cli.output import print_json
     from x3ddeploy.inspection import inspect
 
     report = inspect(artefact, config=config, trust=trust_checkpoint)
@@ -34,9 +35,9 @@ def _print_bundle(path: Path, report: dict[str, Any]) -> None:
     manifest = report["manifest"]
     source = manifest["source"]
     rgb, pose = manifest["fusion"]
-    click.echo(f"{path}: a bundle for {manifest['target']}, batch {manifest['batch'] or 'dynamic'}")
-    click.echo(f"made from {source['name']} (sha256 {source['sha256'][:16]}...) by {_versions(manifest['versions'])}")
-    click.echo(f"scores = {rgb:g} RGB : {pose:g} pose, {manifest['spec']['head']['classes']} classes")
+    echo(f"{path}: a bundle for {manifest['target']}, batch {manifest['batch'] or 'dynamic'}")
+    echo(f"made from {source['name']} (sha256 {source['sha256'][:16]}...) by {_versions(manifest['versions'])}")
+    echo(f"scores = {rgb:g} RGB : {pose:g} pose, {manifest['spec']['head']['classes']} classes")
     _print_tensors(manifest["tensors"])
     altered = {problem.partition(":")[0]: problem.partition(": ")[2] for problem in report["problems"]}
     print_table(
@@ -54,27 +55,27 @@ def _print_onnx(path: Path, report: dict[str, Any]) -> None:
     from x3ddeploy.cli.output import size_text
 
     opsets = ", ".join(f"{domain} {version}" for domain, version in report["opset"].items())
-    click.echo(f"{path}: ONNX, {size_text(report['size_bytes'])}, {opsets}, IR {report['ir_version']}")
-    click.echo(f"by {report['producer'] or 'an unnamed producer'}, sha256 {report['sha256']}")
+    echo(f"{path}: ONNX, {size_text(report['size_bytes'])}, {opsets}, IR {report['ir_version']}")
+    echo(f"by {report['producer'] or 'an unnamed producer'}, sha256 {report['sha256']}")
     if report["metadata"]:
         metadata = report["metadata"]
-        click.echo(f"{metadata['part']} in {metadata['precision']} for {metadata['target']}")
+        echo(f"{metadata['part']} in {metadata['precision']} for {metadata['target']}")
     shapes = {side: {name: tensor["shape"] for name, tensor in report[side].items()} for side in ("inputs", "outputs")}
     _print_tensors({"graph": shapes})
     work = report["multiply_adds"]
     arithmetic = "" if work is None else f", {work / 1e9:.2f} G multiply-adds a clip"
-    click.echo(f"{report['parameters'] / 1e6:.2f} M parameters{arithmetic}")
-    click.echo("nodes: " + ", ".join(f"{count} {op}" for op, count in report["nodes"].items()))
+    echo(f"{report['parameters'] / 1e6:.2f} M parameters{arithmetic}")
+    echo("nodes: " + ", ".join(f"{count} {op}" for op, count in report["nodes"].items()))
     for problem in report["problems"]:
-        click.echo(f"problem: {problem}")
+        echo(f"problem: {problem}")
 
 
 def _print_checkpoint(path: Path, report: dict[str, Any]) -> None:
     from x3ddeploy.cli.output import print_origins, size_text
 
-    click.echo(f"{path}: a checkpoint, {size_text(report['size_bytes'])}, {report['head']} head")
-    click.echo(f"sha256 {report['source']['sha256']}")
-    click.echo(", ".join(f"{name} {count / 1e6:.2f} M" for name, count in report["parameters"].items()) + " parameters")
+    echo(f"{path}: a checkpoint, {size_text(report['size_bytes'])}, {report['head']} head")
+    echo(f"sha256 {report['source']['sha256']}")
+    echo(", ".join(f"{name} {count / 1e6:.2f} M" for name, count in report["parameters"].items()) + " parameters")
     print_origins(report["values"], report["origins"], report["notes"])
 
 

@@ -1,4 +1,4 @@
-"""The `x3ddeploy` command: finds the verb's file, and turns errors into one message and an exit code."""
+"""The `x3ddeploy` command: finds the verb's file, and ends with its exit code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 import click
 
 from x3ddeploy import __version__
-from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.cli.echo import echo_lines, never_fail_to_encode
+from x3ddeploy.cli.failures import exit_code_of
 
 # verb -> one-line help; the verb's own file (and torch, onnx, ...) is imported when the verb runs.
 VERBS = {
@@ -50,30 +51,21 @@ def main() -> None:
     """Deploy two-stream X3D temporal-shift action recognizers.
 
     Results go to stdout, progress to stderr. Exit codes: 0 fine; 1 failed; 2 usage; 3 a gate (parity, accuracy,
-    regression) failed; 4 this machine lacks what the command needs.
+    regression) failed; 4 this machine lacks what the command needs. X3DDEPLOY_TRACEBACK=1 in the environment shows
+    where in the code an error arose.
     """
 
 
 def run() -> None:
     """Entry point of the console script."""
+    never_fail_to_encode()
+    code = exit_code_of(main)
     try:
-        # Without standalone mode click gives the code of a `ctx.exit(code)` back instead of leaving with it.
-        code = main(standalone_mode=False) or 0
-        sys.stdout.flush()  # a full disk behind it is an error of the command
-        sys.exit(code)
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except X3DDeployError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        sys.stdout.flush()
     except OSError as error:
         # Nobody reads the rest of stdout, or nothing takes it; else the interpreter would try once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            where = error.filename or "standard output"
-            click.echo(f"error: cannot write or read {where}: {error.strerror or error}", err=True)
-        sys.exit(1)
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            echo_lines(f"error: cannot write or read standard output: {error.strerror or error}")
+        code = code or 1
+    sys.exit(code)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from x3ddeploy.cli.echo import echo
+from x3ddeploy.text import escaped
+
+if TYPE_CHECKING:
+    from rich.progress import TextColumn
 
 
 class Steps:
@@ -21,7 +26,14 @@ class Steps:
         self._start = time.perf_counter()
 
     def __call__(self, text: str) -> None:
-        click.echo(f"[{time.perf_counter() - self._start:5.1f} s] {text}", err=True)
+        echo(f"[{time.perf_counter() - self._start:5.1f} s] {text}", err=True)
+
+
+def described() -> TextColumn:
+    """What a bar counts; '[red]' in a file's name is no markup."""
+    from rich.progress import TextColumn
+
+    return TextColumn("{task.description:<12}", markup=False)
 
 
 @contextlib.contextmanager
@@ -30,32 +42,31 @@ def counting() -> Iterator[Callable[[str, int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda name, done, total: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (described(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def on_count(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
+                tasks[name] = bar.add_task(escaped(name), total=total)
             bar.update(tasks[name], completed=done, visible=done < total)
 
         yield on_count
 
 
-def print_json(value: Any) -> None:
-    """One JSON document on stdout; NaN and infinity as strings would hide them, so they are refused."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
-
-
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """A table on stdout; columns with an index in `right` are aligned right."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    """A table on stdout; columns with an index in `right` are aligned right.
+
+    Cells may come from files: they are escaped, and what looks like rich's markup is shown as it is. Only a column's
+    name may have two lines.
+    """
+    table = Table(title=Text(escaped(title)), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index in right else "left", overflow="fold")
+        table.add_column(Text(escaped(name, keep="\n")), justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(escaped(cell)) for cell in row))
     # A pipe or a file has no width of its own: give it enough for a row to stay on its line.
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
@@ -65,7 +76,7 @@ def print_origins(values: Mapping[str, str], origins: Mapping[str, str], notes: 
     rows = [(name, values[name], origin) for name, origin in origins.items()]
     print_table("What the model is, and where each value came from", ("value", "", "from"), rows)
     for note in notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
 
 
 def size_text(size_bytes: int) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from x3ddeploy.cli.echo import echo, echo_lines, print_json
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -63,8 +65,6 @@ def command(
 
     Keypoints come from a pose estimator of yours, for every frame of the video; docs/predict.md shows how to bring one.
     """
-    import json
-
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.errors import DataError, UsageError
     from x3ddeploy.evaluation.report import class_names
@@ -88,7 +88,10 @@ def command(
             predictions = []
             for prediction in predict_windows(video, manifest.spec, scorer, manifest.fusion, windowing, workers):
                 record = prediction.to_json(names, top_k)
-                click.echo(json.dumps(record, ensure_ascii=False) if as_json else _line(record))
+                if as_json:
+                    print_json(record, indent=None)
+                else:
+                    echo(_line(record))
                 predictions.append(prediction)
             if path in places:
                 _annotate(video, predictions, names, places[path])
@@ -96,11 +99,11 @@ def command(
             if on_error == "raise":
                 raise
             skipped += 1
-            click.echo(f"skipped: {error}", err=True)
+            echo_lines(f"skipped: {error}")
     if skipped == len(found):
         raise DataError(f"none of the {skipped} videos could be used")
     if skipped:
-        click.echo(f"{skipped} of {len(found)} videos were skipped", err=True)
+        echo(f"{skipped} of {len(found)} videos were skipped", err=True)
 
 
 def _scorer(bundle: Bundle, runtime: str, precision: str, clips: int) -> Scorer:
@@ -145,7 +148,7 @@ def _annotate(video: OpenedVideo, predictions: Sequence[Prediction], names: Sequ
 
     with counting() as on_count:
         annotate_video(video, predictions, names, output, partial(on_count, f"drawing {output.name}"))
-    click.echo(f"written: {output}", err=True)
+    echo(f"written: {output}", err=True)
 
 
 def _line(record: dict[str, Any]) -> str:

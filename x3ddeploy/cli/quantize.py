@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.text import shell_word
+
 if TYPE_CHECKING:
     from x3ddeploy.calibration.recipe import Recipe
     from x3ddeploy.precision.pipeline import Quantized
@@ -80,7 +83,7 @@ def command(
     Interrupted, calibration and search go on where they were when the same command is given again.
     """
     from x3ddeploy.bundle import Bundle
-    from x3ddeploy.cli.output import Steps, counting, print_json
+    from x3ddeploy.cli.output import Steps, counting
     from x3ddeploy.errors import UsageError
     from x3ddeploy.precision.pipeline import quantize_bundle
     from x3ddeploy.precision.request import Reporter, Request
@@ -129,20 +132,20 @@ def _print(quantized: Quantized) -> None:
             _print_sensitivities(made, quantized)
         _print_kept(made)
     _print_verdict(quantized.verdict)
-    click.echo(f"\nnext: x3ddeploy verify {quantized.bundle.path}")
+    echo()
+    echo(f"next: x3ddeploy verify {shell_word(quantized.bundle.path)}")
 
 
 def _print_made(made: Made) -> None:
     from x3ddeploy.cli.output import print_table
 
     worst = max(made.golden_error, key=lambda name: made.golden_error[name])
-    click.echo(
-        f"\n{made.precision}: largest error on the golden clip {made.golden_error[worst]:.1e} of the range ({worst})"
-    )
+    echo()
+    echo(f"{made.precision}: largest error on the golden clip {made.golden_error[worst]:.1e} of the range ({worst})")
     if made.random:
-        click.echo("calibrated with MADE-UP clips: do not deploy this")
+        echo("calibrated with MADE-UP clips: do not deploy this")
     if made.accuracy is None:
-        click.echo("accuracy: NOT measured, no clips judge")
+        echo("accuracy: NOT measured, no clips judge")
     else:
         print_table(
             f"{made.precision} against fp32, on the judging clips",
@@ -199,14 +202,15 @@ def _print_kept(made: Made) -> None:
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        click.echo(f"stays in higher precision: {shown}: {reason}")
+        echo(f"stays in higher precision: {shown}: {reason}")
 
 
 def _print_verdict(verdict: Verdict) -> None:
     from x3ddeploy.cli.output import print_table, size_text
 
+    echo()
     print_table(
-        "\nIs it worth it here? Whole recognizer, batch 1, scope compute, interleaved",
+        "Is it worth it here? Whole recognizer, batch 1, scope compute, interleaved",
         ("runtime", "precision", "median ms", "speed to fp32", "size", "convolutions in INT8"),
         [
             (
@@ -222,9 +226,9 @@ def _print_verdict(verdict: Verdict) -> None:
         right=(2, 3, 4, 5),
     )
     for line in verdict.sentences:
-        click.echo(line)
+        echo(line)
     for line in verdict.absent:
-        click.echo(f"not timed: {line}")
+        echo(f"not timed: {line}")
 
 
 def _percent(value: float | None) -> str:

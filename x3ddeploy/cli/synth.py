@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import Size
 
 
@@ -32,7 +33,7 @@ def command(
     """Write a synthetic data set of 12 actions to DIRECTORY: videos, and their keypoints as MMAction2's PoseDataset
     reads them. It shows that a pipeline works, not how accurate a model is on real video.
     """
-    from x3ddeploy.cli.output import counting, print_json, size_text
+    from x3ddeploy.cli.output import counting, size_text
     from x3ddeploy.data.synth import SynthOptions, generate
 
     options = SynthOptions(seed, size, frames, clips_per_class, subjects)
@@ -42,6 +43,6 @@ def command(
         print_json(summary.to_json())
         return
     splits = ", ".join(f"{name} {count}" for name, count in summary.splits.items())
-    click.echo(f"{directory}: {summary.clips} clips of {len(summary.classes)} classes, {size_text(summary.size_bytes)}")
-    click.echo(f"splits: {splits}")
-    click.echo(f"annotations: {directory / 'annotations.pkl'}, videos: {directory / 'videos'}")
+    echo(f"{directory}: {summary.clips} clips of {len(summary.classes)} classes, {size_text(summary.size_bytes)}")
+    echo(f"splits: {splits}")
+    echo(f"annotations: {directory / 'annotations.pkl'}, videos: {directory / 'videos'}")

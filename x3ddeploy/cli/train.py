@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.text import shell_word
+
 
 @click.command()
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -55,7 +58,6 @@ def command(
     import contextlib
     import sys
 
-    from x3ddeploy.cli.output import print_json
     from x3ddeploy.mmaction_compat import import_everything
 
     with contextlib.redirect_stdout(sys.stderr):  # MMEngine logs to stdout, which is for results
@@ -66,16 +68,16 @@ def command(
 
         options = TrainOptions(work_dir, resume, amp, (*cfg_options, *more_options), seed)
         with process_group(launcher) as joined:
-            result = train(config, options, joined, lambda line: click.echo(line, err=True))
+            result = train(config, options, joined, lambda line: echo(line, err=True))
             reports = is_main_process()
     if not reports:
         return
     if as_json:
         print_json(result.to_json())
         return
-    click.echo(f"{result.work_dir}: {result.epochs} epochs")
+    echo(f"{result.work_dir}: {result.epochs} epochs")
     if result.best is not None and result.best_score is not None:
-        click.echo(f"best: {result.best_score:.2%} (fused top-1 unless the config monitors another value)")
+        echo(f"best: {result.best_score:.2%} (fused top-1 unless the config monitors another value)")
     checkpoint = result.best or result.last
     if checkpoint is not None:
-        click.echo(f"next: x3ddeploy export {checkpoint}")
+        echo(f"next: x3ddeploy export {shell_word(checkpoint)}")

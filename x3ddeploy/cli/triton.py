@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.text import shell_word
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
@@ -56,7 +59,6 @@ def command(
     The ensemble takes frames and keypoints where the bundle was exported with --preprocess, ready tensors else.
     """
     from x3ddeploy.bundle import Bundle
-    from x3ddeploy.cli.output import print_json
     from x3ddeploy.embedding.triton import Options, write_repository
 
     options = Options(name, precision, engines, max_batch, queue_delay_us, instances, device)
@@ -64,7 +66,7 @@ def command(
     if as_json:
         print_json({"schema_version": 1, "repository": str(output), "models": models})
         return
-    click.echo(f"{output}: {', '.join(models)}")
+    echo(f"{output}: {', '.join(models)}")
     if f"{name}_tensors" not in models:
-        click.echo("without preprocessing: the bundle was exported without --preprocess")
-    click.echo(f"next: tritonserver --model-repository={output}")
+        echo("without preprocessing: the bundle was exported without --preprocess")
+    echo(f"next: tritonserver --model-repository={shell_word(output)}")

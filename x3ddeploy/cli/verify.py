@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from x3ddeploy.cli.echo import echo, print_json
+
 if TYPE_CHECKING:
     from x3ddeploy.parity.verify import Check
 
@@ -27,7 +29,7 @@ def command(bundle: Path, runtimes: tuple[str, ...], per_block: bool, verify_tol
     golden outputs that PyTorch gave at export. Exit code 3 where something differs.
     """
     from x3ddeploy.bundle import Bundle
-    from x3ddeploy.cli.output import Steps, print_json, print_table
+    from x3ddeploy.cli.output import Steps, print_table
     from x3ddeploy.parity.verify import verify_bundle
 
     report = verify_bundle(Bundle.open(bundle), runtimes, per_block, verify_tol, Steps())
@@ -42,10 +44,10 @@ def command(bundle: Path, runtimes: tuple[str, ...], per_block: bool, verify_tol
             right=(2, 3, 4, 5, 6),
         )
         for line in report.skipped:
-            click.echo(f"not verified: {line}")
+            echo(f"not verified: {line}")
     report.raise_for_failures()
     if not as_json:
-        click.echo(f"all {len(report.checks)} comparisons hold, {report.file_count} files are unaltered")
+        echo(f"all {len(report.checks)} comparisons hold, {report.file_count} files are unaltered")
 
 
 def _row(check: Check) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from x3ddeploy.bundle import ENGINES, Bundle, EngineEntry, sha256_of
 from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour, HardwareCompatibility
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.errors import BundleError
+from x3ddeploy.text import shell_word
 
 _TAGS = {Flavour.TENSORRT: "trt", Flavour.RTX: "trtrtx"}
 _AMPERE = 8
@@ -93,7 +94,9 @@ def misfit(entry: EngineEntry, host: Host) -> str:
 def build_command(bundle: Bundle, precision: EnginePrecision, flavour: Flavour) -> str:
     """The command that builds the engines of a precision."""
     flags = {EnginePrecision.FP32: "", EnginePrecision.FP16: " --fp16", EnginePrecision.INT8: " --int8"}
-    return f"x3ddeploy build-trt {bundle.path}{flags[precision]}{' --rtx' if flavour is Flavour.RTX else ''}"
+    return (
+        f"x3ddeploy build-trt {shell_word(bundle.path)}{flags[precision]}{' --rtx' if flavour is Flavour.RTX else ''}"
+    )
 
 
 def _stale(bundle: Bundle, entry: EngineEntry) -> str:
