@@ -19,6 +19,7 @@ import torch
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.cli.echo import echo
 from x3ddeploy.cli.failures import exit_code_of
+from x3ddeploy.cli.parameters import LARGEST_SEED, Count
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.randomized import random_network as random_network
 from x3ddeploy.models.recognizer import TwoStreamX3D
@@ -76,7 +77,7 @@ def _backbone_text(spec: BackboneSpec) -> str:
 @click.command(help=__doc__)
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="ntu60", show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=Count(LARGEST_SEED, least=0), default=0, show_default=True)
 def main(output: Path, preset: str, seed: int) -> None:
     """Write the checkpoint."""
     buffer = io.BytesIO()

@@ -8,6 +8,10 @@ from typing import Any
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number
+
+_MOST_SECONDS = 7 * 24 * 3600
+_LARGEST_THRESHOLD = 10  # a tenfold time
 
 
 @click.command()
@@ -24,9 +28,9 @@ from x3ddeploy.cli.echo import echo, print_json
     multiple=True,
     help="What lies between start and stop of a timing; may be repeated.  [default: all three]",
 )
-@click.option("--batch", type=click.IntRange(min=1), help="Clips at a time.  [default: the bundle's, or 1]")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: all usable cores]")
-@click.option("--seconds", type=click.FloatRange(min=0), default=75, show_default=True, help="Budget for timing.")
+@click.option("--batch", type=Count(MOST_CLIPS_AT_A_TIME), help="Clips at a time.  [default: the bundle's, or 1]")
+@click.option("--threads", type=Count(MOST_THREADS), help="CPU threads of each.  [default: all usable cores]")
+@click.option("--seconds", type=Number(_MOST_SECONDS), default=75, show_default=True, help="Budget for timing.")
 @click.option(
     "-o",
     "--output",
@@ -43,7 +47,7 @@ from x3ddeploy.cli.echo import echo, print_json
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(min=0),
+    type=Number(_LARGEST_THRESHOLD),
     default=0.05,
     show_default=True,
     help="With --compare: the share by which a median may grow.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -11,21 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import Capabilities, Count
 
 if TYPE_CHECKING:
     from x3ddeploy.engines.pipeline import Engines, Made
 
 
-class _Capabilities(click.ParamType):
-    name = "8.9,12.0"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        items = tuple(item.strip() for item in str(value).split(","))
-        if not all(re.fullmatch(r"\d+\.\d", item) for item in items):
-            self.fail(f"{value!r} is not of the form 8.9,12.0", param, ctx)
-        return tuple(dict.fromkeys(items))
+_MOST_MIB = 1 << 20  # a TiB
 
 
 @click.command()
@@ -38,7 +29,7 @@ class _Capabilities(click.ParamType):
 @click.option(
     "--compute-capability",
     "capabilities",
-    type=_Capabilities(),
+    type=Capabilities(),
     default=(),
     help="With --rtx: the GPUs to build for. None of them has to be here; nothing is run then.",
 )
@@ -48,12 +39,12 @@ class _Capabilities(click.ParamType):
 )
 @click.option("--opt-shapes", metavar="SHAPES", default="", help="What kernels are chosen for.  [default: the minimum]")
 @click.option("--max-shapes", metavar="SHAPES", default="", help="Likewise the largest.  [default: 8 clips]")
-@click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Limit of scratch memory.")
+@click.option("--workspace", type=Count(_MOST_MIB), metavar="MIB", help="Limit of scratch memory.")
 @click.option(
     "--timing-cache", type=click.Path(path_type=Path, dir_okay=False), help="Of measured kernels.  [default: beside]"
 )
 @click.option(
-    "--builder-optimization-level", type=click.IntRange(0, 5), help="0 builds fast, 5 runs fast.  [default: TensorRT's]"
+    "--builder-optimization-level", type=Count(5, least=0), help="0 builds fast, 5 runs fast.  [default: TensorRT's]"
 )
 @click.option("--version-compatible", is_flag=True, help="Load in later versions of TensorRT, too.")
 @click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import MOST_CLIPS, MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count
 
 if TYPE_CHECKING:
     from x3ddeploy.bundle import Bundle
@@ -32,9 +33,11 @@ _MOST_CHANGES = 10
     multiple=True,
     help="May be repeated.  [default: all that the bundle has]",
 )
-@click.option("--num-clips", type=click.IntRange(min=1), default=1, show_default=True, help="Clips a video, averaged.")
-@click.option("--batch", type=click.IntRange(min=1), help="Clips at a time.  [default: the bundle's, or 1]")
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that load clips.")
+@click.option(
+    "--num-clips", type=Count(MOST_CLIPS_AT_A_TIME), default=1, show_default=True, help="Clips a video, averaged."
+)
+@click.option("--batch", type=Count(MOST_CLIPS_AT_A_TIME), help="Clips at a time.  [default: the bundle's, or 1]")
+@click.option("--workers", type=Count(MOST_THREADS), default=2, show_default=True, help="Threads that load clips.")
 @click.option(
     "--on-error",
     type=click.Choice(["raise", "skip"]),
@@ -42,7 +45,7 @@ _MOST_CHANGES = 10
     show_default=True,
     help="What becomes of a clip that cannot be loaded; skipped ones are named.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Evaluate this many videos, of all classes alike.")
+@click.option("--limit", type=Count(MOST_CLIPS), help="Evaluate this many videos, of all classes alike.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder for eval.json and plots.  [default: the bundle]"
 )

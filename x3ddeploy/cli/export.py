@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import Size
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Weights
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
@@ -16,19 +16,7 @@ if TYPE_CHECKING:
     from x3ddeploy.parity.metrics import Difference
 
 
-class _Fusion(click.ParamType):
-    name = "RGB:POSE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            rgb, pose = (float(part) for part in str(value).split(":"))
-        except ValueError:
-            self.fail(f"{value!r} is not of the form 2:1", param, ctx)
-        if not (0 <= rgb < float("inf") and 0 <= pose < float("inf") and rgb + pose > 0):
-            self.fail(f"{value!r}: weights are not negative, and one is over zero", param, ctx)
-        return rgb, pose
+_MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 
 
 @click.command()
@@ -51,15 +39,13 @@ class _Fusion(click.ParamType):
     show_default=True,
     help="Lowering strategy: the runtime that the graphs are made for.",
 )
-@click.option("--batch", type=click.IntRange(min=1), help="Fix the number of clips; left out, it is dynamic.")
-@click.option(
-    "--frames", type=click.IntRange(min=1), help="RGB frames of a clip, where they shall differ from training."
-)
-@click.option("--pose-frames", type=click.IntRange(min=1), help="Heatmap frames of a clip, likewise.")
+@click.option("--batch", type=Count(MOST_CLIPS_AT_A_TIME), help="Fix the number of clips; left out, it is dynamic.")
+@click.option("--frames", type=Count(_MOST_FRAMES), help="RGB frames of a clip, where they shall differ from training.")
+@click.option("--pose-frames", type=Count(_MOST_FRAMES), help="Heatmap frames of a clip, likewise.")
 @click.option(
     "--size", type=Size(), help="Height and width of the RGB frames, likewise; heatmaps follow by their scaling."
 )
-@click.option("--fusion", type=_Fusion(), default="1:1", show_default=True, help="Weights of the streams in `scores`.")
+@click.option("--fusion", type=Weights(), default="1:1", show_default=True, help="Weights of the streams in `scores`.")
 @click.option("--preprocess", is_flag=True, help="Also write preprocess_rgb.onnx and preprocess_pose.onnx.")
 @click.option(
     "--labels",
@@ -68,7 +54,7 @@ class _Fusion(click.ParamType):
 )
 @click.option(
     "--verify-tol",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(1, over=True),
     default=1e-5,
     show_default=True,
     help="Largest error of any output against PyTorch, relative to its range.",

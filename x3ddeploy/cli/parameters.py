@@ -1,8 +1,42 @@
-"""Kinds of option values that several verbs take."""
+"""Kinds of option values that verbs take: every number is finite and has a least and a most."""
 
 from __future__ import annotations
 
+import math
+import re
+from typing import Any
+
 import click
+
+# What options of several verbs may be; far over what anyone needs, far under what would exhaust a machine unasked.
+MOST_CLIPS_AT_A_TIME = 1024
+MOST_CLIPS = 10_000_000
+MOST_FRAMES = 100_000
+MOST_THREADS = 1024
+# NumPy and PyTorch take seeds of 32 bits.
+LARGEST_SEED = 2**32 - 1
+_LARGEST_SIDE = 8192
+_LARGEST_WEIGHT = 1e6
+
+
+class Count(click.IntRange):
+    """A whole number from `least` to `most`, both included."""
+
+    def __init__(self, most: int, least: int = 1) -> None:
+        super().__init__(least, most)
+
+
+class Number(click.FloatRange):
+    """A finite number from `least` to `most`; `over` leaves `least` itself out."""
+
+    def __init__(self, most: float, least: float = 0, *, over: bool = False) -> None:
+        super().__init__(least, most, min_open=over)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):  # no comparison with NaN is true
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 class Size(click.ParamType):
@@ -11,7 +45,43 @@ class Size(click.ParamType):
     name = "HxW"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        height, _, width = str(value).lower().partition("x")
-        if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-            self.fail(f"{value!r} is not of the form 224x224", param, ctx)
-        return int(height), int(width)
+        found = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", str(value).lower())
+        if found is None or max(map(int, found.groups())) > _LARGEST_SIDE:
+            self.fail(f"{value!r} is not of the form 224x224, each side at most {_LARGEST_SIDE}", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+class Weights(click.ParamType):
+    """Weights of the streams in the fused scores: '2:1'."""
+
+    name = "RGB:POSE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            rgb, pose = (float(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 2:1", param, ctx)
+        allowed = all(weight == 0 or 1 / _LARGEST_WEIGHT <= weight <= _LARGEST_WEIGHT for weight in (rgb, pose))
+        if not (allowed and rgb + pose > 0):
+            self.fail(
+                f"{value!r}: weights are 0 or from {1 / _LARGEST_WEIGHT:g} to {_LARGEST_WEIGHT:g}, and one is over 0",
+                param,
+                ctx,
+            )
+        return rgb, pose
+
+
+class Capabilities(click.ParamType):
+    """Compute capabilities of GPUs: '8.9,12.0'."""
+
+    name = "8.9,12.0"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        items = tuple(item.strip() for item in str(value).split(","))
+        if not all(re.fullmatch(r"[1-9][0-9]?\.[0-9]", item) for item in items):
+            self.fail(f"{value!r} is not of the form 8.9,12.0", param, ctx)
+        return tuple(dict.fromkeys(items))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from x3ddeploy.cli.echo import echo, echo_lines, print_json
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_FRAMES, MOST_THREADS, Count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.evaluation.scores import Scorer
     from x3ddeploy.prediction.predict import OpenedVideo, Prediction
+
+
+_MOST_CLASSES = 100_000
 
 
 @click.command()
@@ -28,11 +32,13 @@ if TYPE_CHECKING:
 @click.option("--bundle", type=click.Path(path_type=Path), default="deploy", show_default=True)
 @click.option("--runtime", default="onnxruntime", show_default=True, help="torch, onnxruntime or openvino.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
-@click.option("--window", type=click.IntRange(min=1), help="Frames a window.  [default: the whole video]")
-@click.option("--stride", type=click.IntRange(min=1), help="Frames from window to window.  [default: half a window]")
-@click.option("--num-clips", type=click.IntRange(min=1), default=1, show_default=True, help="Clips a window, averaged.")
-@click.option("--top-k", type=click.IntRange(min=1), default=3, show_default=True, help="Classes listed.")
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads that load clips.")
+@click.option("--window", type=Count(MOST_FRAMES), help="Frames a window.  [default: the whole video]")
+@click.option("--stride", type=Count(MOST_FRAMES), help="Frames from window to window.  [default: half a window]")
+@click.option(
+    "--num-clips", type=Count(MOST_CLIPS_AT_A_TIME), default=1, show_default=True, help="Clips a window, averaged."
+)
+@click.option("--top-k", type=Count(_MOST_CLASSES), default=3, show_default=True, help="Classes listed.")
+@click.option("--workers", type=Count(MOST_THREADS), default=2, show_default=True, help="Threads that load clips.")
 @click.option(
     "--on-error",
     type=click.Choice(["raise", "skip"]),

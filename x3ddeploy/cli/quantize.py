@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
@@ -32,18 +33,18 @@ _MOST_SENSITIVE = 12
 )
 @click.option("--videos", type=click.Path(path_type=Path), help="Folder of an annotation pickle's videos.")
 @click.option("--calib-split", help="Split that calibrates.  [default: the training split]")
-@click.option("--calib-clips", type=click.IntRange(min=1), help="How many clips calibrate.  [default: 200]")
+@click.option("--calib-clips", type=Count(MOST_CLIPS), help="How many clips calibrate.  [default: 200]")
 @click.option("--calib-random", is_flag=True, help="Calibrate with made-up clips; the result is marked, not judged.")
 @click.option("--calib-cache", type=click.Path(path_type=Path), help="Ranges of an earlier calibration of the same.")
 @click.option(
     "--method", type=click.Choice(["max", "percentile", "mse", "entropy"]), help="Of choosing ranges.  [default: mse]"
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Of the choice of clips.  [default: 0]")
+@click.option("--seed", type=Count(LARGEST_SEED, least=0), help="Of the choice of clips.  [default: 0]")
 @click.option("--eval-split", help="Split that judges.  [default: the held-out split of the same protocol]")
-@click.option("--eval-clips", type=click.IntRange(min=0), help="How many clips judge; 0 takes all.  [default: 0]")
+@click.option("--eval-clips", type=Count(MOST_CLIPS, least=0), help="How many clips judge; 0 takes all.  [default: 0]")
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0),
+    type=Number(100),
     help="Points of top-1 that may be lost, in each stream and fused.  [default: 0.5]",
 )
 @click.option(

@@ -8,16 +8,26 @@ from pathlib import Path
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import Size
+from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_FRAMES, Count, Size
+
+_MOST_CLIPS = 100_000
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all draws; the same seed, the same data.")
+@click.option(
+    "--seed",
+    type=Count(LARGEST_SEED, least=0),
+    default=0,
+    show_default=True,
+    help="Of all draws; the same seed, the same data.",
+)
 @click.option("--size", type=Size(), default="112x112", show_default=True, help="Height and width of the videos.")
-@click.option("--frames", type=int, default=32, show_default=True, help="Frames of each clip.")
-@click.option("--clips-per-class", type=int, default=72, show_default=True, help="At least one for each subject.")
-@click.option("--subjects", type=int, default=12, show_default=True, help="Performers; a quarter is held out.")
+@click.option("--frames", type=Count(MOST_FRAMES), default=32, show_default=True, help="Frames of each clip.")
+@click.option(
+    "--clips-per-class", type=Count(_MOST_CLIPS), default=72, show_default=True, help="At least one for each subject."
+)
+@click.option("--subjects", type=Count(999), default=12, show_default=True, help="Performers; a quarter is held out.")
 @click.option("--overwrite", is_flag=True, help="Replace a synthetic data set that is in DIRECTORY.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import LARGEST_SEED, Count
 from x3ddeploy.text import shell_word
 
 
@@ -32,7 +33,11 @@ from x3ddeploy.text import shell_word
     metavar="KEY=VALUE",
     help="Override a value of the config, e.g. train_cfg.max_epochs=10; further KEY=VALUE may follow.",
 )
-@click.option("--seed", type=int, help="Of weights, order, augmentation and dropout. Default: the config's, else 0.")
+@click.option(
+    "--seed",
+    type=Count(LARGEST_SEED, least=0),
+    help="Of weights, order, augmentation and dropout. Default: the config's, else 0.",
+)
 @click.option(
     "--launcher",
     type=click.Choice(["none", "pytorch"]),

@@ -7,7 +7,11 @@ from pathlib import Path
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count
 from x3ddeploy.text import shell_word
+
+_MOST_DELAY_US = 60_000_000  # a minute
+_MOST_INSTANCES = 256
 
 
 @click.command()
@@ -31,15 +35,15 @@ from x3ddeploy.text import shell_word
     help="Of the graphs or engines.",
 )
 @click.option("--engines", metavar="FOLDER", help="Take the plans in the bundle's engines/FOLDER, not the ONNX graphs.")
-@click.option("--max-batch", type=click.IntRange(min=1), default=8, show_default=True, help="Clips put together.")
+@click.option("--max-batch", type=Count(MOST_CLIPS_AT_A_TIME), default=8, show_default=True, help="Clips put together.")
 @click.option(
     "--queue-delay-us",
-    type=click.IntRange(min=0),
+    type=Count(_MOST_DELAY_US, least=0),
     default=100,
     show_default=True,
     help="Microseconds that a request may wait for others.",
 )
-@click.option("--instances", type=click.IntRange(min=1), default=1, show_default=True, help="Of each model.")
+@click.option("--instances", type=Count(_MOST_INSTANCES), default=1, show_default=True, help="Of each model.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import Number
 
 if TYPE_CHECKING:
     from x3ddeploy.parity.verify import Check
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     help="Verify on this runtime: torch, onnxruntime or openvino; may be repeated. Default: all that are installed.",
 )
 @click.option("--per-block", is_flag=True, help="Compare every block of both backbones, not only the outputs.")
-@click.option("--verify-tol", type=float, default=None, help="Largest relative error; default: what the export used.")
+@click.option(
+    "--verify-tol",
+    type=Number(1, over=True),
+    default=None,
+    help="Largest relative error; default: what the export used.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(bundle: Path, runtimes: tuple[str, ...], per_block: bool, verify_tol: float | None, as_json: bool) -> None:
     """Check a BUNDLE (default: deploy): its files against the manifest, then every part on every runtime against the

@@ -19,7 +19,7 @@ def parse_shapes(text: str) -> dict[str, tuple[int, ...]]:
     shapes = {}
     for entry in text.split(","):
         name, _, shape = entry.strip().rpartition(":")
-        if not name or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", shape):
+        if not name or not re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8})*", shape):
             raise UsageError(f"{entry!r} is not of the form imgs:1x3x16x224x224", hint="as in trtexec --minShapes")
         shapes[name] = tuple(int(axis) for axis in shape.split("x"))
     return shapes
