@@ -2,37 +2,33 @@
 
 import importlib.util
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and the networks are tiny
+
 import torch
+from support import command
 
 from x3ddeploy.demo import checkpoint_dict, random_network
 from x3ddeploy.models.presets import PRESETS
 
-torch.set_num_threads(1)  # tests run side by side, and the networks are tiny
+torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent
 FIXTURES = Path(os.environ.get("X3DDEPLOY_FIXTURES", ROOT.parent / "shared" / "fixtures"))
 
 
-def x3ddeploy(*arguments, cwd=None, env=None, timeout=300):
-    """Run the command as a user does; gives the finished process with its output as text."""
-    return subprocess.run(
-        [sys.executable, "-m", "x3ddeploy", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+@pytest.fixture(scope="session")
+def run():
+    """Function: the command run in this process (support/command.py)."""
+    return command.run
 
 
 @pytest.fixture(scope="session")
-def run():
-    return x3ddeploy
+def spawn():
+    """Function: the command run in a process of its own, for tests of what only a process has."""
+    return command.spawn
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +45,9 @@ def checkpoint(tiny_network, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory):
-    """The finished process of `x3ddeploy export`, and the bundle that it wrote. Tests must not change it."""
+    """The finished run of `x3ddeploy export`, and the bundle that it wrote. Tests must not change it."""
     path = tmp_path_factory.mktemp("bundle") / "deploy"
-    return x3ddeploy("export", checkpoint, "-o", path, "--preprocess"), path
+    return command.run("export", checkpoint, "-o", path, "--preprocess"), path
 
 
 @pytest.fixture(scope="session")

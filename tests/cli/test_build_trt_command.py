@@ -84,9 +84,9 @@ def contents(path):
 
 
 @pytest.mark.parametrize("flags", [(), ("--fp16",), ("--int8",), ("--rtx",)], ids=" ".join)
-def test_without_a_gpu_it_exits_4_and_touches_nothing(run, copied, machine, flags):
+def test_without_a_gpu_it_exits_4_and_touches_nothing(spawn, copied, machine, flags):
     before = contents(copied)
-    process = run("build-trt", copied, *flags, env=machine("no gpu"))
+    process = spawn("build-trt", copied, *flags, env=machine("no gpu"))
     assert process.returncode == 4
     assert "no NVIDIA driver" in process.stderr
     assert "--rtx --compute-capability" in process.stderr
@@ -94,19 +94,19 @@ def test_without_a_gpu_it_exits_4_and_touches_nothing(run, copied, machine, flag
     assert contents(copied) == before
 
 
-def test_without_tensorrt_it_exits_4_and_says_what_to_install(run, copied, machine):
+def test_without_tensorrt_it_exits_4_and_says_what_to_install(spawn, copied, machine):
     if importlib.util.find_spec("tensorrt"):
         pytest.skip("TensorRT is installed")
     before = contents(copied)
-    process = run("build-trt", copied, env=machine("no tensorrt"))
+    process = spawn("build-trt", copied, env=machine("no tensorrt"))
     assert process.returncode == 4
     assert "TensorRT is not installed" in process.stderr
     assert "pip install --extra-index-url https://pypi.nvidia.com 'x3ddeploy[tensorrt]'" in process.stderr
     assert contents(copied) == before
 
 
-def test_a_tensorrt_that_does_not_import_exits_4(run, copied, machine):
-    process = run("build-trt", copied, env=machine("with tensorrt", FAKE_FAULT="broken"))
+def test_a_tensorrt_that_does_not_import_exits_4(spawn, copied, machine):
+    process = spawn("build-trt", copied, env=machine("with tensorrt", FAKE_FAULT="broken"))
     assert process.returncode == 4
     assert "libnvinfer.so.11" in process.stderr
 
@@ -123,8 +123,8 @@ def test_a_tensorrt_that_does_not_import_exits_4(run, copied, machine):
         (("--fp16", "--calib", "clips"), "go with --int8"),
     ],
 )
-def test_what_makes_no_sense_is_a_usage_error(run, copied, machine, arguments, message):
-    process = run("build-trt", copied, *arguments, env=machine("with tensorrt"))
+def test_what_makes_no_sense_is_a_usage_error(spawn, copied, machine, arguments, message):
+    process = spawn("build-trt", copied, *arguments, env=machine("with tensorrt"))
     assert process.returncode == 2
     assert message in process.stderr
 
@@ -134,10 +134,10 @@ def test_what_makes_no_sense_is_a_usage_error(run, copied, machine, arguments, m
 
 @needs_rtx
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_tensorrt_rtx_takes_every_part_in_every_precision(run, copied, machine, precision):
+def test_tensorrt_rtx_takes_every_part_in_every_precision(spawn, copied, machine, precision):
     flags = () if precision == "fp32" else (f"--{precision}",)
     arguments = ("--rtx", "--compute-capability", "8.9,12.0", "--builder-optimization-level", "0")
-    process = run("build-trt", copied, *flags, *arguments, "--json", env=machine("no gpu"))
+    process = spawn("build-trt", copied, *flags, *arguments, "--json", env=machine("no gpu"))
     assert process.returncode == 0, process.stderr
     report = json.loads(process.stdout)
     manifest = Bundle.open(copied).manifest
@@ -157,14 +157,14 @@ def test_tensorrt_rtx_takes_every_part_in_every_precision(run, copied, machine, 
 
 
 @needs_rtx
-def test_tensorrt_rtx_refuses_gpus_that_it_does_not_know(run, copied, machine):
-    process = run("build-trt", copied, "--rtx", "--compute-capability", "9.0", env=machine("no gpu"))
+def test_tensorrt_rtx_refuses_gpus_that_it_does_not_know(spawn, copied, machine):
+    process = spawn("build-trt", copied, "--rtx", "--compute-capability", "9.0", env=machine("no gpu"))
     assert process.returncode == 2
     assert "it builds for" in process.stderr
 
 
 @needs_rtx
-def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(run, copied, machine):
+def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(spawn, copied, machine):
     file = copied / "fp16" / "head.onnx"
     model = onnx.load(file)
     model.graph.node[0].op_type, model.graph.node[0].domain = "Unheard", "nowhere"
@@ -177,7 +177,7 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(run, copied, 
         {f"{part}.onnx": (copied / "fp16" / f"{part}.onnx").read_bytes() for part in PARTS},
         opened.manifest.precisions["fp16"],
     )
-    process = run(
+    process = spawn(
         "build-trt", copied, "--fp16", "--rtx", "--compute-capability", "8.9", "--parts", "head", env=machine("no gpu")
     )
     assert process.returncode == 1
@@ -192,8 +192,8 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(run, copied, 
 @pytest.mark.parametrize(
     ("shape", "parts"), [("8.6", "head"), ("10", "head"), ("11", "rgb_backbone,pose_backbone,head")]
 )
-def test_engines_are_built_proven_and_registered(run, copied, machine, shape, parts):
-    process = run("build-trt", copied, "--parts", parts, "--json", env=machine("with tensorrt", FAKE_SHAPE=shape))
+def test_engines_are_built_proven_and_registered(spawn, copied, machine, shape, parts):
+    process = spawn("build-trt", copied, "--parts", parts, "--json", env=machine("with tensorrt", FAKE_SHAPE=shape))
     assert process.returncode == 0, process.stderr
     report = json.loads(process.stdout)
     assert [made["entry"]["part"] for made in report["engines"]] == parts.split(",")
@@ -208,17 +208,17 @@ def test_engines_are_built_proven_and_registered(run, copied, machine, shape, pa
     assert (copied / next(iter(manifest.engines))).parent.joinpath("timing.cache").exists()
 
 
-def test_building_takes_no_pytorch(run, copied, machine):
+def test_building_takes_no_pytorch(spawn, copied, machine):
     environment = machine("with tensorrt", FAKE_SHAPE="8.6", MISSING="torch,polygraphy,openvino,mmaction,jinja2")
-    process = run("build-trt", copied, "--fp16", "--parts", "head", "--json", env=environment)
+    process = spawn("build-trt", copied, "--fp16", "--parts", "head", "--json", env=environment)
     assert process.returncode == 0, process.stderr
     (made,) = json.loads(process.stdout)["engines"]
     assert made["check"]["rows"]
     assert any("random clips and impulses were not compared" in line for line in made["unproven"])
 
 
-def test_the_table_names_precision_reformats_and_error(run, copied, machine):
-    process = run("build-trt", copied, "--int8", "--parts", "rgb_backbone", env=machine("with tensorrt"))
+def test_the_table_names_precision_reformats_and_error(spawn, copied, machine):
+    process = spawn("build-trt", copied, "--int8", "--parts", "rgb_backbone", env=machine("with tensorrt"))
     assert process.returncode == 0, process.stderr
     row = next(line for line in process.stdout.splitlines() if line.startswith("rgb_backbone"))
     assert "12 fp16, 13 int8" in row
@@ -227,27 +227,27 @@ def test_the_table_names_precision_reformats_and_error(run, copied, machine):
     assert "NOT proven: accuracy: the INT8 ranges are of made-up clips" in process.stdout
 
 
-def test_an_engine_that_ignores_the_precision_is_not_kept(run, copied, machine):
+def test_an_engine_that_ignores_the_precision_is_not_kept(spawn, copied, machine):
     before = contents(copied)
-    process = run("build-trt", copied, "--fp16", env=machine("with tensorrt", FAKE_FAULT="ignores precision"))
+    process = spawn("build-trt", copied, "--fp16", env=machine("with tensorrt", FAKE_FAULT="ignores precision"))
     assert process.returncode == 3
     assert "not what was asked for" in process.stderr
     assert {file.name for file in contents(copied).keys() - before.keys()} <= {"timing.cache"}
     assert Bundle.open(copied).manifest.engines == {}
 
 
-def test_an_engine_that_computes_something_else_is_not_kept_and_its_block_is_named(run, copied, machine):
-    process = run("build-trt", copied, "--parts", "rgb_backbone", env=machine("with tensorrt", FAKE_FAULT="wrong"))
+def test_an_engine_that_computes_something_else_is_not_kept_and_its_block_is_named(spawn, copied, machine):
+    process = spawn("build-trt", copied, "--parts", "rgb_backbone", env=machine("with tensorrt", FAKE_FAULT="wrong"))
     assert process.returncode == 3
     assert "comparisons with PyTorch fail" in process.stderr
     assert "first diverging block: rgb_backbone/conv1_s" in process.stderr
     assert Bundle.open(copied).manifest.engines == {}
 
 
-def test_a_crash_of_tensorrt_is_an_error_with_its_log(run, copied, machine, tmp_path):
+def test_a_crash_of_tensorrt_is_an_error_with_its_log(spawn, copied, machine, tmp_path):
     before = contents(copied)
     variables = machine("with tensorrt", FAKE_FAULT="crash", TMPDIR=str(tmp_path))
-    process = run("build-trt", copied, env=variables)
+    process = spawn("build-trt", copied, env=variables)
     assert process.returncode == 1
     assert "building rgb_backbone.fp32 crashed with SIGSEGV" in process.stderr
     assert "CUDA out of memory" in process.stderr
@@ -256,40 +256,40 @@ def test_a_crash_of_tensorrt_is_an_error_with_its_log(run, copied, machine, tmp_
     assert not (copied / "engines").exists()
 
 
-def test_a_bundle_for_another_runtime_is_refused(run, copied, machine):
+def test_a_bundle_for_another_runtime_is_refused(spawn, copied, machine):
     opened = Bundle.open(copied)
     manifest = replace(opened.manifest, target="openvino")
     (copied / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    process = run("build-trt", copied, env=machine("with tensorrt"))
+    process = spawn("build-trt", copied, env=machine("with tensorrt"))
     assert process.returncode == 2
     assert "--target tensorrt" in process.stderr
 
 
-def test_an_altered_bundle_is_refused(run, copied, machine):
+def test_an_altered_bundle_is_refused(spawn, copied, machine):
     (copied / "head.onnx").write_bytes(b"")
-    process = run("build-trt", copied, env=machine("with tensorrt"))
+    process = spawn("build-trt", copied, env=machine("with tensorrt"))
     assert process.returncode == 1
     assert "head.onnx" in process.stderr
 
 
-def test_int8_without_graphs_and_clips_says_what_is_missing(run, bundle, machine, tmp_path):
+def test_int8_without_graphs_and_clips_says_what_is_missing(spawn, bundle, machine, tmp_path):
     path = shutil.copytree(bundle, tmp_path / "plain")
-    process = run("build-trt", path, "--int8", env=machine("with tensorrt"))
+    process = spawn("build-trt", path, "--int8", env=machine("with tensorrt"))
     assert process.returncode == 2
     assert "--calib PATH" in process.stderr
     assert not (path / "engines").exists()
 
 
-def test_int8_graphs_are_made_first_in_the_form_that_this_tensorrt_reads(run, bundle, machine, tmp_path):
+def test_int8_graphs_are_made_first_in_the_form_that_this_tensorrt_reads(spawn, bundle, machine, tmp_path):
     path = shutil.copytree(bundle, tmp_path / "plain")
     environment = machine("with tensorrt", FAKE_SHAPE="8.6")
-    process = run("build-trt", path, "--int8", "--calib-random", "--parts", "head", "--json", env=environment)
+    process = spawn("build-trt", path, "--int8", "--calib-random", "--parts", "head", "--json", env=environment)
     assert process.returncode == 0, process.stderr
     (made,) = json.loads(process.stdout)["engines"]
     assert made["built"]["precision"]["counts"]["int8"] > 0
     assert any("made-up clips" in line for line in made["unproven"])
     assert onnx.load(path / "int8" / "head.onnx").opset_import[0].version == 17
     assert Bundle.open(path).manifest.precisions["int8"].random_calibration
-    again = run("build-trt", path, "--int8", "--calib-random", "--parts", "head", env=environment)
+    again = spawn("build-trt", path, "--int8", "--calib-random", "--parts", "head", env=environment)
     assert again.returncode == 0
     assert "the clips are not used" in again.stderr

@@ -68,4 +68,7 @@ class Machines:
         if name == "with tensorrt":
             (site / "tensorrt").mkdir(exist_ok=True)
             (site / "tensorrt" / "__init__.py").write_text(TENSORRT)
-        return {"PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent)]), **variables}
+        return {
+            "PYTHONPATH": os.pathsep.join(map(str, (site, Path(__file__).parent, Path(__file__).parents[2]))),
+            **variables,
+        }

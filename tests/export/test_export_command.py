@@ -136,8 +136,8 @@ def test_the_openvino_target_passes_its_own_parity_and_runs_elsewhere(run, check
         np.testing.assert_allclose(actual["rgb_logits"], expected["rgb_logits"], atol=1e-4)
 
 
-def test_two_exports_are_byte_identical(run, checkpoint, bundle, tmp_path):
-    process = run(
+def test_two_exports_are_byte_identical(spawn, checkpoint, bundle, tmp_path):
+    process = spawn(
         "export", checkpoint, "-o", tmp_path / "b", "--preprocess", env={"PYTHONHASHSEED": "7", "LC_ALL": "C"}
     )
     assert process.returncode == 0, process.stderr

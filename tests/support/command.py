@@ -1,0 +1,152 @@
+"""The command as tests run it: in this process, which is fast, or as a user does, in a process of its own."""
+
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+from x3ddeploy.cli.main import run as entry_point
+
+# Python ignores these unless it is asked for them, outside of __main__.
+_WARNINGS_IGNORED = (ResourceWarning, ImportWarning, PendingDeprecationWarning, DeprecationWarning)
+
+
+def spawn(*arguments, cwd=None, env=None, timeout=300):
+    """Run the command in a new process; gives the finished process with its output as text.
+
+    Seconds dearer than `run`: for what is about the process itself, as its start, its environment, its death.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", "x3ddeploy", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def run(*arguments, cwd=None, env=None):
+    """Run the command's entry point in this process; gives what `spawn` would, and leaves the process as it was.
+
+    Standard output and error are caught where file descriptors are, so that what libraries and children of the command
+    write is there, too.
+    """
+    if any(name.startswith(("PYTHON", "LD_", "LC_")) for name in env or {}):
+        raise ValueError(f"the interpreter reads {sorted(env)} when it starts: use spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        with contextlib.ExitStack() as stack:
+            for context in (_arguments(arguments), _folder(cwd), _process_state(), _warnings()):
+                stack.enter_context(context)
+            stack.enter_context(mock.patch.dict(os.environ, env or {}))
+            stack.enter_context(_standard_stream("stdout", 1, out))
+            stack.enter_context(_standard_stream("stderr", 2, err))
+            code = _exit_code()
+        texts = (path.read_text(encoding="utf-8", errors="replace") for path in (out, err))
+        return subprocess.CompletedProcess(["x3ddeploy", *map(str, arguments)], code, *texts)
+
+
+def _exit_code():
+    """The entry point's exit code, as the interpreter would map it."""
+    try:
+        entry_point()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        sys.stderr.write(f"{end.code}\n")
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _arguments(arguments):
+    """The command line of `python -m x3ddeploy`, from which click also reads the program's name."""
+    module = importlib.import_module("x3ddeploy.__main__")
+    before, sys.modules["__main__"] = sys.modules["__main__"], module
+    try:
+        with mock.patch.object(sys, "argv", [module.__file__, *map(str, arguments)]):
+            yield
+    finally:
+        sys.modules["__main__"] = before
+
+
+@contextlib.contextmanager
+def _folder(path):
+    before = Path.cwd()
+    os.chdir(path or before)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextlib.contextmanager
+def _process_state():
+    """What a command may set for all of its process: threads, signal handlers, log levels and handlers."""
+    threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    loggers = {logger: (logger.level, list(logger.handlers)) for logger in _loggers()}
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for logger in _loggers():
+            level, kept = loggers.get(logger, (logger.level, []))
+            logger.setLevel(level)
+            logger.handlers[:] = kept
+
+
+def _loggers():
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+
+
+@contextlib.contextmanager
+def _warnings():
+    """As a process starts with them, shown on standard error."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        for category in reversed(_WARNINGS_IGNORED):
+            warnings.simplefilter("ignore", category)
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def _standard_stream(name, descriptor, path):
+    """The stream and its file descriptor lead into a file."""
+    before, saved = getattr(sys, name), os.dup(descriptor)
+    before.flush()
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), descriptor)
+    stream = open(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    setattr(sys, name, stream)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            stream.close()
+        setattr(sys, name, before)
+        os.dup2(saved, descriptor)
+        os.close(saved)
