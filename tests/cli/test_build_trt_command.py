@@ -57,7 +57,8 @@ def quantized(bundle, tmp_path_factory):
     for precision, graphs in made.items():
         files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.items()}
         errors = golden_errors(opened, files)
-        opened = add_precision(opened, precision, files, Precision(None, precision == "int8", {}, None, errors))
+        entry = Precision(None, precision == "int8", {}, None, errors)
+        opened = add_precision(opened, precision, files, {}, entry)
     return path
 
 
@@ -175,6 +176,7 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(spawn, copied
         opened,
         "fp16",
         {f"{part}.onnx": (copied / "fp16" / f"{part}.onnx").read_bytes() for part in PARTS},
+        {},
         opened.manifest.precisions["fp16"],
     )
     process = spawn(

@@ -6,6 +6,7 @@ from x3ddeploy.bundle.manifest import FileEntry as FileEntry
 from x3ddeploy.bundle.manifest import Manifest as Manifest
 from x3ddeploy.bundle.manifest import Precision as Precision
 from x3ddeploy.bundle.manifest import Source as Source
+from x3ddeploy.bundle.manifest import Spread as Spread
 from x3ddeploy.bundle.opened import Bundle as Bundle
 from x3ddeploy.bundle.opened import sha256_of as sha256_of
 from x3ddeploy.bundle.paths import BENCH as BENCH
@@ -18,6 +19,7 @@ from x3ddeploy.bundle.paths import LABELS as LABELS
 from x3ddeploy.bundle.paths import MANIFEST as MANIFEST
 from x3ddeploy.bundle.paths import PARITY as PARITY
 from x3ddeploy.bundle.paths import PARTS as PARTS
+from x3ddeploy.bundle.paths import golden_folder as golden_folder
 from x3ddeploy.bundle.store import add_engine as add_engine
 from x3ddeploy.bundle.store import add_precision as add_precision
 from x3ddeploy.bundle.store import derived_files as derived_files

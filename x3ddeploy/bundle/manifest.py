@@ -28,6 +28,30 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Three measures of a difference: what was measured, or the most that is allowed.
+
+    Attributes:
+        relative: largest absolute difference over the tensor's scale. Finds one wrong frame or pixel.
+        rms: root mean square of the difference over the reference's root mean square. Finds what is wrong everywhere.
+        channels: root mean square over channels of each channel's mean difference, over the reference's root mean
+            square. Rounding averages out over a channel's frames and pixels; a lost bias does not.
+    """
+
+    relative: float
+    rms: float
+    channels: float
+
+    def times(self, factor: float, floor: float) -> Spread:
+        """Each measure times `factor`, and at least `floor`."""
+        return Spread(*(max(factor * value, floor) for value in (self.relative, self.rms, self.channels)))
+
+    def worst(self, other: Spread) -> Spread:
+        """The larger of each measure."""
+        return Spread(max(self.relative, other.relative), max(self.rms, other.rms), max(self.channels, other.channels))
+
+
+@dataclass(frozen=True)
 class Precision:
     """Graphs of a lower precision: a folder of the same names as the float32 graphs, and how they came about.
 
@@ -37,7 +61,9 @@ class Precision:
         float_layers: blocks or nodes that stay in a higher precision, each with the reason.
         accuracy: 'rgb', 'pose', 'fused' -> top-1 in percent before and after, and share of clips that keep their class;
             None where there was nothing to measure on.
-        golden_error: 'part -> output' -> error on the golden clip, relative to the output's range.
+        golden_error: 'part -> output' -> error against float32 on the golden clip, relative to the output's range.
+        rounding: 'part -> output' -> how far the same graph goes from its own golden output where the golden clip is
+            moved by less than the precision can tell apart. Empty in bundles that are older than `golden/<precision>/`.
     """
 
     calibration: str | None
@@ -45,6 +71,7 @@ class Precision:
     float_layers: dict[str, str]
     accuracy: dict[str, dict[str, float | None]] | None
     golden_error: dict[str, float]
+    rounding: dict[str, Spread] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,8 @@ class Manifest:
         files: path in the bundle -> sha256 and size. Every file but the manifest and reports written later.
         precisions: name of a folder of lower precision ('fp16', 'int8') -> how it was made.
         engines: path of a plan in the bundle -> what it is.
+        rounding: 'part -> output' -> PyTorch's own float32 distance from float64, which parity was judged by. Empty in
+            bundles of older versions.
     """
 
     schema_version: int
@@ -103,3 +132,4 @@ class Manifest:
     files: dict[str, FileEntry] = field(default_factory=dict)
     precisions: dict[str, Precision] = field(default_factory=dict)
     engines: dict[str, EngineEntry] = field(default_factory=dict)
+    rounding: dict[str, float] = field(default_factory=dict)

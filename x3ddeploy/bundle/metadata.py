@@ -41,7 +41,8 @@ class PartMetadata:
         values = msgspec.to_builtins(self)
         for backbone in (values["spec"]["rgb"], values["spec"]["pose"]):
             # Left out where it is the default: the bytes of files exported before it could be anything else stay.
-            if backbone["activation"] == BackboneSpec.activation.value:
+            # Decoded from such a file, the value is not among the instance's own, and msgspec leaves it out, too.
+            if backbone.get("activation") == BackboneSpec.activation.value:
                 del backbone["activation"]
         return {
             _PREFIX + name: value if isinstance(value, str) else msgspec.json.encode(value).decode()

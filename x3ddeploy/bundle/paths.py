@@ -21,6 +21,11 @@ def graph_name(part: str, precision: str = "fp32") -> str:
     return f"{part}.onnx" if precision == "fp32" else f"{precision}/{part}.onnx"
 
 
+def golden_folder(precision: str = "fp32") -> str:
+    """Where the golden outputs of a precision's graphs lie in a bundle; the inputs are float32's."""
+    return GOLDEN if precision == "fp32" else f"{GOLDEN}/{precision}"
+
+
 def stays_inside(name: str) -> bool:
     """Whether a file's name in a manifest is a path inside the bundle, on every system."""
     parts = PurePosixPath(name).parts

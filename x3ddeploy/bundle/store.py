@@ -11,7 +11,7 @@ import msgspec
 from x3ddeploy.atomic import explain_os_errors, locked, staged_directory, write_bytes, write_json
 from x3ddeploy.bundle.manifest import EngineEntry, FileEntry, Manifest, Precision
 from x3ddeploy.bundle.opened import Bundle, sha256_of
-from x3ddeploy.bundle.paths import BENCH, BENCH_REPORTS, CALIBRATION, ENGINES, EVAL, MANIFEST
+from x3ddeploy.bundle.paths import BENCH, BENCH_REPORTS, CALIBRATION, ENGINES, EVAL, MANIFEST, golden_folder
 
 
 def seal(directory: Path, manifest: Manifest) -> Manifest:
@@ -22,7 +22,9 @@ def seal(directory: Path, manifest: Manifest) -> Manifest:
     return sealed
 
 
-def add_precision(bundle: Bundle, name: str, files: Mapping[str, bytes], precision: Precision) -> Bundle:
+def add_precision(
+    bundle: Bundle, name: str, files: Mapping[str, bytes], golden: Mapping[str, bytes], precision: Precision
+) -> Bundle:
     """Put graphs of a lower precision into a bundle, in the place of those of the same name.
 
     The manifest forgets the old ones first and learns the new ones last: whenever it is read, it is true.
@@ -31,6 +33,7 @@ def add_precision(bundle: Bundle, name: str, files: Mapping[str, bytes], precisi
         bundle: opened.
         name: 'fp16', 'bf16' or 'int8', the folder.
         files: contents by name in that folder.
+        golden: outputs of these graphs on the golden clip, contents by name in `golden/<name>/`.
         precision: how they came about.
 
     Raises:
@@ -38,16 +41,20 @@ def add_precision(bundle: Bundle, name: str, files: Mapping[str, bytes], precisi
     """
     path, manifest = bundle.path, bundle.manifest
     others = {key: entry for key, entry in manifest.precisions.items() if key != name}
-    kept = {key: entry for key, entry in manifest.files.items() if not key.startswith(f"{name}/")}
+    folders = {name: files, golden_folder(name): golden}
+    replaced = tuple(f"{folder}/" for folder in folders)
+    kept = {key: entry for key, entry in manifest.files.items() if not key.startswith(replaced)}
     calibrations = {entry.calibration for entry in others.values()}
     kept = {key: entry for key, entry in kept.items() if key.split("/")[0] != CALIBRATION or key in calibrations}
     manifest = replace(manifest, files=kept, precisions=others)
     with explain_os_errors(path):
         _write_manifest(path, manifest)
-        with staged_directory(path / name) as staging:
-            for file, content in files.items():
-                write_bytes(staging / file, content)
-        entries = _entries(path / name, path)
+        entries: dict[str, FileEntry] = {}
+        for folder, contents in folders.items():
+            with staged_directory(path / folder) as staging:
+                for file, content in contents.items():
+                    write_bytes(staging / file, content)
+            entries |= _entries(path / folder, path)
         if precision.calibration:
             calibration = path / precision.calibration
             entries[precision.calibration] = FileEntry(sha256_of(calibration), calibration.stat().st_size)

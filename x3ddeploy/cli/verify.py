@@ -11,6 +11,7 @@ from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import Number
 
 if TYPE_CHECKING:
+    from x3ddeploy.bundle import Spread
     from x3ddeploy.parity.verify import Check
 
 
@@ -69,5 +70,11 @@ def _row(check: Check) -> tuple[str, ...]:
         f"{difference.relative:.1e}",
         f"{difference.cosine:.7f}",
         agreement,
-        "ok" if check.holds else f"DIFFERS by more than {check.tolerance:.1e}",
+        "ok" if check.holds else f"DIFFERS by more than {_allowed(check.tolerance)}",
     )
+
+
+def _allowed(tolerance: float | Spread) -> str:
+    if isinstance(tolerance, float):
+        return f"{tolerance:.1e}"
+    return f"{tolerance.relative:.1e}, rms {tolerance.rms:.1e} or channels {tolerance.channels:.1e}"

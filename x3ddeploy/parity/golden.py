@@ -1,18 +1,48 @@
-"""The golden clip of a bundle: one input and what PyTorch gave for it. Reading it takes no PyTorch."""
+"""The golden clip of a bundle: one input, what PyTorch gave for it, and what each lower precision's graphs gave.
+
+Reading it takes no PyTorch.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from x3ddeploy.bundle import GOLDEN, Bundle
+from x3ddeploy.bundle import PARTS, Bundle, golden_folder
 from x3ddeploy.errors import BundleError
 from x3ddeploy.runtimes.base import Array
 
 
-def load_golden(bundle: Bundle) -> dict[str, Array]:
-    """The golden tensors by name. Raises BundleError where one cannot be read."""
+def load_golden(bundle: Bundle, precision: str = "fp32") -> dict[str, Array]:
+    """The golden tensors by name: inputs, and outputs of the precision's graphs.
+
+    Of a lower precision, the features are the backbones' outputs and the head's outputs are the recognizer's: the head
+    is fed with the features of its own precision.
+
+    Raises:
+        BundleError: a file cannot be read, or a golden output of the lower precision is missing.
+    """
+    arrays = _read(bundle, golden_folder("fp32"))
+    if precision == "fp32":
+        return arrays
+    own = _read(bundle, golden_folder(precision))
+    missing = [name for name in arrays if name in _outputs(bundle) and name not in own]
+    if missing:
+        raise BundleError(
+            f"{bundle.path / golden_folder(precision)} lacks tensors",
+            details=missing,
+            hint=f"run `x3ddeploy quantize --{precision}` again",
+        )
+    return arrays | own
+
+
+def _outputs(bundle: Bundle) -> set[str]:
+    parts = (tensors for part, tensors in bundle.manifest.tensors.items() if part in PARTS)
+    return {name for tensors in parts for name in tensors["outputs"]}
+
+
+def _read(bundle: Bundle, folder: str) -> dict[str, Array]:
     arrays = {}
-    for file in sorted((bundle.path / GOLDEN).glob("*.npy")):
+    for file in sorted((bundle.path / folder).glob("*.npy")):
         try:
             arrays[file.stem] = np.load(file, allow_pickle=False)
         except (OSError, ValueError) as error:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import onnx
-
 from x3ddeploy.errors import GateError
 from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies
+from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.material import Material
 from x3ddeploy.precision.request import BF16, FP16, Made
@@ -18,7 +17,7 @@ from x3ddeploy.runtimes.base import require
 _TOLERANCE = {FP16: 1e-2, BF16: 8e-2}
 
 
-def make_half(material: Material, precision: str) -> tuple[dict[str, onnx.ModelProto], Made]:
+def make_half(material: Material, precision: str) -> tuple[Graphs, Made]:
     """The parts, half-typed where that is safe.
 
     Raises:
@@ -30,7 +29,8 @@ def make_half(material: Material, precision: str) -> tuple[dict[str, onnx.ModelP
     parts = {part: to_half(graph, half, {*float32_nodes(graph), *kept}) for part, graph in material.parts.items()}
     runtime = "openvino" if half is Half.BF16 else material.target.runtime
     require(runtime)
-    parts, errors = material.checked(parts, precision, runtime)
+    graphs = material.checked(parts, precision, runtime)
+    errors = material.golden_error(graphs)
     worst = max(errors, key=lambda name: errors[name])
     if not errors[worst] <= _TOLERANCE[precision]:
         raise GateError(
@@ -40,11 +40,12 @@ def make_half(material: Material, precision: str) -> tuple[dict[str, onnx.ModelP
     accuracy = None
     if material.judges:
         material.reporter.step(f"judging {precision} on {len(material.judges.indices)} clips in {runtime}")
-        before, after = (material.judged_logits(graph, runtime) for graph in (material.recognizer, parts["recognizer"]))
+        recognizers = (material.recognizer, graphs.parts["recognizer"])
+        before, after = (material.judged_logits(graph, runtime) for graph in recognizers)
         fusion = material.bundle.manifest.fusion
         accuracy = accuracies(before, after, material.judges.labels(), material.judges.names(), fusion)
         _require_accuracy(precision, accuracy, material.request.recipe.max_drop)
-    return parts, Made(precision, kept, accuracy, errors)
+    return graphs, Made(precision, kept, accuracy, errors)
 
 
 def _require_accuracy(precision: str, accuracy: Mapping[str, StreamAccuracy], max_drop: float) -> None:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 
 import msgspec
-import onnx
 
 from x3ddeploy import __version__
 from x3ddeploy.bundle import CALIBRATION
@@ -19,6 +18,7 @@ from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.export.work import multiply_adds
 from x3ddeploy.precision.accuracy import STREAMS
 from x3ddeploy.precision.clips import ReusedClips
+from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.precision.material import Material
 from x3ddeploy.precision.request import INT8, Made
@@ -30,7 +30,7 @@ from x3ddeploy.runtimes.base import open_session
 _SENSITIVITY_CLIPS = 32
 
 
-def make_int8(material: Material) -> tuple[dict[str, onnx.ModelProto], Made, Calibration]:
+def make_int8(material: Material) -> tuple[Graphs, Made, Calibration]:
     """The parts with explicit Q/DQ, and the calibration that their scales are from.
 
     Raises:
@@ -51,7 +51,7 @@ def make_int8(material: Material) -> tuple[dict[str, onnx.ModelProto], Made, Cal
         problems = [f"{part}: {text}" for part, graph in parts.items() for text in lint_qdq(graph)]
         if problems:
             raise GateError("the quantized graphs break TensorRT's rules", details=problems[:12])
-    parts, errors = material.checked(parts, INT8, material.target.runtime)
+    graphs = material.checked(parts, INT8, material.target.runtime)
     floats = dict(choice.kept) if choice else {}
     if material.target.rest and not opset17:
         floats |= {name: reason for name, reason in material.overflow.items() if name not in chosen}
@@ -59,12 +59,12 @@ def make_int8(material: Material) -> tuple[dict[str, onnx.ModelProto], Made, Cal
         INT8,
         floats,
         choice.accuracy if choice else None,
-        errors,
+        material.golden_error(graphs),
         tuple(sensitivities),
         choice.steps if choice else (),
         calibration.random,
     )
-    return parts, made, calibration
+    return graphs, made, calibration
 
 
 def _calibrate(material: Material, clips: Chosen) -> Calibration:

@@ -12,19 +12,19 @@ import onnx
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.calibration.choice import Chosen, ClipSets, choose_clips, random_clips
-from x3ddeploy.errors import BundleError, GateError, UsageError
+from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.export.parts import PARTS
-from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.precision.accuracy import STREAMS
 from x3ddeploy.precision.clips import ReusedClips
+from x3ddeploy.precision.golden import Graphs, with_golden
 from x3ddeploy.precision.request import BF16, INT8, Reporter, Request
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph
 from x3ddeploy.precision.targets import Target, target_named
-from x3ddeploy.runtimes.base import Array, open_session, require
+from x3ddeploy.runtimes.base import Array, require
 
 _SCANNED_CLIPS = 4
 
@@ -88,26 +88,27 @@ class Material:
         self.reporter.step(f"scanning the ranges of all tensors on {len(clips)} clips")
         return overflowing_nodes(self.recognizer, clips)
 
-    def checked(
-        self, parts: Mapping[str, onnx.ModelProto], precision: str, runtime: str
-    ) -> tuple[dict[str, onnx.ModelProto], dict[str, float]]:
-        """The parts with their metadata, valid, and how far each output ('part -> output') is off on the golden clip.
+    def checked(self, parts: Mapping[str, onnx.ModelProto], precision: str, runtime: str) -> Graphs:
+        """The parts with their metadata, valid, and what they give on the golden clip.
 
         Raises:
-            GateError: an output is not finite.
+            GateError: an output is not finite, or the parts compute something else than the recognizer.
         """
-        checked, errors = {}, {}
+        checked = {}
         for part, graph in parts.items():
             metadata = replace(PartMetadata.of(self.parts[part]), precision=precision)
             checked[part] = metadata.stamped(graph)
             onnx.checker.check_model(checked[part], full_check=True)
-            session = open_session(runtime, serialize(checked[part]))
-            for name, value in session.run({name: self._golden[name] for name in PART_INPUTS[part]}).items():
-                difference = compare(self._golden[name], value)
-                if not difference.finite:
-                    raise GateError(f"{precision}: {part} -> {name} is not finite on the golden clip")
-                errors[f"{part} -> {name}"] = difference.relative
-        return checked, errors
+        clip = {name: self._golden[name] for name in PART_INPUTS["recognizer"]}
+        return with_golden(checked, precision, runtime, clip)
+
+    def golden_error(self, graphs: Graphs) -> dict[str, float]:
+        """How far each output ('part -> output') of a lower precision is from float32's, relative to its range."""
+        errors = {}
+        for label in graphs.rounding:
+            name = label.rpartition(" -> ")[2]
+            errors[label] = compare(self._golden[name], graphs.outputs[name]).relative
+        return errors
 
     def judged_logits(self, recognizer: onnx.ModelProto, runtime: str) -> dict[str, Logits]:
         """Logits of both streams on the judging clips."""

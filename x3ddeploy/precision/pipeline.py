@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import onnx
 
 from x3ddeploy.bundle import CALIBRATION, Bundle, Precision, add_precision
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.machine import usable_cores
+from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.latency import BlockTime, block_times
 from x3ddeploy.precision.make_half import make_half
 from x3ddeploy.precision.make_int8 import make_int8
@@ -68,12 +67,12 @@ def quantize_bundle(bundle: Bundle, request: Request, reporter: Reporter) -> Qua
     calibration: Calibration | None
     for precision in request.precisions:
         if precision == INT8:
-            parts, result, calibration = make_int8(material)
+            graphs, result, calibration = make_int8(material)
         else:
-            (parts, result), calibration = make_half(material, precision), None
-        recognizers[precision] = parts["recognizer"]
+            (graphs, result), calibration = make_half(material, precision), None
+        recognizers[precision] = graphs.parts["recognizer"]
         made.append(result)
-        bundle = _sealed(bundle, parts, result, calibration)
+        bundle = _sealed(bundle, graphs, result, calibration)
         reporter.step(f"{precision} is in the bundle")
     clip, threads, runtime = material.golden_clip, usable_cores(), material.target.runtime
     verdict = judge(recognizers, clip, threads, reporter.step)
@@ -81,9 +80,7 @@ def quantize_bundle(bundle: Bundle, request: Request, reporter: Reporter) -> Qua
     return Quantized(bundle, tuple(made), verdict, runtime, times)
 
 
-def _sealed(
-    bundle: Bundle, parts: Mapping[str, onnx.ModelProto], made: Made, calibration: Calibration | None
-) -> Bundle:
+def _sealed(bundle: Bundle, graphs: Graphs, made: Made, calibration: Calibration | None) -> Bundle:
     """The bundle with the precision in it; what an interrupted run would have gone on from is gone."""
     accuracy: dict[str, dict[str, float | None]] | None = None
     if made.accuracy is not None:
@@ -98,10 +95,11 @@ def _sealed(
         float_layers=made.float_layers,
         accuracy=accuracy,
         golden_error=made.golden_error,
+        rounding=graphs.rounding,
     )
-    files = {f"{part}.onnx": serialize(graph) for part, graph in parts.items()}
+    files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.parts.items()}
     files[REPORT] = msgspec.json.format(msgspec.json.encode(made.to_json()), indent=2)
-    bundle = add_precision(bundle, made.precision, files, precision)
+    bundle = add_precision(bundle, made.precision, files, graphs.golden_files(), precision)
     for journal in (bundle.path / CALIBRATION).glob("*.npz"):
         journal.unlink()
     return bundle

@@ -1,0 +1,110 @@
+"""Golden outputs of a lower precision's own graphs, and how far rounding alone takes them.
+
+A quantized graph amplifies rounding: a value that lies between two levels goes to the other one where a sum is taken in
+another order, and what follows differs by a whole step. So the distance of two right runtimes is of the size of the
+precision's own error, and is measured: the same graph runs on the golden clip with every value moved by no more than
+the precision can tell apart (`benchmarks/gate_rounding.py` shows that this is what runtimes differ by).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from x3ddeploy.errors import GateError
+from x3ddeploy.export.parts import PARTS
+from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.parity.compare import PART_INPUTS
+from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR
+from x3ddeploy.parity.metrics import Spread, compare_output
+from x3ddeploy.runtimes.base import Array, Session, open_session
+
+# Half a unit in the last place: float16 has 11 significant bits, bfloat16 8. INT8 graphs for TensorRT have float16
+# between their quantized layers; other INT8 graphs round the same at their quantized tensors, whatever the step was.
+_STEP = {"fp16": 2.0**-11, "bf16": 2.0**-8, "int8": 2.0**-11}
+_DRAWS = 4
+
+Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """A precision's graphs and what they give on the golden clip.
+
+    Attributes:
+        parts: by name, with their metadata.
+        outputs: features of the backbones, and the recognizer's outputs.
+        rounding: 'part -> output' -> the largest of several draws.
+    """
+
+    parts: dict[str, onnx.ModelProto]
+    outputs: dict[str, Array]
+    rounding: dict[str, Spread]
+
+    def golden_files(self) -> dict[str, bytes]:
+        """One .npy a tensor, named for it."""
+        return {f"{name}.npy": _npy(value) for name, value in self.outputs.items()}
+
+
+def with_golden(parts: dict[str, onnx.ModelProto], precision: str, runtime: str, clip: Arrays) -> Graphs:
+    """Run the parts one behind the other, and the recognizer.
+
+    Args:
+        parts: graphs by name, all of one precision.
+        precision: 'fp16', 'bf16' or 'int8'.
+        runtime: what runs them.
+        clip: the golden inputs of the recognizer.
+
+    Raises:
+        GateError: an output is not finite, or the parts compute something else than the recognizer.
+    """
+    sessions = {part: open_session(runtime, serialize(graph)) for part, graph in parts.items()}
+    features: dict[str, Array] = {}
+    outputs: dict[str, dict[str, Array]] = {}
+    rounding: dict[str, Spread] = {}
+    for part in PARTS:
+        feeds = {name: {**clip, **features}[name] for name in PART_INPUTS[part]}
+        outputs[part] = sessions[part].run(feeds)
+        broken = [name for name, value in outputs[part].items() if not np.isfinite(value).all()]
+        if broken:
+            raise GateError(f"{precision}: {part} -> {', '.join(broken)} is not finite on the golden clip")
+        if part.endswith("_backbone"):
+            features |= outputs[part]
+        for name, spread in _rounding(sessions[part], feeds, outputs[part], _STEP[precision]).items():
+            rounding[f"{part} -> {name}"] = spread
+    for name, value in outputs["recognizer"].items():
+        # Few values are rounded in the head alone, and chance may move none of them.
+        rounding[f"head -> {name}"] = rounding[f"head -> {name}"].worst(rounding[f"recognizer -> {name}"])
+        allowed = rounding[f"recognizer -> {name}"].times(LOWER_FACTOR, LOWER_FLOOR)
+        difference = compare_output(name, value, outputs["head"][name])
+        if not difference.within(allowed):
+            raise GateError(
+                f"{precision}: {name} of the parts is {difference.relative:.1e} of its range from the recognizer's",
+                hint="do not deploy this, and report it: parts and recognizer are the same network",
+            )
+    return Graphs(parts, {**features, **outputs["recognizer"]}, rounding)
+
+
+def _rounding(session: Session, feeds: Arrays, outputs: Arrays, step: float) -> dict[str, Spread]:
+    """How far each output goes where each input value is moved by up to `step` of itself; the largest of the draws."""
+    worst: dict[str, Spread] = {}
+    for seed in range(_DRAWS):
+        random = np.random.default_rng(seed)
+        moved = {
+            name: (value.astype(np.float64) * (1 + step * random.uniform(-1, 1, value.shape))).astype(np.float32)
+            for name, value in feeds.items()
+        }
+        for name, value in session.run(moved).items():
+            spread = compare_output(name, outputs[name], value).spread
+            worst[name] = spread.worst(worst.get(name, spread))
+    return worst
+
+
+def _npy(value: Array) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, value, allow_pickle=False)
+    return buffer.getvalue()
