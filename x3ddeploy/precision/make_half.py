@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from x3ddeploy.errors import GateError
 from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies
+from x3ddeploy.precision.faithful import Intent, require_faithful
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.material import Material
@@ -21,12 +22,16 @@ def make_half(material: Material, precision: str) -> tuple[Graphs, Made]:
     """The parts, half-typed where that is safe.
 
     Raises:
-        GateError: an error beyond the tolerance, or a loss of accuracy beyond the recipe's.
+        GateError: a graph is not float32's in another type, an error is beyond the tolerance, or a loss of accuracy
+            beyond the recipe's.
     """
     half = Half[precision.upper()]
     # bfloat16 has float32's range.
     kept = {**float32_nodes(material.recognizer), **(material.overflow if half is Half.FP16 else {})}
     parts = {part: to_half(graph, half, {*float32_nodes(graph), *kept}) for part, graph in material.parts.items()}
+    for part, graph in material.parts.items():
+        intent = Intent(half, {*float32_nodes(graph), *kept})
+        require_faithful(graph, parts[part], intent, f"{precision}/{part}.onnx")
     runtime = "openvino" if half is Half.BF16 else material.target.runtime
     require(runtime)
     graphs = material.checked(parts, precision, runtime)

@@ -18,6 +18,7 @@ from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.export.work import multiply_adds
 from x3ddeploy.precision.accuracy import STREAMS
 from x3ddeploy.precision.clips import ReusedClips
+from x3ddeploy.precision.faithful import require_faithful
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.precision.material import Material
@@ -36,7 +37,8 @@ def make_int8(material: Material) -> tuple[Graphs, Made, Calibration]:
     Raises:
         BundleError: a calibration that was named does not fit.
         DataError: clips cannot be read.
-        GateError: accuracy cannot be kept within the budget, or a graph breaks TensorRT's rules.
+        GateError: accuracy cannot be kept within the budget, a graph is not float32's in INT8, or it breaks TensorRT's
+            rules.
     """
     assert material.clips is not None
     opset17 = material.request.opset17
@@ -47,6 +49,8 @@ def make_int8(material: Material) -> tuple[Graphs, Made, Calibration]:
     choice = _search(material, quantizer, calibration, blocks)
     chosen = choice.sites if choice else frozenset(site.node for site in sites)
     parts = {part: quantizer.quantize(graph, chosen) for part, graph in material.parts.items()}
+    for part, graph in material.parts.items():
+        require_faithful(graph, parts[part], quantizer.intent(graph, chosen), f"int8/{part}.onnx")
     if material.bundle.manifest.target == "tensorrt":
         problems = [f"{part}: {text}" for part, graph in parts.items() for text in lint_qdq(graph)]
         if problems:

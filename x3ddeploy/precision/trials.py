@@ -15,7 +15,8 @@ import onnx
 
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.precision.half import float32_nodes, to_half
+from x3ddeploy.precision.faithful import Intent
+from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.sites import Site, find_sites
 from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph
@@ -53,9 +54,19 @@ class Quantizer:
         """
         chosen = [site for site in self.eligible(model) if site.node in sites]
         quantized = insert_qdq(model, chosen, self.ranges, self.target.scheme)
-        if self.target.rest is None or self.opset17:
+        if self._rest is None:
             return quantized
-        return to_half(quantized, self.target.rest, {*float32_nodes(quantized), *self.overflow})
+        return to_half(quantized, self._rest, {*float32_nodes(quantized), *self.overflow})
+
+    def intent(self, model: onnx.ModelProto, sites: Collection[str]) -> Intent:
+        """What `quantize` is to make of a float32 graph."""
+        chosen = tuple(site for site in self.eligible(model) if site.node in sites)
+        return Intent(self._rest, {*float32_nodes(model), *self.overflow}, chosen, self.ranges, self.target.scheme)
+
+    @property
+    def _rest(self) -> Half | None:
+        """Type of what is not quantized; None is float32."""
+        return None if self.opset17 else self.target.rest
 
 
 class Trials:

@@ -1,0 +1,66 @@
+"""Injects a fault, proves that it changes what is computed, and asks the gate."""
+
+import copy
+from functools import cache
+
+import numpy as np
+import pytest
+from editing import bare
+from exact import run_exactly
+from micro import SPEC, graphs, network
+
+from x3ddeploy.parity.compare import DEFAULT_TOLERANCE, PART_INPUTS, cases, compare_parts, failures, reference
+from x3ddeploy.parity.metrics import compare
+from x3ddeploy.runtimes.base import open_session
+
+# Ten times what a gate may let pass: a fault that changes less than this in float64 proves nothing.
+LEAST_CHANGE = 10 * DEFAULT_TOLERANCE
+
+
+@cache
+def exact_cases():
+    """Inputs of each case and, as float64, what the network gives for them; batches of three first."""
+    exact = copy.deepcopy(network()).double()
+    found = []
+    for case in sorted(cases(SPEC, None), key=lambda case: -case.batch):
+        inputs = {name: value.astype(np.float64) for name, value in case.inputs.items()}
+        found.append({**inputs, **reference(exact, inputs)})
+    return found
+
+
+def change(graph, part):
+    """How far a graph is from the network, both in float64: largest share of an output's range over the cases.
+
+    It stops at the first case that is far enough.
+    """
+    largest = 0.0
+    for case in exact_cases():
+        for name, value in run_exactly(graph, {name: case[name] for name in PART_INPUTS[part]}).items():
+            largest = max(largest, compare(case[name], value).relative)
+        if largest > LEAST_CHANGE:
+            break
+    return largest
+
+
+def edited(target, part, edit):
+    """A copy of a part's graph with the fault in it."""
+    graph = copy.deepcopy(graphs(target)[part])
+    edit(graph)
+    return bare(graph)
+
+
+def patched(inject, build):
+    """What `build` gives while a fault is in the code."""
+    patch = pytest.MonkeyPatch()
+    try:
+        inject(patch.setattr)
+        return build()
+    finally:
+        patch.undo()
+
+
+def refused(parts, target):
+    """Names of the parts that the export's parity gate does not let pass."""
+    runtime = "openvino" if target == "openvino" else "onnxruntime"
+    sessions = {part: open_session(runtime, graph.SerializeToString()) for part, graph in parts.items()}
+    return {row.part for row in failures(compare_parts(network(), sessions, None), DEFAULT_TOLERANCE)}
