@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 
 def run_exactly(model, feeds):
@@ -13,10 +13,12 @@ def run_exactly(model, feeds):
     """
     values = {tensor.name: _tensor(numpy_helper.to_array(tensor)) for tensor in model.graph.initializer}
     values |= {name: _tensor(value) for name, value in feeds.items()}
-    values[""] = None
+    unsigned = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.UINT8}
     with torch.inference_mode():
         for node in model.graph.node:
             attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+            if node.op_type == "QuantizeLinear":
+                attributes["unsigned"] = node.input[2] in unsigned
             result = _OPERATORS[node.op_type](*(values[name] for name in node.input), **attributes)
             values.update(zip(node.output, result if isinstance(result, tuple) else (result,), strict=True))
     return {value.name: values[value.name].numpy() for value in model.graph.output}
@@ -82,11 +84,10 @@ def _levels(values, scale, zero_point, axis):
     return scale, zero_point
 
 
-def _quantize(x, scale, zero_point, *, axis=1):
-    """The levels. Bounds of int8 and uint8 differ, and the type is gone: what has a zero point over 0 is uint8."""
+def _quantize(x, scale, zero_point, *, unsigned, axis=1):
     scale, zero_point = _levels(x, scale, zero_point, axis)
     levels = torch.round(x / scale) + zero_point
-    return levels.clamp(0, 255) if bool((zero_point > 0).any()) else levels.clamp(-128, 127)
+    return levels.clamp(0, 255) if unsigned else levels.clamp(-128, 127)
 
 
 def _dequantize(x, scale, zero_point, *, axis=1):

@@ -157,9 +157,24 @@ def first_clip_for_all(model):
     insert(model, name, nodes, "fault/all")
 
 
+def exchanged_coarse_logits(model):
+    swap_tensors(model, "rgb_coarse_logits", "pose_coarse_logits")
+
+
 def pool_of_first_frame(model):
     name = node_of(model, "head/pose/pool").input[0]
     insert(model, name, [_cut(model, name, "fault/first", 0, 1, axis=2)], "fault/first")
+
+
+def _still(taps):
+    taps[0] = np.array([0, 1, 0], np.float32).reshape(taps[0].shape)
+    return taps
+
+
+def _neighbour(taps):
+    border = next(index for index in range(len(taps)) if not np.array_equal(taps[index], taps[0]))
+    taps[border - 1] = taps[border]
+    return taps
 
 
 FRAMES = {
@@ -205,7 +220,7 @@ EVERY_FORM = {
     "head: the first clip's features for all": ("head", first_clip_for_all),
     "head: prototypes not divided by the embedding's length": on(bypass, "head/rgb/prototypes/Div"),
     "head: rectification left out": on(bypass, "head/pose/rectify/Add"),
-    "head: coarse logits exchanged": on(swap_tensors, "rgb_coarse_logits", "pose_coarse_logits"),
+    "head: coarse logits exchanged": ("head", exchanged_coarse_logits),
     "scores: softmax over the clips": on(set_attribute, "head/rgb/Softmax", axis=0),
     "scores: one stream alone": on(bypass, "head/fuse"),
     "scores: logits fused": on(bypass, "head/pose/Softmax"),
@@ -229,14 +244,3 @@ CLIP = {
         ),
     ),
 }
-
-
-def _still(taps):
-    taps[0] = np.array([0, 1, 0], np.float32).reshape(taps[0].shape)
-    return taps
-
-
-def _neighbour(taps):
-    border = next(index for index in range(len(taps)) if not np.array_equal(taps[index], taps[0]))
-    taps[border - 1] = taps[border]
-    return taps

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from editing import bare
 from exact import run_exactly
-from micro import SPEC, graphs, network
+from micro import SPEC, network
 
 from x3ddeploy.parity.compare import DEFAULT_TOLERANCE, PART_INPUTS, cases, compare_parts, failures, reference
 from x3ddeploy.parity.metrics import compare
@@ -42,11 +42,23 @@ def change(graph, part):
     return largest
 
 
-def edited(target, part, edit):
-    """A copy of a part's graph with the fault in it."""
-    graph = copy.deepcopy(graphs(target)[part])
-    edit(graph)
-    return bare(graph)
+def moved(faulty, right, part):
+    """How far one graph of lower precision is from another, both in float64; as `change`."""
+    largest = 0.0
+    for case in exact_cases():
+        feeds = {name: case[name] for name in PART_INPUTS[part]}
+        expected, actual = run_exactly(right, feeds), run_exactly(faulty, feeds)
+        largest = max(largest, *(compare(expected[name], actual[name]).relative for name in expected))
+        if largest > LEAST_CHANGE:
+            break
+    return largest
+
+
+def edited(graph, edit):
+    """A copy of a graph with the fault in it."""
+    faulty = bare(graph)
+    edit(faulty)
+    return faulty
 
 
 def patched(inject, build):

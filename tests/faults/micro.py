@@ -3,11 +3,19 @@
 from functools import cache
 
 from x3ddeploy.bundle import Source
+from x3ddeploy.calibration.ranges import Range
+from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.export.pipeline import Options, build_graphs
 from x3ddeploy.models.presets import IMAGENET_MEAN, IMAGENET_STD
 from x3ddeploy.models.randomized import random_network
 from x3ddeploy.models.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
 from x3ddeploy.parity.compare import DEFAULT_TOLERANCE
+from x3ddeploy.precision.faithful import Intent
+from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.sites import find_sites
+from x3ddeploy.precision.targets import target_named
+from x3ddeploy.precision.trials import Quantizer
+from x3ddeploy.runtimes.base import open_session
 
 # Height is not width, frames of the streams differ, no channel count is another's, and no fold divides 10 or 22.
 STAGES = (StageSpec(2, 10, 22, 2, (8, 0)), StageSpec(1, 12, 26, 2, (8,)))
@@ -36,3 +44,36 @@ def options(target, preprocess=False):
 def graphs(target):
     """Part -> float32 graph, with the preprocessing; nobody may change them."""
     return build_graphs(network(), SOURCE, options(target, preprocess=True))
+
+
+@cache
+def quantizer(target):
+    """With the extremes of every tensor over a few clips as its ranges."""
+    recognizer = graphs(target)["recognizer"]
+    sources = {site.source for site in find_sites(recognizer)}
+    inner = tuple(sorted(sources - set(SPEC.input_shapes())))
+    clips = batch_inputs(SPEC, 4, seed=9)
+    values = {**open_session("onnxruntime", recognizer.SerializeToString(), outputs=inner).run(clips), **clips}
+    ranges = {name: Range(float(min(0, values[name].min())), float(max(0, values[name].max()))) for name in sources}
+    return Quantizer(target_named(target), ranges)
+
+
+def _sites(target, part):
+    return {site.node for site in quantizer(target).eligible(graphs(target)[part])}
+
+
+@cache
+def lower(target, precision, part):
+    """A part's graph in 'fp16', 'bf16' or 'int8'; nobody may change it."""
+    graph = graphs(target)[part]
+    if precision == "int8":
+        return quantizer(target).quantize(graph, _sites(target, part))
+    return to_half(graph, Half[precision.upper()], float32_nodes(graph))
+
+
+def intent(target, precision, part):
+    """What `lower` was to make."""
+    graph = graphs(target)[part]
+    if precision == "int8":
+        return quantizer(target).intent(graph, _sites(target, part))
+    return Intent(Half[precision.upper()], float32_nodes(graph))

@@ -51,7 +51,7 @@ def two_scales_in_a_pair(model):
 
 
 def zero_point(model):
-    edit_value(model, "rgb_backbone/layer1.0/swish/Mul/zero_point", lambda zero: zero + 5)
+    edit_value(model, "rgb_backbone/layer1.0/swish/Mul/zero_point", lambda zero: zero + 60)
 
 
 def one_scale_for_all_channels(model):
@@ -65,14 +65,16 @@ def no_pair(model):
     bypass(model, f"{tensor}/QuantizeLinear")
 
 
-def pair_on_the_other_branch(model):
-    """The pair of a block's input serves its downsample's... the residual sum, not the shift."""
-    source = "rgb_backbone/layer1.0/Relu"
+def pair_on_the_residual_alone(model):
+    """The convolution behind the shift reads what the residual sum should: values that are not quantized."""
+    source, moved = "rgb_backbone/layer1.0/Relu", "rgb_backbone/layer1.1/shift/to_frames"
     read_instead(model, f"{source}/DequantizeLinear", source, {"rgb_backbone/layer1.1/shift/to_clip"})
+    bypass(model, f"{moved}/DequantizeLinear")
+    bypass(model, f"{moved}/QuantizeLinear")
 
 
 def pair_before_the_swish(model):
-    """A pair stands on a tensor that nobody chose."""
+    """A pair stands on a tensor that no layer reads directly."""
     source = "pose_backbone/layer1.1/conv2/Conv"
     scale, zero = constant(model, "fault/scale", np.float16(0.05)), constant(model, "fault/zero", np.int8(0))
     index = next(index for index, node in enumerate(model.graph.node) if source in node.output) + 1
@@ -95,7 +97,7 @@ def one_channel_doubled(model):
         scales[0] *= 2
         return scales
 
-    edit_value(model, stored(model, "pose_backbone.conv5.weight/scale"), double)
+    edit_value(model, stored(model, "pose_backbone.layer2.0.conv3.weight/scale"), double)
 
 
 def largest_weight_flushed(model):
@@ -124,7 +126,7 @@ SCALES = {
     "one scale for all channels of a weight": ("rgb_backbone", one_scale_for_all_channels),
     "weight scale of one channel doubled": ("pose_backbone", one_channel_doubled),
     "pair missing": ("pose_backbone", no_pair),
-    "pair on the other branch": ("rgb_backbone", pair_on_the_other_branch),
+    "pair on the residual alone": ("rgb_backbone", pair_on_the_residual_alone),
     "pair where none belongs": ("pose_backbone", pair_before_the_swish),
 }
 WEIGHTS = {

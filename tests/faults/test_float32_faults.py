@@ -41,7 +41,7 @@ def test_a_fault_of_the_lowering_is_refused(name):
 @pytest.mark.parametrize("name", _marked(EDITS.items()))
 def test_a_fault_of_one_graph_is_refused(name):
     target, part, edit = EDITS[name]
-    parts = {each: edited(target, each, edit) for each in (part, "recognizer")}
+    parts = {each: edited(graphs(target)[each], edit) for each in (part, "recognizer")}
     for each, graph in parts.items():
         assert change(graph, each) > LEAST_CHANGE, "a fault that changes nothing proves nothing"
     assert refused(parts, target) == set(parts)
@@ -67,7 +67,7 @@ def test_right_preprocessing_passes():
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_fault_of_a_preprocessing_graph_is_refused(name):
     part, edit = GRAPHS[name]
-    assert preprocessing_gate({**graphs("tensorrt"), part: edited("tensorrt", part, edit)}) == {part}
+    assert preprocessing_gate({**graphs("tensorrt"), part: edited(graphs("tensorrt")[part], edit)}) == {part}
 
 
 @pytest.mark.parametrize("name", PYTHON)
