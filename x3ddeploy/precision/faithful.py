@@ -156,7 +156,7 @@ class _Comparison:
         along[axis] = -1
         step = scale.astype(np.float64).reshape(along)
         # A value on the border of two levels may go to either.
-        if not (np.abs(got.astype(np.float64) * step - want) <= step / 2 * (1 + 1e-5)).all():
+        if not (np.abs(got.astype(np.float64) * step - want.astype(np.float64)) <= step / 2 * (1 + 1e-5)).all():
             yield f"{name!r} is further from float32's than its steps are wide"
 
     def _activation(self, source: str, pair: list[onnx.NodeProto]) -> Iterator[str]:

@@ -1,0 +1,42 @@
+"""The micro network's bundle with lower precisions, made once."""
+
+import shutil
+
+import pytest
+from micro import SOURCE, network, options
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.calibration.recipe import Recipe
+from x3ddeploy.export.pipeline import export_bundle
+from x3ddeploy.loading import Loaded
+from x3ddeploy.precision import pipeline
+from x3ddeploy.precision.request import Reporter, Request
+
+SILENT = Reporter(lambda text: None, lambda name, done, total: None)
+FP16_INT8 = Request(("fp16", "int8"), Recipe(clips=4), random=True)
+
+
+@pytest.fixture(scope="session")
+def untimed():
+    """Quantizing ends with stopwatches, which no gate reads."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(pipeline, "judge", lambda *arguments: None)
+    patch.setattr(pipeline, "block_times", lambda *arguments: ())
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def exported_micro(tmp_path_factory):
+    """In float32, with the preprocessing. Tests must not change it."""
+    loaded = Loaded(network(), SOURCE, {}, None, ())
+    path = tmp_path_factory.mktemp("micro") / "deploy"
+    return export_bundle(loaded, path, options("tensorrt", preprocess=True), lambda text: None).bundle
+
+
+@pytest.fixture(scope="session")
+def deployed(exported_micro, untimed, tmp_path_factory):
+    """The bundle with FP16 and INT8, opened. Tests must not change it."""
+    path = shutil.copytree(exported_micro.path, tmp_path_factory.mktemp("deployed") / "deploy")
+    pipeline.quantize_bundle(Bundle.open(path), FP16_INT8, SILENT)
+    return Bundle.open(path)
