@@ -7,6 +7,7 @@ import pytest
 from made_videos import make_video
 
 from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.people import People
 from x3ddeploy.data.video import VideoInfo, probe, read_frames
 from x3ddeploy.errors import DataError, X3DDeployError
 from x3ddeploy.prediction.annotate import annotate_video
@@ -28,7 +29,7 @@ def predictions(path, *windows):
     """The first window shows 'sit', the others 'stand'."""
     scores = [np.array([0.9, 0.1]), *[np.array([0.1, 0.9])] * (len(windows) - 1)]
     return [
-        Prediction(path, Window(*window), None, fused, fused, fused)
+        Prediction(path, Window(*window), None, People(6, 6, seen=True), fused, fused, fused)
         for window, fused in zip(windows, scores, strict=True)
     ]
 

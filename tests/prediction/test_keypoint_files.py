@@ -88,18 +88,18 @@ def with_annotation(**values):
 COCO_FAULTS = {
     "a list of results": ([{"image_id": 1, "keypoints": []}], "holds no COCO keypoints"),
     "no images": ({"images": [], "annotations": []}, "holds no COCO keypoints"),
-    "no id": (without("images", coco(POSITIONS, SCORES)), "lacks 'id'"),
-    "no image_id": (without("annotations", coco(POSITIONS, SCORES)), "lacks 'image_id'"),
+    "no id": (without("images", coco(POSITIONS, SCORES)), "missing required field `id`"),
+    "no image_id": (without("annotations", coco(POSITIONS, SCORES)), "missing required field `image_id`"),
     "a frame twice": (with_image(frame_index=3), "no frame_index 19"),
-    "a frame that is a word": (with_image(frame_index="3"), "no whole number"),
+    "a frame that is a word": (with_image(frame_index="3"), "Expected `int | null`, got `str`"),
     "an id twice": (with_image(id=100), "id occurs twice"),
     "an unknown image": (with_annotation(image_id=5), "the image 5, which is not there"),
     "numbers that are no triples": (with_annotation(keypoints=[1, 2]), "not x, y, v by joint"),
-    "words": (with_annotation(keypoints=["a", "b", "c"]), "could not convert"),
+    "words": (with_annotation(keypoints=["a", "b", "c"]), "Expected `float`, got `str`"),
     "other joints": (with_annotation(keypoints=[1, 2, 1]), "unequal numbers of joints: 1, 17"),
     "sizes": (with_image(height=7), "unequal sizes"),
     "nobody": ({**coco(POSITIONS, SCORES), "annotations": []}, "no annotation"),
-    "rows": ({"images": [3], "annotations": []}, "not subscriptable"),
+    "rows": ({"images": [3], "annotations": []}, "Expected `object`, got `int`"),
 }
 
 
@@ -115,7 +115,7 @@ def test_what_is_wrong_with_coco_json_is_told(tmp_path, case):
 @pytest.mark.parametrize("data", [b"{", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_is_told(tmp_path, data):
     (tmp_path / "a.json").write_bytes(data)
-    with pytest.raises(DataError, match=r"a\.json cannot be read as JSON"):
+    with pytest.raises(DataError, match=r"a\.json holds no COCO keypoints of a video"):
         read_coco_keypoints(tmp_path / "a.json")
 
 
@@ -137,9 +137,8 @@ def test_npz_files_that_lack_an_array_or_hold_objects_are_refused(tmp_path):
         (POSITIONS[0], SCORES, r"shape \(20, 17, 2\)"),
         (POSITIONS[:, :0], SCORES[:, :0], "of no frame"),
         (POSITIONS, SCORES[:1], "keypoint scores have shape"),
-        (np.full_like(POSITIONS, np.inf), SCORES, "infinite"),
         (POSITIONS.astype("U8"), SCORES, "of type <U8"),
-        ([[1], [1, 2]], SCORES, "are no array"),
+        ([[1], [1, 2]], SCORES, "are no array but list"),
     ],
 )
 def test_arrays_that_are_no_keypoints_are_refused(positions, scores, said):

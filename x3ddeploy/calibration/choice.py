@@ -40,8 +40,18 @@ class Chosen:
         return [labels[index] for index in self.indices]
 
     def load(self, start: int = 0) -> Iterator[LabelledClip]:
-        """The clips from the `start`-th on, loaded ahead in threads."""
-        return iterate_clips(self.source, self.indices[start:], workers=_WORKERS, prefetch=_PREFETCH)
+        """The clips from the `start`-th on, loaded ahead in threads.
+
+        Raises:
+            DataError: a clip cannot be read, or shows nobody: the pose stream would be judged by empty pictures.
+        """
+        for clip in iterate_clips(self.source, self.indices[start:], workers=_WORKERS, prefetch=_PREFETCH):
+            if clip.people is not None and not clip.people.seen:
+                raise DataError(
+                    f"{clip.name} of {self.source.name} shows no person, and neither calibrates nor judges",
+                    hint="leave the clip out, or choose others with --seed",
+                )
+            yield clip
 
 
 @dataclass(frozen=True)
@@ -95,12 +105,13 @@ def choose_clips(recipe: Recipe, spec: ModelSpec) -> ClipSets:
     """
     if recipe.data is None:
         raise UsageError("no clips to calibrate with", hint="name them with --calib PATH or in a recipe")
+    score = recipe.min_keypoint_score
     path, videos = Path(recipe.data), Path(recipe.videos) if recipe.videos else None
     annotations = _annotations(path)
     if annotations is None:
-        return _divided(open_source(path, spec, recipe.split, videos), recipe)
+        return _divided(open_source(path, spec, recipe.split, videos, min_keypoint_score=score), recipe)
     split = recipe.split or _training_split(annotations)
-    source = open_source(path, spec, split, videos)
+    source = open_source(path, spec, split, videos, min_keypoint_score=score)
     assert isinstance(source, AnnotatedVideos)
     chosen = Chosen(source, tuple(balanced_choice(source.labels(), min(recipe.clips, len(source)), recipe.seed)))
     leaks = leaking_names(chosen.names(), annotations, split)
@@ -115,7 +126,7 @@ def choose_clips(recipe: Recipe, spec: ModelSpec) -> ClipSets:
         return ClipSets(chosen, None)
     if set(annotations.splits.get(held_out, ())) & set(chosen.names()):
         raise DataError(f"the split {held_out!r} holds clips that calibrate", hint="choose another --eval-split")
-    judges = open_source(path, spec, held_out, videos)
+    judges = open_source(path, spec, held_out, videos, min_keypoint_score=score)
     return ClipSets(chosen, Chosen(judges, _judging(judges, range(len(judges)), recipe)))
 
 

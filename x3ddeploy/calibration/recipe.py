@@ -17,6 +17,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         data: path of the clips: a data set, an annotation pickle, a folder of .npz files, a script.
         videos: folder of an annotation pickle's videos.
         split: that calibrates; left out, the training split, where there is exactly one.
+        min_keypoint_score: joints under it, and such that are not finite, are left out of crops and heatmaps; left out,
+            all count.
         clips: how many calibrate, balanced over the classes.
         seed: of their choice.
         method: 'max', 'percentile', 'mse' or 'entropy'.
@@ -28,6 +30,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str | None = None
     videos: str | None = None
     split: str | None = None
+    min_keypoint_score: float | None = None
     clips: int = 200
     seed: int = 0
     method: str = "mse"
@@ -38,6 +41,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.clips < 1 or self.eval_clips < 0 or self.max_drop < 0:
             raise UsageError("a recipe's clips are at least 1, its eval_clips and max_drop not negative")
+        if self.min_keypoint_score is not None and not 0 <= self.min_keypoint_score <= 1:
+            raise UsageError("a recipe's min_keypoint_score is from 0 to 1")
         if self.method not in METHODS:
             raise UsageError(f"no calibration method named {self.method!r}", hint=f"one of: {', '.join(METHODS)}")
 

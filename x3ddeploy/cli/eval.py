@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS, MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count
+from x3ddeploy.cli.parameters import MOST_CLIPS, MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, min_keypoint_score
 
 if TYPE_CHECKING:
     from x3ddeploy.bundle import Bundle
@@ -36,6 +36,7 @@ _MOST_CHANGES = 10
 @click.option(
     "--num-clips", type=Count(MOST_CLIPS_AT_A_TIME), default=1, show_default=True, help="Clips a video, averaged."
 )
+@min_keypoint_score
 @click.option("--batch", type=Count(MOST_CLIPS_AT_A_TIME), help="Clips at a time.  [default: the bundle's, or 1]")
 @click.option("--workers", type=Count(MOST_THREADS), default=2, show_default=True, help="Threads that load clips.")
 @click.option(
@@ -63,6 +64,7 @@ def command(
     runtimes: tuple[str, ...],
     precisions: tuple[str, ...],
     num_clips: int,
+    min_keypoint_score: float | None,
     batch: int | None,
     workers: int,
     on_error: Literal["raise", "skip"],
@@ -88,7 +90,7 @@ def command(
     opened = Bundle.open(bundle)
     choice = choose_targets(opened, runtimes, precisions)
     steps = Steps()
-    source = open_source(data_path, opened.manifest.spec, split, videos, num_clips)
+    source = open_source(data_path, opened.manifest.spec, split, videos, num_clips, min_keypoint_score)
     steps(f"evaluating {', '.join(map(str, choice.targets))} on {source.name}")
     if output is not None:
         with explain_os_errors(output):
@@ -142,6 +144,12 @@ def _print(report: dict[str, Any]) -> None:
     _print_accuracies(report)
     _print_classes(report)
     _print_changes(report)
+    persons = report["persons"]
+    echo(f"persons in {persons['frames_with_persons']} of {persons['frames']} frames")
+    for name in persons["videos_without"]:
+        echo(f"no person: {name}")
+    for entry in persons["notes"]:
+        echo(f"note: {entry['name']}: {entry['note']}")
     skipped = report["skipped"]
     for video in skipped["videos"]:
         echo(f"skipped: {video['name']}: {video['reason'].partition(chr(10))[0]}")

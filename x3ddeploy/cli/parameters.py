@@ -85,3 +85,11 @@ class Capabilities(click.ParamType):
         if not all(re.fullmatch(r"[1-9][0-9]?\.[0-9]", item) for item in items):
             self.fail(f"{value!r} is not of the form 8.9,12.0", param, ctx)
         return tuple(dict.fromkeys(items))
+
+
+# Joints that the pose estimator is not sure of: without the option they count, as in MMAction2.
+min_keypoint_score = click.option(
+    "--min-keypoint-score",
+    type=Number(1),
+    help="Leave out joints under this score, and such that are not finite, from crop and heatmaps.  [default: none]",
+)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from x3ddeploy.cli.echo import echo, echo_lines, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_FRAMES, MOST_THREADS, Count
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_FRAMES, MOST_THREADS, Count, min_keypoint_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ _MOST_CLASSES = 100_000
     "--num-clips", type=Count(MOST_CLIPS_AT_A_TIME), default=1, show_default=True, help="Clips a window, averaged."
 )
 @click.option("--top-k", type=Count(_MOST_CLASSES), default=3, show_default=True, help="Classes listed.")
+@min_keypoint_score
 @click.option("--workers", type=Count(MOST_THREADS), default=2, show_default=True, help="Threads that load clips.")
 @click.option(
     "--on-error",
@@ -62,6 +63,7 @@ def command(
     stride: int | None,
     num_clips: int,
     top_k: int,
+    min_keypoint_score: float | None,
     workers: int,
     on_error: Literal["raise", "skip"],
     annotate: Path | None,
@@ -86,7 +88,7 @@ def command(
     places = _annotated_files(annotate, found, several=len(found) > 1 or videos[0].is_dir())
     scorer = _scorer(opened, runtime, precision, num_clips)
     names = class_names(opened)
-    windowing = Windowing(window, stride, num_clips)
+    windowing = Windowing(window, stride, num_clips, min_keypoint_score)
     skipped = 0
     for path in found:
         try:
@@ -99,6 +101,8 @@ def command(
                 else:
                     echo(_line(record))
                 predictions.append(prediction)
+            for note in predictions[0].people.notes:
+                echo(f"note: {path}: {note}", err=True)
             if path in places:
                 _annotate(video, predictions, names, places[path])
         except DataError as error:
@@ -162,6 +166,8 @@ def _line(record: dict[str, Any]) -> str:
     place = f"{record['video']}  frames {record['start_frame']}-{record['end_frame'] - 1}"
     if record["start_s"] is not None:
         place += f"  {record['start_s']:.2f}-{record['end_s']:.2f} s"
+    if record["label"] is None:
+        return f"{place}  no person"
     fused = ", ".join(_class(entry) for entry in record["fused"])
     return f"{place}  {fused}  (rgb {_class(record['rgb'][0])}; pose {_class(record['pose'][0])})"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number
+from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number, min_keypoint_score
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _MOST_SENSITIVE = 12
 )
 @click.option("--videos", type=click.Path(path_type=Path), help="Folder of an annotation pickle's videos.")
 @click.option("--calib-split", help="Split that calibrates.  [default: the training split]")
+@min_keypoint_score
 @click.option("--calib-clips", type=Count(MOST_CLIPS), help="How many clips calibrate.  [default: 200]")
 @click.option("--calib-random", is_flag=True, help="Calibrate with made-up clips; the result is marked, not judged.")
 @click.option("--calib-cache", type=click.Path(path_type=Path), help="Ranges of an earlier calibration of the same.")
@@ -64,6 +65,7 @@ def command(
     calib: Path | None,
     videos: Path | None,
     calib_split: str | None,
+    min_keypoint_score: float | None,
     calib_clips: int | None,
     calib_random: bool,
     calib_cache: Path | None,
@@ -96,6 +98,7 @@ def command(
         "data": str(calib) if calib else None,
         "videos": str(videos) if videos else None,
         "split": calib_split,
+        "min_keypoint_score": min_keypoint_score,
         "clips": calib_clips,
         "seed": seed,
         "method": method,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,13 @@ import numpy.typing as npt
 from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.text import escaped
 
 _KEYS = ("frame_dir", "label", "img_shape", "total_frames", "keypoint")
 _LISTED = 20
+_LONGEST_NAME = 1000  # bytes; a path of Linux has at most 4096
+_MOST = 1 << 31
+LARGEST_SIDE_PX = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +79,7 @@ def read_annotations(path: Path) -> Annotations:
         DataError: it cannot be read, is no such pickle, or samples are incomplete or contradict themselves; every
             such sample is listed.
     """
-    try:
-        with path.open("rb") as file:
-            content = unpickle_data(file, str(path))
-    except OSError as error:
-        raise DataError(f"cannot read the annotations {path}: {error.strerror or error}") from error
+    content = unpickle_data(path)
     if not (
         isinstance(content, dict)
         and isinstance(content.get("annotations"), list)
@@ -99,13 +99,17 @@ def read_annotations(path: Path) -> Annotations:
             samples[sample.name] = sample
         except (ValueError, TypeError, OverflowError) as error:
             name = item.get("frame_dir") if isinstance(item, dict) else None
-            problems.append(f"{index if name is None else name}: {error}")
+            problems.append(f"{name if isinstance(name, str) else index}: {error}")
     if problems:
         raise DataError(
             f"{path}: {len(problems)} of {len(content['annotations'])} annotations cannot be used",
             details=shortened(problems, _LISTED),
         )
-    return Annotations({str(name): tuple(map(str, names)) for name, names in content["split"].items()}, samples)
+    try:
+        splits = {word("a split's name", name): _words(names) for name, names in content["split"].items()}
+    except TypeError as error:
+        raise DataError(f"{path}: {error}", hint="a split is a list of names, each the frame_dir of one") from error
+    return Annotations(splits, samples)
 
 
 def _sample(item: Any) -> Annotation:
@@ -115,15 +119,15 @@ def _sample(item: Any) -> Annotation:
     missing = [key for key in _KEYS if key not in item]
     if missing:
         raise ValueError(f"without {', '.join(missing)}")
-    name = str(item["frame_dir"])
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    name = word("frame_dir", item["frame_dir"])
+    if leads_out(name):
         raise ValueError("frame_dir leads out of the videos' folder")
+    if escaped(name) != name or len(name.encode()) > _LONGEST_NAME:
+        raise ValueError("frame_dir is no name of a file")
     frames, label = _whole("total_frames", item["total_frames"]), _whole("label", item["label"])
     if frames < 1 or label < 0:
         raise ValueError(f"total_frames {frames}, label {label}")
-    size = tuple(_whole("img_shape", side) for side in item["img_shape"])
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"img_shape {size} is not (height, width)")
+    size = image_shape(item["img_shape"])
     keypoints = _floats("keypoint", item["keypoint"])
     if keypoints.ndim != 4 or keypoints.shape[3] != 2 or keypoints.shape[1] != frames:
         raise ValueError(f"keypoint {keypoints.shape} is not (persons, {frames} frames, joints, 2)")
@@ -131,19 +135,55 @@ def _sample(item: Any) -> Annotation:
     scores = np.ones(keypoints.shape[:3], np.float32) if scores is None else _floats("keypoint_score", scores)
     if scores.shape != keypoints.shape[:3]:
         raise ValueError(f"keypoint_score {scores.shape} and keypoint {keypoints.shape} do not agree")
-    return Annotation(name, label, (size[0], size[1]), frames, keypoints, scores)
+    return Annotation(name, label, size, frames, keypoints, scores)
+
+
+# What a pickle holds may hold itself a million times over, so its type is known before it is printed or gone through.
+def word(key: str, value: object) -> str:
+    """A string, or a whole number in digits. Raises TypeError."""
+    if isinstance(value, int | np.integer):
+        return str(_whole(key, value))
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is no string but {type(value).__name__}")
+    return str(value)
+
+
+def image_shape(value: object) -> tuple[int, int]:
+    """Height and width. Raises ValueError or TypeError."""
+    if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
+        raise ValueError("img_shape is not (height, width)")
+    height, width = (_whole("img_shape", side) for side in value)
+    if not 1 <= min(height, width) <= max(height, width) <= LARGEST_SIDE_PX:
+        raise ValueError(f"img_shape ({height}, {width}) is not (height, width)")
+    return height, width
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path of a file leads out of the folder that it is meant to be in, on any system."""
+    paths = PurePosixPath(name), PureWindowsPath(name)
+    return not name or any(path.anchor or ".." in path.parts for path in paths)
+
+
+def _words(names: object) -> tuple[str, ...]:
+    if not isinstance(names, list | tuple | set | frozenset | np.ndarray):
+        raise TypeError(f"a split is no list but {type(names).__name__}")
+    return tuple(word("a name in a split", name) for name in names)
 
 
 def _whole(key: str, value: object) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{key} {value!r} is not a whole number")
+        text = repr(value) if isinstance(value, float | bool) else type(value).__name__
+        raise TypeError(f"{key} {text} is not a whole number")
+    if not -_MOST <= value <= _MOST:
+        raise ValueError(f"{key} is no number that can be meant")
     return int(value)
 
 
 def _floats(key: str, value: object) -> npt.NDArray[np.floating]:
-    array = np.asarray(value)
-    if array.dtype.kind in "iu":
-        return array.astype(np.float32)
-    if array.dtype.kind != "f":
-        raise TypeError(f"{key} is of type {array.dtype}")
-    return array
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{key} is no array but {type(value).__name__}")
+    if value.dtype.kind in "iu":
+        return value.astype(np.float32)
+    if value.dtype.kind != "f":
+        raise TypeError(f"{key} is of type {value.dtype}")
+    return value

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.errors import DataError, MissingRequirementError
+from x3ddeploy.files import regular_size
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 Frames = npt.NDArray[np.uint8]
 
+# FFmpeg's demuxers of files that hold their video themselves. Playlists and scripts (HLS, DASH, concat, SDP, ...) name
+# other files and addresses, which are nothing that the user gave.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,ivf,mxf,nut,gif"
+# Ten hours at 30 frames a second; and four times the pixels of 4K.
+_MOST_FRAMES = 1 << 20
+_MOST_PIXELS = 1 << 25
 # FFmpeg's demuxers that know when each frame is shown. AVI and MPEG program streams guess.
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
@@ -127,7 +134,7 @@ def _by_time(
         container.seek(time, stream=stream)
         return container.decode(stream)
 
-    convert = _converter()
+    convert = _converter(path)
     decoded: Iterator[VideoFrame] = iter(())
     reached: int | None = None  # presentation time of the frame that was decoded last
     leaping = True
@@ -151,7 +158,7 @@ def _by_time(
 
 def _by_count(path: Path, container: InputContainer, stream: VideoStream, indices: Sequence[int]) -> Iterator[Frames]:
     """Decode from the start and count: for containers whose times say little."""
-    convert = _converter()
+    convert = _converter(path)
     with _explained(path, indices[0]):
         container.seek(0)
         decoded = enumerate(container.decode(stream))
@@ -173,13 +180,20 @@ def _advance(decoded: Iterator[VideoFrame], time: int) -> VideoFrame | None:
     return None
 
 
-def _converter() -> Callable[[VideoFrame], Frames]:
+def _converter(path: Path) -> Callable[[VideoFrame], Frames]:
     """Frame to (H, W, 3), R, G, B, with one scaler for all frames: each VideoFrame would set up its own."""
     from av.video.reformatter import VideoReformatter
 
     reformatter = VideoReformatter()
+    sizes: set[tuple[int, int]] = set()
 
     def convert(picture: VideoFrame) -> Frames:
+        sizes.add((picture.width, picture.height))
+        if len(sizes) > 1:
+            raise DataError(
+                f"{path} changes the size of its frames: {' and '.join(f'{w} x {h}' for w, h in sorted(sizes))} pixels",
+                hint="scale them alike: ffmpeg -i IN -vf scale=WIDTH:HEIGHT OUT.mp4",
+            )
         rgb = reformatter.reformat(picture, format="rgb24").to_ndarray()
         # Turned counter-clockwise by quarters, as players, and decord, show it (telephones film upright this way).
         return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90) % 4), np.uint8)
@@ -199,6 +213,8 @@ def _index(path: Path, container: InputContainer, stream: VideoStream) -> _Index
                     hint="convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
                 )
             times.append(packet.pts)
+            if len(times) > _MOST_FRAMES:
+                raise DataError(f"{path} has more than {_MOST_FRAMES} frames", hint="cut it: ffmpeg -ss -t")
             if packet.is_keyframe:
                 keyframes.append(packet.pts)
     if not times:
@@ -214,14 +230,26 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise MissingRequirementError(
             f"decoding videos needs PyAV: {error}", hint="pip install 'x3ddeploy[video]'"
         ) from error
-    if not path.is_file():
-        raise DataError(f"there is no video {path}")
+    try:
+        regular_size(path)
+    except OSError as error:
+        raise DataError(f"cannot read the video {path}: {error.strerror or error}") from error
     with _explained(path, None):
-        container = av.open(str(path))
+        try:
+            # The prefix keeps a name such as 'concat:a' from being an address.
+            container = av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
+        except (av.ArgumentError, UnicodeError) as error:
+            raise DataError(
+                f"{path} is no video of a format that is read", hint="convert it: ffmpeg -i IN OUT.mp4"
+            ) from error
     with container:
         if not container.streams.video:
             raise DataError(f"{path} holds no video")
-        yield container, container.streams.video[0]
+        stream = container.streams.video[0]
+        height, width = stream.codec_context.height, stream.codec_context.width
+        if height * width > _MOST_PIXELS:
+            raise DataError(f"{path} has frames of {width} x {height} pixels", hint="scale it down: ffmpeg -vf scale=")
+        yield container, stream
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.loader import LoadingTime, SkippedClip, iterate_clips
+from x3ddeploy.data.people import People
 from x3ddeploy.data.sources import ClipSource, LabelledClip
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.errors import DataError, GateError, UsageError
@@ -58,6 +59,7 @@ class Evaluation:
     Attributes:
         names: of the videos that were evaluated.
         labels: (videos,).
+        people: who is in each video.
         outcomes: the reference's first.
         skipped: videos that could not be loaded.
         batch: clips a run, at most.
@@ -66,6 +68,7 @@ class Evaluation:
 
     names: tuple[str, ...]
     labels: Classes
+    people: tuple[People, ...]
     outcomes: tuple[Outcome, ...]
     skipped: tuple[SkippedClip, ...]
     batch: int
@@ -89,7 +92,8 @@ def evaluate(
         progress: told how many videos are done, and of how many.
 
     Raises:
-        DataError: clips without a label; a clip that cannot be loaded, unless they are to be skipped; none is left.
+        DataError: clips without a label; a clip that cannot be loaded, unless they are to be skipped; none is left,
+            or none shows a person.
         UsageError: a batch that the bundle does not take.
         GateError: a target gives NaN or infinity.
     """
@@ -102,12 +106,14 @@ def evaluate(
     collected: dict[Target, list[VideoScores]] = {target: [] for target in targets}
     names: list[str] = []
     labels: list[int] = []
+    people: list[People] = []
     started = time.perf_counter()
     with contextlib.closing(clips):
         for group in _groups(clips, batch):
             for target, scorer in scorers.items():
                 collected[target].append(_scored(target, scorer, group))
             names += [clip.name for clip in group]
+            people += [clip.people for clip in group if clip.people is not None]
             labels += [clip.label for clip in group if clip.label is not None]
             progress(len(names) + len(clips.skipped), len(indices))
     total_s = time.perf_counter() - started
@@ -116,8 +122,13 @@ def evaluate(
             f"none of the {len(indices)} videos of {source.name} could be loaded",
             details=shortened([f"{clip.name}: {clip.reason}" for clip in clips.skipped], _LISTED),
         )
+    if not any(entry.seen for entry in people):
+        raise DataError(
+            f"none of the {len(names)} videos of {source.name} shows a person", hint="check where the keypoints are"
+        )
     return Evaluation(
         names=tuple(names),
+        people=tuple(people),
         labels=np.array(labels, np.int64),
         outcomes=tuple(
             Outcome(target, scorer.session.version, scorer.session.device, joined(collected[target]))

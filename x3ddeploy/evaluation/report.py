@@ -53,6 +53,7 @@ def eval_report(
         "average_clips": "prob",
         "batch": evaluation.batch,
         "skipped": {"count": len(evaluation.skipped), "videos": [asdict(clip) for clip in evaluation.skipped]},
+        "persons": _persons(evaluation),
         "loading": {
             "workers": loading.workers,
             "waiting_s": evaluation.time.waiting_s,
@@ -73,6 +74,17 @@ def eval_report(
             {"class": index, "label": names[index], "videos": int(videos)}
             for index, videos in enumerate(np.bincount(evaluation.labels, minlength=len(names)))
         ],
+    }
+
+
+def _persons(evaluation: Evaluation) -> dict[str, Any]:
+    """In how many frames persons were found, which videos show the network nobody, and what is odd about keypoints."""
+    people = dict(zip(evaluation.names, evaluation.people, strict=True))
+    return {
+        "frames": sum(entry.frames for entry in people.values()),
+        "frames_with_persons": sum(entry.frames_with_persons for entry in people.values()),
+        "videos_without": [name for name, entry in people.items() if not entry.seen],
+        "notes": [{"name": name, "note": note} for name, entry in people.items() for note in entry.notes],
     }
 
 

@@ -81,8 +81,8 @@ def annotate_video(
             picture = _enlarged(frame, scale)
             _draw_skeletons(picture, positions[:, number], seen[:, number])
             nearest = min(predictions, key=lambda entry: abs(entry.window.start + entry.window.end - 1 - 2 * number))
-            best = int(nearest.fused.argmax())
-            _draw_text(picture, f"{names[best]} {nearest.fused[best]:.0%}")
+            label = nearest.label(names)
+            _draw_text(picture, f"{label} {nearest.fused.max():.0%}" if label is not None else "no person")
             write(picture)
             progress(number + 1, frames)
 

@@ -9,18 +9,43 @@ visibility (0, 1, 2) or a score.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.checkpoint.listing import printable
 from x3ddeploy.errors import DataError
+from x3ddeploy.files import read_json
 from x3ddeploy.prediction.keypoints import Keypoints, checked_keypoints
 
+# An hour at 30 frames a second with 3 persons in each takes about 150 MB.
+_LIMIT = 256 << 20
+# Of the arrays: persons x frames x joints x 3. The same hour with 10 persons takes 55 million.
+_MOST_NUMBERS = 1 << 27
 _FORM = 'the form is {"images": [{"id", "frame_index", "height", "width"}], "annotations": [{"image_id", "keypoints"}]}'
+
+Identity = int | str
+
+
+class _Image(msgspec.Struct):
+    id: Identity
+    frame_index: int | None = None
+    height: int | None = None
+    width: int | None = None
+
+
+class _Person(msgspec.Struct):
+    image_id: Identity
+    keypoints: list[float]
+
+
+class _Content(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Person]
 
 
 def read_coco_keypoints(path: Path) -> Keypoints:
@@ -30,64 +55,63 @@ def read_coco_keypoints(path: Path) -> Keypoints:
         DataError: the file cannot be read, is of another form, or its images are not the frames of one video.
     """
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}") from error
-    images, annotations = (content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations"))
-    if not isinstance(images, list) or not isinstance(annotations, list) or not images:
-        raise DataError(f"{path} holds no COCO keypoints of a video", hint=_FORM)
-    try:
-        frames = _frame_of_image(images)
-        persons = _persons_by_frame(annotations, frames)
-        size = _image_size(images)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = f"an entry lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{path}: {reason}", hint=_FORM) from error
-    places, scores = _stacked(persons, len(frames))
+        content: _Content = read_json(path, _Content, _LIMIT)
+        frames = _frame_of_image(content.images)
+        persons = _persons_by_frame(content.annotations, frames)
+        size = _image_size(content.images)
+        places, scores = _stacked(persons, len(frames))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} holds no COCO keypoints of a video: {printable(str(error))}", hint=_FORM) from error
     return checked_keypoints(str(path), places, scores, size)
 
 
-def _frame_of_image(images: list[Mapping[str, Any]]) -> dict[Any, int]:
+def _frame_of_image(images: Sequence[_Image]) -> dict[Identity, int]:
     """Image id -> frame. Raises ValueError where the images are not each frame once."""
-    identities = [image["id"] for image in images]
+    if not images:
+        raise ValueError("it has no images")
+    identities = [image.id for image in images]
     if len(set(identities)) != len(identities):
         raise ValueError("an image's id occurs twice")
-    if not any("frame_index" in image for image in images):
+    if all(image.frame_index is None for image in images):
+        if len({type(identity) for identity in identities}) > 1:
+            raise ValueError("ids are numbers and words, so the order of the frames is not known")
         return {identity: frame for frame, identity in enumerate(sorted(identities))}
-    frames = {image["id"]: image["frame_index"] for image in images}
-    if not all(type(frame) is int for frame in frames.values()):
-        raise ValueError("a frame_index is no whole number")
-    absent = sorted(set(range(len(frames))).difference(frames.values()))
+    frames = {image.id: image.frame_index for image in images}
+    absent = set(range(len(frames))).difference(frame for frame in frames.values() if frame is not None)
     if absent:
         raise ValueError(
-            f"the {len(frames)} images have no frame_index {absent[0]}: each frame from 0 on is an image, also without "
-            "a person"
+            f"the {len(frames)} images have no frame_index {min(absent)}: each frame from 0 on is an image, also "
+            "without a person"
         )
-    return frames
+    return {identity: frame for identity, frame in frames.items() if frame is not None}
 
 
-def _image_size(images: list[Mapping[str, Any]]) -> tuple[int, int] | None:
-    sizes = {(image["height"], image["width"]) for image in images if "height" in image or "width" in image}
+def _image_size(images: Sequence[_Image]) -> tuple[int, int] | None:
+    sizes = {(image.height, image.width) for image in images} - {(None, None)}
     if len(sizes) > 1:
-        raise ValueError(f"images of unequal sizes: {', '.join(map(str, sorted(sizes)[:3]))}")
+        raise ValueError(f"images of unequal sizes, {' and '.join(map(str, list(sizes)[:2]))}")
     for height, width in sizes:
-        if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-            raise ValueError(f"height {height!r} and width {width!r} of an image")
-    return next(iter(sizes), None)
+        if height is None or width is None:
+            raise ValueError("an image has a height or a width, and not both")
+        return height, width
+    return None
 
 
 def _persons_by_frame(
-    annotations: list[Mapping[str, Any]], frames: Mapping[Any, int]
+    annotations: Sequence[_Person], frames: Mapping[Identity, int]
 ) -> dict[int, list[npt.NDArray[np.float32]]]:
     """Frame -> (K, 3) of each person."""
     persons: dict[int, list[npt.NDArray[np.float32]]] = {}
     for number, annotation in enumerate(annotations):
-        identity, values = annotation["image_id"], np.asarray(annotation["keypoints"], np.float32)
-        if identity not in frames:
-            raise ValueError(f"annotation {number} is of the image {identity!r}, which is not there")
-        if values.ndim != 1 or not values.size or values.size % 3:
-            raise ValueError(f"annotation {number} has keypoints of shape {values.shape}, and not x, y, v by joint")
-        persons.setdefault(frames[identity], []).append(values.reshape(-1, 3))
+        with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and refused as that
+            values = np.array(annotation.keypoints, np.float32)
+        if annotation.image_id not in frames:
+            raise ValueError(f"annotation {number} is of the image {annotation.image_id!r}, which is not there")
+        if not values.size or values.size % 3:
+            raise ValueError(f"annotation {number} has {values.size} keypoint values, and not x, y, v by joint")
+        persons.setdefault(frames[annotation.image_id], []).append(values.reshape(-1, 3))
     if not persons:
         raise ValueError("no annotation, so there is no person in any frame")
     joints = {len(person) for people in persons.values() for person in people}
@@ -101,7 +125,10 @@ def _stacked(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """(M, T, K, 2) and (M, T, K); zero, "not found", where a frame has fewer persons."""
     joints = len(next(iter(persons.values()))[0])
-    values = np.zeros((max(map(len, persons.values())), frames, joints, 3), np.float32)
+    shape = max(map(len, persons.values())), frames, joints, 3
+    if math.prod(shape) > _MOST_NUMBERS:
+        raise ValueError(f"{shape[0]} persons in one of {frames} frames, of {joints} joints, are too many to draw")
+    values = np.zeros(shape, np.float32)
     for frame, people in persons.items():
         values[: len(people), frame] = people
     third = values[..., 2]

@@ -52,7 +52,7 @@ class KeypointFiles:
     def __init__(self, given: Path | None, videos: int) -> None:
         if given is not None and not given.exists():
             raise UsageError(f"there are no keypoints {given}")
-        if given is not None and given.is_file():
+        if given is not None and not given.is_dir():
             if given.suffix not in KEYPOINT_SUFFIXES:
                 raise UsageError(
                     f"{given} is no file of keypoints", hint=f"its name ends in {', '.join(KEYPOINT_SUFFIXES)}"
@@ -67,7 +67,7 @@ class KeypointFiles:
 
     def of(self, video: Path) -> Keypoints:
         """Raises DataError where the video's keypoints are missing, ambiguous or cannot be used."""
-        path = self._given if self._given is not None and self._given.is_file() else self._by_name(video)
+        path = self._by_name(video) if self._given is None or self._given.is_dir() else self._given
         if path.suffix in _PICKLES:
             return self._pickle(path).of(video.stem)
         return read_npz_keypoints(path) if path.suffix == ".npz" else read_coco_keypoints(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.annotations import LARGEST_SIDE_PX, Annotation
 from x3ddeploy.data.video import VideoInfo
 from x3ddeploy.errors import DataError
 
@@ -60,7 +60,7 @@ def checked_keypoints(
         image_size: height and width, where the file says them.
 
     Raises:
-        DataError: other shapes or types, no frames, infinity; the message says which.
+        DataError: other shapes or types, no frames, a picture without a size; the message says which.
     """
     places = _numbers(where, "keypoints", positions)
     if places.ndim != 4 or places.shape[3] != 2:
@@ -70,18 +70,16 @@ def checked_keypoints(
     peaks = np.ones(places.shape[:3], np.float32) if scores is None else _numbers(where, "keypoint scores", scores)
     if peaks.shape != places.shape[:3]:
         raise DataError(f"{where}: keypoint scores have shape {peaks.shape}, and keypoints {places.shape}")
-    if np.isinf(places).any():
-        raise DataError(f"{where} has infinite keypoints")
+    if image_size is not None and not 1 <= min(image_size) <= max(image_size) <= LARGEST_SIDE_PX:
+        raise DataError(f"{where}: pictures of height {image_size[0]} and width {image_size[1]}")
     return Keypoints(where, places, peaks, image_size)
 
 
 def _numbers(where: str, name: str, value: object) -> npt.NDArray[np.floating]:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # rows of unequal length
-        raise DataError(f"{where}: {name} are no array: {error}") from error
-    if array.dtype.kind in "iu":
-        return array.astype(np.float32)
-    if array.dtype.kind != "f":
-        raise DataError(f"{where}: {name} are of type {array.dtype}")
-    return array
+    if not isinstance(value, np.ndarray):  # lists that hold lists that hold each other would never end
+        raise DataError(f"{where}: {name} are no array but {type(value).__name__}")
+    if value.dtype.kind in "iu":
+        return value.astype(np.float32)
+    if value.dtype.kind != "f":
+        raise DataError(f"{where}: {name} are of type {value.dtype}")
+    return value

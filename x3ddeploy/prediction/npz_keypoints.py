@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
-import numpy as np
-
-from x3ddeploy.errors import DataError
+from x3ddeploy.data.arrays import KEYPOINTS_LIMIT, read_arrays
 from x3ddeploy.prediction.keypoints import Keypoints, checked_keypoints
 
 _NAMES = ("keypoints", "keypoint_scores")
@@ -19,15 +16,6 @@ def read_npz_keypoints(path: Path) -> Keypoints:
     Raises:
         DataError: the file cannot be read, or lacks an array, or one has another shape.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in _NAMES if name not in file.files]
-            if missing:
-                raise DataError(
-                    f"{path} lacks {' and '.join(missing)}: it holds {', '.join(file.files) or 'nothing'}",
-                    hint="write it with numpy.savez(FILE, keypoints=..., keypoint_scores=...)",
-                )
-            positions, scores = (file[name] for name in _NAMES)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(f"{path} cannot be read as arrays: {error}", hint="write it with numpy.savez") from error
+    arrays = read_arrays(path, KEYPOINTS_LIMIT, _NAMES)
+    positions, scores = (arrays[name] for name in _NAMES)
     return checked_keypoints(str(path), positions, scores, None)

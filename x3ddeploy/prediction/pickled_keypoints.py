@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from x3ddeploy.checkpoint.listing import printable, shortened
+from x3ddeploy.data.annotations import image_shape
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError
 from x3ddeploy.prediction.keypoints import Keypoints, checked_keypoints
@@ -28,15 +29,11 @@ class PickledKeypoints:
     @classmethod
     def read(cls, path: Path) -> PickledKeypoints:
         """Raises DataError where the file cannot be read, or holds neither form."""
-        try:
-            with path.open("rb") as file:
-                content = unpickle_data(file, str(path))
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        content = unpickle_data(path)
         if isinstance(content, dict):
             content = content.get("annotations", [content])
         entries: list[Any] = content if isinstance(content, list) else [None]
-        if not all(isinstance(entry, dict) and "frame_dir" in entry for entry in entries):
+        if not all(isinstance(entry, dict) and isinstance(entry.get("frame_dir"), str) for entry in entries):
             raise DataError(
                 f"{path} holds no annotations of MMAction2",
                 hint="the form is {'annotations': [{'frame_dir', 'img_shape', 'keypoint', 'keypoint_score'}]}",
@@ -61,7 +58,7 @@ class PickledKeypoints:
         entry = self.entries[found[0]]
         where = f"{self.path}: {printable(names[found[0]])}"
         if "keypoint" not in entry:
-            raise DataError(f"{where} has no keypoint", hint=f"it has {', '.join(map(str, entry))}")
+            raise DataError(f"{where} has no keypoint", hint=f"it has {printable(', '.join(map(str, entry)))}")
         return checked_keypoints(where, entry["keypoint"], entry.get("keypoint_score"), _size(where, entry))
 
 
@@ -70,9 +67,6 @@ def _size(where: str, entry: Mapping[str, Any]) -> tuple[int, int] | None:
     if size is None:
         return None
     try:
-        height, width = (int(side) for side in size)
+        return image_shape(size)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: img_shape {printable(str(size))} is not (height, width)") from error
-    if min(height, width) < 1:
-        raise DataError(f"{where}: img_shape {height}, {width}")
-    return height, width
+        raise DataError(f"{where}: {error}") from error

@@ -13,6 +13,7 @@ import numpy as np
 
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.loader import iterate_clips
+from x3ddeploy.data.people import People
 from x3ddeploy.data.video import VideoInfo, probe
 from x3ddeploy.evaluation.scores import Fusion, Scorer, Scores
 from x3ddeploy.models.spec import ModelSpec
@@ -28,6 +29,7 @@ class Prediction:
 
     Attributes:
         fps: frames a second of the video, where it says so.
+        people: who is in the window. Where the network saw nobody, its scores are no answer.
         fused: (classes,), both streams in the bundle's weights.
         rgb: (classes,).
         pose: (classes,).
@@ -36,6 +38,7 @@ class Prediction:
     video: Path
     window: Window
     fps: Fraction | None
+    people: People
     fused: Scores
     rgb: Scores
     pose: Scores
@@ -46,8 +49,12 @@ class Prediction:
             return None
         return float(self.window.start / self.fps), float(self.window.end / self.fps)
 
+    def label(self, names: Sequence[str]) -> str | None:
+        """Name of the best class; None where the network saw nobody."""
+        return names[int(self.fused.argmax())] if self.people.seen else None
+
     def to_json(self, names: Sequence[str], top: int) -> dict[str, Any]:
-        """One line of `--json`; see docs/predict.md.
+        """One line of `--json`; see docs/predict.md. Without a person there is no label, and no class is listed.
 
         Args:
             names: of the classes.
@@ -61,11 +68,13 @@ class Prediction:
             "end_frame": self.window.end,
             "start_s": None if seconds is None else round(seconds[0], 3),
             "end_s": None if seconds is None else round(seconds[1], 3),
-            "label": names[int(self.fused.argmax())],
+            "frames_with_persons": self.people.frames_with_persons,
+            "notes": list(self.people.notes),
+            "label": self.label(names),
             **{
                 stream: [
                     {"class": index, "label": names[index], "score": float(scores[index])}
-                    for index in ranked(scores, top)
+                    for index in (ranked(scores, top) if self.people.seen else [])
                 ]
                 for stream, scores in (("fused", self.fused), ("rgb", self.rgb), ("pose", self.pose))
             },
@@ -79,11 +88,12 @@ def ranked(scores: Scores, top: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Windowing:
-    """How a video is cut up: see `sliding_windows`; and clips a window."""
+    """How a video is cut up: see `sliding_windows`; clips a window; and which joints count: see `prepare_clips`."""
 
     length: int | None = None
     stride: int | None = None
     clips: int = 1
+    min_keypoint_score: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +122,16 @@ def predict_windows(
     """Predictions in the order of the windows, which are loaded ahead.
 
     Raises:
-        DataError: a frame cannot be decoded, or there are other joints than the network takes.
+        DataError: a frame cannot be decoded, there are other joints than the network takes, or the keypoints cannot be
+            persons in the picture.
         GateError: the network gives NaN or infinity.
     """
     windows = sliding_windows(video.info.frames, windowing.length, windowing.stride)
-    source = VideoWindows(video.path, video.annotation, spec, windows, windowing.clips)
+    source = VideoWindows(video.path, video.annotation, spec, windows, windowing.clips, windowing.min_keypoint_score)
     with contextlib.closing(iterate_clips(source, workers=workers)) as clips:
         for window, clip in zip(windows, clips, strict=True):
             scores = scorer([clip.inputs])
-            yield Prediction(video.path, window, video.info.fps, scores.fused(fusion)[0], scores.rgb[0], scores.pose[0])
+            assert clip.people is not None
+            yield Prediction(
+                video.path, window, video.info.fps, clip.people, scores.fused(fusion)[0], scores.rgb[0], scores.pose[0]
+            )

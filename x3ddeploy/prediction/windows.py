@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, sample_clips
 from x3ddeploy.data.sources import LabelledClip
@@ -53,16 +54,30 @@ class VideoWindows:
         spec: what the clips are prepared for.
         windows: which.
         clips: clips a window.
+        min_keypoint_score: see `prepare_clips`.
+
+    Raises:
+        DataError: the keypoints cannot be persons in the picture.
     """
 
     split = None
 
     def __init__(
-        self, video: Path, annotation: Annotation, spec: ModelSpec, windows: Sequence[Window], clips: int
+        self,
+        video: Path,
+        annotation: Annotation,
+        spec: ModelSpec,
+        windows: Sequence[Window],
+        clips: int,
+        min_keypoint_score: float | None,
     ) -> None:
         self.name = str(video)
         self._video, self._annotation, self._spec = video, annotation, spec
-        self.windows, self._clips = tuple(windows), clips
+        self.windows, self._clips, self._min_score = tuple(windows), clips, min_keypoint_score
+        self.notes = check_keypoints(annotation, min_keypoint_score) + repeated_frames(
+            annotation.frames, spec.rgb_input.frames
+        )
+        self._persons = persons_by_frame(annotation, min_keypoint_score)
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -72,7 +87,7 @@ class VideoWindows:
         return len(self.windows)
 
     def names(self) -> Sequence[str]:
-        return [f"{self.name}[{window.start}:{window.end}]" for window in self.windows]
+        return [self._name(window) for window in self.windows]
 
     def labels(self) -> Sequence[int | None]:
         return [None] * len(self.windows)
@@ -81,5 +96,10 @@ class VideoWindows:
         window = self.windows[index]
         drawn = sample_clips(window.end - window.start, self._spec, self._clips)
         indices = ClipIndices(drawn.rgb + window.start, drawn.pose + window.start)
-        inputs = prepare_clips(partial(iter_frames, self._video), self._annotation, self._spec, indices)
-        return LabelledClip(self.names()[index], None, inputs)
+        reader = partial(iter_frames, self._video)
+        inputs = prepare_clips(reader, self._annotation, self._spec, indices, self._min_score)
+        people = people_in(self._persons, window.start, window.end, indices.pose, self.notes)
+        return LabelledClip(self._name(window), None, inputs, people)
+
+    def _name(self, window: Window) -> str:
+        return f"{self.name}[{window.start}:{window.end}]"

@@ -10,9 +10,10 @@ from typing import Any
 from x3ddeploy.bundle import sha256_of
 from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.annotations import Annotations, read_annotations
+from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import sample_clips
-from x3ddeploy.data.sources.base import LabelledClip, check_labels, digest
+from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.models.spec import ModelSpec
@@ -29,13 +30,22 @@ class AnnotatedVideos:
         spec: what the clips are prepared for.
         split: may be left out where there is only one.
         clips: clips a video.
+        min_keypoint_score: see `prepare_clips`.
 
     Raises:
         DataError: the annotations cannot be used or have more classes than the network, or there are no videos.
         UsageError: there is no such split, or none was chosen of several.
     """
 
-    def __init__(self, annotations: Path, videos: Path, spec: ModelSpec, split: str | None, clips: int) -> None:
+    def __init__(
+        self,
+        annotations: Path,
+        videos: Path,
+        spec: ModelSpec,
+        split: str | None,
+        clips: int,
+        min_keypoint_score: float | None,
+    ) -> None:
         self.name = str(annotations)
         self.annotations: Annotations = read_annotations(annotations)
         self.split = _only_split(annotations, self.annotations) if split is None else split
@@ -43,7 +53,7 @@ class AnnotatedVideos:
         if not self._samples:
             raise DataError(f"{annotations}: the split {self.split!r} is empty")
         check_labels(self.labels(), spec, self.name)
-        self._videos, self._spec, self._clips = videos, spec, clips
+        self._videos, self._spec, self._clips, self._min_score = videos, spec, clips, min_keypoint_score
         sizes = [_size(self._path(sample.name)) for sample in self._samples]
         if not any(sizes):
             raise DataError(
@@ -57,6 +67,7 @@ class AnnotatedVideos:
             "split": self.split,
             "videos_sha256": digest(f"{s.name} {size}" for s, size in zip(self._samples, sizes, strict=True)),
             "clips": clips,
+            **described(min_keypoint_score),
         }
 
     @property
@@ -75,11 +86,24 @@ class AnnotatedVideos:
     def load(self, index: int) -> LabelledClip:
         sample = self._samples[index]
         indices = sample_clips(sample.frames, self._spec, self._clips)
-        reader = partial(iter_frames, self._path(sample.name))
-        return LabelledClip(sample.name, sample.label, prepare_clips(reader, sample, self._spec, indices))
+        notes = check_keypoints(sample, self._min_score) + repeated_frames(sample.frames, self._spec.rgb_input.frames)
+        persons = persons_by_frame(sample, self._min_score)
+        people = people_in(persons, 0, sample.frames, indices.pose, notes)
+        reader = partial(iter_frames, self._inside(self._path(sample.name)))
+        inputs = prepare_clips(reader, sample, self._spec, indices, self._min_score)
+        return LabelledClip(sample.name, sample.label, inputs, people)
 
     def _path(self, name: str) -> Path:
         return self._videos / f"{name}.mp4"
+
+    def _inside(self, path: Path) -> Path:
+        """The video, unless a link on the way to it leads out of the folder: annotations choose what is read."""
+        if not path.resolve().is_relative_to(self._videos.resolve()):
+            raise DataError(
+                f"{path} is a link that leads out of the folder of the videos",
+                hint=f"name the folder of the videos themselves with --videos: {path.resolve().parent}",
+            )
+        return path
 
 
 def _only_split(path: Path, annotations: Annotations) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.data.people import People
 from x3ddeploy.errors import DataError
 from x3ddeploy.models.spec import ModelSpec
 
@@ -24,11 +25,13 @@ class LabelledClip:
         inputs: `imgs` (clips, 3, T, H, W) and `heatmap_imgs` (clips, K, T', H', W'), float32 and finite. The axis of
             the clips is always there (one clip unless asked otherwise), so they can be fed as they are; a video's
             scores are the mean over it.
+        people: who is in it; None where nobody is to be expected.
     """
 
     name: str
     label: int | None
     inputs: Mapping[str, npt.NDArray[np.float32]]
+    people: People | None = None
 
 
 class ClipSource(Protocol):
@@ -110,6 +113,11 @@ def check_labels(labels: Iterable[int | None], spec: ModelSpec, where: str) -> N
             f"{where} has the label {outside[-1]}, and the network has {spec.head.classes} classes, counted from 0",
             hint="take the data set that the network was trained on",
         )
+
+
+def described(min_keypoint_score: float | None) -> dict[str, Any]:
+    """The part of a source's description that says which joints count; empty where all do."""
+    return {} if min_keypoint_score is None else {"min_keypoint_score": min_keypoint_score}
 
 
 def digest(lines: Iterable[str]) -> str:

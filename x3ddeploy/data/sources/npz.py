@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,23 @@ import numpy.typing as npt
 
 from x3ddeploy.bundle import sha256_of
 from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
+from x3ddeploy.data.people import (
+    People,
+    check_keypoints,
+    people_drawn,
+    people_in,
+    persons_by_frame,
+    repeated_frames,
+)
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, uniform_indices
-from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, digest
+from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest
 from x3ddeploy.errors import DataError
 from x3ddeploy.models.spec import ModelSpec
 
 _RAW = ("frames", "keypoints", "keypoint_scores")
+_LABEL_LIMIT = 1 << 10  # bytes
 
 
 class NpzClips:
@@ -31,6 +40,7 @@ class NpzClips:
         folder: holds the files; others in it are ignored.
         spec: what the clips are prepared for.
         clips: clips a file, of raw ones; ready ones must hold as many.
+        min_keypoint_score: of raw ones, see `prepare_clips`.
 
     Raises:
         DataError: a file's label cannot be read, or is none of the network's classes.
@@ -38,13 +48,13 @@ class NpzClips:
 
     split = None
 
-    def __init__(self, folder: Path, spec: ModelSpec, clips: int) -> None:
+    def __init__(self, folder: Path, spec: ModelSpec, clips: int, min_keypoint_score: float | None) -> None:
         self.name = str(folder)
         self._paths = sorted(folder.glob("*.npz"))
         if not self._paths:
             raise DataError(f"{folder} holds no .npz files")
-        self._spec, self._clips = spec, clips
-        self._labels = [_label(path, _arrays(path, "label")) for path in self._paths]
+        self._spec, self._clips, self._min_score = spec, clips, min_keypoint_score
+        self._labels = [_label(path, read_arrays(path, _LABEL_LIMIT, optional=("label",))) for path in self._paths]
         check_labels(self._labels, spec, self.name)
         self._digest: str | None = None
 
@@ -52,7 +62,7 @@ class NpzClips:
     def description(self) -> Mapping[str, Any]:
         if self._digest is None:
             self._digest = digest(f"{path.name} {sha256_of(path)}" for path in self._paths)
-        return {"kind": "npz", "files_sha256": self._digest, "clips": self._clips}
+        return {"kind": "npz", "files_sha256": self._digest, "clips": self._clips, **described(self._min_score)}
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -65,15 +75,25 @@ class NpzClips:
 
     def load(self, index: int) -> LabelledClip:
         path = self._paths[index]
-        arrays = _arrays(path)
+        arrays = read_arrays(path, CLIP_LIMIT)
         arrays.pop("label", None)
-        inputs = self._prepared(path, arrays) if "frames" in arrays else checked_inputs(arrays, self._spec, str(path))
+        if "frames" in arrays:
+            inputs, people = self._prepared(path, arrays)
+        else:
+            inputs = checked_inputs(arrays, self._spec, str(path))
+            people = people_drawn(inputs["heatmap_imgs"])
+            if self._min_score is not None:
+                raise DataError(
+                    f"{path} holds heatmaps, whose joints are drawn already", hint="leave --min-keypoint-score out"
+                )
         found = len(inputs["imgs"])
         if found != self._clips:
             raise DataError(f"{path} holds {found} clips, and {self._clips} were asked for")
-        return LabelledClip(path.stem, self._labels[index], inputs)
+        return LabelledClip(path.stem, self._labels[index], inputs, people)
 
-    def _prepared(self, path: Path, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
+    def _prepared(
+        self, path: Path, arrays: dict[str, npt.NDArray[Any]]
+    ) -> tuple[dict[str, npt.NDArray[np.float32]], People]:
         if set(arrays) != set(_RAW):
             raise DataError(f"{path} holds {', '.join(sorted(arrays))}", hint=f"raw clips hold {', '.join(_RAW)}")
         frames, keypoints, scores = (arrays[name] for name in _RAW)
@@ -89,16 +109,9 @@ class NpzClips:
             rgb=uniform_indices(len(frames), self._spec.rgb_input.frames, self._clips),
             pose=uniform_indices(annotation.frames, self._spec.pose_input.frames, self._clips),
         )
-        return prepare_clips(frames.__getitem__, annotation, self._spec, indices)
-
-
-def _arrays(path: Path, only: str | None = None) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a file, or one of them where it is there; nothing in it is executed."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if only in (None, name)}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(f"{path} cannot be read as arrays: {error}", hint="write it with numpy.savez") from error
+        notes = check_keypoints(annotation, self._min_score) + repeated_frames(len(frames), self._spec.rgb_input.frames)
+        people = people_in(persons_by_frame(annotation, self._min_score), 0, annotation.frames, indices.pose, notes)
+        return prepare_clips(frames.__getitem__, annotation, self._spec, indices, self._min_score), people
 
 
 def _label(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> int | None:

@@ -20,7 +20,12 @@ _FORMS = (
 
 
 def open_source(
-    path: Path, spec: ModelSpec, split: str | None = None, videos: Path | None = None, clips: int = 1
+    path: Path,
+    spec: ModelSpec,
+    split: str | None = None,
+    videos: Path | None = None,
+    clips: int = 1,
+    min_keypoint_score: float | None = None,
 ) -> ClipSource:
     """Open a source of labelled clips.
 
@@ -30,6 +35,7 @@ def open_source(
         split: of annotations; may be left out where there is only one.
         videos: folder of the annotations' videos; default: `videos` beside them.
         clips: clips a video or raw clip, all cropped alike.
+        min_keypoint_score: from 0 to 1; joints under it, and such that are not finite, are left out. None counts all.
 
     Raises:
         UsageError: the path is nothing of these, or the options do not fit it.
@@ -41,13 +47,14 @@ def open_source(
         videos = path.parent / "videos" if videos is None else videos
         if not videos.is_dir():
             raise UsageError(f"there is no folder of videos {videos}", hint="name it with --videos")
-        return AnnotatedVideos(path, videos, spec, split, clips)
+        return AnnotatedVideos(path, videos, spec, split, clips, min_keypoint_score)
     given = [name for name, value in (("split", split), ("videos", videos)) if value is not None]
     if path.is_dir() and any(path.glob("*.npz")):
         _refuse(given, path, "a folder of .npz files")
-        return NpzClips(path, spec, clips)
+        return NpzClips(path, spec, clips, min_keypoint_score)
     if path.is_file() and path.suffix == ".py":
-        _refuse(given + (["clips"] if clips != 1 else []), path, "a script")
+        given += (["clips"] if clips != 1 else []) + (["joints"] if min_keypoint_score is not None else [])
+        _refuse(given, path, "a script")
         return ScriptClips(path, spec)
     raise UsageError(
         f"{path} is no source of clips" if path.exists() else f"there is no {path}", details=("accepted are", *_FORMS)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.bundle import sha256_of
+from x3ddeploy.data.people import people_drawn
 from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest
 from x3ddeploy.errors import DataError
 from x3ddeploy.models.spec import ModelSpec
@@ -65,7 +66,8 @@ class ScriptClips:
 
     def load(self, index: int) -> LabelledClip:
         with np.load(self._file(range(self._count)[index]), allow_pickle=False) as file:
-            return LabelledClip(f"{self._stem}[{index}]", None, {name: file[name] for name in file.files})
+            inputs = {name: file[name] for name in file.files}
+        return LabelledClip(f"{self._stem}[{index}]", None, inputs, people_drawn(inputs["heatmap_imgs"]))
 
     def _keep(self, clip: dict[str, npt.NDArray[np.float32]]) -> None:
         try:
