@@ -232,6 +232,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
     try:
         regular_size(path)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no video {path}") from error
     except OSError as error:
         raise DataError(f"cannot read the video {path}: {error.strerror or error}") from error
     with _explained(path, None):
