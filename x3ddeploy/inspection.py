@@ -14,8 +14,8 @@ import onnx
 from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
-from x3ddeploy.export.lint import lint
-from x3ddeploy.export.work import multiply_adds
+from x3ddeploy.graphs.lint import lint
+from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.loading import load_network
 from x3ddeploy.lowering.strategy import TARGETS, Layout
 from x3ddeploy.models.spec import flat_values

@@ -13,11 +13,11 @@ from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.errors import BundleError, X3DDeployError
-from x3ddeploy.export.graph import GraphBuilder
-from x3ddeploy.export.lint import check_model, lint
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.rebuild import rebuild
-from x3ddeploy.export.work import multiply_adds
+from x3ddeploy.graphs.builder import GraphBuilder
+from x3ddeploy.graphs.lint import check_model, lint
+from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.lowering import strategy
 from x3ddeploy.lowering.strategy import TARGETS, Layout, Strategy
 from x3ddeploy.models.head import Head

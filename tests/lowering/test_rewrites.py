@@ -4,10 +4,9 @@ import itertools
 
 import pytest
 import torch
-from torch import nn
 
 from x3ddeploy.demo import random_network
-from x3ddeploy.lowering.batchnorm import fold_batchnorm
+from x3ddeploy.lowering.batchnorm import Conv, fold_batchnorm
 from x3ddeploy.lowering.frames import frames_in_batch
 from x3ddeploy.lowering.head import lower_head
 from x3ddeploy.lowering.padding import pad_input, pad_widths
@@ -81,7 +80,7 @@ def test_lowering_leaves_the_trained_network_as_it_was(network):
 def test_folding_is_wrong_where_a_statistic_is_wrong(network):
     """The proof can fail: a BatchNorm off by one part in a thousand is seen."""
     folded = fold_batchnorm(network.rgb_backbone)
-    folded.conv1_s.conv.bias.data[0] += 1e-3
+    folded.conv1_s.bias.data[0] += 1e-3
     assert relative_error(network.rgb_backbone, folded, [clips(1, 3, 4)]) > 10 * TOLERANCE
 
 
@@ -89,7 +88,7 @@ def test_folding_is_wrong_where_a_statistic_is_wrong(network):
 def test_padded_widths_change_nothing_and_are_multiples(network, multiple):
     folded = fold_batchnorm(network.pose_backbone)
     padded = pad_widths(folded, multiple)
-    widths = {block.conv1.conv.out_channels for stage in padded.stages for block in stage}
+    widths = {block.conv1.out_channels for stage in padded.stages for block in stage}
     assert all(width % multiple == 0 for width in widths)
     assert relative_error(folded, padded, probes(17, 6)) < TOLERANCE
 
@@ -121,7 +120,9 @@ def test_order_of_frames_matters(network):
 
 def test_a_convolution_over_time_is_refused(network):
     folded = fold_batchnorm(network.rgb_backbone)
-    folded.conv5.conv = nn.Conv3d(16, 24, (3, 1, 1), padding=(1, 0, 0))
+    folded.conv5 = Conv(
+        torch.zeros(24, 16, 3, 1, 1), torch.zeros(24), stride=(1, 1, 1), padding=(1, 0, 0), groups=1, relu=True
+    )
     with pytest.raises(ValueError, match="mixes or strides time"):
         frames_in_batch(folded, 4)
 
@@ -131,10 +132,10 @@ def test_lowered_head_gives_the_same_cosines_even_at_zero_norm(network):
     features = torch.rand(3, 24, 4, 4, 4), torch.rand(3, 20, 6, 4, 4)
     zero = torch.zeros(1, 24, 4, 4, 4), torch.zeros(1, 20, 6, 4, 4)
     head.fr_rgb.spatio_cl_net.avg_f.data[:, 0] = 0  # a class that was never seen in training
-    lowered = lower_head(head)
+    lowered = lower_head(head, network.fusion)
     with torch.inference_mode():
         for inputs in (features, zero):
-            expected, actual = head(*inputs), lowered(*inputs)
+            expected, actual = network.classify(*inputs), lowered(*inputs)
             for name, value in expected.items():
                 assert torch.allclose(value, actual[name], atol=1e-5), name
 

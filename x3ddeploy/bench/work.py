@@ -10,7 +10,7 @@ import onnx
 
 from x3ddeploy.bench.ceilings import Ceilings
 from x3ddeploy.bench.place import Place, place_of
-from x3ddeploy.export.work import for_one_clip, multiply_adds
+from x3ddeploy.graphs.work import for_one_clip, multiply_adds
 
 _FREE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant"})  # views, no traffic
 _ELEMENT_BYTES = 4

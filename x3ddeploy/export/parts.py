@@ -6,41 +6,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx
-from torch import nn
 
 from x3ddeploy.bundle import PARTS as PARTS
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.export.emit import Value, emit
-from x3ddeploy.export.emit_head import emit_head
-from x3ddeploy.export.graph import BATCH_AXIS, Dims, GraphBuilder
+from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
+from x3ddeploy.graphs.trace import Program, trace
+from x3ddeploy.graphs.write import Value, Written, write
 from x3ddeploy.lowering.head import lower_head
 from x3ddeploy.lowering.strategy import lower, strategy_for
-from x3ddeploy.models.head import Head
 from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import ModelSpec
 
 STREAM_INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
 
 
 @dataclass(frozen=True)
-class _Lowered:
-    """What the parts are made of."""
+class _Traced:
+    """What the parts are made of: each is traced once, and written into its own graph and into the recognizer's."""
 
-    spec: ModelSpec
-    backbones: dict[str, nn.Module]
-    head: Head
-    inputs: dict[str, Value]
-    fusion: tuple[float, float]
+    programs: dict[str, Program]
+    shapes: dict[str, tuple[int, ...]]  # of the inputs of each part, for one clip
+    blocks: dict[str, list[str]]
     batch: int | str
 
-    def dims(self, value: Value) -> Dims:
-        return (self.batch, *value.shape)
+    def given(self, graph: GraphBuilder, *names: str) -> dict[str, str]:
+        return {name: graph.input(name, (self.batch, *self.shapes[name])) for name in names}
 
-    def backbone(self, graph: GraphBuilder, stream: str) -> Value:
-        source = self.inputs[stream]
-        graph.input(source.name, self.dims(source))
-        with graph.scope(f"{stream}_backbone"):
-            return emit(self.backbones[stream], graph, source, f"{stream}_backbone")
+    def write(self, graph: GraphBuilder, part: str, inputs: dict[str, str]) -> Written:
+        return write(self.programs[part], graph, part, inputs, self.blocks.get(part, ()))
+
+    def give(self, graph: GraphBuilder, outputs: dict[str, Value]) -> None:
+        for name, value in outputs.items():
+            graph.output(value.name, name, (self.batch, *value.shape))
 
 
 def build_parts(
@@ -58,51 +54,33 @@ def build_parts(
         Part name to model, in the order of PARTS.
     """
     spec, strategy = network.spec, strategy_for(target)
+    shapes = {name: shape[1:] for name, shape in {**spec.input_shapes(), **spec.feature_shapes()}.items()}
     frames = {"rgb": spec.rgb_input.frames, "pose": spec.pose_input.frames}
-    lowered = _Lowered(
-        spec=spec,
-        backbones={
-            stream: lower(network.get_submodule(f"{stream}_backbone"), frames[stream], strategy)  # type: ignore[arg-type]
-            for stream in STREAM_INPUTS
-        },
-        head=lower_head(network.cls_head),
-        inputs={stream: Value(name, spec.input_shapes()[name][1:]) for stream, name in STREAM_INPUTS.items()},
-        fusion=network.fusion,
-        batch=batch or BATCH_AXIS,
+    programs, blocks = {}, {}
+    for stream, source in STREAM_INPUTS.items():
+        backbone = getattr(network, f"{stream}_backbone")
+        programs[f"{stream}_backbone"] = trace(lower(backbone, frames[stream], strategy), {source: shapes[source]})
+        blocks[f"{stream}_backbone"] = backbone.blocks
+    programs["head"] = trace(
+        lower_head(network.cls_head, network.fusion), {name: shapes[name] for name in spec.feature_shapes()}
     )
-    builders = (_rgb_backbone, _pose_backbone, _head, _recognizer)
+    traced = _Traced(programs, shapes, blocks, batch or BATCH_AXIS)
     models = {}
-    for part, build in zip(PARTS, builders, strict=True):
+    for part in PARTS:
         graph = GraphBuilder(part)
-        build(graph, lowered)
+        if part == "recognizer":
+            _recognizer(graph, traced)
+        else:
+            inputs = traced.given(graph, *programs[part].inputs.values())
+            outputs = traced.write(graph, part, inputs).outputs
+            traced.give(graph, {name or part.replace("_backbone", "_feat"): value for name, value in outputs.items()})
         models[part] = graph.model(metadata(part).props())
     return models
 
 
-def _rgb_backbone(graph: GraphBuilder, lowered: _Lowered) -> None:
-    _backbone(graph, lowered, "rgb")
-
-
-def _pose_backbone(graph: GraphBuilder, lowered: _Lowered) -> None:
-    _backbone(graph, lowered, "pose")
-
-
-def _backbone(graph: GraphBuilder, lowered: _Lowered, stream: str) -> None:
-    features = lowered.backbone(graph, stream)
-    graph.output(features.name, f"{stream}_feat", lowered.dims(features))
-
-
-def _head(graph: GraphBuilder, lowered: _Lowered) -> None:
-    features = [Value(name, shape[1:]) for name, shape in lowered.spec.feature_shapes().items()]
-    for value in features:
-        graph.input(value.name, lowered.dims(value))
-    _head_outputs(graph, lowered, *features)
-
-
-def _recognizer(graph: GraphBuilder, lowered: _Lowered) -> None:
-    _head_outputs(graph, lowered, *(lowered.backbone(graph, stream) for stream in STREAM_INPUTS))
-
-
-def _head_outputs(graph: GraphBuilder, lowered: _Lowered, rgb_feat: Value, pose_feat: Value) -> None:
-    for name, value in emit_head(lowered.head, graph, rgb_feat, pose_feat, lowered.fusion).items():
-        graph.output(value.name, name, lowered.dims(value))
+def _recognizer(graph: GraphBuilder, traced: _Traced) -> None:
+    features = {}
+    for stream, source in STREAM_INPUTS.items():
+        written = traced.write(graph, f"{stream}_backbone", traced.given(graph, source))
+        features[f"{stream}_feat"] = written.outputs[""].name
+    traced.give(graph, traced.write(graph, "head", features).outputs)

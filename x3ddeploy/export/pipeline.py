@@ -18,10 +18,10 @@ from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Man
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import raw_inputs
 from x3ddeploy.errors import BundleError, UsageError
-from x3ddeploy.export.graph import IR_VERSION, OPSET
-from x3ddeploy.export.lint import check_model
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
+from x3ddeploy.graphs.builder import IR_VERSION, OPSET
+from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.loading import Loaded
 from x3ddeploy.lowering.strategy import Layout, strategy_for
 from x3ddeploy.models.recognizer import TwoStreamX3D

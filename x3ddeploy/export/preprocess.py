@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto
 
 from x3ddeploy.data.heatmaps import MIN_SCORE, REACH
-from x3ddeploy.export.graph import BATCH_AXIS, GraphBuilder
+from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
 from x3ddeploy.models.spec import ModelSpec
 
 PERSONS_AXIS = "M"

@@ -20,15 +20,36 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Conv(nn.Module):
-    """A convolution with bias and optional ReLU; `conv` is Conv3d (1, k, k) or, on frames, Conv2d (k, k)."""
+    """A convolution with bias and optional ReLU, weights (O, I/groups, 1, k, k) or, on frames, (O, I/groups, k, k)."""
 
-    def __init__(self, conv: nn.Conv2d | nn.Conv3d, *, relu: bool) -> None:
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        groups: int,
+        relu: bool,
+    ) -> None:
         super().__init__()
-        self.conv = conv
-        self.relu = relu
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        self.stride, self.padding, self.groups, self.relu = stride, padding, groups, relu
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that it reads."""
+        return self.weight.shape[1] * self.groups
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that it gives."""
+        return self.weight.shape[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+        convolve = F.conv3d if self.weight.dim() == 5 else F.conv2d
+        x = convolve(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
         return F.relu(x) if self.relu else x
 
 
@@ -42,15 +63,11 @@ def _fold(layer: ConvBN) -> Conv:
     assert bn.running_mean is not None
     assert bn.running_var is not None
     scale = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
-    folded = nn.Conv3d(
-        conv.in_channels,
-        conv.out_channels,
-        cast(tuple[int, int, int], conv.kernel_size),
-        stride=cast(tuple[int, int, int], conv.stride),
-        padding=cast(tuple[int, int, int], conv.padding),
+    return Conv(
+        (conv.weight.double() * scale[:, None, None, None, None]).float(),
+        (bn.bias.double() - bn.running_mean.double() * scale).float(),
+        stride=cast("tuple[int, int, int]", conv.stride),
+        padding=cast("tuple[int, int, int]", conv.padding),
         groups=conv.groups,
+        relu=layer.relu,
     )
-    assert folded.bias is not None
-    folded.weight.data = (conv.weight.double() * scale[:, None, None, None, None]).float()
-    folded.bias.data = (bn.bias.double() - bn.running_mean.double() * scale).float()
-    return Conv(folded, relu=layer.relu)

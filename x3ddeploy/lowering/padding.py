@@ -34,26 +34,21 @@ def pad_input(backbone: nn.Module, multiple: int) -> nn.Module:
     """Widen the stem to a multiple of `multiple` input channels and feed the added ones zeros. Exact."""
     result = cast(Backbone, copy.deepcopy(backbone))
     stem = cast(Conv, result.conv1_s)
-    channels = round_up(stem.conv.in_channels, multiple)
-    result.conv1_s = PaddedInput(_padded(stem, inputs=channels), channels)
+    channels = round_up(stem.in_channels, multiple)
+    result.conv1_s = _padded(stem, PaddedInput, inputs=channels)
     return result
 
 
-class PaddedInput(nn.Module):
+class PaddedInput(Conv):
     """Appends channels of zeros, then convolves."""
 
-    def __init__(self, conv: Conv, channels: int) -> None:
-        super().__init__()
-        self.conv = conv
-        self.channels = channels
-
     def forward(self, x: Tensor) -> Tensor:
-        missing = self.channels - x.shape[1]
-        return self.conv(F.pad(x, (0, 0) * (x.dim() - 2) + (0, missing)))
+        missing = self.in_channels - x.shape[1]
+        return super().forward(F.pad(x, (0, 0) * (x.dim() - 2) + (0, missing)))
 
 
 def _pad_block(block: Block, multiple: int) -> Block:
-    width = round_up(cast(Conv, block.conv1).conv.out_channels, multiple)
+    width = round_up(cast(Conv, block.conv1).out_channels, multiple)
     block.conv1 = _padded(cast(Conv, block.conv1), outputs=width)
     block.conv2 = _padded(cast(Conv, block.conv2), outputs=width)
     block.conv3 = _padded(cast(Conv, block.conv3), inputs=width)
@@ -70,24 +65,18 @@ def _pad_block(block: Block, multiple: int) -> Block:
     return block
 
 
-def _padded(layer: Conv, *, inputs: int | None = None, outputs: int | None = None) -> Conv:
-    old = cast(nn.Conv3d, layer.conv)
-    depthwise = old.groups > 1
-    outputs = outputs or old.out_channels
-    inputs = outputs if depthwise else inputs or old.in_channels
-    new = nn.Conv3d(
-        inputs,
-        outputs,
-        cast(tuple[int, int, int], old.kernel_size),
-        stride=cast(tuple[int, int, int], old.stride),
-        padding=cast(tuple[int, int, int], old.padding),
+def _padded(layer: Conv, kind: type[Conv] = Conv, *, inputs: int | None = None, outputs: int | None = None) -> Conv:
+    depthwise = layer.groups > 1
+    outputs = outputs or layer.out_channels
+    inputs = 1 if depthwise else inputs or layer.in_channels
+    return kind(
+        _grown(layer.weight, outputs, inputs),
+        _grown(layer.bias, outputs),
+        stride=layer.stride,
+        padding=layer.padding,
         groups=outputs if depthwise else 1,
+        relu=layer.relu,
     )
-    assert old.bias is not None
-    assert new.bias is not None
-    new.weight.data = _grown(old.weight, *new.weight.shape[:2])
-    new.bias.data = _grown(old.bias, outputs)
-    return Conv(new, relu=layer.relu)
 
 
 def _grown(tensor: Tensor, *sizes: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import cast
 
 import torch
@@ -9,8 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from x3ddeploy.lowering.batchnorm import Conv
+from x3ddeploy.lowering.operation import Operation
 from x3ddeploy.lowering.replace import replaced
 from x3ddeploy.models.x3d import Block, TemporalShift
+
+
+def _cut(clip: Tensor, frames: tuple[int, int], channels: tuple[int, int]) -> Tensor:
+    """`clip[:, start:end, start:end]`, both axes cut even where one stays whole: three slices of one form."""
+    return cast(Tensor, torch.ops.aten.slice(torch.ops.aten.slice(clip, 1, *frames), 2, *channels))
 
 
 class SliceShift(nn.Module):
@@ -20,17 +27,21 @@ class SliceShift(nn.Module):
         super().__init__()
         self.fold_div = fold_div
         self.frames = frames
-
-    def fold(self, channels: int) -> int:
-        """Channels that move each way."""
-        return channels // self.fold_div
+        self.to_clip, self.to_frames = Operation(torch.reshape), Operation(torch.reshape)
+        self.ahead, self.after_last = Operation(_cut), Operation(F.pad)
+        self.back, self.before_first = Operation(_cut), Operation(F.pad)
+        self.stay = Operation(_cut)
 
     def forward(self, x: Tensor) -> Tensor:
-        fold = self.fold(x.shape[1])
-        clip = x.unflatten(0, (-1, self.frames))
-        ahead = F.pad(clip[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))
-        back = F.pad(clip[:, :-1, fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0))
-        return torch.cat((ahead, back, clip[:, :, 2 * fold :]), 2).flatten(0, 1)
+        (channels, *space), frames = x.shape[1:], self.frames
+        fold = channels // self.fold_div
+        if fold == 0:
+            return x
+        clip = self.to_clip(x, (-1, frames, channels, prod(space)))
+        ahead = self.after_last(self.ahead(clip, (1, frames), (0, fold)), (0, 0, 0, 0, 0, 1))
+        back = self.before_first(self.back(clip, (0, frames - 1), (fold, 2 * fold)), (0, 0, 0, 0, 1, 0))
+        stay = self.stay(clip, (0, frames), (2 * fold, channels))
+        return self.to_frames(torch.cat((ahead, back, stay), 2), (-1, channels, *space))
 
 
 class TapShift(nn.Module):
@@ -47,8 +58,7 @@ class TapShift(nn.Module):
         taps[:fold, :, 2] = 1  # t takes t+1
         taps[fold : 2 * fold, :, 0] = 1  # t takes t-1
         taps[2 * fold :, :, 1] = 1
-        self.register_buffer("taps", taps)
-        self.taps: Tensor
+        self.taps = nn.Parameter(taps, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv3d(x, self.taps, padding=(1, 0, 0), groups=x.shape[1])
@@ -60,6 +70,6 @@ def tap_shift(backbone: nn.Module) -> nn.Module:
 
 
 def _with_taps(block: Block) -> Block:
-    channels = cast(Conv, block.conv1).conv.in_channels
+    channels = cast(Conv, block.conv1).in_channels
     block.shift = TapShift(cast(TemporalShift, block.shift).fold_div, channels)
     return block

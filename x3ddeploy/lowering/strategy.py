@@ -13,6 +13,7 @@ from x3ddeploy.lowering.batchnorm import fold_batchnorm
 from x3ddeploy.lowering.frames import frames_in_batch
 from x3ddeploy.lowering.padding import pad_input, pad_widths
 from x3ddeploy.lowering.shift import tap_shift
+from x3ddeploy.lowering.squeeze import mean_in_steps
 from x3ddeploy.models.spec import BackboneSpec
 from x3ddeploy.models.x3d import Backbone
 
@@ -82,7 +83,7 @@ def rewrites(spec: BackboneSpec, frames: int, strategy: Strategy) -> list[Rewrit
     if strategy.layout is Layout.FRAMES:
         steps.append(Rewrite("frames in the batch", lambda form: frames_in_batch(form, frames)))
     else:
-        steps.append(Rewrite("shift as taps", tap_shift))
+        steps += [Rewrite("shift as taps", tap_shift), Rewrite("mean in steps", mean_in_steps)]
     return steps
 
 

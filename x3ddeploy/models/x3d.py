@@ -98,18 +98,18 @@ class Block(nn.Module):
         self.conv1: nn.Module = ConvBN(in_channels, width, relu=True)
         self.conv2: nn.Module = ConvBN(width, width, kernel=3, stride=stride, groups=width, relu=False)
         self.se_module: nn.Module | None = SqueezeExcitation(width, squeeze) if squeeze else None
+        self.swish: nn.Module = nn.SiLU() if activation is Activation.SWISH else nn.Identity()
         self.conv3: nn.Module = ConvBN(width, out_channels, relu=False)
         self.downsample: nn.Module | None = (
             ConvBN(in_channels, out_channels, stride=stride, relu=False) if downsample else None
         )
-        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', T, H', W'); lowered, frames in the batch: (NT, C, H, W) -> (NT, C', H', W')."""
         out = self.conv2(self.conv1(self.shift(x)))
         if self.se_module is not None:
             out = self.se_module(out)
-        out = self.conv3(F.silu(out) if self.activation is Activation.SWISH else out)
+        out = self.conv3(self.swish(out))
         identity = x if self.downsample is None else self.downsample(x)
         return F.relu(out + identity)
 
@@ -132,6 +132,12 @@ class Backbone(nn.Module):
     @property
     def stages(self) -> list[nn.Sequential]:
         return [self.get_submodule(f"layer{index}") for index in range(1, len(self.spec.stages) + 1)]  # type: ignore[misc]
+
+    @property
+    def blocks(self) -> list[str]:
+        """Names of the modules that each give one tensor of the way: the stem, every block, `conv5`."""
+        inner = [f"layer{number}.{index}" for number, stage in enumerate(self.stages, 1) for index in range(len(stage))]
+        return ["conv1_s", *inner, "conv5"]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, T, H, W) -> (N, out_channels, T, H', W'), H' = spec.feature_size(H)."""

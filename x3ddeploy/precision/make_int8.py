@@ -15,7 +15,7 @@ from x3ddeploy.calibration.run import run_calibration
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.errors import GateError
 from x3ddeploy.export.pipeline import serialize
-from x3ddeploy.export.work import multiply_adds
+from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.precision.accuracy import STREAMS
 from x3ddeploy.precision.clips import ReusedClips
 from x3ddeploy.precision.faithful import require_faithful

@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto
 
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.export.graph import IR_VERSION, OPSET
+from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.lowering.strategy import Layout
 
 FORBIDDEN = {
