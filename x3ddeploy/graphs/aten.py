@@ -101,8 +101,12 @@ def _handles(*operators: str) -> Callable[[Handler], Handler]:
     return register
 
 
+def _args(node: ATen) -> tuple[Any, ...]:
+    return node.args
+
+
 def _argument(node: ATen, index: int, name: str, default: Any = None) -> Any:
-    return node.args[index] if len(node.args) > index else node.kwargs.get(name, default)
+    return _args(node)[index] if len(_args(node)) > index else node.kwargs.get(name, default)
 
 
 def _several(value: int | Sequence[int], count: int) -> list[int]:
@@ -116,8 +120,7 @@ def _rank(node: ATen) -> int:
 
 
 def _source(node: ATen) -> ATen:
-    source = node.args[0]
-    assert isinstance(source, ATen)
+    source: ATen = _args(node)[0]
     return source
 
 
@@ -135,7 +138,7 @@ def _elementwise(op: str) -> Handler:
     """An operator on all arguments that are tensors or numbers, without any other."""
 
     def handler(draft: Draft, node: ATen) -> Operand:
-        return draft.node(op, *(draft.tensor(value) for value in node.args))
+        return draft.node(op, *(draft.tensor(value) for value in _args(node)))
 
     return handler
 
@@ -162,7 +165,7 @@ for _names, _op in (
 
 @_handles("add.Tensor", "add_.Tensor", "sub.Tensor", "sub_.Tensor")
 def _add(draft: Draft, node: ATen) -> Operand:
-    left, right = (draft.tensor(value) for value in node.args[:2])
+    left, right = (draft.tensor(value) for value in _args(node)[:2])
     if (factor := _argument(node, 2, "alpha", 1)) != 1:
         right = draft.node("Mul", right, draft.tensor(factor))
     return draft.node("Add" if "add" in str(node.target) else "Sub", left, right)
@@ -170,7 +173,7 @@ def _add(draft: Draft, node: ATen) -> Operand:
 
 @_handles("silu.default", "silu_.default")
 def _silu(draft: Draft, node: ATen) -> Operand:
-    x = draft.tensor(node.args[0])
+    x = draft.tensor(_args(node)[0])
     return draft.node("Mul", x, draft.node("Sigmoid", x))
 
 
@@ -179,7 +182,7 @@ def _gelu(draft: Draft, node: ATen) -> Operand:
     """X * (1 + erf(x / sqrt 2)) / 2; opset 17 has no Gelu."""
     if _argument(node, 1, "approximate", "none") != "none":
         raise X3DDeployError(f"{draft.path}: GELU by tanh has no handler", hint="approximate='none' has one")
-    x = draft.tensor(node.args[0])
+    x = draft.tensor(_args(node)[0])
     erf = draft.node("Erf", draft.node("Div", x, draft.tensor(2**0.5)))
     return draft.node("Mul", draft.node("Mul", x, draft.node("Add", erf, draft.tensor(1))), draft.tensor(0.5))
 
@@ -193,12 +196,12 @@ def _clamp(draft: Draft, node: ATen) -> Operand:
         low = _argument(node, 1, "min", _argument(node, 1, "min_val", low))
         high = _argument(node, 2, "max", _argument(node, 2, "max_val", high))
     bounds = ["" if bound is None else draft.tensor(bound) for bound in (low, high)]
-    return draft.node("Clip", draft.tensor(node.args[0]), *bounds)
+    return draft.node("Clip", draft.tensor(_args(node)[0]), *bounds)
 
 
 @_handles("conv1d.default", "conv2d.default", "conv3d.default", "conv2d.padding", "conv3d.padding")
 def _convolution(draft: Draft, node: ATen) -> Operand:
-    x, weight = (draft.tensor(value) for value in node.args[:2])
+    x, weight = (draft.tensor(value) for value in _args(node)[:2])
     assert isinstance(weight, Constant)
     kernel = list(weight.value.shape[2:])
     count = len(kernel)
@@ -210,6 +213,7 @@ def _convolution(draft: Draft, node: ATen) -> Operand:
     else:
         pads = _several(padding, count) * 2
     bias = _argument(node, 2, "bias")
+    more: dict[str, Any] = {"dilations": dilations} if set(dilations) != {1} else {}
     return draft.node(
         "Conv",
         x,
@@ -219,21 +223,28 @@ def _convolution(draft: Draft, node: ATen) -> Operand:
         strides=_several(_argument(node, 3, "stride", 1), count),
         pads=pads,
         group=_argument(node, 6, "groups", 1),
-        **({"dilations": dilations} if set(dilations) != {1} else {}),
+        **more,
     )
 
 
 @_handles("batch_norm.default")
 def _batch_norm(draft: Draft, node: ATen) -> Operand:
     """What no convolution took up: one product and one sum a channel, rounded once from float64."""
-    operands = [None if value is None else draft.tensor(value) for value in node.args[1:5]]
-    gamma, beta, mean, variance = (None if one is None else one.value.astype(np.float64) for one in operands)  # type: ignore[union-attr]
-    scale = (1.0 if gamma is None else gamma) / np.sqrt(variance + node.args[7])
-    shift = (0.0 if beta is None else beta) - mean * scale
+    gamma, beta, mean, variance = (
+        None if value is None else cast(Constant, draft.tensor(value)) for value in _args(node)[1:5]
+    )
+    if mean is None or variance is None:
+        raise X3DDeployError(f"{draft.path}: a BatchNorm without running statistics depends on the other clips")
+    scale = (1.0 if gamma is None else _float64(gamma)) / np.sqrt(_float64(variance) + _args(node)[7])
+    shift = (0.0 if beta is None else _float64(beta)) - _float64(mean) * scale
     shape = (-1, *[1] * (_rank(node) - 2))
-    stem = operands[2].name.rpartition("/")[0]  # type: ignore[union-attr]
-    scaled = draft.node("Mul", draft.tensor(node.args[0]), _float32(f"{stem}/scale", scale.reshape(shape)))
+    stem = mean.name.rpartition("/")[0]
+    scaled = draft.node("Mul", draft.tensor(_args(node)[0]), _float32(f"{stem}/scale", scale.reshape(shape)))
     return draft.node("Add", scaled, _float32(f"{stem}/shift", shift.reshape(shape)))
+
+
+def _float64(constant: Constant) -> npt.NDArray[np.float64]:
+    return constant.value.astype(np.float64)
 
 
 def _float32(name: str, value: npt.NDArray[np.float64]) -> Constant:
@@ -243,19 +254,19 @@ def _float32(name: str, value: npt.NDArray[np.float64]) -> Constant:
 @_handles("layer_norm.default")
 def _layer_norm(draft: Draft, node: ATen) -> Operand:
     given = [_argument(node, index, name) for index, name in ((2, "weight"), (3, "bias"))]
-    shape = tuple(node.args[1])  # type: ignore[arg-type]
+    shape = tuple(_args(node)[1])
     weight = Constant(f"const/ones_{shape}", np.ones(shape, np.float32)) if given[0] is None else draft.tensor(given[0])
     bias = [] if given[1] is None else [draft.tensor(given[1])]
     epsilon = float(_argument(node, 4, "eps", 1e-5))
     return draft.node(
-        "LayerNormalization", draft.tensor(node.args[0]), weight, *bias, axis=-len(shape), epsilon=epsilon
+        "LayerNormalization", draft.tensor(_args(node)[0]), weight, *bias, axis=-len(shape), epsilon=epsilon
     )
 
 
 @_handles("linear.default")
 def _linear(draft: Draft, node: ATen) -> Operand:
     """A Gemm on (N, C); on more axes a product with the transposed weight, and a sum."""
-    x, weight = (draft.tensor(value) for value in node.args[:2])
+    x, weight = (draft.tensor(value) for value in _args(node)[:2])
     bias = _argument(node, 2, "bias")
     offsets = [] if bias is None else [draft.tensor(bias)]
     if _rank(node) == 2:
@@ -267,18 +278,18 @@ def _linear(draft: Draft, node: ATen) -> Operand:
 
 @_handles("addmm.default")
 def _addmm(draft: Draft, node: ATen) -> Operand:
-    bias, x, weight = (draft.tensor(value) for value in node.args[:3])
+    bias, x, weight = (draft.tensor(value) for value in _args(node)[:3])
     return draft.node("Gemm", x, weight, bias)
 
 
 @_handles("einsum.default")
 def _einsum(draft: Draft, node: ATen) -> Operand:
-    return draft.node("Einsum", *(draft.tensor(value) for value in node.args[1]), equation=node.args[0])  # type: ignore[union-attr]
+    return draft.node("Einsum", *(draft.tensor(value) for value in _args(node)[1]), equation=_args(node)[0])
 
 
 @_handles("softmax.int", "_softmax.default")
 def _softmax(draft: Draft, node: ATen) -> Operand:
-    return draft.node("Softmax", draft.tensor(node.args[0]), axis=node.args[1])
+    return draft.node("Softmax", draft.tensor(_args(node)[0]), axis=_args(node)[1])
 
 
 @_handles("mean.dim", "sum.dim_IntList", "amax.default", "amin.default")
@@ -289,7 +300,7 @@ def _reduce(draft: Draft, node: ATen) -> Operand:
     rank = _rank(_source(node))
     axes = [axis % rank for axis in _several(_argument(node, 1, "dim") or list(range(rank)), 1)]
     keep = int(_argument(node, 2, "keepdim", False))
-    x = draft.tensor(node.args[0])
+    x = draft.tensor(_args(node)[0])
     if op == "ReduceSum":  # the only one that takes its axes as an input in opset 17
         return draft.node(op, x, tuple(axes), keepdims=keep)
     return draft.node(op, x, axes=axes, keepdims=keep)
@@ -302,7 +313,7 @@ def _norm(draft: Draft, node: ATen) -> Operand:
         raise X3DDeployError(f"{draft.path}: a norm of order {order} has no handler", hint="orders 1 and 2 have one")
     axes = _argument(node, 2, "dim")
     keep = int(_argument(node, 3, "keepdim", False))
-    return draft.node(f"ReduceL{int(order)}", draft.tensor(node.args[0]), axes=list(axes), keepdims=keep)
+    return draft.node(f"ReduceL{int(order)}", draft.tensor(_args(node)[0]), axes=list(axes), keepdims=keep)
 
 
 @_handles("avg_pool1d.default", "avg_pool2d.default", "avg_pool3d.default")
@@ -310,7 +321,7 @@ def _norm(draft: Draft, node: ATen) -> Operand:
 def _pool(draft: Draft, node: ATen) -> Operand:
     name = str(node.target).split(".")[1]
     count = int(name[-2])
-    kernel = _several(node.args[1], count)  # type: ignore[arg-type]
+    kernel = _several(_args(node)[1], count)
     attributes: dict[str, Any] = {
         "kernel_shape": kernel,
         "strides": _several(_argument(node, 2, "stride") or kernel, count),
@@ -326,7 +337,7 @@ def _pool(draft: Draft, node: ATen) -> Operand:
             attributes["dilations"] = dilations
     elif any(pads):
         attributes["count_include_pad"] = int(_argument(node, 5, "count_include_pad", True))
-    return draft.node("MaxPool" if "max" in name else "AveragePool", draft.tensor(node.args[0]), **attributes)
+    return draft.node("MaxPool" if "max" in name else "AveragePool", draft.tensor(_args(node)[0]), **attributes)
 
 
 @_handles("adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_avg_pool3d.default")
@@ -337,7 +348,7 @@ def _adaptive_pool(draft: Draft, node: ATen) -> Operand:
     if any(size % wanted for size, wanted in zip(source, target, strict=True)):
         raise X3DDeployError(f"{draft.path}: windows of pooling {list(source)} to {list(target)} are not equal")
     kernel = [int(size // wanted) for size, wanted in zip(source, target, strict=True)]
-    x = draft.tensor(node.args[0])
+    x = draft.tensor(_args(node)[0])
     if set(target) == {1}:
         return draft.node("ReduceMean", x, axes=list(range(2, 2 + len(kernel))), keepdims=1)
     return draft.node("AveragePool", x, kernel_shape=kernel, strides=kernel)
@@ -349,13 +360,13 @@ def _transpose(draft: Draft, node: ATen) -> Operand:
     order = list(range(rank))
     name = str(node.target)
     if "permute" in name:
-        order = [axis % rank for axis in node.args[1]]  # type: ignore[union-attr]
+        order = [axis % rank for axis in _args(node)[1]]
     elif "movedim" in name:
-        order.insert(node.args[2] % rank, order.pop(node.args[1] % rank))  # type: ignore[operator]
+        order.insert(_args(node)[2] % rank, order.pop(_args(node)[1] % rank))
     else:
-        first, second = (axis % rank for axis in (node.args[1:] or (0, 1)))  # type: ignore[operator]
+        first, second = (axis % rank for axis in (_args(node)[1:] or (0, 1)))
         order[first], order[second] = order[second], order[first]
-    return draft.node("Transpose", draft.tensor(node.args[0]), perm=order)
+    return draft.node("Transpose", draft.tensor(_args(node)[0]), perm=order)
 
 
 @_handles("reshape.default", "view.default", "_unsafe_view.default", "flatten.using_ints", "unflatten.int")
@@ -373,7 +384,7 @@ def _reshape(draft: Draft, node: ATen) -> Operand | Cuts:
         raise X3DDeployError(f"{draft.path}: two sizes of {list(shape)} depend on the number of clips")
     target = tuple(-1 if isinstance(size, str) else size for size in shape)
     is_of_frames = isinstance(shape[0], str) and "*" in shape[0]
-    return draft.node("Reshape", draft.tensor(node.args[0]), target, dims=shape if is_of_frames else ())
+    return draft.node("Reshape", draft.tensor(_args(node)[0]), target, dims=shape if is_of_frames else ())
 
 
 @_handles("slice.Tensor")
@@ -399,11 +410,11 @@ def _slice(draft: Draft, node: ATen) -> Operand | Cuts:
 
 @_handles("select.int")
 def _select(draft: Draft, node: ATen) -> Operand:
-    axis, index = node.args[1:3]
-    size = shape_of(_source(node))[axis]  # type: ignore[index]
+    axis, index = _args(node)[1:3]
+    size = shape_of(_source(node))[axis]
     assert isinstance(size, int)
-    index = index % size  # type: ignore[operator]
-    cut = draft.node("Slice", draft.tensor(node.args[0]), (index,), (index + 1,), (axis % _rank(_source(node)),))  # type: ignore[operator]
+    index = index % size
+    cut = draft.node("Slice", draft.tensor(_args(node)[0]), (index,), (index + 1,), (axis % _rank(_source(node)),))
     return draft.node("Reshape", cut, tuple(-1 if isinstance(size, str) else size for size in shape_of(node)))
 
 
@@ -413,7 +424,7 @@ for _name in ("split.Tensor", "split_with_sizes.default", "split.sizes", "chunk.
 
 def _piece(draft: Draft, node: ATen) -> Cuts:
     """One piece of a split: a slice."""
-    split, index = _source(node), cast(int, node.args[1])
+    split, index = _source(node), cast(int, _args(node)[1])
     axis = _argument(split, 2, "dim", 0) % _rank(node)
     sizes = [int(piece.shape[axis]) for piece in split.meta["val"]]
     start = sum(sizes[:index])
@@ -425,20 +436,20 @@ HANDLERS[str(operator.getitem)] = _piece
 
 @_handles("cat.default")
 def _cat(draft: Draft, node: ATen) -> Operand:
-    pieces = [draft.tensor(value) for value in node.args[0]]  # type: ignore[union-attr]
+    pieces = [draft.tensor(value) for value in _args(node)[0]]
     return draft.node("Concat", *pieces, axis=_argument(node, 1, "dim", 0) % _rank(node))
 
 
 @_handles("pad.default", "constant_pad_nd.default")
 def _pad(draft: Draft, node: ATen) -> Operand:
-    pads = list(node.args[1])  # type: ignore[arg-type]
+    pads = list(_args(node)[1])
     mode = _argument(node, 2, "mode", "constant") if str(node.target) == "aten.pad.default" else "constant"
     value = _argument(node, 3 if str(node.target) == "aten.pad.default" else 2, "value", None)
     rank = _rank(node)
     before, after = [0] * rank, [0] * rank
     for index in range(len(pads) // 2):
         before[rank - 1 - index], after[rank - 1 - index] = pads[2 * index : 2 * index + 2]
-    x = draft.tensor(node.args[0])
+    x = draft.tensor(_args(node)[0])
     amounts = (*before, *after)
     if mode != "constant":
         return draft.node("Pad", x, amounts, mode={"replicate": "edge"}.get(mode, mode))

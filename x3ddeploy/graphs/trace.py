@@ -80,7 +80,8 @@ def trace(module: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> Program:
 def value_of(program: Program, weight: str) -> Tensor:
     """A parameter or buffer of the traced module by its name."""
     path, _, name = weight.rpartition(".")
-    return getattr(program.module.get_submodule(path), name)  # type: ignore[no-any-return]
+    value: Tensor = getattr(program.module.get_submodule(path), name)
+    return value
 
 
 def size(value: int | torch.SymInt) -> int | str:

@@ -77,8 +77,7 @@ class _Writer:
         for node, name in self._program.inputs.items():
             draft.values[node] = inputs[name]
         for node, name in self._program.weights.items():
-            value = value_of(self._program, name).detach().cpu().numpy()
-            draft.values[node] = Constant(self._weight_name(name), value)
+            draft.values[node] = Constant(self._weight_name(name), value_of(self._program, name).detach().cpu().numpy())
         for node in self._program.graph.nodes:
             if node.op == "call_function":
                 self._draw(node, draft)
