@@ -30,7 +30,8 @@ from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.precision.placed import placed
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
-from x3ddeploy.runtimes.base import Session, open_session
+from x3ddeploy.runtimes.base import Session
+from x3ddeploy.runtimes.registry import open_session
 
 PARTS = ("rgb_backbone", "pose_backbone", "recognizer")
 RUNTIMES = ("onnxruntime", "openvino")  # each with the graphs that are made for it

@@ -31,7 +31,7 @@ from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.parity.compare import PART_INPUTS, reference
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 BACKBONES = ("rgb_backbone", "pose_backbone")
 

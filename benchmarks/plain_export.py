@@ -31,7 +31,8 @@ from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.parity.compare import PART_INPUTS, reference
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import Array, open_session
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import open_session
 
 RUNTIMES = {"onnxruntime": "tensorrt", "openvino": "openvino"}  # runtime -> the lowering target that is timed in it
 TOLERANCE = 1e-4  # the same network; the plain export rounds more than ours

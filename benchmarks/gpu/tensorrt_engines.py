@@ -40,7 +40,9 @@ from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError, X3DDeployError
 from x3ddeploy.machine import machine
-from x3ddeploy.runtimes.tensorrt_session import WAVES, TensorRTSession, open_parts, session_of_plans
+from x3ddeploy.runtimes.registry import Execution, open_part
+from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
+from x3ddeploy.terms import Precision
 
 PARTS = "rgb_backbone,pose_backbone,head"
 FLAGS = {EnginePrecision.FP16: ("--fp16",), EnginePrecision.INT8: ("--int8",), EnginePrecision.FP32: ()}
@@ -173,7 +175,7 @@ class Evidence:
                     "unproven": made["unproven"],
                 }
             )
-        return open_parts(Bundle.open(bundle), precision)
+        return open_part(Bundle.open(bundle), Execution("tensorrt", "cuda", Precision(precision.value)))
 
     def _unproven(self, precision: EnginePrecision, limit_s: float) -> TensorRTSession:
         """The same parts, built as they are; what the failed build timed of kernels is used again."""
@@ -181,7 +183,7 @@ class Evidence:
         cache = next(iter(sorted(bundle.glob("engines/*/timing.cache"))), None)
         waves = [
             [self._build(bundle / graph_name(part, precision.value), precision, limit_s, cache) for part in wave]
-            for wave in WAVES
+            for wave in Bundle.open(bundle).contract.waves
         ]
         return session_of_plans(self._cuda, self._tensorrt, waves)
 
@@ -203,10 +205,7 @@ class Evidence:
 
 def _feeds(session: TensorRTSession, batch: int) -> dict[str, np.ndarray[Any, Any]]:
     random = np.random.default_rng(0)
-    return {
-        name: random.random((batch, *tensor.shape[1:]), np.float32).astype(tensor.dtype)
-        for name, tensor in session.inputs.items()
-    }
+    return {name: random.random((batch, *shape[1:]), np.float32) for name, shape in session.inputs.items()}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from x3ddeploy.bench.accuracy import known_accuracy
 from x3ddeploy.bench.ceilings import Ceilings
-from x3ddeploy.bench.competitor import Competitor, FallbackError, Loaded, Memory
+from x3ddeploy.bench.competitor import Competitor, Loaded, Memory
 from x3ddeploy.bench.gpu import parse_state
 from x3ddeploy.bench.likeness import differences
 from x3ddeploy.bench.place import Place, place_of
@@ -18,6 +18,7 @@ from x3ddeploy.bench.stability import is_stable, window_cv
 from x3ddeploy.bench.throughput import measure_throughput
 from x3ddeploy.bench.work import floor_of, work_of
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.runtimes.base import FallbackError
 
 
 def test_a_measurement_is_stable_when_the_medians_of_its_last_windows_agree():
@@ -89,7 +90,7 @@ class Session:
 
 
 def test_a_session_that_fell_back_to_the_cpu_is_refused():
-    gpu = pytest.importorskip("x3ddeploy.bench.onnxruntime_gpu")
+    gpu = pytest.importorskip("x3ddeploy.runtimes.onnxruntime_session")
     gpu.check_placement(Session("CUDAExecutionProvider", "CPUExecutionProvider"), "CUDAExecutionProvider")
     with pytest.raises(FallbackError, match="fell back to CPUExecutionProvider"):
         gpu.check_placement(Session("CPUExecutionProvider"), "CUDAExecutionProvider")

@@ -42,7 +42,7 @@ def calibrate(recognizer, tensors, directory, source=None, key=None, on_clip=lam
 
 
 def test_ranges_of_max_are_the_extremes_that_the_graph_gives(recognizer, tensors, tmp_path):
-    from x3ddeploy.runtimes.base import open_session
+    from x3ddeploy.runtimes.registry import open_session
 
     calibration, _ = calibrate(recognizer, tensors, tmp_path)
     source = RandomClips(PRESETS["tiny"], CLIPS, 0)

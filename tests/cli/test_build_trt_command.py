@@ -18,7 +18,7 @@ from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
 from fake_machines import Machines

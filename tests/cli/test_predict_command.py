@@ -99,7 +99,7 @@ def test_skipping_everything_is_a_failure(bundle, with_broken):
     ("arguments", "said"),
     [
         (["--stride", 2], "--window"),
-        (["--runtime", "torch", "--precision", "fp16"], "fp32 only"),
+        (["--runtime", "torch", "--precision", "fp16"], "float32 only"),
         (["--annotate", "out.avi"], ".mp4"),
         (["--annotate", "first.mp4"], "write over a video"),
         (["--keypoints", "absent.npz"], "no keypoints"),

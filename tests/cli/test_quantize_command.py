@@ -12,7 +12,7 @@ from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 SPEC = PRESETS["tiny"]
 CLIPS = 24

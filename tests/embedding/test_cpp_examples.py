@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cpp_project import CPP, checked, configure_and_build, with_openvino
 
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from x3ddeploy.data.sampling import ClipIndices, uniform_indices
 from x3ddeploy.engines.place import Host, plan_name, read_engine
 from x3ddeploy.errors import BundleError
 from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]
 # Two builds of the same kernels may order a sum differently; a wrong weight or channel is far beyond this.

@@ -16,7 +16,7 @@ from x3ddeploy.engines.bisect import block_outputs, first_wrong_block, up_to
 from x3ddeploy.engines.check import CheckRequest, _flips, compare_session
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import GateError
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
 
 

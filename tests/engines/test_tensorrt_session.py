@@ -1,6 +1,7 @@
 """The session's order of work, memory and graphs, on a fake GPU whose streams only do what they are made to do."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes import tensorrt_session
-from x3ddeploy.runtimes.tensorrt_session import WAVES, open_engine, open_parts, session_of_plans
+from x3ddeploy.runtimes.registry import RUNTIMES, Execution, open_part
+from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.terms import Precision
 
-PARTS = WAVES
+PARTS = (("rgb_backbone", "pose_backbone"), ("head",))
+ON_GPU = Execution("tensorrt", "cuda", Precision.FP32)
 FUSED = (("recognizer",),)
 
 
@@ -254,6 +258,7 @@ def with_engines(bundle, tmp_path, monkeypatch):
     """A bundle whose parts have engines for the fake GPU; gives the bundle and the GPU."""
     cuda = FakeCuda()
     module = Module(SHAPES["11"], cuda)
+    monkeypatch.setitem(RUNTIMES, "tensorrt", replace(RUNTIMES["tensorrt"], package="numpy"))  # it is installed
     monkeypatch.setattr(tensorrt_session, "Cuda", lambda device: cuda)
     monkeypatch.setattr(tensorrt_session, "open_tensorrt", lambda flavour, log: TensorRT(module, flavour, log))
     opened = Bundle.open(shutil.copytree(bundle, tmp_path / "deploy"))
@@ -270,7 +275,7 @@ def with_engines(bundle, tmp_path, monkeypatch):
 def test_a_bundles_parts_open_as_one_recognizer(with_engines):
     opened, cuda = with_engines
     golden = load_golden(opened)
-    outputs = open_parts(opened, EnginePrecision.FP32).run({name: golden[name] for name in ("imgs", "heatmap_imgs")})
+    outputs = open_part(opened, ON_GPU).run({name: golden[name] for name in ("imgs", "heatmap_imgs")})
     assert compare(golden["scores"], outputs["scores"]).within(1e-5)
     assert len(cuda.streams) == 2
 
@@ -278,7 +283,7 @@ def test_a_bundles_parts_open_as_one_recognizer(with_engines):
 def test_one_part_opens_alone(with_engines):
     opened, _ = with_engines
     golden = load_golden(opened)
-    outputs = open_engine(opened, "pose_backbone", EnginePrecision.FP32).run({"heatmap_imgs": golden["heatmap_imgs"]})
+    outputs = open_part(opened, ON_GPU, "pose_backbone").run({"heatmap_imgs": golden["heatmap_imgs"]})
     assert compare(golden["pose_feat"], outputs["pose_feat"]).within(1e-5)
 
 
@@ -286,7 +291,7 @@ def test_engines_of_another_gpu_do_not_open(with_engines):
     opened, cuda = with_engines
     cuda.compute_capability = "12.0"
     with pytest.raises(BundleError, match="fits this machine") as error:
-        open_parts(opened, EnginePrecision.FP32)
+        open_part(opened, ON_GPU)
     assert "built for compute capability 9.0 on Fake GPU" in error.value.details[0]
     assert "x3ddeploy build-trt" in error.value.hint
 

@@ -11,18 +11,19 @@ import torch
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.data.sources import open_source
-from x3ddeploy.errors import BundleError, DataError, GateError, MissingRequirementError, UsageError
+from x3ddeploy.errors import BundleError, DataError, GateError, UsageError
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
 from x3ddeploy.evaluation.report import eval_report
 from x3ddeploy.evaluation.scores import Scorer, reported_fusions, softmax
-from x3ddeploy.evaluation.targets import REFERENCE, Target, choose_targets, open_target
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.runtimes import base
+from x3ddeploy.runtimes.registry import REFERENCE, Execution, open_part
+from x3ddeploy.terms import Precision
 
 TINY = PRESETS["tiny"]
 LABELS = [0, 1, 2, 3, 4, 0, 1, 2, 0]  # class 5 has no video
 CLIPS = 2
-ORT = Target("onnxruntime", "fp32")
+ORT = Execution("onnxruntime", "cpu", Precision.FP32)
 
 
 def quiet(done, total):
@@ -202,26 +203,6 @@ def test_waiting_is_a_part_of_the_time(evaluation):
     assert 0 < evaluation.time.waiting_s < evaluation.time.total_s
 
 
-def test_the_reference_is_always_there_and_comes_first(opened):
-    assert choose_targets(opened, ["onnxruntime"], ["fp32"]).targets == (REFERENCE, ORT)
-    everything = choose_targets(opened, [], [])
-    assert [target.runtime for target in everything.targets] == base.available_runtimes()
-
-
-def test_what_is_not_evaluated_is_told(opened, monkeypatch):
-    monkeypatch.setitem(base.RUNTIMES, "openvino", ("not_installed_anywhere", "pip install 'x3ddeploy[openvino]'"))
-    assert "openvino: not installed" in choose_targets(opened, [], []).left_out[0]
-    with pytest.raises(MissingRequirementError):
-        choose_targets(opened, ["openvino"], [])
-
-
-def test_runtimes_and_precisions_that_are_not_there_are_refused(opened):
-    with pytest.raises(UsageError, match="tensorflow"):
-        choose_targets(opened, ["tensorflow"], [])
-    with pytest.raises(BundleError, match="int8/recognizer"):
-        choose_targets(opened, [], ["int8"])
-
-
 def test_a_fixed_batch_cannot_be_asked_to_be_another(opened, source):
     fixed = Bundle(opened.path, replace(opened.manifest, batch=2))
     with pytest.raises(UsageError, match="takes 2 clips at a time, not 3"):
@@ -232,4 +213,4 @@ def test_an_altered_graph_is_not_evaluated(bundle, tmp_path):
     copied = shutil.copytree(bundle, tmp_path / "copy")
     (copied / "recognizer.onnx").write_bytes((copied / "head.onnx").read_bytes())
     with pytest.raises(BundleError, match=r"recognizer\.onnx"):
-        open_target(Bundle.open(copied), ORT)
+        open_part(Bundle.open(copied), ORT)

@@ -14,7 +14,7 @@ import torch
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.demo import checkpoint_dict, config_text
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
 GRAPHS = ["rgb_backbone", "pose_backbone", "head", "recognizer", "preprocess_rgb", "preprocess_pose"]

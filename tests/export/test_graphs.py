@@ -25,7 +25,7 @@ from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.models.spec import Activation, StageSpec
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 
 def parts_of(network, target="tensorrt", batch=None):

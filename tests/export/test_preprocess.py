@@ -12,7 +12,7 @@ from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.lowering.strategy import Layout
 from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]

@@ -14,7 +14,7 @@ from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures, reference_rounding
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 
 @pytest.fixture(scope="module")

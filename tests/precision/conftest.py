@@ -7,7 +7,7 @@ from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.precision.sites import find_sites
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 
 @pytest.fixture(scope="session")

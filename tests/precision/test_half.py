@@ -12,7 +12,7 @@ from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 
 def types_of(graph):

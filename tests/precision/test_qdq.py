@@ -11,7 +11,7 @@ from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.precision.qdq import Scheme, activation_parameters, insert_qdq, weight_scales
 from x3ddeploy.precision.sites import Kind, find_sites
 from x3ddeploy.precision.targets import TARGETS
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 EVERYTHING = frozenset(Kind)
 

@@ -16,7 +16,7 @@ from x3ddeploy.demo import checkpoint_dict
 from x3ddeploy.loading import load_network
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 CLASSES = 12
 EPOCHS, BATCH = 12, 16

@@ -13,11 +13,12 @@ from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.video import iter_frames, read_frames
 from x3ddeploy.evaluation.scores import Scorer
-from x3ddeploy.evaluation.targets import Target, open_target
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.predict import Windowing, open_video, predict_windows, ranked
 from x3ddeploy.prediction.windows import Window, sliding_windows
+from x3ddeploy.runtimes.registry import REFERENCE, Execution, open_part
+from x3ddeploy.terms import Precision
 
 TINY = PRESETS["tiny"]
 NAMES = ["a", "b", "c", "d", "e", "f"]
@@ -33,7 +34,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def session(bundle):
-    return open_target(Bundle.open(bundle), Target("onnxruntime", "fp32"))
+    return open_part(Bundle.open(bundle), Execution("onnxruntime", "cpu", Precision.FP32))
 
 
 def predicted(folder, session, **windowing):
@@ -95,7 +96,7 @@ def test_several_clips_of_a_window_are_averaged_as_probabilities(folder, session
 
 
 def test_torch_and_onnxruntime_agree(folder, session, bundle):
-    other = open_target(Bundle.open(bundle), Target("torch", "fp32"))
+    other = open_part(Bundle.open(bundle), REFERENCE)
     np.testing.assert_allclose(predicted(folder, session)[0].fused, predicted(folder, other)[0].fused, atol=1e-5)
 
 

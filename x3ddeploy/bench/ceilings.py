@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from x3ddeploy.runtimes.base import is_available, open_session
+from x3ddeploy.runtimes.registry import graph_runtimes, open_session
 
 # Large enough to leave the caches behind and to reach a GEMM's best rate; small enough to take tenths of a second.
 _MATRIX, _MATRIX_CUDA = 1536, 8192
@@ -74,8 +74,7 @@ def _products_of_runtimes(size: int) -> list[Callable[[], object]]:
     )
     opset = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
-    runtimes = [runtime for runtime in ("onnxruntime", "openvino") if is_available(runtime)]
-    sessions = [open_session(runtime, model, threads=torch.get_num_threads()) for runtime in runtimes]
+    sessions = [open_session(runtime, model, threads=torch.get_num_threads()) for runtime in graph_runtimes()]
     return [lambda session=session: session.run({"a": values}) for session in sessions]  # type: ignore[misc]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.runtimes.base import Array
 
 Feeds = Mapping[str, Array]
@@ -28,10 +27,6 @@ class Scope(Enum):
             Scope.PIPELINE: "from a video file and keypoints to fused scores: decoding, cropping, resizing, "
             "normalising, heatmaps, inference, fusion; one video",
         }[self]
-
-
-class FallbackError(X3DDeployError):
-    """A runtime was asked for one device, and computes on another."""
 
 
 @dataclass(frozen=True)

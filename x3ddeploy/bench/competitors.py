@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from x3ddeploy.bench.competitor import Absent, Competitor, FallbackError, Loaded, Memory, Scope
+from x3ddeploy.bench.competitor import Absent, Competitor, Loaded, Memory, Scope
 from x3ddeploy.bench.gpu import GpuState, read_gpu
 from x3ddeploy.bench.loaders import NAMES, load
 from x3ddeploy.bench.memory import host_peak
 from x3ddeploy.bench.workbench import Workbench
 from x3ddeploy.errors import GateError, UsageError, X3DDeployError
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.base import Array, FallbackError
 
 # The same network in float32; a plain export rounds more than ours. What is off by more is another network, and its
 # time means nothing. Lower precisions are not held to it: what they cost stands beside their time.

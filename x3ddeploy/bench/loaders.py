@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,23 +11,32 @@ from x3ddeploy.bench import rgbposeconv3d
 from x3ddeploy.bench.competitor import Feeds, Loaded
 from x3ddeploy.bench.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
 from x3ddeploy.bench.workbench import Workbench
-from x3ddeploy.bundle.engine_options import EnginePrecision
-from x3ddeploy.runtimes.base import open_session, require
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.contract import WHOLE
+from x3ddeploy.runtimes.base import Session
+from x3ddeploy.runtimes.registry import RUNTIMES, Execution, Runtime, open_part, open_session, require
+from x3ddeploy.terms import Precision
 
-CPU_RUNTIMES = ("onnxruntime", "openvino")
-ORT_GPU = ("onnxruntime-cuda", "onnxruntime-tensorrt")
-ENGINES = ("tensorrt", "tensorrt-rtx")
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 PLAIN, BASELINE = "plain", "rgbposeconv3d"
-_ON_GRAPHS = (*CPU_RUNTIMES, *ORT_GPU, *ENGINES)
 
-# Every name there is: '<runtime>/<precision>' for the bundle, '<torch>/<form>', '<network>/<runtime>' for the others.
+# 'onnxruntime', 'onnxruntime-cuda', ... -> what runs there; PyTorch has forms instead of precisions.
+PLACES: dict[str, tuple[Runtime, str]] = {
+    Execution(name, device, Precision.FP32).place: (runtime, device)
+    for name, runtime in RUNTIMES.items()
+    if name != "torch"
+    for device in runtime.devices
+}
+# Every name there is: '<place>/<precision>' for the bundle, '<torch>/<form>', '<network>/<place>' for the others.
 NAMES = (
-    *(f"{runtime}/{precision}" for runtime in (*CPU_RUNTIMES, *ORT_GPU) for precision in PRECISIONS),
-    *(f"{runtime}/{precision.value}" for runtime in ENGINES for precision in EnginePrecision),
+    *(
+        f"{place}/{precision}"
+        for place, (runtime, _) in PLACES.items()
+        for precision in Precision
+        if not (runtime.builds_engines and precision is Precision.BF16)
+    ),
     *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS),
-    *(f"{PLAIN}/{runtime}" for runtime in _ON_GRAPHS),
-    *(f"{BASELINE}/{runtime}" for runtime in (*DEVICES, *_ON_GRAPHS)),
+    *(f"{PLAIN}/{place}" for place in PLACES),
+    *(f"{BASELINE}/{place}" for place in (*DEVICES, *PLACES)),
 )
 
 
@@ -43,72 +51,73 @@ def load(bench: Workbench, name: str) -> Loaded:
     """
     family, _, kind = name.partition("/")
     if family == PLAIN:
-        require_runtime(kind)
+        require(PLACES[kind][0].name, PLACES[kind][1])  # before the network is exported
         return _graph(bench, "two-stream X3D, plain torch.onnx.export", kind, bench.plain, bench.inputs)
     if family == BASELINE:
         return _baseline(bench, kind)
     if family in DEVICES:
         return load_form(bench.network, kind, family, bench.bundle.manifest.target, bench.inputs)
-    require_runtime(family)
-    if family in ENGINES:
-        from x3ddeploy.bench.tensorrt_sessions import load_engines
-
-        return load_engines(bench.bundle, family, kind, bench.inputs)
-    path = bench.bundle.part_path("recognizer", kind)
-    return _graph(bench, "two-stream X3D recognizer", family, path, bench.inputs, precision=kind, is_ours=True)
+    return _ours(bench, family, Precision(kind))
 
 
-def require_runtime(runtime: str) -> None:
-    """Fail before a network is exported for a runtime that is not here. Raises MissingRequirementError."""
-    if runtime in CPU_RUNTIMES:
-        require(runtime)
-    elif runtime in ORT_GPU:
-        require("onnxruntime")
-        from x3ddeploy.bench.onnxruntime_gpu import require_provider
-
-        require_provider(runtime)
-    elif runtime in ENGINES:
-        from x3ddeploy.engines.cuda import Cuda
-
-        Cuda()
+def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
+    """The bundle's recognizer: its graph, or its engines."""
+    runtime, device = PLACES[place]
+    session = open_part(bench.bundle, Execution(runtime.name, device, precision), threads=bench.setting.threads)
+    if runtime.builds_engines:
+        graph, size = None, _plan_bytes(bench.bundle, runtime, precision, session.version)
+    else:
+        graph, size = bench.bundle.part_path(WHOLE, precision), None
+    title = "two-stream X3D, engines of its parts" if runtime.builds_engines else "two-stream X3D recognizer"
+    return _loaded(title, place, session, precision, bench.inputs, graph, size, is_ours=True)
 
 
-def _graph(
-    bench: Workbench,
+def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feeds) -> Loaded:
+    """A float32 ONNX file that is not the bundle's."""
+    runtime, device = PLACES[place]
+    if runtime.builds_engines:
+        from x3ddeploy.bench.tensorrt_sessions import build_session
+
+        built = build_session(network, graph, runtime.name, len(next(iter(feeds.values()))), bench.progress)
+        return _loaded(network, place, built.session, Precision.FP32, feeds, graph, built.size_bytes)
+    session = open_session(runtime.name, graph, device=device, threads=bench.setting.threads)
+    return _loaded(network, place, session, Precision.FP32, feeds, graph)
+
+
+def _loaded(
     network: str,
-    runtime: str,
-    graph: Path | bytes,
+    place: str,
+    session: Session,
+    precision: Precision,
     feeds: Feeds,
+    graph: Path | bytes | None,
+    engine_bytes: int | None = None,
     *,
-    precision: str = "fp32",
     is_ours: bool = False,
 ) -> Loaded:
-    """An ONNX file in a runtime."""
-    if runtime in ENGINES:
-        from x3ddeploy.bench.tensorrt_sessions import build_and_load
-
-        data = graph if isinstance(graph, bytes) else graph.read_bytes()
-        return build_and_load(network, data, runtime, feeds, bench.progress)
-    resident: Callable[[], object] | None = None
-    if runtime in ORT_GPU:
-        from x3ddeploy.bench.onnxruntime_gpu import GpuSession
-
-        gpu = GpuSession(runtime, graph)
-        infer, version, device, resident = gpu.run, gpu.version, _gpu_name(), gpu.resident(feeds)
-    else:
-        session = open_session(runtime, graph, threads=bench.setting.threads)
-        infer, version, device = session.run, session.version, session.device
     return Loaded(
         network=network,
-        runtime=runtime,
-        version=version,
-        device=device,
+        runtime=place,
+        version=session.version,
+        device=_gpu_name() if session.device.startswith("cuda") else session.device,
         precision=precision,
         feeds=feeds,
-        infer=infer,
-        resident=resident,
+        infer=session.run,
+        resident=session.resident(feeds),
         graph=graph,
+        engine_bytes=engine_bytes,
         is_ours=is_ours,
+    )
+
+
+def _plan_bytes(bundle: Bundle, runtime: Runtime, precision: Precision, version: str) -> int:
+    return sum(
+        bundle.manifest.files[name].size_bytes
+        for name, entry in bundle.manifest.engines.items()
+        if entry.options.precision.value == precision
+        and entry.options.flavour.value == runtime.package
+        and entry.part in bundle.contract.pieces
+        and entry.version == version
     )
 
 
@@ -131,7 +140,7 @@ def _baseline(bench: Workbench, runtime: str) -> Loaded:
         if device != "cpu":
             network = rgbposeconv3d.build(bench.bundle.manifest.spec.head.classes).to(device)
         return on_torch(title, forward, runtime, bench.baseline_inputs)
-    require_runtime(runtime)
+    require(PLACES[runtime][0].name, PLACES[runtime][1])
     loaded = _graph(bench, title, runtime, bench.baseline_graph, bench.baseline_inputs)
     with torch.inference_mode():
         expected = bench.baseline(**{name: torch.from_numpy(value) for name, value in loaded.feeds.items()})

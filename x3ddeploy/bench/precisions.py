@@ -9,11 +9,8 @@ from collections.abc import Sequence
 import onnx
 
 from x3ddeploy.bench.competitor import Competitor
-from x3ddeploy.bench.loaders import ENGINES
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.precision.placed import placed
-
-_PARTS = ("rgb_backbone", "pose_backbone", "head")
 
 
 def computed_in(bundle: Bundle, competitors: Sequence[Competitor]) -> dict[str, dict[str, int]]:
@@ -25,7 +22,7 @@ def computed_in(bundle: Bundle, competitors: Sequence[Competitor]) -> dict[str, 
     for entry in competitors:
         if not entry.loaded.is_ours:
             continue
-        counts = _of_engines(bundle, entry) if entry.loaded.runtime in ENGINES else _of_graph(bundle, entry)
+        counts = _of_engines(bundle, entry) if entry.loaded.engine_bytes is not None else _of_graph(bundle, entry)
         if counts:
             found[entry.name] = {precision: count for precision, count in counts.items() if count}
     return found
@@ -42,7 +39,7 @@ def _of_engines(bundle: Bundle, entry: Competitor) -> dict[str, int]:
     for name, engine in bundle.manifest.engines.items():
         options = engine.options
         fits = options.precision.value == entry.loaded.precision and engine.version == entry.loaded.version
-        if fits and engine.part in _PARTS:
+        if fits and engine.part in bundle.contract.pieces:
             report = json.loads((bundle.path / f"{name.removesuffix('.plan')}.json").read_bytes())
             counts.update(report.get("built", {}).get("precision", {}).get("counts", {}))
     return dict(counts)

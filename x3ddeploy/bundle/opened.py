@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from x3ddeploy.bundle.manifest import SCHEMA_VERSION, Manifest
 from x3ddeploy.bundle.paths import LABELS, MANIFEST, graph_name, stays_inside
+from x3ddeploy.contract import Contract
 from x3ddeploy.errors import BundleError
 
 
@@ -28,6 +30,13 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What the network takes and gives, part by part. Raises BundleError where the manifest contradicts itself."""
+        from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract  # the one family of schema 1
+
+        return two_stream_contract(self.manifest.spec, self.manifest.fusion, self.manifest.batch, {})
 
     @classmethod
     def open(cls, path: Path) -> Bundle:

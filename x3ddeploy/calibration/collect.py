@@ -12,7 +12,8 @@ import onnx
 from x3ddeploy.calibration.statistics import Statistics
 from x3ddeploy.errors import DataError
 from x3ddeploy.graphs.builder import BATCH_AXIS
-from x3ddeploy.runtimes.base import Array, open_session
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import open_session
 
 # Tensors that are looked at in one run of the graph may take this much; more tensors make more runs.
 GROUP_BYTES = 512 << 20

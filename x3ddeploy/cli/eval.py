@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS, MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, min_keypoint_score
+from x3ddeploy.cli.parameters import (
+    MOST_CLIPS,
+    MOST_CLIPS_AT_A_TIME,
+    MOST_THREADS,
+    Count,
+    min_keypoint_score,
+    placement_options,
+)
 
 if TYPE_CHECKING:
     from x3ddeploy.bundle import Bundle
@@ -25,14 +32,7 @@ _MOST_CHANGES = 10
 @click.option("--data", "data_path", type=click.Path(path_type=Path), required=True, help="Labelled clips.")
 @click.option("--split", help="Split of the annotations, e.g. xsub_val.")
 @click.option("--videos", type=click.Path(path_type=Path), help="Folder of the videos.  [default: beside the data]")
-@click.option("--runtime", "runtimes", multiple=True, help="May be repeated.  [default: all that are installed]")
-@click.option(
-    "--precision",
-    "precisions",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    multiple=True,
-    help="May be repeated.  [default: all that the bundle has]",
-)
+@placement_options
 @click.option(
     "--num-clips", type=Count(MOST_CLIPS_AT_A_TIME), default=1, show_default=True, help="Clips a video, averaged."
 )
@@ -62,6 +62,7 @@ def command(
     split: str | None,
     videos: Path | None,
     runtimes: tuple[str, ...],
+    device: str | None,
     precisions: tuple[str, ...],
     num_clips: int,
     min_keypoint_score: float | None,
@@ -84,20 +85,21 @@ def command(
     from x3ddeploy.data.sources import open_source
     from x3ddeploy.evaluation.evaluate import Loading, evaluate
     from x3ddeploy.evaluation.report import eval_report
-    from x3ddeploy.evaluation.targets import choose_targets
+    from x3ddeploy.runtimes.registry import REFERENCE, choose
 
     _check_plot(plot, output)
     opened = Bundle.open(bundle)
-    choice = choose_targets(opened, runtimes, precisions)
+    choice = choose(opened, runtimes, device, precisions)
+    executions = tuple(dict.fromkeys([REFERENCE, *choice.executions]))
     steps = Steps()
     source = open_source(data_path, opened.manifest.spec, split, videos, num_clips, min_keypoint_score)
-    steps(f"evaluating {', '.join(map(str, choice.targets))} on {source.name}")
+    steps(f"evaluating {', '.join(map(str, executions))} on {source.name}")
     if output is not None:
         with explain_os_errors(output):
             output.mkdir(parents=True, exist_ok=True)
     loading = Loading(batch, workers, on_error, limit)
     with counting() as on_count:
-        evaluation = evaluate(opened, source, choice.targets, loading, partial(on_count, "videos"))
+        evaluation = evaluate(opened, source, executions, loading, partial(on_count, "videos"))
     report = eval_report(opened, source, evaluation, loading, num_clips, choice.left_out)
     path = (output or bundle) / EVAL
     if as_json:
@@ -132,8 +134,8 @@ def _plots(
         return []
     paths = []
     for outcome in evaluation.outcomes:
-        path = output / f"confusion_{outcome.target.runtime}_{outcome.target.precision}.{plot or 'png'}"
-        title = f"{outcome.target}, {report['deployed']}: {report['videos']} videos {report['data']['split'] or ''}"
+        path = output / f"confusion_{outcome.execution.place}_{outcome.execution.precision}.{plot or 'png'}"
+        title = f"{outcome.execution}, {report['deployed']}: {report['videos']} videos {report['data']['split'] or ''}"
         confusions = deployed_confusions(evaluation, outcome, bundle.manifest.fusion)
         plot_confusions(path, confusions, class_names(bundle), title)
         paths.append(path)

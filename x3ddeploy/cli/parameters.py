@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from x3ddeploy.terms import Precision
+
+_RUNTIMES = "torch, onnxruntime, openvino, tensorrt or tensorrt-rtx"
 # What options of several verbs may be; far over what anyone needs, far under what would exhaust a machine unasked.
 MOST_CLIPS_AT_A_TIME = 1024
 MOST_CLIPS = 10_000_000
@@ -93,3 +97,41 @@ min_keypoint_score = click.option(
     type=Number(1),
     help="Leave out joints under this score, and such that are not finite, from crop and heatmaps.  [default: none]",
 )
+
+
+def placement_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--runtime` and `--precision`, each of which may be repeated, and `--device`."""
+    for option in (
+        click.option("--device", help="Of the runtime: cpu, cuda, cuda:1, gpu, npu, ...  [default: its first]"),
+        click.option(
+            "--precision",
+            "precisions",
+            type=click.Choice([precision.value for precision in Precision]),
+            multiple=True,
+            help="May be repeated.  [default: all that the bundle has]",
+        ),
+        click.option(
+            "--runtime",
+            "runtimes",
+            multiple=True,
+            help=f"{_RUNTIMES}; may be repeated.  [default: all that are installed, engines if there are any]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def one_placement(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--runtime`, `--device` and `--precision`, one each."""
+    for option in (
+        click.option(
+            "--precision",
+            type=click.Choice([precision.value for precision in Precision]),
+            default=Precision.FP32.value,
+            show_default=True,
+        ),
+        click.option("--device", help="Of the runtime: cpu, cuda, cuda:1, gpu, npu, ...  [default: its first]"),
+        click.option("--runtime", default="onnxruntime", show_default=True, help=f"{_RUNTIMES}."),
+    ):
+        function = option(function)
+    return function

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from x3ddeploy.cli.echo import echo, echo_lines, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_FRAMES, MOST_THREADS, Count, min_keypoint_score
+from x3ddeploy.cli.parameters import (
+    MOST_CLIPS_AT_A_TIME,
+    MOST_FRAMES,
+    MOST_THREADS,
+    Count,
+    min_keypoint_score,
+    one_placement,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +37,7 @@ _MOST_CLASSES = 100_000
     help="File (.npz, COCO .json, MMAction2 .pkl), or folder of files of the videos' names.  [default: beside each]",
 )
 @click.option("--bundle", type=click.Path(path_type=Path), default="deploy", show_default=True)
-@click.option("--runtime", default="onnxruntime", show_default=True, help="torch, onnxruntime or openvino.")
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
+@one_placement
 @click.option("--window", type=Count(MOST_FRAMES), help="Frames a window.  [default: the whole video]")
 @click.option("--stride", type=Count(MOST_FRAMES), help="Frames from window to window.  [default: half a window]")
 @click.option(
@@ -58,6 +64,7 @@ def command(
     keypoints: Path | None,
     bundle: Path,
     runtime: str,
+    device: str | None,
     precision: str,
     window: int | None,
     stride: int | None,
@@ -86,7 +93,7 @@ def command(
     found = find_videos(videos)
     files = KeypointFiles(keypoints, len(found))
     places = _annotated_files(annotate, found, several=len(found) > 1 or videos[0].is_dir())
-    scorer = _scorer(opened, runtime, precision, num_clips)
+    scorer = _scorer(opened, runtime, device, precision, num_clips)
     names = class_names(opened)
     windowing = Windowing(window, stride, num_clips, min_keypoint_score)
     skipped = 0
@@ -116,16 +123,14 @@ def command(
         echo(f"{skipped} of {len(found)} videos were skipped", err=True)
 
 
-def _scorer(bundle: Bundle, runtime: str, precision: str, clips: int) -> Scorer:
-    from x3ddeploy.errors import UsageError
+def _scorer(bundle: Bundle, runtime: str, device: str | None, precision: str, clips: int) -> Scorer:
     from x3ddeploy.evaluation.scores import Scorer
-    from x3ddeploy.evaluation.targets import REFERENCE, Target, open_target
+    from x3ddeploy.runtimes.registry import Execution, open_part, runtime_named
+    from x3ddeploy.terms import Precision
 
-    target = Target(runtime, precision)
-    if runtime == REFERENCE.runtime and target != REFERENCE:
-        raise UsageError(f"PyTorch computes in fp32 only, not in {precision}", hint="choose another --runtime")
+    execution = Execution(runtime, device or runtime_named(runtime).default_device, Precision(precision))
     fixed = bundle.manifest.batch
-    return Scorer(open_target(bundle, target), fixed or clips, fixed is not None)
+    return Scorer(open_part(bundle, execution), fixed or clips, fixed is not None)
 
 
 def _annotated_files(annotate: Path | None, videos: Sequence[Path], several: bool) -> dict[Path, Path]:

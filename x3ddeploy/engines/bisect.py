@@ -21,7 +21,8 @@ from onnx.utils import Extractor
 from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import Array, open_session
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import open_session
 
 BISECT = f"{__name__}:bisect"
 

@@ -1,4 +1,4 @@
-"""One pass over labelled clips: each is loaded once and run in every target."""
+"""One pass over labelled clips: each is loaded once and run in every runtime and precision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.errors import DataError, GateError, UsageError
 from x3ddeploy.evaluation.metrics import Classes
 from x3ddeploy.evaluation.scores import Scorer, VideoScores, joined
-from x3ddeploy.evaluation.targets import Target, open_target
+from x3ddeploy.runtimes.registry import Execution, open_part
 
 _CHOICE_SEED = 0
 _LISTED = 8
@@ -44,9 +44,9 @@ class Loading:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one target gave for the videos of an Evaluation."""
+    """What one runtime and precision gave for the videos of an Evaluation."""
 
-    target: Target
+    execution: Execution
     version: str
     device: str
     scores: VideoScores
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Scores of every target.
+    """Scores of every runtime and precision.
 
     Attributes:
         names: of the videos that were evaluated.
@@ -63,7 +63,7 @@ class Evaluation:
         outcomes: the reference's first.
         skipped: videos that could not be loaded.
         batch: clips a run, at most.
-        time: how long the targets waited for clips.
+        time: how long the runtimes waited for clips.
     """
 
     names: tuple[str, ...]
@@ -78,16 +78,16 @@ class Evaluation:
 def evaluate(
     bundle: Bundle,
     source: ClipSource,
-    targets: Sequence[Target],
+    executions: Sequence[Execution],
     loading: Loading,
     progress: Callable[[int, int], None],
 ) -> Evaluation:
-    """Run every target over the source.
+    """Run every runtime and precision over the source.
 
     Args:
         bundle: opened.
         source: every clip of it is labelled.
-        targets: the reference first.
+        executions: where and in what the network runs, the reference first.
         loading: batch, threads, what becomes of clips that fail, how many.
         progress: told how many videos are done, and of how many.
 
@@ -95,23 +95,23 @@ def evaluate(
         DataError: clips without a label; a clip that cannot be loaded, unless they are to be skipped; none is left,
             or none shows a person.
         UsageError: a batch that the bundle does not take.
-        GateError: a target gives NaN or infinity.
+        GateError: a runtime gives NaN or infinity.
     """
     indices = _chosen(source, loading.limit)
-    scorers = _scorers(bundle, targets, loading.batch)
+    scorers = _scorers(bundle, executions, loading.batch)
     batch = loading.batch or bundle.manifest.batch or 1
     clips = iterate_clips(
         source, indices, workers=loading.workers, prefetch=max(4, 2 * loading.workers), on_error=loading.on_error
     )
-    collected: dict[Target, list[VideoScores]] = {target: [] for target in targets}
+    collected: dict[Execution, list[VideoScores]] = {execution: [] for execution in executions}
     names: list[str] = []
     labels: list[int] = []
     people: list[People] = []
     started = time.perf_counter()
     with contextlib.closing(clips):
         for group in _groups(clips, batch):
-            for target, scorer in scorers.items():
-                collected[target].append(_scored(target, scorer, group))
+            for execution, scorer in scorers.items():
+                collected[execution].append(_scored(execution, scorer, group))
             names += [clip.name for clip in group]
             people += [clip.people for clip in group if clip.people is not None]
             labels += [clip.label for clip in group if clip.label is not None]
@@ -131,8 +131,8 @@ def evaluate(
         people=tuple(people),
         labels=np.array(labels, np.int64),
         outcomes=tuple(
-            Outcome(target, scorer.session.version, scorer.session.device, joined(collected[target]))
-            for target, scorer in scorers.items()
+            Outcome(execution, scorer.session.version, scorer.session.device, joined(collected[execution]))
+            for execution, scorer in scorers.items()
         ),
         skipped=tuple(clips.skipped),
         batch=batch,
@@ -155,13 +155,16 @@ def _chosen(source: ClipSource, limit: int | None) -> list[int]:
     return sorted(balanced_choice(labels, min(limit, len(labels)), _CHOICE_SEED))
 
 
-def _scorers(bundle: Bundle, targets: Sequence[Target], batch: int | None) -> dict[Target, Scorer]:
+def _scorers(bundle: Bundle, executions: Sequence[Execution], batch: int | None) -> dict[Execution, Scorer]:
     fixed = bundle.manifest.batch
     if fixed is not None and batch not in (None, fixed):
         raise UsageError(
             f"{bundle.path} takes {fixed} clips at a time, not {batch}", hint="leave --batch out, or export without it"
         )
-    return {target: Scorer(open_target(bundle, target), batch or fixed or 1, fixed is not None) for target in targets}
+    return {
+        execution: Scorer(open_part(bundle, execution), batch or fixed or 1, fixed is not None)
+        for execution in executions
+    }
 
 
 def _groups(clips: Iterator[LabelledClip], batch: int) -> Iterator[list[LabelledClip]]:
@@ -176,12 +179,12 @@ def _groups(clips: Iterator[LabelledClip], batch: int) -> Iterator[list[Labelled
         yield group
 
 
-def _scored(target: Target, scorer: Scorer, group: list[LabelledClip]) -> VideoScores:
+def _scored(execution: Execution, scorer: Scorer, group: list[LabelledClip]) -> VideoScores:
     try:
         return scorer([clip.inputs for clip in group])
     except GateError as error:
         raise GateError(
-            f"{target}: NaN or infinity where logits should be",
+            f"{execution}: NaN or infinity where logits should be",
             details=shortened([f"in {clip.name}" for clip in group], _LISTED),
             hint=error.hint,
         ) from error

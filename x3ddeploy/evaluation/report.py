@@ -32,7 +32,7 @@ def eval_report(
         evaluation: the scores.
         loading: what it was run with.
         clips: clips a video.
-        left_out: targets that were not evaluated, with the reason.
+        left_out: runtimes and precisions that were not evaluated, with the reason.
     """
     fusions, deployed = reported_fusions(bundle.manifest.fusion)
     names = class_names(bundle)
@@ -65,7 +65,7 @@ def eval_report(
             name for name, precision in bundle.manifest.precisions.items() if precision.random_calibration
         ],
         "deployed": deployed,
-        "reference": str(reference.target),
+        "reference": str(reference.execution),
         "results": [
             _result(outcome, evaluation, fusions, deployed, None if outcome is reference else reference)
             for outcome in evaluation.outcomes
@@ -103,8 +103,8 @@ def _result(
     outcome: Outcome, evaluation: Evaluation, fusions: dict[str, Fusion], deployed: str, reference: Outcome | None
 ) -> dict[str, Any]:
     return {
-        "runtime": outcome.target.runtime,
-        "precision": outcome.target.precision,
+        "runtime": outcome.execution.place,
+        "precision": outcome.execution.precision,
         "version": outcome.version,
         "device": outcome.device,
         "scores": {name: _accuracies(outcome, evaluation, weights) for name, weights in fusions.items()},

@@ -37,7 +37,7 @@ from x3ddeploy.parity.compare import (
     reference_rounding,
 )
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import open_session, require
+from x3ddeploy.runtimes.registry import open_session, require
 
 GOLDEN_SEED = 0
 _RUNTIME_OF_TARGET = {"openvino": "openvino"}  # every other target's graphs are verified in ONNX Runtime

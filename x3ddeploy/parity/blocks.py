@@ -14,7 +14,8 @@ from torch import nn
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.models.x3d import Backbone
 from x3ddeploy.parity.metrics import Difference, compare
-from x3ddeploy.runtimes.base import Array, open_session
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import open_session
 
 
 @dataclass(frozen=True)

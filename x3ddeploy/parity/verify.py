@@ -19,7 +19,8 @@ from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.gates import lower_tolerance
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare, compare_output
-from x3ddeploy.runtimes.base import RUNTIMES, Array, available_runtimes, open_session, require
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import RUNTIMES, open_session, require
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,10 @@ def verify_bundle(
     progress(f"{len(bundle.manifest.files)} files are what the manifest says")
     for runtime in runtimes:
         require(runtime)
-    chosen = runtimes or tuple(available_runtimes())
-    absent = () if runtimes else tuple(name for name in RUNTIMES if name not in chosen)
-    skipped = [f"{name}: not installed ({RUNTIMES[name][1]})" for name in absent]
+    graphs = [runtime for runtime in RUNTIMES.values() if not runtime.builds_engines]
+    chosen = runtimes or tuple(runtime.name for runtime in graphs if runtime.is_installed)
+    absent = [] if runtimes else [runtime for runtime in graphs if runtime.name not in chosen]
+    skipped = [f"{runtime.name}: not installed ({runtime.install})" for runtime in absent]
     if tolerance is None:
         tolerance = _exported_tolerance(bundle)
     golden = load_golden(bundle)

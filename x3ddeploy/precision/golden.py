@@ -21,7 +21,8 @@ from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR
 from x3ddeploy.parity.metrics import Spread, compare_output
-from x3ddeploy.runtimes.base import Array, Session, open_session
+from x3ddeploy.runtimes.base import Array, Session
+from x3ddeploy.runtimes.registry import open_session
 
 # Half a unit in the last place: float16 has 11 significant bits, bfloat16 8. INT8 graphs for TensorRT have float16
 # between their quantized layers; other INT8 graphs round the same at their quantized tensors, whatever the step was.

@@ -11,7 +11,7 @@ from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.material import Material
 from x3ddeploy.precision.request import BF16, FP16, Made
-from x3ddeploy.runtimes.base import require
+from x3ddeploy.runtimes.registry import require
 
 # Largest error of logits and features of half-typed graphs on the golden clip, relative to their range: float16 has 11
 # significant bits and bfloat16 8, and some 80 layers add up; ten times what was seen on trained networks.

@@ -26,7 +26,7 @@ from x3ddeploy.precision.request import INT8, Made
 from x3ddeploy.precision.search import Choice, Gate, search
 from x3ddeploy.precision.sensitivity import Sensitivity, measure_sensitivity, units_by_block, units_by_kind
 from x3ddeploy.precision.trials import Quantizer, Trials
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 _SENSITIVITY_CLIPS = 32
 

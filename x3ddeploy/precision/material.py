@@ -24,7 +24,8 @@ from x3ddeploy.precision.request import BF16, INT8, Reporter, Request
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph
 from x3ddeploy.precision.targets import Target, target_named
-from x3ddeploy.runtimes.base import Array, require
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import require
 
 _SCANNED_CLIPS = 4
 

@@ -10,7 +10,8 @@ import onnx
 from x3ddeploy.calibration.collect import plan_runs
 from x3ddeploy.precision.half import FLOAT16_MAX
 from x3ddeploy.precision.sites import MOVES
-from x3ddeploy.runtimes.base import Array, open_session
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import open_session
 
 # A clip unlike those scanned may reach further: this much room is kept under float16's largest value.
 HEADROOM = 8.0

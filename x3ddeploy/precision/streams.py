@@ -11,7 +11,8 @@ from onnx.utils import Extractor
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.export.parts import STREAM_INPUTS
-from x3ddeploy.runtimes.base import Array, Session, open_session
+from x3ddeploy.runtimes.base import Array, Session
+from x3ddeploy.runtimes.registry import open_session
 
 Logits = npt.NDArray[np.float32]
 

@@ -11,7 +11,8 @@ import onnx
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.precision.placed import Placed, placed
-from x3ddeploy.runtimes.base import Array, available_runtimes, open_session
+from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import installed_runtimes, open_session
 
 FP32 = "fp32"
 _ROUNDS = 25
@@ -62,7 +63,7 @@ def judge(
         progress: told the steps.
     """
     runners, devices, absent = {}, {}, []
-    for runtime in available_runtimes():
+    for runtime in installed_runtimes():
         if runtime == "torch":
             continue
         for precision, graph in recognizers.items():

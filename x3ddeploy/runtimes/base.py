@@ -1,89 +1,65 @@
-"""One small interface to every backend: open a session on an ONNX part of a bundle, run it on numpy arrays."""
+"""What every backend gives: a session that runs numpy arrays by tensor name, and can be closed."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError, X3DDeployError
+from x3ddeploy.errors import BundleError, X3DDeployError
 
 Array = npt.NDArray[np.generic]
+Axes = tuple[int | None, ...]
 
-# runtime -> (module that must be importable, what to install)
-RUNTIMES = {
-    "torch": ("torch", "pip install torch"),
-    "onnxruntime": ("onnxruntime", "pip install 'x3ddeploy[cpu]' (or 'x3ddeploy[gpu]')"),
-    "openvino": ("openvino", "pip install 'x3ddeploy[openvino]'"),
-}
+
+class FallbackError(X3DDeployError):
+    """A runtime was asked for one device, and computes on another."""
 
 
 class Session(ABC):
-    """A loaded graph, ready to run.
+    """A loaded graph or engine, ready to run; `with` closes it.
 
     Attributes:
-        runtime: key in RUNTIMES.
+        runtime: its name in the registry.
         version: the backend's version.
-        device: what it really runs on, in words ('cpu').
+        device: what it really runs on, in words: 'cpu', or a GPU's name.
+        inputs: name -> shape; None for an axis of any size.
+        outputs: names, in the graph's order.
     """
 
     runtime: str
     version: str
     device: str = "cpu"
+    inputs: Mapping[str, Axes]
+    outputs: tuple[str, ...]
 
     @abstractmethod
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Inputs by tensor name to every output by tensor name. Raises X3DDeployError for a wrong name or shape."""
 
+    def resident(self, feeds: Mapping[str, Array]) -> Callable[[], object] | None:
+        """Bring inputs into the device's memory; gives what computes from there and waits for the end.
 
-def is_available(runtime: str) -> bool:
-    """Whether the backend's package is installed (it is not imported)."""
-    return importlib.util.find_spec(RUNTIMES[runtime][0]) is not None
+        None where the device computes in host memory, or where its memory cannot be reached.
+        """
+        return None
 
+    def close(self) -> None:
+        """Give back what the session holds; it cannot run afterwards."""
+        self.__dict__.clear()
 
-def available_runtimes() -> list[str]:
-    """The runtimes whose packages are installed, in the order of RUNTIMES."""
-    return [runtime for runtime in RUNTIMES if is_available(runtime)]
+    def __enter__(self) -> Session:
+        return self
 
-
-def require(runtime: str) -> None:
-    """Fail where a runtime cannot be used, before any work is done.
-
-    Raises:
-        UsageError: no such runtime.
-        MissingRequirementError: its package is not installed; the hint says what to install.
-    """
-    if runtime not in RUNTIMES:
-        raise UsageError(f"no runtime named {runtime!r}", hint=f"one of: {', '.join(RUNTIMES)}")
-    if not is_available(runtime):
-        raise MissingRequirementError(f"{RUNTIMES[runtime][0]} is not installed", hint=RUNTIMES[runtime][1])
-
-
-def open_session(
-    runtime: str, model: Path | bytes, *, threads: int | None = None, outputs: tuple[str, ...] = ()
-) -> Session:
-    """Load an ONNX file (or its bytes) into a backend.
-
-    Args:
-        runtime: key in RUNTIMES.
-        model: a part of a bundle.
-        threads: CPU threads; None leaves the backend's default.
-        outputs: inner tensors to give besides the graph's outputs (for per-block comparison).
-
-    Raises:
-        UsageError: no such runtime.
-        MissingRequirementError: its package is not installed; the hint says what to install.
-    """
-    require(runtime)
-    opener = importlib.import_module(f"x3ddeploy.runtimes.{runtime}_session").open_model
-    session: Session = opener(model, threads=threads, outputs=outputs)
-    return session
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def check_feeds(inputs: Mapping[str, tuple[object, ...]], feeds: Mapping[str, Array]) -> None:

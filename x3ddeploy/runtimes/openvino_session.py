@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU."""
+"""OpenVINO on the CPU, on Intel's GPUs and NPUs."""
 
 from __future__ import annotations
 
@@ -8,41 +8,61 @@ from pathlib import Path
 
 import openvino
 
+from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds, graph_bytes
 
 
+def require_device(device: str) -> None:
+    """Raises MissingRequirementError where OpenVINO sees no such device."""
+    wanted, known = _name(device), openvino.Core().available_devices
+    if not any(wanted in (name, name.partition(".")[0]) for name in known):
+        raise MissingRequirementError(
+            f"OpenVINO sees no {wanted} here; it sees {', '.join(known)}",
+            hint="install the driver of the device: https://docs.openvino.ai (Additional Configurations)",
+        )
+
+
 class OpenVINOSession(Session):
-    """A graph on OpenVINO's CPU plugin, in the precision that the graph says."""
+    """A graph on one of OpenVINO's plugins, in the precision that the graph says."""
 
     runtime = "openvino"
     version = openvino.__version__.split("-")[0]
 
-    def __init__(self, model: bytes, threads: int | None) -> None:
-        network = compiled(model, threads)
+    def __init__(self, model: bytes, device: str, threads: int | None) -> None:
+        name = _name(device)
+        self.device = device if name == "CPU" else str(openvino.Core().get_property(name, "FULL_DEVICE_NAME"))
+        network = compiled(model, threads, name)
         self._request = network.create_infer_request()
-        self._inputs = {
+        self.inputs = {
             port.get_any_name(): tuple(
                 axis.get_length() if axis.is_static else None for axis in port.get_partial_shape()
             )
             for port in network.inputs
         }
-        self._outputs = [port.get_any_name() for port in network.outputs]
+        self.outputs = tuple(port.get_any_name() for port in network.outputs)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        check_feeds(self._inputs, feeds)
+        check_feeds(self.inputs, feeds)
         results = self._request.infer(dict(feeds), share_inputs=True)
-        return {name: results[name].copy() for name in self._outputs}
+        return {name: results[name].copy() for name in self.outputs}
 
 
-def compiled(model: bytes, threads: int | None) -> openvino.CompiledModel:
-    """The graph as the CPU plugin runs it."""
-    # Left to itself the plugin computes float32 graphs in bfloat16 on CPUs that have it: not what was verified.
-    config: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    if threads is not None:
+def compiled(model: bytes, threads: int | None, device: str = "CPU") -> openvino.CompiledModel:
+    """The graph as a plugin runs it."""
+    config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
+    if device != "NPU":  # which knows no float32
+        # Left to themselves the plugins compute float32 graphs in bfloat16 or float16: not what was verified.
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+    if threads is not None and device == "CPU":
         config["INFERENCE_NUM_THREADS"] = threads
-    return openvino.compile_model(openvino.Core().read_model(io.BytesIO(model)), "CPU", config)
+    return openvino.compile_model(openvino.Core().read_model(io.BytesIO(model)), device, config)
 
 
-def open_model(model: Path | bytes, *, threads: int | None, outputs: tuple[str, ...]) -> OpenVINOSession:
-    """See `x3ddeploy.runtimes.base.open_session`."""
-    return OpenVINOSession(graph_bytes(model, outputs), threads)
+def _name(device: str) -> str:
+    """'gpu:1' as OpenVINO writes it: 'GPU.1'."""
+    return device.upper().replace(":", ".")
+
+
+def open_model(model: Path | bytes, *, device: str, threads: int | None, outputs: tuple[str, ...]) -> OpenVINOSession:
+    """See `x3ddeploy.runtimes.registry.open_session`."""
+    return OpenVINOSession(graph_bytes(model, outputs), device, threads)

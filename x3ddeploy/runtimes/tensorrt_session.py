@@ -1,8 +1,9 @@
 """TensorRT engines on an NVIDIA GPU: preallocated memory, both streams side by side, replayed as CUDA graphs.
 
-The three parts run in two waves: both backbones at once, each in a CUDA stream of its own, then the head. What lies
-between them stays on the GPU. A run that comes a second time with the same number of clips, from and to the same
-memory, is recorded as a CUDA graph, and from then on replayed by one call in the place of some hundred launches.
+Parts run in waves: those that need nothing of each other at once, each in a CUDA stream of its own, then those that
+take what they gave. What lies between them stays on the GPU. A run that comes a second time with the same number of
+clips, from and to the same memory, is recorded as a CUDA graph, and from then on replayed by one call in the place of
+some hundred launches.
 
 A session is for one thread at a time.
 """
@@ -12,18 +13,20 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.engines.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
 from x3ddeploy.engines.place import Host, read_engine
 from x3ddeploy.engines.trt import Engine, Tensor, TensorRT, open_tensorrt
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
+from x3ddeploy.terms import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +36,7 @@ _KEPT_BATCHES = 4
 # Recorded graphs are small; PyTorch's allocator gives a loop the same few addresses again and again.
 _KEPT_GRAPHS = 8
 _ALIGNMENT = 256  # bytes, of every address that TensorRT is given; IExecutionContext::setTensorAddress
-WAVES = (("rgb_backbone", "pose_backbone"), ("head",))
+_FLAVOURS = {"tensorrt": Flavour.TENSORRT, "tensorrt-rtx": Flavour.RTX}
 
 Waves = Sequence[Sequence[Engine]]
 Addresses = Mapping[str, int]
@@ -43,8 +46,6 @@ class TensorRTSession(Session):
     """Engines that run in waves, those of one wave side by side.
 
     Attributes:
-        inputs: name -> tensor that the caller gives.
-        outputs: name -> tensor that the caller gets: the last wave's.
         max_batch: the profile's.
     """
 
@@ -63,11 +64,12 @@ class TensorRTSession(Session):
         self._cuda, self._waves = cuda, waves
         tensors = [tensor for wave in waves for engine in wave for tensor in engine.tensors()]
         made = {tensor.name for tensor in tensors if not tensor.is_input}
-        self.inputs = {tensor.name: tensor for tensor in tensors if tensor.is_input and tensor.name not in made}
+        self._given = {tensor.name: tensor for tensor in tensors if tensor.is_input and tensor.name not in made}
         last = [tensor for engine in waves[-1] for tensor in engine.tensors()]
-        self.outputs = {tensor.name: tensor for tensor in last if not tensor.is_input}
+        self._results = {tensor.name: tensor for tensor in last if not tensor.is_input}
+        self.inputs = {tensor.name: tuple(_axis(size) for size in tensor.shape) for tensor in self._given.values()}
+        self.outputs = tuple(self._results)
         self.max_batch = min(tensor.largest[0] for tensor in tensors if tensor.is_input)
-        self._shapes = {tensor.name: tuple(_axis(size) for size in tensor.shape) for tensor in self.inputs.values()}
         self._streams = [cuda.stream() for _ in range(max(map(len, waves)))]
         self._batches: OrderedDict[int, _Batch] = OrderedDict()
         largest = _Batch(cuda, waves, self._inputs_of(self.max_batch))
@@ -76,17 +78,17 @@ class TensorRTSession(Session):
             name: cuda.allocate(_size(shape, types[name])) for name, shape in largest.shapes.items()
         }
         self._staging: dict[str, PinnedArray] = {
-            name: cuda.allocate_pinned(largest.shapes[name], types[name]) for name in (*self.inputs, *self.outputs)
+            name: cuda.allocate_pinned(largest.shapes[name], types[name]) for name in (*self._given, *self._results)
         }
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Inputs in host memory to outputs in host memory; both copies are part of the recorded graph."""
-        check_feeds(self._shapes, feeds)
+        check_feeds(self.inputs, feeds)
         batch = self._of(next(iter(feeds.values())).shape[0])
         for name, value in feeds.items():
             np.copyto(self._staging[name].array[: len(value)], value, casting="same_kind")
         addresses = {name: memory.address for name, memory in self._memory.items()}
-        batch.run(self._streams, addresses, _HostCopies(self._staging, self.inputs, self.outputs))
+        batch.run(self._streams, addresses, _HostCopies(self._staging, self._given, self._results))
         self._streams[0].synchronize()
         return {name: self._staging[name].array[: batch.shapes[name][0]].copy() for name in self.outputs}
 
@@ -119,12 +121,12 @@ class TensorRTSession(Session):
                 details=problems,
                 hint=f"contiguous tensors of the engine's type on {self.device}, not views into others",
             )
-        check_feeds(self._shapes, feeds)  # type: ignore[arg-type]
+        check_feeds(self.inputs, feeds)  # type: ignore[arg-type]
         first = next(iter(feeds.values()))
         batch = self._of(first.shape[0])
         results = {
             name: torch.empty(batch.shapes[name], dtype=getattr(torch, tensor.dtype), device=first.device)
-            for name, tensor in self.outputs.items()
+            for name, tensor in self._results.items()
             if name not in (out or {})
         } | dict(out or {})
         misshapen = [name for name in self.outputs if tuple(results[name].shape) != batch.shapes[name]]
@@ -141,6 +143,11 @@ class TensorRTSession(Session):
         theirs.wait(after)
         return {name: results[name] for name in self.outputs}
 
+    def resident(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
+        self.run(feeds)
+        clips = len(next(iter(feeds.values())))
+        return lambda: self.run_resident(clips)
+
     def run_resident(self, clips: int) -> None:
         """One run on what lies in the session's own memory, waited for on the host: the computation without copies.
 
@@ -152,7 +159,7 @@ class TensorRTSession(Session):
         self._streams[0].synchronize()
 
     def _can_be_read(self, name: str, value: torch.Tensor) -> bool:
-        tensor = {**self.inputs, **self.outputs}.get(name)
+        tensor = {**self._given, **self._results}.get(name)
         return (
             tensor is not None
             and str(value.dtype) == f"torch.{tensor.dtype}"
@@ -162,7 +169,7 @@ class TensorRTSession(Session):
         )
 
     def _inputs_of(self, clips: int) -> dict[str, tuple[int, ...]]:
-        return {name: (clips, *tensor.shape[1:]) for name, tensor in self.inputs.items()}
+        return {name: (clips, *tensor.shape[1:]) for name, tensor in self._given.items()}
 
     def _of(self, clips: int) -> _Batch:
         """The contexts for a number of clips, made where they are not there yet."""
@@ -261,23 +268,33 @@ class _Batch:
             copies.store(main, addresses, self.shapes)
 
 
-def open_engine(
-    bundle: Bundle, part: str, precision: EnginePrecision, *, flavour: Flavour = Flavour.TENSORRT, device: int = 0
-) -> TensorRTSession:
-    """One engine of a bundle, where it fits this machine.
+def require_device(device: str) -> None:
+    """Raises MissingRequirementError where there is no such GPU."""
+    Cuda(_index(device))
+
+
+def open_engines(bundle: Bundle, part: str, precision: Precision, runtime: str, device: str) -> TensorRTSession:
+    """The engine of a part; for the whole network those of its pieces, which leave out no copy and run side by side.
+
+    Args:
+        bundle: opened.
+        part: of the contract.
+        precision: of the engines.
+        runtime: 'tensorrt' or 'tensorrt-rtx'.
+        device: 'cuda', or 'cuda:1' for the second GPU.
 
     Raises:
         MissingRequirementError: no GPU, or no TensorRT.
         BundleError: there is no such engine, or none that fits; what it was built on and how to rebuild it is said.
     """
-    return _open(bundle, ((part,),), precision, flavour, device)
-
-
-def open_parts(
-    bundle: Bundle, precision: EnginePrecision, *, flavour: Flavour = Flavour.TENSORRT, device: int = 0
-) -> TensorRTSession:
-    """Both backbones side by side and the head after them, as one recognizer. Raises what `open_engine` raises."""
-    return _open(bundle, WAVES, precision, flavour, device)
+    waves = bundle.contract.waves if part == WHOLE else ((part,),)
+    flavour = _FLAVOURS[runtime]
+    cuda = Cuda(_index(device))
+    tensorrt = open_tensorrt(flavour, _log)
+    host = Host(cuda.name, cuda.compute_capability, None, flavour, tensorrt.version)
+    plans = [[read_engine(bundle, name, EnginePrecision(precision), host) for name in wave] for wave in waves]
+    # Their sha256 is the manifest's: the lean runtime that a version-compatible plan carries may run.
+    return session_of_plans(cuda, tensorrt, plans, host_code=True)
 
 
 def session_of_plans(
@@ -295,15 +312,8 @@ def session_of_plans(
     return TensorRTSession(cuda, engines, tensorrt.version)
 
 
-def _open(
-    bundle: Bundle, waves: Sequence[Sequence[str]], precision: EnginePrecision, flavour: Flavour, device: int
-) -> TensorRTSession:
-    cuda = Cuda(device)
-    tensorrt = open_tensorrt(flavour, _log)
-    host = Host(cuda.name, cuda.compute_capability, None, flavour, tensorrt.version)
-    plans = [[read_engine(bundle, part, precision, host) for part in wave] for wave in waves]
-    # Their sha256 is the manifest's: the lean runtime that a version-compatible plan carries may run.
-    return session_of_plans(cuda, tensorrt, plans, host_code=True)
+def _index(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
 
 
 def _log(severity: str, message: str) -> None:

@@ -13,10 +13,19 @@ import torch
 from torch import Tensor
 
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.errors import UsageError
+from x3ddeploy.errors import MissingRequirementError, UsageError
 from x3ddeploy.export.rebuild import rebuild
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
+
+
+def require_device(device: str) -> None:
+    """Raises MissingRequirementError where PyTorch has no such device."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise MissingRequirementError(
+            f"PyTorch {torch.__version__} sees no GPU",
+            hint="a build of PyTorch with CUDA, on a machine with an NVIDIA GPU",
+        )
 
 
 class TorchSession(Session):
@@ -25,21 +34,24 @@ class TorchSession(Session):
     runtime = "torch"
     version = torch.__version__
 
-    def __init__(self, model: onnx.ModelProto, threads: int | None) -> None:
+    def __init__(self, model: onnx.ModelProto, device: str, threads: int | None) -> None:
         metadata = PartMetadata.of(model)
         if threads is not None:
             torch.set_num_threads(threads)
-        self._inputs = {
+        self.inputs = {
             value.name: tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
             for value in model.graph.input
         }
-        self._forward = _forward(rebuild(model), metadata.part)
+        self.outputs = tuple(value.name for value in model.graph.output)
+        self._place = torch.device(device)
+        self.device = "cpu" if device == "cpu" else torch.cuda.get_device_name(self._place)
+        self._forward = _forward(rebuild(model).to(self._place), metadata.part)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        check_feeds(self._inputs, feeds)
+        check_feeds(self.inputs, feeds)
         with torch.inference_mode():
-            outputs = self._forward(*(torch.from_numpy(feeds[name]) for name in self._inputs))
-        return {name: value.numpy() for name, value in outputs.items()}
+            outputs = self._forward(*(torch.from_numpy(feeds[name]).to(self._place) for name in self.inputs))
+        return {name: value.cpu().numpy() for name, value in outputs.items()}
 
 
 def _forward(network: TwoStreamX3D, part: str) -> Callable[..., dict[str, Tensor]]:
@@ -56,9 +68,9 @@ def _without_features(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in outputs.items() if not name.endswith("_feat")}
 
 
-def open_model(model: Path | bytes, *, threads: int | None, outputs: tuple[str, ...]) -> TorchSession:
-    """See `x3ddeploy.runtimes.base.open_session`; inner tensors are not to be had here."""
+def open_model(model: Path | bytes, *, device: str, threads: int | None, outputs: tuple[str, ...]) -> TorchSession:
+    """See `x3ddeploy.runtimes.registry.open_session`; inner tensors are not to be had here."""
     if outputs:
         raise UsageError("the torch runtime is the reference of a per-block comparison, not a side of it")
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
-    return TorchSession(proto, threads)
+    return TorchSession(proto, device, threads)

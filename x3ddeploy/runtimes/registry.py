@@ -1,0 +1,297 @@
+"""Every backend by name: what it needs, where it computes and in what; and how a part of a bundle is opened."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from x3ddeploy.bundle import Bundle, sha256_of
+from x3ddeploy.contract import WHOLE
+from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
+from x3ddeploy.runtimes.base import Session
+from x3ddeploy.terms import Precision
+
+_GRAPHS = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
+_EVERY = frozenset(Precision)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A backend.
+
+    Its module has `require_device(device)`, which raises MissingRequirementError, and either
+    `open_model(model, device=..., threads=..., outputs=...)` or `open_engines(bundle, part, precision, device)`.
+
+    Attributes:
+        package: must be importable.
+        install: command that installs it.
+        module: where its sessions are made.
+        devices: name -> precisions that it runs there; the first is the default. 'cuda:1' is the second of its kind.
+        builds_engines: whether it runs engines of the bundle, made by `x3ddeploy build-trt`, and no graphs.
+    """
+
+    name: str
+    package: str
+    install: str
+    module: str
+    devices: Mapping[str, frozenset[Precision]]
+    builds_engines: bool = False
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package is there; it is not imported."""
+        return importlib.util.find_spec(self.package) is not None
+
+    @property
+    def default_device(self) -> str:
+        return next(iter(self.devices))
+
+    def backend(self) -> Any:
+        """The module that makes sessions."""
+        return importlib.import_module(self.module)
+
+
+_SESSIONS = "x3ddeploy.runtimes"
+_TENSORRT = "pip install 'x3ddeploy[tensorrt]' --extra-index-url https://pypi.nvidia.com"
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime(
+            "torch",
+            "torch",
+            "pip install torch",
+            f"{_SESSIONS}.torch_session",
+            {"cpu": frozenset({Precision.FP32}), "cuda": frozenset({Precision.FP32})},
+        ),
+        Runtime(
+            "onnxruntime",
+            "onnxruntime",
+            "pip install 'x3ddeploy[cpu]' (or 'x3ddeploy[gpu]')",
+            f"{_SESSIONS}.onnxruntime_session",
+            {"cpu": _GRAPHS, "cuda": _EVERY, "tensorrt": _EVERY},  # its CPU kernels have no bfloat16
+        ),
+        Runtime(
+            "openvino",
+            "openvino",
+            "pip install 'x3ddeploy[openvino]'",
+            f"{_SESSIONS}.openvino_session",
+            {"cpu": _EVERY, "gpu": _EVERY, "npu": _EVERY},
+        ),
+        Runtime("tensorrt", "tensorrt", _TENSORRT, f"{_SESSIONS}.tensorrt_session", {"cuda": _GRAPHS}, True),
+        Runtime(
+            "tensorrt-rtx",
+            "tensorrt_rtx",
+            "pip install 'x3ddeploy[tensorrt-rtx]'",
+            f"{_SESSIONS}.tensorrt_session",
+            {"cuda": _GRAPHS},
+            True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and in what a network is computed."""
+
+    runtime: str
+    device: str
+    precision: Precision
+
+    @property
+    def place(self) -> str:
+        """'onnxruntime' on its default device, 'onnxruntime-cuda' on another."""
+        default = self.device == RUNTIMES[self.runtime].default_device
+        return self.runtime if default else f"{self.runtime}-{self.device}"
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.precision}"
+
+
+# PyTorch rebuilds the training-form network from the float32 graph's weights: it knows no other precision.
+REFERENCE = Execution("torch", "cpu", Precision.FP32)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a bundle is run in, and what it is not run in, with the reason."""
+
+    executions: tuple[Execution, ...]
+    left_out: tuple[str, ...]
+
+
+def runtime_named(name: str) -> Runtime:
+    """Raises UsageError for an unknown name."""
+    if name not in RUNTIMES:
+        raise UsageError(f"no runtime named {name!r}", hint=f"one of: {', '.join(RUNTIMES)}")
+    return RUNTIMES[name]
+
+
+def installed_runtimes() -> list[str]:
+    """The runtimes whose packages are there, in the order of RUNTIMES."""
+    return [name for name, runtime in RUNTIMES.items() if runtime.is_installed]
+
+
+def graph_runtimes() -> list[str]:
+    """The runtimes of ONNX graphs whose packages are there; PyTorch is what they are compared with."""
+    return [name for name in installed_runtimes() if name != REFERENCE.runtime and not RUNTIMES[name].builds_engines]
+
+
+def require(name: str, device: str | None = None) -> None:
+    """Fail where a runtime cannot be used, before any work is done.
+
+    Raises:
+        UsageError: no such runtime, or it has no such device.
+        MissingRequirementError: its package or its device is not here; the hint says what to install.
+    """
+    runtime = runtime_named(name)
+    device = device or runtime.default_device
+    if device.partition(":")[0] not in runtime.devices:
+        raise UsageError(f"{name} has no device {device!r}", hint=f"one of: {', '.join(runtime.devices)}")
+    if not runtime.is_installed:
+        raise MissingRequirementError(f"{runtime.package} is not installed", hint=runtime.install)
+    runtime.backend().require_device(device)
+
+
+def open_session(
+    name: str,
+    model: Path | bytes,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    outputs: tuple[str, ...] = (),
+) -> Session:
+    """Load an ONNX file (or its bytes) into a runtime that runs graphs.
+
+    Args:
+        name: key in RUNTIMES.
+        model: a part of a bundle.
+        device: one of the runtime's; None for its default.
+        threads: CPU threads; None leaves the backend's default.
+        outputs: inner tensors to give besides the graph's outputs (for per-block comparison).
+
+    Raises:
+        UsageError: no such runtime or device, or it runs engines alone.
+        MissingRequirementError: its package or device is not here; the hint says what to install.
+        FallbackError: it would compute on another device.
+    """
+    require(name, device)
+    runtime = RUNTIMES[name]
+    if runtime.builds_engines:
+        raise UsageError(f"{name} runs engines, and this is a graph", hint="x3ddeploy build-trt makes engines of it")
+    session: Session = runtime.backend().open_model(
+        model, device=device or runtime.default_device, threads=threads, outputs=outputs
+    )
+    return session
+
+
+def open_part(bundle: Bundle, execution: Execution, part: str = WHOLE, *, threads: int | None = None) -> Session:
+    """A part of a bundle, ready to run: its graph, or the engines that were built of it.
+
+    Args:
+        bundle: opened.
+        execution: where and in what.
+        part: of the contract; the whole network where it is left out.
+        threads: CPU threads; None leaves the backend's default.
+
+    Raises:
+        UsageError: the runtime does not run that precision.
+        BundleError: the bundle has no such graph or no fitting engine, or it was altered.
+        MissingRequirementError, FallbackError: as `open_session`.
+    """
+    runtime = runtime_named(execution.runtime)
+    if problem := _unsupported(runtime, execution.device, execution.precision):
+        raise UsageError(problem, hint="--precision names another")
+    if runtime.builds_engines:
+        require(runtime.name, execution.device)
+        session: Session = runtime.backend().open_engines(
+            bundle, part, execution.precision, runtime.name, execution.device
+        )
+        return session
+    path = bundle.part_path(part, execution.precision)
+    if not path.is_file() or sha256_of(path) != bundle.manifest.files[path.relative_to(bundle.path).as_posix()].sha256:
+        raise BundleError(f"{path} is missing or is not what the manifest says", hint="export again")
+    return open_session(runtime.name, path, device=execution.device, threads=threads)
+
+
+def choose(
+    bundle: Bundle, runtimes: Sequence[str] = (), device: str | None = None, precisions: Iterable[str] = ()
+) -> Choice:
+    """Every runtime with every precision that it can run of this bundle.
+
+    Args:
+        bundle: opened.
+        runtimes: keys of RUNTIMES. None means all that are installed; engines where the bundle has some.
+        device: of the runtimes that were named; None for the default of each.
+        precisions: None means all that the bundle has.
+
+    Raises:
+        UsageError: no such runtime, device or precision.
+        MissingRequirementError: what was asked for is not on this machine.
+        BundleError: the bundle lacks a precision that was asked for.
+    """
+    asked = tuple(_precision(name) for name in precisions)
+    for name in runtimes:
+        require(name, device)
+    left_out: list[str] = []
+    named = list(runtimes) or [name for name in RUNTIMES if _is_usable(bundle, RUNTIMES[name], left_out)]
+    executions = []
+    for name in named:
+        runtime = RUNTIMES[name]
+        place = device or runtime.default_device
+        held = _held(bundle, runtime)
+        for precision in asked or (Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)):
+            if problem := _unsupported(runtime, place, precision):
+                left_out.append(problem)
+            elif precision in held:
+                executions.append(Execution(name, place, precision))
+            elif runtimes and asked:
+                make = "build-trt" if runtime.builds_engines else "quantize"
+                raise BundleError(
+                    f"{bundle.path} has no {precision} {'engine' if runtime.builds_engines else 'graph'} for {name}",
+                    hint=f"make it with `x3ddeploy {make}{'' if precision is Precision.FP32 else f' --{precision}'}`",
+                )
+            else:
+                left_out.append(f"{name} {precision}: the bundle has none")
+    return Choice(tuple(executions), tuple(left_out))
+
+
+def _is_usable(bundle: Bundle, runtime: Runtime, left_out: list[str]) -> bool:
+    """Whether a runtime that nobody named takes part; if not, says why."""
+    if runtime.builds_engines and not _held(bundle, runtime):
+        return False
+    try:
+        require(runtime.name)
+    except MissingRequirementError as error:
+        left_out.append(f"{runtime.name}: {error.message} ({error.hint})")
+        return False
+    return True
+
+
+def _held(bundle: Bundle, runtime: Runtime) -> set[Precision]:
+    """The precisions that the bundle has for a runtime."""
+    if runtime.builds_engines:
+        entries = (entry.options for entry in bundle.manifest.engines.values())
+        return {Precision(entry.precision.value) for entry in entries if entry.flavour.value == runtime.package}
+    return {Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)}
+
+
+def _unsupported(runtime: Runtime, device: str, precision: Precision) -> str:
+    """Why a runtime cannot run a precision on a device, in words; '' where it can."""
+    runs = runtime.devices.get(device.partition(":")[0], frozenset())
+    if precision in runs:
+        return ""
+    if runtime.name == "torch":
+        return f"torch {precision}: PyTorch rebuilds the network in float32 only"
+    return f"{runtime.name} {precision}: its {device} kernels do not compute in {precision}"
+
+
+def _precision(name: str) -> Precision:
+    try:
+        return Precision(name)
+    except ValueError as error:
+        raise UsageError(f"no precision named {name!r}", hint=f"one of: {', '.join(Precision)}") from error
