@@ -11,7 +11,7 @@ from micro import SPEC, network
 
 from x3ddeploy.parity.compare import DEFAULT_TOLERANCE, PART_INPUTS, cases, compare_parts, failures, reference
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 # Ten times what a gate may let pass: a fault that changes less than this in float64 proves nothing.
 LEAST_CHANGE = 10 * DEFAULT_TOLERANCE

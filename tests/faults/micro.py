@@ -15,7 +15,7 @@ from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 # Height is not width, frames of the streams differ, no channel count is another's, and no fold divides 10 or 22.
 STAGES = (StageSpec(2, 10, 22, 2, (8, 0)), StageSpec(1, 12, 26, 2, (8,)))
