@@ -23,7 +23,7 @@ from x3ddeploy.cli.parameters import LARGEST_SEED, Count
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.randomized import random_network as random_network
 from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import BackboneSpec, ModelSpec
+from x3ddeploy.models.spec import Activation, BackboneSpec, ModelSpec
 
 
 def checkpoint_dict(network: TwoStreamX3D) -> dict[str, Any]:
@@ -68,9 +68,10 @@ test_pipeline = [
 def _backbone_text(spec: BackboneSpec) -> str:
     strides = tuple(stage.stride for stage in spec.stages)
     blocks = tuple(stage.blocks for stage in spec.stages)
+    swish = "" if spec.activation is Activation.SWISH else ", use_swish=False"
     return (
         f"dict(in_channels={spec.in_channels}, num_stages={len(spec.stages)}, stage_blocks={blocks}, "
-        f"conv1_stride={spec.stem_stride}, spatial_strides={strides}, fold_div={spec.fold_div})"
+        f"conv1_stride={spec.stem_stride}, spatial_strides={strides}, fold_div={spec.fold_div}{swish})"
     )
 
 

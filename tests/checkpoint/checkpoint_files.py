@@ -31,9 +31,11 @@ model = dict(
 test_pipeline = [
     dict(clip_len=dict(Pose=7, RGB=5), num_clips=1, test_mode=True, type='MMUniformSampleFrames'),
     dict(type='MMDecode'),
+    dict(allow_imgpad=True, hw_ratio=1.0, type='MMCompact'),
     dict(keep_ratio=False, scale=(40, 32), type='Resize'),
     dict(scaling=1 / 4, sigma=0.7, type='GeneratePoseTarget', use_score=False, with_kp=True, with_limb=False),
     dict(input_format='NCTHW', type='FormatShape'),
+    dict(collect_keys=('imgs', 'heatmap_imgs'), type='PackActionInputs'),
 ]
 """
 

@@ -7,9 +7,10 @@ from mmengine.registry import DefaultScope
 from x3ddeploy.checkpoint import read_config_file
 from x3ddeploy.errors import UsageError
 from x3ddeploy.mmaction_compat import import_everything
+from x3ddeploy.models.config_keys import BackboneConfig, PoseBackboneConfig, read_keys, round_width
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.training.settings import BackboneConfig, PoseBackboneConfig, read_keys, round_width
+from x3ddeploy.models.spec import Activation
 
 import_everything()
 from mmengine.registry import MODELS  # noqa: E402
@@ -92,9 +93,11 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant():
 @pytest.mark.parametrize(
     "keys",
     [
-        {"use_swish": False},
+        {"conv1_stride": 1},
         {"frozen_stages": 2},
         {"norm_cfg": {"type": "SyncBN"}},
+        {"norm_cfg": {"type": "BN3d", "eps": 1e-3}},
+        {"act_cfg": {"type": "ReLU", "negative_slope": 0.1}},
         {"se_style": "third"},
         {"spatial_strides": (2, 2)},
         {"num_stages": 5},
@@ -103,6 +106,25 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant():
 def test_keys_that_describe_another_network_are_refused(keys):
     with pytest.raises(UsageError):
         BackboneConfig(**keys).spec()
+
+
+def test_left_out_keys_have_the_original_classes_defaults():
+    """As in 9527haoyunlai/PCANetwork: depths 1, 2, 5, 3 and no widening for RGB; 5, 11, 7 and 2.25 for pose."""
+    rgb, pose = BackboneConfig().spec(), PoseBackboneConfig().spec()
+    assert [(stage.blocks, stage.channels, stage.width, stage.stride) for stage in rgb.stages] == [
+        (1, 24, 24, 2), (2, 48, 48, 2), (5, 96, 96, 2), (3, 192, 192, 2)
+    ]  # fmt: skip
+    assert (rgb.stem_stride, rgb.fold_div, rgb.out_channels) == (2, 8, 192)
+    assert pose == PRESETS["ntu60"].pose
+
+
+def test_use_swish_is_what_the_original_classes_make_of_it():
+    assert BackboneConfig(use_swish=False).spec().activation is Activation.SWISH
+    pose = build({"type": "X3DTemporalShiftPose", "use_swish": False, "num_stages": 1, "stage_blocks": (2,)})
+    block = pose.layer1[1]
+    x = torch.randn(1, 24, 3, 4, 4)
+    pose.eval()
+    assert torch.equal(block(x), torch.relu(block.conv3(block.conv2(block.conv1(block.shift(x)))) + x))
 
 
 def test_mmactions_harmless_keys_are_taken():

@@ -18,7 +18,7 @@ from x3ddeploy.checkpoint.settings import NAMES, Settings, settings_of_config, s
 from x3ddeploy.checkpoint.weights import WeightsSpec, read_weights, without_trace
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.spec import BackboneSpec, ModelSpec, PoseInput, RGBInput
+from x3ddeploy.models.spec import BackboneSpec, ModelSpec, PoseInput, RGBInput, text_of
 
 CHECKPOINT_CONFIG = "checkpoint config"
 _WEIGHTS = "weights"
@@ -46,7 +46,8 @@ class Resolved:
     Attributes:
         state_dict: exactly the weights of `layout.expected_shapes(spec)`; what serves training only is left out.
         origins: dotted name of each field of `spec` (and 'rgb.stage_strides', 'pose.stage_strides', which 'rgb.stages'
-            and 'pose.stages' hold as well) -> 'weights', 'checkpoint config', 'config FILE', 'preset NAME', 'derived'.
+            and 'pose.stages' hold as well) -> 'weights', 'checkpoint config', 'config FILE', 'default of CLASS',
+            'preset NAME', 'derived'.
         notes: contradictions and substitutions that the user should know.
     """
 
@@ -82,7 +83,8 @@ def resolve_spec(
     """Find out which network the weights are of and what it is fed.
 
     Depth, widths, squeeze-and-excitation, joints, classes and prototypes are the weights' own. Every other value comes
-    from the first of these that has it: the checkpoint's config, `override`, the preset with the same backbones.
+    from the first of these that has it: the checkpoint's config (with its classes' defaults), `override` (likewise),
+    the preset with the same backbones; of what a config says, and cannot be read, no preset is a substitute.
 
     Args:
         state_dict: weights in the original layout, as `read_checkpoint` gives them.
@@ -104,7 +106,9 @@ def resolve_spec(
     stated: list[Settings] = []
     for source in (None if config is None else Override(CHECKPOINT_CONFIG, config), override):
         if source is not None:
-            stated.append(_settings(source, weights))
+            settings = _settings(source, weights)
+            stated.append(settings)
+            notes += settings.notes
             if not isinstance(source.source, ModelSpec):
                 notes += contradictions(source.source, source.origin, weights)
     presets = [
@@ -118,6 +122,7 @@ def resolve_spec(
     if training_only:
         notes.append(f"left out {training_only} weights that serve training only (cls_head.fr_coarse_*)")
     spec = _assemble(weights, values)
+    _check_strides(spec, weights, origins)
     return Resolved(spec, checked, _all_origins(spec, origins), tuple(notes))
 
 
@@ -136,13 +141,16 @@ def _choose(stated: list[Settings], presets: list[Settings]) -> tuple[dict[str, 
     for name in NAMES:
         problems = [f"{source.origin}: {source.problems[name]}" for source in stated if name in source.problems]
         having = [source for source in (*stated, *presets) if name in source.values]
+        if not any(name in source.values for source in stated) and problems:
+            having = []  # what a config says and cannot be read is asked for: a preset that fits would be a guess
         if not having:
             unknown.append(f"{name} ({'; '.join(problems)})" if problems else name)
             continue
-        values[name], origins[name] = having[0].values[name], having[0].origin
-        notes += [f"{problem}; {name} {values[name]} is from the {origins[name]}" for problem in problems]
+        values[name], origins[name] = having[0].values[name], having[0].origin_of(name)
+        notes += [f"{problem}; {name} {text_of(values[name])} is from the {origins[name]}" for problem in problems]
         notes += [
-            f"{source.origin}: {name} is {source.values[name]}, but {origins[name]} says {values[name]}, which is used"
+            f"{source.origin_of(name)}: {name} is {text_of(source.values[name])}, "
+            f"but {origins[name]} says {text_of(values[name])}, which is used"
             for source in having[1:]
             if source in stated and source.values[name] != values[name]
         ]
@@ -163,6 +171,7 @@ def _assemble(weights: WeightsSpec, values: Mapping[str, Any]) -> ModelSpec:
             stages=tuple(replace(stage, stride=stride) for stage, stride in zip(known.stages, strides, strict=True)),
             stem_stride=values[f"{stream}.stem_stride"],
             fold_div=values[f"{stream}.fold_div"],
+            activation=values[f"{stream}.activation"],
         )
 
     def heatmap_extent(frame_extent: int) -> int:
@@ -181,6 +190,25 @@ def _assemble(weights: WeightsSpec, values: Mapping[str, Any]) -> ModelSpec:
             **{name: values[f"pose_input.{name}"] for name in ("frames", "sigma", "scaling", "use_score")},
         ),
     )
+
+
+def _check_strides(spec: ModelSpec, weights: WeightsSpec, origins: Mapping[str, str]) -> None:
+    """The one trace of a stride: where channels stay, there is a downsample if the stride is not 1."""
+    wrong = [
+        f"{stream}.layer{number}: the {origins[f'{stream}.stage_strides']} says stride {stage.stride}, but the weights "
+        f"have {'a' if traced.stride != 1 else 'no'} downsample in its first block"
+        for stream, ours, theirs in (("rgb", spec.rgb, weights.rgb), ("pose", spec.pose, weights.pose))
+        for number, (stage, seen, traced) in enumerate(
+            zip(ours.stages, without_trace(ours).stages, theirs.stages, strict=True), 1
+        )
+        if seen != traced
+    ]
+    if wrong:
+        raise CheckpointError(
+            "the weights were trained with other strides",
+            details=wrong,
+            hint="pass the config that this checkpoint was trained with",
+        )
 
 
 def _all_origins(spec: ModelSpec, chosen: Mapping[str, str]) -> dict[str, str]:

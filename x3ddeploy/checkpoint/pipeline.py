@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from x3ddeploy.checkpoint.literals import Unreadable
+from x3ddeploy.checkpoint.rules import class_name
 
 Step = Mapping[str, Any]
 
-_CROPS = ("CenterCrop", "ThreeCrop", "TenCrop", "RandomCrop")
 _MAX_WRAPPERS = 8  # RepeatDataset and its like, around the data set that holds the pipeline
 
 
-def find_pipeline(config: Mapping[str, Any]) -> list[Step] | Unreadable:
+class Split(Enum):
+    """Whose pipeline it is, in the order in which they describe inference."""
+
+    TEST = "test"
+    VAL = "val"
+    TRAIN = "train"
+
+
+class Pipeline(NamedTuple):
+    """A pipeline's entries as the config has them (dicts, where it is well formed), and whose they are."""
+
+    steps: list[Any]
+    split: Split
+
+
+def find_pipeline(config: Mapping[str, Any]) -> Pipeline | Unreadable:
     """The test pipeline, else the validation's, else the training's; empty where the config has none.
 
     What the data loader runs goes before the top-level variable, which command-line overrides may have left behind.
     """
-    for split in ("test", "val", "train"):
-        for pipeline in (_of_loader(config.get(f"{split}_dataloader")), config.get(f"{split}_pipeline")):
+    for split in Split:
+        for pipeline in (_of_loader(config.get(f"{split.value}_dataloader")), config.get(f"{split.value}_pipeline")):
             if isinstance(pipeline, Unreadable):
                 return pipeline
             if isinstance(pipeline, (list, tuple)) and pipeline:
-                doubtful = [step if isinstance(step, Unreadable) else _type(step) for step in pipeline]
+                doubtful = [step.get("type") if isinstance(step, Mapping) else step for step in pipeline]
                 unreadable = [doubt for doubt in doubtful if isinstance(doubt, Unreadable)]
-                return unreadable[0] if unreadable else [step for step in pipeline if isinstance(step, Mapping)]
-    return []
+                return unreadable[0] if unreadable else Pipeline(list(pipeline), split)
+    return Pipeline([], Split.TEST)
 
 
-def step_named(pipeline: list[Step], name: str) -> Step | None:
+def step_named(pipeline: list[Any], name: str) -> Step | None:
     """The last step of type `name`, None where there is none."""
-    return next((step for step in reversed(pipeline) if _name(step) == name), None)
+    return next((step for step in reversed(pipeline) if step_name(step) == name), None)
 
 
-def frame_size(pipeline: list[Step]) -> tuple[Any, Any] | Unreadable | None:
-    """(width, height) after the last step that fixes both; None where the frames' size depends on the video."""
+def frame_size(pipeline: list[Any], split: Split) -> tuple[Any, Any] | Unreadable | None:
+    """(width, height) after the last step that fixes both; None where no step does.
+
+    The crops of a training pipeline are random: the size after them is unknown until a resize.
+    """
     size: tuple[Any, Any] | Unreadable | None = None
     for step in pipeline:
-        if _name(step) == "Resize":
-            keep_ratio, scale = step.get("keep_ratio", True), step.get("scale")
-            if isinstance(keep_ratio, Unreadable) or isinstance(scale, Unreadable):
-                size = keep_ratio if isinstance(keep_ratio, Unreadable) else scale
-            else:
-                size = _pair(scale) if keep_ratio is False and isinstance(scale, (list, tuple)) else None
-        elif _name(step) == "RandomResizedCrop":
-            size = None
-        elif _name(step) in _CROPS:
+        name = step_name(step)
+        if name == "Resize":
+            scale, keep_ratio = step.get("scale"), step.get("keep_ratio", True)
+            unreadable = next((value for value in (scale, keep_ratio) if isinstance(value, Unreadable)), None)
+            size = unreadable or (_pair(scale) if keep_ratio is False and isinstance(scale, (list, tuple)) else None)
+        elif name == "CenterCrop":
             crop = step.get("crop_size")
             size = crop if isinstance(crop, Unreadable) else _pair(crop)
+        elif split is Split.TRAIN and "Crop" in name:
+            size = None
     return size
 
 
@@ -70,11 +88,6 @@ def _of_loader(loader: Any) -> Any:
     return None
 
 
-def _type(step: Any) -> Any:
-    return step.get("type") if isinstance(step, Mapping) else None
-
-
-def _name(step: Step) -> str:
-    """A step's type without the module that lazily dumped configs put before it."""
-    kind = _type(step)
-    return kind.rpartition(".")[2] if isinstance(kind, str) else ""
+def step_name(step: Any) -> str:
+    """A step's type without the module that lazily dumped configs put before it; empty for what is no step."""
+    return (class_name(step.get("type")) or "") if isinstance(step, Mapping) else ""

@@ -1,4 +1,7 @@
-"""What the weights cannot tell: strides, shift fractions, clips and preprocessing, read off a config or a preset."""
+"""What the weights cannot tell: strides, shift fractions, activations, clips and preprocessing, off a config or preset.
+
+A key that a config leaves out has the default of the class that it belongs to, as in training.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,22 @@ from functools import partial
 from typing import Any
 
 from x3ddeploy.checkpoint.literals import Unreadable
-from x3ddeploy.checkpoint.pipeline import Step, find_pipeline, frame_size, step_named
-from x3ddeploy.errors import CheckpointError
-from x3ddeploy.models.spec import BackboneSpec, ModelSpec
+from x3ddeploy.checkpoint.lookups import is_absent, lookup
+from x3ddeploy.checkpoint.model_keys import BACKBONES, HEAD, PREPROCESSOR, check_model_keys, refuse
+from x3ddeploy.checkpoint.pipeline import Pipeline, Split, find_pipeline, frame_size, step_named
+from x3ddeploy.checkpoint.transforms import missing_transforms, refused_transforms
+from x3ddeploy.models.config_keys import BackboneConfig, PoseBackboneConfig
+from x3ddeploy.models.spec import Activation, BackboneSpec, ModelSpec
 
 # Dotted names in ModelSpec ('..stage_strides' stands for the strides inside of '..stages').
 NAMES = (
-    *(f"{stream}.{value}" for stream in ("rgb", "pose") for value in ("fold_div", "stem_stride", "stage_strides")),
+    *(f"{stream}.{value}" for stream in ("rgb", "pose") for value in (
+        "fold_div", "stem_stride", "stage_strides", "activation"
+    )),
     *(f"rgb_input.{value}" for value in ("frames", "height", "width", "mean", "std")),
     *(f"pose_input.{value}" for value in ("frames", "sigma", "scaling", "use_score")),
     "head.average_clips",
-)
+)  # fmt: skip
 # A config can ask for no more than this many frames or pixels; it keeps a hostile one from asking for terabytes.
 _MAX_EXTENT = 8192
 _MAX_FACTOR = 64  # of heatmap pixels a frame pixel, and of a keypoint's spread in pixels
@@ -34,12 +42,25 @@ class Settings:
 
     Attributes:
         origin: the source, as the user knows it: 'checkpoint config', 'config FILE', 'preset NAME'.
+        defaults: dotted name -> the class whose default the value is, as the source leaves its key out.
         problems: dotted name -> why the source's value cannot be used.
+        notes: what the source says without effect, or leaves out.
     """
 
     origin: str
     values: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def origin_of(self, name: str) -> str:
+        """Where the value under `name` comes from."""
+        return f"default of {self.defaults[name]}" if name in self.defaults else self.origin
+
+    def default(self, name: str, value: Any, owner: str) -> None:
+        """Keep a class's default."""
+        self.values[name] = value
+        self.defaults[name] = owner
 
     def take(self, name: str, value: Any, check: Callable[[Any], Any], where: str) -> None:
         """Keep `check(value)` under `name`; note the problem where the value is no literal or fails its check."""
@@ -79,49 +100,53 @@ def settings_of_config(config: Mapping[str, Any], origin: str, rgb: BackboneSpec
         pose: the pose backbone, likewise.
 
     Raises:
-        CheckpointError: the config describes inputs that are not supported (limb heatmaps, doubled heatmaps, BGR).
+        CheckpointError: the config asks for what no specification says: an unknown class, key or transform, another
+            normalisation or activation, limb heatmaps, BGR.
     """
+    check_model_keys(config, origin)
     settings = Settings(origin)
     _backbone_settings(settings, config, "rgb", len(rgb.stages))
     _backbone_settings(settings, config, "pose", len(pose.stages))
-    head = lookup(config, "model.cls_head.average_clips")
-    if head is not _ABSENT:
-        settings.take("head.average_clips", "none" if head is None else head, _average_clips, "average_clips")
+    _head_settings(settings, config)
     _normalisation(settings, config)
     _clips_and_sizes(settings, config)
     return settings
 
 
-_ABSENT = object()
-
-
-def lookup(config: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path, the `Unreadable` met on the way, or a marker (`is_absent`) where there is none."""
-    value: Any = config
-    for name in path.split("."):
-        if isinstance(value, Unreadable):
-            return value
-        if not isinstance(value, Mapping) or name not in value:
-            return _ABSENT
-        value = value[name]
-    return value
-
-
-def is_absent(value: object) -> bool:
-    """Whether `lookup` found nothing."""
-    return value is _ABSENT
+_DEFAULTS = {"rgb": BackboneConfig, "pose": PoseBackboneConfig}
 
 
 def _backbone_settings(settings: Settings, config: Mapping[str, Any], stream: str, stages: int) -> None:
+    if is_absent(lookup(config, f"model.{stream}_backbone")):
+        return
     for name, key, check in (
         ("fold_div", "fold_div", _at_least_two),
         ("stem_stride", "conv1_stride", _extent),
-        ("stage_strides", "spatial_strides", partial(_extents, count=stages)),
+        ("stage_strides", "spatial_strides", partial(_first_extents, count=stages)),
+        ("activation", "use_swish", _activation),
     ):
-        path = f"{stream}_backbone.{key}"
+        path, full_name = f"{stream}_backbone.{key}", f"{stream}.{name}"
         value = lookup(config, f"model.{path}")
-        if not is_absent(value):
-            settings.take(f"{stream}.{name}", value, check, path)
+        default = getattr(_DEFAULTS[stream], key)
+        if stream == "rgb" and key == "use_swish":
+            if not is_absent(value) and value is not True:
+                settings.notes.append(f"{settings.origin}: {path} is without effect: its class has swish always")
+            settings.default(full_name, Activation.SWISH, BACKBONES[stream])
+        elif is_absent(value):
+            settings.take(full_name, default, check, f"{path}, left out,")
+            settings.defaults[full_name] = BACKBONES[stream]
+        else:
+            settings.take(full_name, value, check, path)
+
+
+def _head_settings(settings: Settings, config: Mapping[str, Any]) -> None:
+    if is_absent(lookup(config, "model.cls_head")):
+        return
+    value = lookup(config, "model.cls_head.average_clips")
+    if is_absent(value):
+        settings.default("head.average_clips", "none", HEAD)
+    else:
+        settings.take("head.average_clips", "none" if value is None else value, _average_clips, "average_clips")
 
 
 def _normalisation(settings: Settings, config: Mapping[str, Any]) -> None:
@@ -131,60 +156,46 @@ def _normalisation(settings: Settings, config: Mapping[str, Any]) -> None:
             break
     else:
         return
-    if lookup({"imgs": imgs}, "imgs.to_rgb") is True:
-        raise _unsupported(settings.origin, "data_preprocessor.preprocessors.imgs to_rgb=True (frames as BGR)")
-    for name, check in (("mean", _three_numbers), ("std", _three_positive_numbers)):
-        value = lookup({"imgs": imgs}, f"imgs.{name}")
-        if not is_absent(value):
-            settings.take(f"rgb_input.{name}", value, check, f"data_preprocessor.preprocessors.imgs.{name}")
+    mean, std = (lookup({"imgs": imgs}, f"imgs.{name}") for name in ("mean", "std"))
+    if is_absent(mean) or mean is None:  # the class then normalises nothing, whatever std says
+        settings.default("rgb_input.mean", (0.0, 0.0, 0.0), PREPROCESSOR)
+        settings.default("rgb_input.std", (1.0, 1.0, 1.0), PREPROCESSOR)
+        return
+    where = "data_preprocessor.preprocessors.imgs"
+    settings.take("rgb_input.mean", mean, _three_numbers, f"{where}.mean")
+    settings.take("rgb_input.std", None if is_absent(std) else std, _three_positive_numbers, f"{where}.std")
 
 
 def _clips_and_sizes(settings: Settings, config: Mapping[str, Any]) -> None:
-    pipeline = find_pipeline(config)
-    if isinstance(pipeline, Unreadable):
+    found = find_pipeline(config)
+    if isinstance(found, Unreadable):
         for name in ("rgb_input.frames", "rgb_input.height", "rgb_input.width", "pose_input.frames"):
-            settings.problems[name] = f"test pipeline: {pipeline}"
+            settings.problems[name] = f"test pipeline: {found}"
         for name in _POSE_TARGET_DEFAULTS:
-            settings.problems[f"pose_input.{name}"] = f"test pipeline: {pipeline}"
-        pipeline = []
+            settings.problems[f"pose_input.{name}"] = f"test pipeline: {found}"
+        found = Pipeline([], Split.TEST)
+    pipeline, split = found
+    refuse(list(refused_transforms(pipeline, split)), settings.origin, f"the {split.value} pipeline")
+    settings.notes.extend(f"{settings.origin}: {note}" for note in missing_transforms(pipeline))
     sampling = step_named(pipeline, "MMUniformSampleFrames") or {}
     for stream, modality in (("rgb", "RGB"), ("pose", "Pose")):
         value = lookup(sampling, f"clip_len.{modality}")
         value = lookup(config, f"clip_len.{modality}") if is_absent(value) else value
         if not is_absent(value):
             settings.take(f"{stream}_input.frames", value, _extent, f"clip_len {modality}")
-    _frame_size(settings, pipeline)
-    target = step_named(pipeline, "GeneratePoseTarget")
-    if target is not None:
-        _refuse_unsupported_targets(settings.origin, target)
-        for name, default in _POSE_TARGET_DEFAULTS.items():
-            value, where = target.get(name, default), f"GeneratePoseTarget {name}"
-            settings.take(f"pose_input.{name}", value, _POSE_TARGET_CHECKS[name], where)
-
-
-def _frame_size(settings: Settings, pipeline: list[Step]) -> None:
-    """Width and height after the last step that fixes them; a resize that keeps the ratio leaves them open."""
-    size = frame_size(pipeline)
+    size = frame_size(pipeline, split)
     if isinstance(size, Unreadable):
         settings.problems["rgb_input.width"] = settings.problems["rgb_input.height"] = f"frame size: {size}"
     elif size is not None:
         for name, value in zip(("rgb_input.width", "rgb_input.height"), size, strict=True):
             settings.take(name, value, _extent, f"the test pipeline's frame {name.partition('.')[2]}")
-
-
-def _refuse_unsupported_targets(origin: str, target: Step) -> None:
-    for option, supported in (("with_limb", False), ("with_kp", True), ("double", False)):
-        value = target.get(option, supported)
-        if value is not supported:
-            shown = value if isinstance(value, bool) else f"{value!s:.80}"
-            raise _unsupported(origin, f"GeneratePoseTarget {option}={shown}")
-
-
-def _unsupported(origin: str, what: str) -> CheckpointError:
-    return CheckpointError(
-        f"{origin}: {what} is not supported",
-        hint="supported are heatmaps of keypoints (with_kp=True, with_limb=False, double=False) and RGB frames",
-    )
+    target = step_named(pipeline, "GeneratePoseTarget")
+    for name, default in _POSE_TARGET_DEFAULTS.items() if target is not None else ():
+        assert target is not None
+        if name in target:
+            settings.take(f"pose_input.{name}", target[name], _POSE_TARGET_CHECKS[name], f"GeneratePoseTarget {name}")
+        else:
+            settings.default(f"pose_input.{name}", default, "GeneratePoseTarget")
 
 
 def _extent(value: Any) -> int:
@@ -197,6 +208,15 @@ def _at_least_two(value: Any) -> int:
     if type(value) is not int or not 2 <= value <= _MAX_EXTENT:
         raise _WrongValueError(f"an integer in 2..{_MAX_EXTENT}")
     return value
+
+
+def _first_extents(value: Any, count: int) -> tuple[int, ...]:
+    """As many strides as there are stages: the original classes take the first ones of a longer list."""
+    return _extents(value[:count] if isinstance(value, (list, tuple)) else value, count)
+
+
+def _activation(value: Any) -> Activation:
+    return Activation.SWISH if _boolean(value) else Activation.NONE
 
 
 def _extents(value: Any, count: int) -> tuple[int, ...]:

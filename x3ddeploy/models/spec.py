@@ -208,10 +208,10 @@ def flat_values(spec: ModelSpec) -> dict[str, str]:
     values = {}
     for group, part in vars(spec).items():
         for name, value in vars(part).items():
-            values[f"{group}.{name}"] = _stages_text(value) if name == "stages" else _text(value)
+            values[f"{group}.{name}"] = _stages_text(value) if name == "stages" else text_of(value)
     for stream in ("rgb", "pose"):
         strides = tuple(stage.stride for stage in getattr(spec, stream).stages)
-        values[f"{stream}.stage_strides"] = _text(strides)
+        values[f"{stream}.stage_strides"] = text_of(strides)
     return values
 
 
@@ -219,7 +219,8 @@ def _stages_text(stages: tuple[StageSpec, ...]) -> str:
     return ", ".join(f"{stage.blocks} x {stage.channels} ({stage.width})" for stage in stages)
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """One value of a spec as text for people."""
     if isinstance(value, Enum):
         return str(value.value)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

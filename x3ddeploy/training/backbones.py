@@ -9,9 +9,9 @@ from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # SyncBatchNorm is one, too
 
+from x3ddeploy.models.config_keys import BackboneConfig, PoseBackboneConfig, read_keys
 from x3ddeploy.models.x3d import Backbone, Block, ConvBN
 from x3ddeploy.registry import MODELS
-from x3ddeploy.training.settings import BackboneConfig, PoseBackboneConfig, read_keys
 
 
 @MODELS.register_module()
