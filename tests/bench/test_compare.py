@@ -6,7 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from x3ddeploy.bench.compare import compare_reports, read_report
+from x3ddeploy.bench.compare import compare_reports
+from x3ddeploy.bench.measured import read_report
+from x3ddeploy.cli.failures import exit_code_of
+from x3ddeploy.cli.main import main
 from x3ddeploy.errors import GateError, UsageError, X3DDeployError
 
 
@@ -69,24 +72,104 @@ def test_what_only_one_holds_and_what_the_machine_gained_are_told():
     after["competitors"].append(copy.deepcopy(after["competitors"][0]) | {"name": "openvino/fp32"})
     after["ceilings"][0]["copy_bytes_per_s"] = 5e9
     comparison = compare_reports(before, after, threshold=0.05)
+    comparison.raise_for_regressions()
     assert comparison.only_after == ("openvino/fp32 [compute]",)
     assert comparison.machine == {"cpu: fp32 matrix product": 1.0, "cpu: memory copy": 0.5}
 
 
-def test_the_command_ends_with_3_on_a_regression_and_prints_json(run, tmp_path):
-    paths = [tmp_path / "a.json", tmp_path / "b.json"]
-    for path, median in zip(paths, (100, 120), strict=True):
-        path.write_text(json.dumps(made_report(median)))
-    process = run("bench", "--compare", *paths)
-    assert process.returncode == 3
-    assert "slower" in process.stdout
-    assert "1.20 times the time" in process.stderr
-    process = run("bench", "--compare", *reversed(paths), "--json")
-    assert process.returncode == 0
-    assert json.loads(process.stdout)["changes"][0]["verdict"] == "faster"
+@pytest.fixture
+def compared(tmp_path, capsys):
+    """Runs the command on two reports; gives its exit code and what it said."""
+
+    def run(before, after, *options):
+        paths = [tmp_path / "a.json", tmp_path / "b.json"]
+        for path, report in zip(paths, (before, after), strict=True):
+            path.write_text(json.dumps(report))
+        code = exit_code_of(main, ["bench", "--compare", *map(str, paths), *options])
+        return code, capsys.readouterr()
+
+    return run
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 1, "competitors": []}'])
+def test_the_command_ends_with_3_on_a_regression_and_prints_json(compared):
+    code, told = compared(made_report(100), made_report(120))
+    assert code == 3
+    assert "slower" in told.out
+    assert "1.20 times the time" in told.err
+    code, told = compared(made_report(120), made_report(100), "--json")
+    assert code == 0
+    assert json.loads(told.out)["changes"][0]["verdict"] == "faster"
+
+
+def with_row(**changes):
+    report = made_report()
+    report["competitors"][0] |= changes
+    return report
+
+
+def without(key):
+    report = made_report()
+    del report["competitors"][0][key]
+    return report
+
+
+SAMPLES = made_report()["competitors"][0]["samples_ms"]
+BROKEN = {
+    "NaN": with_row(samples_ms=[float("nan"), *SAMPLES]),
+    "infinity": with_row(samples_ms=[float("inf"), *SAMPLES]),
+    "zero": with_row(samples_ms=[0.0] * 40),
+    "negative": with_row(samples_ms=[-value for value in SAMPLES]),
+    "text": with_row(samples_ms=[str(value) for value in SAMPLES]),
+    "true": with_row(samples_ms=[True]),
+    "huge": with_row(samples_ms=[1e300]),
+    "seconds": without("samples_ms"),
+    "nameless": without("name"),
+    "no scope": without("scope"),
+    "samples of other rows": with_row(median_ms=50.0),
+    "seconds in the median": with_row(median_ms=0.1),
+    "a zero shape": with_row(shapes={"imgs": [1, 3, 0, 1, 1]}),
+    "no competitors": made_report() | {"competitors": []},
+    "a row twice": made_report() | {"competitors": made_report()["competitors"] * 2},
+    "no machine": made_report() | {"machine": None},
+    "negative threads": made_report() | {"threads": -1},
+    "a ceiling of zero": made_report() | {"ceilings": [{"device": "cpu", "gemm_flops": {}, "copy_bytes_per_s": 0}]},
+    "another schema": made_report() | {"schema_version": 3},
+    "a schema that is true": made_report() | {"schema_version": True},
+}
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_report_that_is_no_measurement_is_never_green(compared, name, place):
+    pair = (BROKEN[name], made_report()) if place == "before" else (made_report(), BROKEN[name])
+    for options in ((), ("--unlike",), ("--threshold", "10")):
+        code, told = compared(*pair, *options)
+        assert code in (1, 2), (name, told.out)
+        assert "internal error" not in told.err
+        assert told.out == ""
+
+
+@pytest.mark.parametrize("after", [{"name": "openvino/fp32"}, {"scope": "pipeline"}, {"samples_ms": []}])
+def test_what_is_not_measured_any_more_fails(compared, after):
+    before = made_report()
+    before["competitors"].append(copy.deepcopy(before["competitors"][0]) | {"name": "torch/eager"})
+    later = copy.deepcopy(before)
+    later["competitors"][1] |= after
+    code, told = compared(before, later)
+    assert code == 3
+    assert "torch/eager [compute]" in told.err
+    code, told = compared(before, later, "--unlike")
+    assert code == 0
+    assert "not compared: torch/eager [compute]" in told.out
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), -0.1])
+def test_a_threshold_is_a_number(threshold):
+    with pytest.raises(UsageError, match="is none"):
+        compare_reports(made_report(), made_report(), threshold)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "NaN", '{"schema_version": 1, "competitors": []}'])
 def test_another_file_is_no_report(tmp_path, text):
     path = tmp_path / "x.json"
     path.write_text(text)

@@ -120,6 +120,14 @@ def test_a_recipe_is_read_and_its_mistakes_are_told(tmp_path):
     for text, named in (
         ("clipps = 3", "clipps"),
         ("clips = 0", "at least 1"),
+        ("clips = 1" + "0" * 30, "at most"),
+        ("seed = -1", "seed = -1"),
+        ("eval_clips = -1", "eval_clips = -1"),
+        ("max_drop = nan", "max_drop = nan"),
+        ("max_drop = inf", "max_drop = inf"),
+        ("max_drop = -0.1", "max_drop = -0.1"),
+        ("clips = 3.5", "clips"),
+        ("data = " + "[" * 5000, "recursion"),
         ('method = "x"', "'x'"),
         ("a =", "recipe"),
     ):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
 from x3ddeploy.bundle import EVAL, Bundle
+from x3ddeploy.files import read_json
 
 _SCHEMA_VERSION = 1
 _NAMES = {"torch/fp32": "torch/eager"}
@@ -29,7 +31,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class _Score:
-    top1: float
+    top1: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,16 @@ class _Report:
     schema_version: int
     bundle: _Bundle
     data: _Data
-    videos: int
+    videos: Annotated[int, msgspec.Meta(ge=1)]
     deployed: str
     results: tuple[_Result, ...]
 
 
 def known_accuracy(bundle: Bundle) -> dict[str, Accuracy]:
     """Competitor's name -> accuracy; empty where there is no eval.json, or it is of another checkpoint."""
-    report = None
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        report = msgspec.json.decode((bundle.path / EVAL).read_bytes(), type=_Report)
+    report: _Report | None = None
+    with contextlib.suppress(OSError, ValueError):
+        report = read_json(bundle.path / EVAL, _Report)
     if report is None or report.schema_version != _SCHEMA_VERSION:
         return {}
     if report.bundle.source.sha256 != bundle.manifest.source.sha256:

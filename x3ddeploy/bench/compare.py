@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from x3ddeploy.bench.likeness import differences
-from x3ddeploy.errors import GateError, UsageError, X3DDeployError
+from x3ddeploy.bench.measured import check_report
+from x3ddeploy.errors import GateError, UsageError
 
-SCHEMA_VERSION = 2
 _RESAMPLES = 2000
 _SEED = 0
 
@@ -48,12 +46,14 @@ class Comparison:
 
     Attributes:
         threshold: share by which a median may grow.
+        unlike: whether unlike things are compared on request, and things that are missing are told without failing.
         changes: of what both hold.
         only_before, only_after: '<name> [<scope>]' that the other one lacks.
         machine: ceiling -> its rate after over before: what the machine itself gained or lost between the two.
     """
 
     threshold: float
+    unlike: bool
     changes: tuple[Change, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
@@ -63,28 +63,19 @@ class Comparison:
         return asdict(self)
 
     def raise_for_regressions(self) -> None:
-        """Raises GateError where something became slower."""
+        """Raises GateError where something became slower, or is not measured any more."""
         slower = [change for change in self.changes if change.verdict == "slower"]
         if slower:
             raise GateError(
                 f"{len(slower)} of {len(self.changes)} became slower by more than {self.threshold:.0%}",
                 details=[f"{change.name} [{change.scope}]: {change.ratio:.2f} times the time" for change in slower],
             )
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """A bench.json. Raises X3DDeployError where it is none, or of a schema that this version does not know."""
-    try:
-        report = json.loads(path.read_bytes())
-        version = report["schema_version"]
-        rows = report["competitors"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise X3DDeployError(f"{path} is no bench.json", hint="`x3ddeploy bench` writes one") from error
-    if version != SCHEMA_VERSION or not isinstance(rows, list):
-        raise X3DDeployError(
-            f"{path} is of schema {version}, and this is schema {SCHEMA_VERSION}", hint="measure it again"
-        )
-    return dict(report)
+        if self.only_before and not self.unlike:
+            raise GateError(
+                f"{len(self.only_before)} that were measured before are missing: nobody knows whether they are slower",
+                details=self.only_before,
+                hint="measure with the same --only and --scope; --unlike compares what both hold",
+            )
 
 
 def compare_reports(
@@ -93,15 +84,20 @@ def compare_reports(
     """Compare what both hold, competitor by competitor.
 
     Args:
-        before: as read by `read_report`.
+        before: as read by `measured.read_report`.
         after: the same, of a later measurement.
-        threshold: share by which a median may grow before it counts as slower.
+        threshold: share by which a median may grow before it counts as slower; finite, not negative.
         unlike: also what differs in shape, batch, precision, processor, GPU or number of threads, which is refused
             otherwise. Other versions of a library are what such a comparison is for.
 
     Raises:
-        UsageError: unlike things, or nothing in common.
+        UsageError: unlike things, nothing in common, or a threshold that is none.
+        X3DDeployError: a report holds what is no measurement.
     """
+    if not 0 <= threshold < float("inf"):
+        raise UsageError(f"a threshold of {threshold} is none", hint="0.05 lets a median grow by 5 %")
+    for report, name in ((before, "the report of before"), (after, "the report of after")):
+        check_report(report, name)
     old, new = _rows(before), _rows(after)
     common = [key for key in old if key in new]
     if not common:
@@ -117,6 +113,7 @@ def compare_reports(
         )
     return Comparison(
         threshold=threshold,
+        unlike=unlike,
         changes=tuple(_change(old[key], new[key], threshold, tuple(unlikes[key])) for key in common),
         only_before=tuple(key for key in old if key not in new),
         only_after=tuple(key for key in new if key not in old),
@@ -145,7 +142,9 @@ def _change(old: Mapping[str, Any], new: Mapping[str, Any], threshold: float, un
     medians = [np.median(random.choice(values, (_RESAMPLES, len(values))), axis=1) for values in (before, after)]
     lower, upper = np.percentile(medians[1] / medians[0], (2.5, 97.5))
     value = float(np.median(after) / np.median(before))
-    slower, faster = value > 1 + threshold and lower > 1, value < 1 / (1 + threshold) and upper < 1
+    # What is not slower has to be shown: a comparison with NaN shows nothing.
+    slower = not (value <= 1 + threshold or lower <= 1)
+    faster = value < 1 / (1 + threshold) and upper < 1
     return Change(
         name=old["name"],
         scope=old["scope"],

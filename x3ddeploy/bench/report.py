@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from x3ddeploy import __version__
 from x3ddeploy.bench.likeness import differences
 from x3ddeploy.bench.measure import ratio, statistics
+from x3ddeploy.bench.measured import SCHEMA_VERSION
 from x3ddeploy.bench.stability import is_stable, window_cv
 from x3ddeploy.machine import machine
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from x3ddeploy.bench.work import Work
     from x3ddeploy.bench.workbench import Workbench
 
-SCHEMA_VERSION = 2
 # Ratios are to the first of these that took part: the bundle's float32 graphs in the runtime that most people have.
 REFERENCES = ("onnxruntime/fp32", "openvino/fp32", "tensorrt/fp32", "tensorrt-rtx/fp32")
 _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "mmaction2", "numpy", "av")

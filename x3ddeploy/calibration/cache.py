@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from x3ddeploy.atomic import write_json
 from x3ddeploy.calibration.histogram import Histogram
 from x3ddeploy.calibration.ranges import Range, choose_range
 from x3ddeploy.errors import BundleError
+from x3ddeploy.files import read_json
 
 SCHEMA_VERSION = 1
 RANDOM = "random"
+_LARGEST_FILE = 64 << 20  # a few hundred tensors are 100 kB
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class TensorRange:
     seen_low: float
     seen_high: float
     zeros: float
+
+    def __post_init__(self) -> None:
+        # No comparison with NaN holds, and a range without zero has no scale.
+        if not (-math.inf < self.seen_low <= self.low <= 0 <= self.high <= self.seen_high < math.inf):
+            raise ValueError(
+                f"a range from {self.low:g} to {self.high:g} within {self.seen_low:g} to {self.seen_high:g}"
+            )
+        if not 0 <= self.zeros <= 1:
+            raise ValueError(f"a share of {self.zeros:g}")
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,8 @@ def read_calibration(path: Path, key: CalibrationKey) -> Calibration:
             message says which.
     """
     try:
-        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError) as error:
+        calibration: Calibration = read_json(path, Calibration, _LARGEST_FILE)
+    except (OSError, ValueError) as error:
         raise BundleError(f"cannot read the calibration {path}: {error}", hint="calibrate again") from error
     if calibration.schema_version != SCHEMA_VERSION:
         raise BundleError(f"{path} has schema version {calibration.schema_version}", hint="calibrate again")

@@ -8,6 +8,16 @@ import msgspec
 
 from x3ddeploy.calibration.ranges import METHODS
 from x3ddeploy.errors import UsageError
+from x3ddeploy.files import TEXT_LIMIT, read_file
+
+_MOST_CLIPS = 10_000_000
+_BOUNDS = {
+    "clips": (1, _MOST_CLIPS),
+    "seed": (0, 2**32 - 1),  # NumPy's seeds are of 32 bits
+    "eval_clips": (0, _MOST_CLIPS),
+    "max_drop": (0, 100),
+    "min_keypoint_score": (0, 1),
+}
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,10 +49,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_drop: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.clips < 1 or self.eval_clips < 0 or self.max_drop < 0:
-            raise UsageError("a recipe's clips are at least 1, its eval_clips and max_drop not negative")
-        if self.min_keypoint_score is not None and not 0 <= self.min_keypoint_score <= 1:
-            raise UsageError("a recipe's min_keypoint_score is from 0 to 1")
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:  # NaN is in no range
+                raise UsageError(f"{name} = {value!r:.40} in a recipe", hint=f"at least {least} and at most {most}")
         if self.method not in METHODS:
             raise UsageError(f"no calibration method named {self.method!r}", hint=f"one of: {', '.join(METHODS)}")
 
@@ -51,11 +61,12 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe from TOML.
 
     Raises:
-        UsageError: it cannot be read, has a key that recipes do not have, or a value of the wrong type.
+        UsageError: it cannot be read, has a key that recipes do not have, or a value of the wrong type or size.
     """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Recipe)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        return msgspec.toml.decode(read_file(path, TEXT_LIMIT), type=Recipe)
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"cannot read the recipe {path}: {error}", hint=f"its keys are: {', '.join(Recipe.__struct_fields__)}"
+            f"cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}",
+            hint=f"its keys are: {', '.join(Recipe.__struct_fields__)}",
         ) from error

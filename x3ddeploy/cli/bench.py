@@ -43,7 +43,7 @@ _LARGEST_THRESHOLD = 10  # a tenfold time
     nargs=2,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="BEFORE AFTER",
-    help="Measure nothing: compare two bench.json; exit code 3 where something became slower.",
+    help="Measure nothing: compare two bench.json; exit code 3 where something became slower or is missing.",
 )
 @click.option(
     "--threshold",
@@ -142,7 +142,8 @@ def _write(folder: Path, report: dict[str, Any]) -> list[Path]:
 
 
 def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json: bool) -> None:
-    from x3ddeploy.bench.compare import compare_reports, read_report
+    from x3ddeploy.bench.compare import compare_reports
+    from x3ddeploy.bench.measured import read_report
     from x3ddeploy.cli.bench_output import print_comparison
 
     comparison = compare_reports(read_report(before), read_report(after), threshold, unlike=unlike)
