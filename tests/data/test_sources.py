@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from action_data import annotation, moving_picture, write_annotations, write_video
@@ -10,8 +11,9 @@ from x3ddeploy.data.annotations import Annotations
 from x3ddeploy.data.clips import batch_inputs, synthetic_clip
 from x3ddeploy.data.frames import normalise_frames
 from x3ddeploy.data.sources import open_source
+from x3ddeploy.data.sources.script import keep_clips
 from x3ddeploy.data.subset import balanced_choice, leaking_names, subject_of
-from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.errors import DataError, UsageError, X3DDeployError
 from x3ddeploy.models.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -199,14 +201,28 @@ def test_a_script_gives_every_clip_of_its_feeds(tmp_path):
         ("def load_data():\n    yield from ()", "yields nothing"),
         ("def load_data():\n    yield 1 / 0", "line 2 fails: ZeroDivisionError"),
         ("def load_data(:", "SyntaxError"),
+        ("def load_data():\n    raise SystemExit(0)", "line 2 fails: SystemExit: 0"),
+        ("import sys\nsys.exit(0)", "line 2 fails: SystemExit: 0"),
+        ("def load_data():\n    raise KeyboardInterrupt", "line 2 fails: KeyboardInterrupt"),
+        (SCRIPT.format(shapes=SHAPES).replace("batch, np.float32", "np.nan, np.float32"), "feed 0: imgs"),
         ("def load_data():\n    yield [1]", "feed 0 is no dict"),
         (SCRIPT.format(shapes={**SHAPES, "imgs": (3, 4, 8, 8)}), "feed 0: imgs has shape"),
     ],
 )
 def test_what_is_wrong_with_a_script_is_told(tmp_path, text, said):
     (tmp_path / "loader.py").write_text(text)
+    request = {"script": str(tmp_path / "loader.py"), "spool": str(tmp_path), "spec": msgspec.to_builtins(TINY)}
     with pytest.raises(DataError, match=said):
+        keep_clips(request, print)
+
+
+@pytest.mark.parametrize("leave", ["os._exit(0)", "sys.exit(0)", "os.close(1), os.close(2), os._exit(0)"])
+def test_a_script_that_leaves_the_process_has_given_no_clips(tmp_path, capfd, leave):
+    text = f"import os, sys\nprint('{{\"result\": 3}}', flush=True)\n{leave}\n"
+    (tmp_path / "loader.py").write_text(text)
+    with pytest.raises(X3DDeployError, match="exit code 0 and no answer|line 3 fails: SystemExit: 0"):
         open_source(tmp_path / "loader.py", TINY)
+    assert capfd.readouterr().out == ""  # stdout is for results of the command
 
 
 def test_a_script_among_other_files_is_not_run(tmp_path):

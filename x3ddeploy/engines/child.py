@@ -105,7 +105,7 @@ def serve() -> None:
     except X3DDeployError as error:
         kind = next(base.__name__ for base in type(error).__mro__ if hasattr(errors, base.__name__))
         send({"error": {"kind": kind, "message": error.message, "hint": error.hint, "details": error.details}})
-    except Exception as error:
+    except BaseException as error:  # also `sys.exit(0)`: a task that ends without a result has failed
         traceback.print_exc()
         send({"error": {"kind": "", "message": f"{type(error).__name__}: {error}", "hint": "", "details": []}})
     sys.stderr.flush()

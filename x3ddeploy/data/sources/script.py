@@ -5,25 +5,32 @@ from __future__ import annotations
 import runpy
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.bundle import sha256_of
 from x3ddeploy.data.people import people_drawn
 from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest
+from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.errors import DataError
 from x3ddeploy.models.spec import ModelSpec
+
+# More than any calibration takes; a generator that never ends is told before the disk is full.
+_MOST_CLIPS = 100_000
 
 
 class ScriptClips:
     """Every clip of every feed dict that the script's `load_data()` yields; their classes are not known.
 
-    The script is the user's own code and runs with all of the user's rights, once, when the source is opened. A
-    generator can be read only once and in order, so its clips are kept in temporary files, which go with the source.
+    The script is the user's own code and runs with all of the user's rights, once, when the source is opened, in a
+    process of its own: if it leaves that early, by whatever way, it has not answered. What it prints goes into that
+    process's log. A generator can be read only once and in order, so its clips are kept in temporary files, which go
+    with the source.
 
     Args:
         path: the script. `load_data()` yields dicts of `imgs` (N, 3, T, H, W) and `heatmap_imgs` (N, K, T', H', W').
@@ -39,12 +46,8 @@ class ScriptClips:
         self.name = str(path)
         self._stem = path.stem
         self._spool = tempfile.TemporaryDirectory(prefix="x3ddeploy-clips-")
-        self._count = 0
-        for number, feed in enumerate(_feeds(path)):
-            for clip in _clips_of(feed, spec, f"{path}: feed {number}"):
-                self._keep(clip)
-        if not self._count:
-            raise DataError(f"{path}: load_data() yields nothing")
+        request = {"script": self.name, "spool": self._spool.name, "spec": msgspec.to_builtins(spec)}
+        self._count: int = run_in_child(f"{__name__}:keep_clips", request, f"the script {path}", lambda text: None)
         self._description = {
             "kind": "script",
             "script_sha256": sha256_of(path),
@@ -69,18 +72,48 @@ class ScriptClips:
             inputs = {name: file[name] for name in file.files}
         return LabelledClip(f"{self._stem}[{index}]", None, inputs, people_drawn(inputs["heatmap_imgs"]))
 
-    def _keep(self, clip: dict[str, npt.NDArray[np.float32]]) -> None:
-        try:
-            np.savez(self._file(self._count), imgs=clip["imgs"], heatmap_imgs=clip["heatmap_imgs"])
-        except OSError as error:
-            raise DataError(
-                f"cannot keep the clips of {self.name} in {self._spool.name}: {error.strerror or error}",
-                hint="set TMPDIR to a folder with more room",
-            ) from error
-        self._count += 1
-
     def _file(self, index: int) -> Path:
-        return Path(self._spool.name) / f"{index}.npz"
+        return _file(self._spool.name, index)
+
+
+def keep_clips(request: Mapping[str, Any], progress: Callable[[str], None]) -> int:
+    """In the child: run a script and keep its clips.
+
+    Args:
+        request: the 'script', the 'spool' folder, and the 'spec' as built-in types.
+        progress: nothing is told.
+
+    Returns:
+        How many clips there are, each in a file of the spool.
+
+    Raises:
+        DataError: as `ScriptClips`.
+    """
+    path, spec = Path(request["script"]), msgspec.convert(request["spec"], ModelSpec)
+    count = 0
+    for number, feed in enumerate(_feeds(path)):
+        for clip in _clips_of(feed, spec, f"{path}: feed {number}"):
+            if count == _MOST_CLIPS:
+                raise DataError(f"{path}: load_data() yields more than {_MOST_CLIPS} clips", hint="let it end")
+            _keep(clip, path, _file(request["spool"], count))
+            count += 1
+    if not count:
+        raise DataError(f"{path}: load_data() yields nothing")
+    return count
+
+
+def _file(spool: str, index: int) -> Path:
+    return Path(spool) / f"{index}.npz"
+
+
+def _keep(clip: dict[str, npt.NDArray[np.float32]], script: Path, file: Path) -> None:
+    try:
+        np.savez(file, imgs=clip["imgs"], heatmap_imgs=clip["heatmap_imgs"])
+    except OSError as error:
+        raise DataError(
+            f"cannot keep the clips of {script} in {file.parent}: {error.strerror or error}",
+            hint="set TMPDIR to a folder with more room",
+        ) from error
 
 
 def _feeds(path: Path) -> Any:
@@ -90,9 +123,9 @@ def _feeds(path: Path) -> Any:
         if not callable(namespace.get("load_data")):
             raise DataError(f"{path} defines no function load_data()")
         yield from namespace["load_data"]()
-    except DataError:
+    except (DataError, GeneratorExit):
         raise
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything, and `sys.exit(0)` is no good end
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f"{path}, line {lines[-1]}" if lines else str(path)
         raise DataError(f"{where} fails: {type(error).__name__}: {error}") from error
