@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 import onnx
+from onnx import TensorProto
 
 from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.files import regular_size
 from x3ddeploy.graphs.lint import lint
 from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.loading import load_network
@@ -21,6 +23,8 @@ from x3ddeploy.lowering.strategy import TARGETS, Layout
 from x3ddeploy.models.spec import flat_values
 from x3ddeploy.precision.lint import lint_qdq
 
+# What one protobuf message can hold.
+_LARGEST_GRAPH = 2**31 - 1
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
@@ -39,6 +43,7 @@ def inspect(path: Path, *, config: str | None = None, trust: bool = False) -> di
     if path.is_dir():
         return _bundle(path)
     try:
+        regular_size(path)
         with path.open("rb") as file:
             head = file.read(4)
     except OSError as error:
@@ -70,10 +75,24 @@ def _checkpoint(path: Path, config: str | None, trust: bool) -> dict[str, Any]:
 
 def _onnx(path: Path) -> dict[str, Any]:
     try:
-        model = onnx.load(path)
+        size_bytes = regular_size(path, _LARGEST_GRAPH)
+        model = onnx.load(path, load_external_data=False)
+        outside = [tensor.name for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+        if outside:
+            raise BundleError(
+                f"{path} keeps {len(outside)} tensors in other files, which are not read: {outside[0]}, ...",
+                hint="save it as a single file: onnx.save(onnx.load(FILE), OTHER)",
+            )
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf and the checker raise many kinds; all of them mean the same here
-        raise BundleError(f"{path} is not a valid ONNX file: {error}", hint="was it copied whole?") from error
+        return {"kind": "onnx", "sha256": sha256_of(path), "size_bytes": size_bytes} | _described(model)
+    except X3DDeployError:
+        raise
+    except Exception as error:  # protobuf, the checker and what reads a graph raise many kinds; all mean the same here
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise BundleError(f"{path} is not a valid ONNX file: {reason}", hint="was it copied whole?") from error
+
+
+def _described(model: onnx.ModelProto) -> dict[str, Any]:
     graph = model.graph
     try:
         metadata = PartMetadata.of(model)
@@ -82,9 +101,6 @@ def _onnx(path: Path) -> dict[str, Any]:
         described, problems = None, []
     work = multiply_adds(model)
     return {
-        "kind": "onnx",
-        "sha256": sha256_of(path),
-        "size_bytes": path.stat().st_size,
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
         "ir_version": model.ir_version,

@@ -11,8 +11,10 @@ from x3ddeploy.checkpoint.config import read_config_text
 from x3ddeploy.checkpoint.inference import CHECKPOINT_CONFIG, read_override, resolve_spec
 from x3ddeploy.checkpoint.reader import read_checkpoint
 from x3ddeploy.errors import CheckpointError, UsageError
+from x3ddeploy.files import read_text
 from x3ddeploy.models.recognizer import EQUAL_FUSION, TwoStreamX3D
 from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.text import escaped
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,13 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
         UsageError: it cannot be read, or has another number of lines than there are classes.
     """
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in read_text(path).split("\n") if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the labels {path}: {error}", hint="--labels names a UTF-8 text file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the labels {path}: {reason}", hint="--labels names a UTF-8 text file") from error
+    unfit = [repr(name) for name in names if escaped(name) != name]
+    if unfit:
+        raise UsageError(f"{path} has labels with control characters", details=unfit[:5], hint="write them as text")
     if len(names) != classes:
         raise UsageError(f"{path} has {len(names)} labels, and the head has {classes} classes")
     return names

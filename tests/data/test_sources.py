@@ -220,7 +220,7 @@ def test_what_is_wrong_with_a_script_is_told(tmp_path, text, said):
 def test_a_script_that_leaves_the_process_has_given_no_clips(tmp_path, capfd, leave):
     text = f"import os, sys\nprint('{{\"result\": 3}}', flush=True)\n{leave}\n"
     (tmp_path / "loader.py").write_text(text)
-    with pytest.raises(X3DDeployError, match="exit code 0 and no answer|line 3 fails: SystemExit: 0"):
+    with pytest.raises(X3DDeployError, match=r"exit code 0 and no answer|line 3 fails: SystemExit: 0"):
         open_source(tmp_path / "loader.py", TINY)
     assert capfd.readouterr().out == ""  # stdout is for results of the command
 

@@ -11,7 +11,7 @@ from cpp_project import FEWER_COMPILATIONS, PATH, require_tools, with_openvino
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.embedding.pack import pack
-from x3ddeploy.errors import BundleError
+from x3ddeploy.errors import BundleError, UsageError
 
 
 @pytest.fixture
@@ -67,3 +67,15 @@ def test_the_archive_builds_and_passes_its_self_test(quantized, tmp_path):
     )
     assert process.returncode == 0, process.stdout + process.stderr
     assert process.stdout.count("passed") == 3, "fp32, fp16, int8"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "folder", "pipe", ".tar", "..tar"])
+def test_an_archive_takes_the_place_of_nothing_but_an_archive(bundle, tmp_path, name):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UsageError):
+        pack(Bundle.open(bundle), tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "notes.txt").read_text() == "mine"

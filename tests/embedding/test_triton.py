@@ -164,3 +164,16 @@ def test_the_command_names_the_models(run, bundle, tmp_path):
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout)["models"][-1] == "action"
     assert (tmp_path / "repository" / "action" / "config.pbtxt").is_file()
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "..", "", "-x", "x\n", "a b", "x\x1b[0m", "n" * 101, "x.y"])
+def test_a_name_that_leads_elsewhere_is_refused(bundle, tmp_path, name):
+    with pytest.raises(UsageError, match="is no name of a model"):
+        write_repository(Bundle.open(bundle), tmp_path / "a" / "repository", Options(name=name))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("engines", ["../..", "/etc", "..", "a/../../b"])
+def test_engines_are_those_of_the_bundle(bundle, tmp_path, engines):
+    with pytest.raises(BundleError, match="has no engines/"):
+        write_repository(Bundle.open(bundle), tmp_path / "repository", Options(engines=engines))

@@ -219,3 +219,20 @@ def test_the_report_that_is_drawn_is_left_as_it_is(report):
     before = copy.deepcopy(report)
     render_html(report)
     assert report == before
+
+
+def test_what_comes_from_files_is_text_in_both_pages(report):
+    evil = "a|b<script>alert(1)</script>[x](http://e)`c`\x1b[31m\n# forged\u202e"
+    report["bundle"]["source"] = evil
+    report["machine"]["cpu"] = evil
+    for entry in report["competitors"]:
+        entry["unlike"] = [evil]
+    report["absent"] = [{"name": evil, "reason": evil, "failed": False}]
+    report["headlines"][0]["network"] = evil
+    page, text = render_html(report), render_markdown(report)
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "<script>" not in text.replace("\\<", "")
+    assert "](http" not in text.replace("\\]", "")
+    assert "\n# forged" not in text
+    assert not set(text) & set("\x1b\u202e")

@@ -7,6 +7,7 @@ from typing import Any
 
 from x3ddeploy.checkpoint.literals import Unreadable, read_literals
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.files import read_text
 
 __all__ = ["Unreadable", "read_config_file", "read_config_text"]
 
@@ -59,7 +60,7 @@ class _FileReader:
         named_by = f", a `_base_` of {chain[-1]}" if chain else ""
         try:
             resolved = path.resolve()
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
         except UnicodeDecodeError as error:
             raise CheckpointError(f"config {path}{named_by} is not UTF-8 text", hint="give a Python config") from error
         except (OSError, ValueError, RuntimeError) as error:  # a null character, or a loop of links, in the path

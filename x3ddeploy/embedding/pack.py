@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 import x3ddeploy
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle import MANIFEST, Bundle
-from x3ddeploy.errors import BundleError, X3DDeployError
+from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.files import regular_size
 
 _SOURCES = ("CMakeLists.txt", "cmake", "include", "src", "examples")
 
@@ -66,9 +67,11 @@ def pack(bundle: Bundle, archive: Path) -> Packed:
         archive: the file to write; its stem is the archive's top folder.
 
     Raises:
+        UsageError: something else than an older archive is at `archive`, or its name is none.
         BundleError: a file is missing or altered.
         X3DDeployError: the sources are not installed, or the archive cannot be written.
     """
+    _check_place(archive)
     altered = bundle.altered_files()
     if altered:
         raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
@@ -80,6 +83,21 @@ def pack(bundle: Bundle, archive: Path) -> Packed:
     data = _tar(contents)
     write_bytes(archive, data)
     return Packed(archive, len(contents), len(data))
+
+
+def _check_place(archive: Path) -> None:
+    """The archive has a name of its own, and takes the place of nothing but an older archive."""
+    if not archive.name.partition(".")[0]:
+        raise UsageError(f"{archive} has no name before its dot", hint="name it for what it holds: actions.tar")
+    try:
+        regular_size(archive)
+        is_archive = tarfile.is_tarfile(archive)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot write {archive}: {error.strerror}", hint="name another file") from error
+    if not is_archive:
+        raise UsageError(f"{archive} is there and is no archive", hint="name another file, or remove it")
 
 
 def _sources() -> dict[str, bytes]:

@@ -8,6 +8,7 @@ https://github.com/triton-inference-server/common/blob/main/protobuf/model_confi
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,13 @@ from x3ddeploy.bundle import GOLDEN, LABELS, Bundle, EngineEntry, sha256_of
 from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.embedding.pbtxt import Name, Value, to_pbtxt
 from x3ddeploy.errors import BundleError, UsageError
+from x3ddeploy.text import shell_word
 
 PARTS = ("rgb_backbone", "pose_backbone", "head")
 PREPROCESSING = ("preprocess_rgb", "preprocess_pose")
 _LABELLED = "scores"
 _VERSION = "1"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 _TYPES = {
     TensorProto.FLOAT: "TYPE_FP32",
     TensorProto.FLOAT16: "TYPE_FP16",
@@ -97,9 +100,15 @@ def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str
         The names of its models; the ensembles stand last.
 
     Raises:
-        UsageError: the output is not empty; the bundle's number of clips is fixed; the engines take fewer clips.
+        UsageError: the name is none, or leads elsewhere; the output is not empty; the bundle's number of clips is
+            fixed; the engines take fewer clips.
         BundleError: a file is missing or altered; there are no such engines.
     """
+    if not re.fullmatch(_NAME, options.name):
+        raise UsageError(
+            f"{options.name!r} is no name of a model: it becomes a folder's",
+            hint="letters, digits, '-' and '_', at most 100, the first one a letter or a digit",
+        )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(
             f"{output} is not empty", hint="-o names a new directory; a repository can be copied into another"
@@ -140,9 +149,10 @@ def _model(bundle: Bundle, part: str, options: Options) -> _Model:
     entry = bundle.manifest.engines.get(name)
     if entry is None:
         folders = sorted({engine.split("/")[1] for engine in bundle.manifest.engines})
+        build = f"build them with `x3ddeploy build-trt {shell_word(bundle.path)}`"
         raise BundleError(
             f"{bundle.path} has no {name}",
-            hint=f"it has engines of {', '.join(folders)}" if folders else "build them with `x3ddeploy build-trt`",
+            hint=f"it has engines of {', '.join(folders)}" if folders else build,
         )
     _check_engine(bundle, name, entry, graph, options)
     model = _graph_model(bundle, part, graph, options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import jinja2
@@ -10,6 +12,7 @@ from x3ddeploy.bench.view import Report, absent_by_reason, cautions, headline_te
 from x3ddeploy.report import bars, curves, heat, tables
 from x3ddeploy.report.competitors import MEANING, Numbers
 from x3ddeploy.report.roofline import rooflines
+from x3ddeploy.text import escaped
 
 
 def render_html(report: Report) -> str:
@@ -23,14 +26,20 @@ def render_html(report: Report) -> str:
 
 def render_markdown(report: Report) -> str:
     """The same figures as tables, for a pull request."""
-    return _render("report.md.j2", report, autoescape=False)
+    return _render("report.md.j2", report, autoescape=False, finalize=_markdown_text)
 
 
-def _render(template: str, report: Report, *, autoescape: bool) -> str:
+def _markdown_text(value: Any) -> Any:
+    """What comes from files is text in Markdown, too: no table cell, no HTML, no link and no line of its own."""
+    return re.sub(r"([\\`*|<>\[\]])", r"\\\1", escaped(value)) if isinstance(value, str) else value
+
+
+def _render(template: str, report: Report, *, autoescape: bool, finalize: Callable[[Any], Any] | None = None) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("x3ddeploy.report"),
         autoescape=autoescape,  # noqa: S701 (names in a report come from files; Markdown has no such escape)
         undefined=jinja2.StrictUndefined,
+        finalize=finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
