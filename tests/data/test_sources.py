@@ -204,7 +204,7 @@ def test_a_script_gives_every_clip_of_its_feeds(tmp_path):
         ("def load_data():\n    raise SystemExit(0)", "line 2 fails: SystemExit: 0"),
         ("import sys\nsys.exit(0)", "line 2 fails: SystemExit: 0"),
         ("def load_data():\n    raise KeyboardInterrupt", "line 2 fails: KeyboardInterrupt"),
-        (SCRIPT.format(shapes=SHAPES).replace("batch, np.float32", "np.nan, np.float32"), "feed 0: imgs"),
+        (SCRIPT.format(shapes=SHAPES).replace("batch, np.float32", "np.nan, np.float32"), "values of imgs are NaN"),
         ("def load_data():\n    yield [1]", "feed 0 is no dict"),
         (SCRIPT.format(shapes={**SHAPES, "imgs": (3, 4, 8, 8)}), "feed 0: imgs has shape"),
     ],

@@ -13,6 +13,7 @@ from x3ddeploy.bundle.manifest import SCHEMA_VERSION, Manifest
 from x3ddeploy.bundle.paths import LABELS, MANIFEST, graph_name, stays_inside
 from x3ddeploy.contract import Contract
 from x3ddeploy.errors import BundleError
+from x3ddeploy.text import shell_word
 
 
 def sha256_of(path: Path) -> str:
@@ -73,7 +74,7 @@ class Bundle:
         name = graph_name(part, precision)
         if name not in self.manifest.files:
             graphs = [file for file in self.manifest.files if file.endswith(".onnx")]
-            make = f"make it with `x3ddeploy quantize --{precision}`; " if "/" in name else ""
+            make = f"make it with `x3ddeploy quantize {shell_word(self.path)} --{precision}`; " if "/" in name else ""
             raise BundleError(f"{self.path} has no {name}", hint=f"{make}it has {', '.join(graphs)}")
         return self.path / name
 

@@ -10,6 +10,7 @@ import numpy as np
 from x3ddeploy.bundle import PARTS, Bundle, golden_folder
 from x3ddeploy.errors import BundleError
 from x3ddeploy.runtimes.base import Array
+from x3ddeploy.text import shell_word
 
 
 def load_golden(bundle: Bundle, precision: str = "fp32") -> dict[str, Array]:
@@ -30,7 +31,7 @@ def load_golden(bundle: Bundle, precision: str = "fp32") -> dict[str, Array]:
         raise BundleError(
             f"{bundle.path / golden_folder(precision)} lacks tensors",
             details=missing,
-            hint=f"run `x3ddeploy quantize --{precision}` again",
+            hint=f"run `x3ddeploy quantize {shell_word(bundle.path)} --{precision}` again",
         )
     return arrays | own
 
