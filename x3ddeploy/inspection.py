@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection
 from math import prod
@@ -100,7 +101,7 @@ def _described(model: onnx.ModelProto) -> dict[str, Any]:
     except X3DDeployError:
         described, problems = None, []
     work = multiply_adds(model)
-    return {
+    report = {
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
         "ir_version": model.ir_version,
@@ -112,6 +113,11 @@ def _described(model: onnx.ModelProto) -> dict[str, Any]:
         "metadata": described,
         "problems": problems,
     }
+    try:
+        json.dumps(report)
+    except TypeError as error:  # protobuf gives bytes for a string that is none
+        raise ValueError("a name in it is not UTF-8 text") from error
+    return report
 
 
 def _problems(model: onnx.ModelProto, metadata: PartMetadata) -> list[str]:
