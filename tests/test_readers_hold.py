@@ -141,13 +141,13 @@ def test_a_recipe_with_anything_in_it_is_within_its_bounds_or_refused(tmp_path, 
     assert 0 <= recipe.max_drop <= 100
 
 
-HEADER = {"opset_imports": [helper.make_opsetid("", 17)], "ir_version": 8, "producer_name": "producer"}
+HEADER = {"opset_imports": [helper.make_opsetid("", 17)], "ir_version": 8}
 
 
 def small_graph():
     weight = helper.make_tensor("w", TensorProto.FLOAT, [1, 1, 1, 1], [1.0])
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1, 2, 2]) for name in ("x", "y")]
-    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv")
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1, 2, 2]) for name in ("clips", "y")]
+    node = helper.make_node("Conv", ["clips", "w"], ["y"], name="conv")
     graph = helper.make_graph([node], "g", value[:1], value[1:], [weight])
     return helper.make_model(graph, **HEADER).SerializeToString()
 
@@ -194,7 +194,7 @@ def test_external_data_is_not_followed(tmp_path):
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "a.onnx").write_bytes(GRAPH.replace(b"producer", b"\x80roducer"))
+    (tmp_path / "a.onnx").write_bytes(GRAPH.replace(b"clips", b"\x80lips"))
     with pytest.raises(X3DDeployError, match="not UTF-8 text"):
         inspect(tmp_path / "a.onnx")
 
