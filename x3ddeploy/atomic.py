@@ -1,19 +1,20 @@
-"""Files that are whole or absent: a temporary file in the same directory, fsync, rename."""
+"""Files and directories that are whole or absent: made beside their place, synced, put in place at once."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.exchange import exchange, recover
+from x3ddeploy.locks import claim, is_claimed, locked
 
 _HINTS = {
     errno.ENOSPC: "free some space, or write elsewhere with -o",
@@ -41,104 +42,137 @@ def explain_os_errors(path: Path) -> Iterator[None]:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
 
+    A killed process leaves a `.{name}.*.partial` file behind, which is swept by the next write to `path`.
+
     Raises:
         X3DDeployError: the directory is missing, read-only or full; the old file is then untouched.
     """
     with explain_os_errors(path):
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        _sweep(path)
+        temporary, claimed = _claimed(lambda: _new_file(path))
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(path)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            temporary.chmod(0o666 & ~umask())
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
-        _fsync(path.parent)
-
-
-@contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Be the only process in this block for this directory; others wait. The lock ends with its process.
-
-    It is on the directory itself, and leaves no file behind.
-    """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(claimed)
+        sync_directory(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN and infinity are refused (they are not JSON)."""
-    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as indented JSON. Raises ValueError for NaN and infinity, which are not JSON."""
+    return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 @contextlib.contextmanager
-def staged_directory(target: Path) -> Iterator[Path]:
+def staged_directory(target: Path, may_replace: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """Build a directory beside `target` and put it in place only when the block ends well.
 
     The old `target` stays whole until then; on an error the staging directory is removed and nothing has changed.
     A killed process leaves a `.{name}.*.partial` directory behind, which is swept by the next one.
+
+    Args:
+        target: the directory; a link is followed.
+        may_replace: called under the lock on an old `target` that is not empty; raises where it is not to be lost.
     """
-    target = target.absolute()
+    target = target.resolve()
     with explain_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in target.parent.glob(f".{target.name}.*.partial"):
-            if not _is_alive(leftover):
-                shutil.rmtree(leftover, ignore_errors=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.{os.getpid()}-", suffix=".partial", dir=target.parent))
+        recover(target)
+        _sweep(target)
+        staging, claimed = _claimed(lambda: _new_directory(target))
         try:
             yield staging
-            for file in staging.rglob("*"):
-                _fsync(file)
-            staging.chmod(0o777 & ~_umask())
-            _swap(staging, target)
+            sync_tree(staging)
+            staging.chmod(0o777 & ~umask())
+            _put_in_place(staging, target, may_replace)
         finally:
+            os.close(claimed)
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def _swap(staging: Path, target: Path) -> None:
-    if target.exists():
-        previous = staging.with_name(staging.name.replace(".partial", ".previous"))
-        target.rename(previous)
-        try:
-            staging.rename(target)
-        except BaseException:
-            previous.rename(target)
-            raise
-        shutil.rmtree(previous, ignore_errors=True)
-    else:
-        staging.rename(target)
-    _fsync(target.parent)
+def sync_tree(directory: Path) -> None:
+    """Bring every file under a directory to the disk, and the directories with them."""
+    for path in directory.rglob("*"):
+        if path.is_dir():
+            sync_directory(path)
+        else:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    sync_directory(directory)
 
 
-def _is_alive(staging: Path) -> bool:
-    """Whether the process that made this staging directory (its id is in the name) still runs."""
-    try:
-        os.kill(int(staging.name.rsplit("-", 1)[0].rsplit(".", 1)[1]), 0)
-    except (ValueError, IndexError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _fsync(path: Path) -> None:
-    """Bring a file or a directory's entries to the disk; some file systems refuse that for directories."""
+def sync_directory(path: Path) -> None:
+    """Bring a directory's entries to the disk; some file systems refuse that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _put_in_place(staging: Path, target: Path, may_replace: Callable[[], None]) -> None:
+    try:
+        staging.rename(target)  # over nothing, or over an empty directory
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        with locked(target):
+            may_replace()
+            exchange(staging, target)
+    sync_directory(target.parent)
+
+
+def _claimed(make: Callable[[], Path]) -> tuple[Path, int]:
+    """A new file or directory that no other process sweeps while this one lives, and the descriptor that says so."""
+    while True:
+        path = make()
+        descriptor = claim(path)
+        if descriptor is not None:
+            return path, descriptor
+
+
+def _new_file(path: Path) -> Path:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(descriptor)
+    return Path(name)
+
+
+def _new_directory(path: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed processes left of `target`."""
+    for entry in target.parent.iterdir():
+        if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".partial") and not is_claimed(entry):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def umask() -> int:
+    """The process's mask for the permissions of new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
+from x3ddeploy.bundle.check import problems_of
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.files import regular_size
@@ -136,7 +137,7 @@ def _bundle(path: Path) -> dict[str, Any]:
     return {
         "kind": "bundle",
         "manifest": msgspec.to_builtins(bundle.manifest),
-        "problems": bundle.altered_files(),
+        "problems": problems_of(bundle),
     }
 
 

@@ -13,6 +13,8 @@ namespace {
 
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kLabels = "labels.txt";
+// An update that was decided and is not everywhere in place yet: a whole bundle of its own (docs/bundle.md).
+constexpr const char* kNext = ".next";
 // A manifest takes kilobytes; what is larger than this is none.
 constexpr std::uint64_t kLargestManifest = 64u << 20;
 
@@ -60,9 +62,10 @@ std::vector<std::string> lines_of(const Bytes& text) {
 
 }  // namespace
 
-Result<Bundle> Bundle::open(const fs::path& directory) {
-  const fs::path file = directory / kManifest;
+Result<Bundle> Bundle::open(const fs::path& path) {
   std::error_code error;
+  const fs::path directory = fs::is_directory(path / kNext, error) ? path / kNext : path;
+  const fs::path file = directory / kManifest;
   const fs::file_status status = fs::status(file, error);
   if (status.type() == fs::file_type::not_found) {
     const bool exists = fs::is_directory(directory, error);

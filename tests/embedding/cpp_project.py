@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from x3ddeploy.atomic import locked
+from x3ddeploy.locks import locked
 
 ROOT = Path(__file__).parents[2]
 CPP = ROOT / "cpp"

@@ -150,7 +150,7 @@ def test_what_triton_could_not_serve_is_refused(bundle, tmp_path):
     with pytest.raises(BundleError, match=r"has no int8/rgb_backbone\.onnx"):
         write_repository(opened, tmp_path / "out", Options(precision="int8"))
     (opened.path / "head.onnx").write_bytes(b"altered")
-    with pytest.raises(BundleError, match="not what the manifest says"):
+    with pytest.raises(BundleError, match="is not what its manifest says"):
         write_repository(opened, tmp_path / "out", Options())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious").touch()

@@ -1,6 +1,11 @@
 """A task that crashes, is killed or fails in the child process is one error here, with its log."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +31,10 @@ def tasks(tmp_path, monkeypatch):
         "    sys.stderr.write('[ERROR] TensorRT said so\\n')\n"
         "    raise Own('not as asked', hint='do this', details=['layer 1'])\n"
         "def fail(request, progress): return 1 / 0\n"
+        "def hold(request, progress):\n"
+        "    import time\n"
+        "    progress(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -98,3 +107,30 @@ def test_an_interrupt_ends_the_child(tasks):
         run_in_child("engine_waiting:wait", {}, "waiting", interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(seen[0], 0)
+
+
+def test_the_child_ends_with_a_parent_that_is_killed(tasks):
+    """A builder that outlives its command would hold the GPU, and write where nobody waits for it."""
+    program = (
+        "import sys; sys.path[:] = sys.argv[1:]\n"
+        "from x3ddeploy.engines.child import run_in_child\n"
+        "run_in_child('engine_tasks:hold', {}, 'the task', lambda text: print(text, flush=True))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, *sys.path], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    assert is_running(child)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 5
+    while is_running(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_running(child)
+
+
+def is_running(process):
+    """Neither gone nor dead and not yet reaped by whoever inherited it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

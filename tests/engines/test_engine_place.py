@@ -68,6 +68,10 @@ def filled(bundle, tmp_path):
     return opened, plan_name(entry)
 
 
+def of_recognizer(opened):
+    return replace(ENTRY, part="recognizer", graph_sha256=opened.manifest.files["recognizer.onnx"].sha256)
+
+
 def test_an_engine_that_fits_is_read(filled):
     assert read_engine(filled[0], "head", EnginePrecision.FP32, HOST) == b"a plan"
 
@@ -83,7 +87,7 @@ def test_the_manifest_has_engine_and_report_and_still_holds(filled):
 def test_engines_added_from_an_old_manifest_are_all_kept(filled):
     """Two builds into one bundle: each read the manifest before the other wrote it."""
     opened, name = filled
-    other = replace(ENTRY, part="recognizer")
+    other = of_recognizer(opened)
     add_engine(opened.path, plan_name(other), other, b"another", b"{}")
     assert set(Bundle.open(opened.path).manifest.engines) == {name, plan_name(other)}
 
@@ -104,7 +108,7 @@ def test_a_failed_write_leaves_what_was_there(filled, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("x3ddeploy.bundle.store.write_bytes", refuse)
-    other = replace(ENTRY, part="recognizer")
+    other = of_recognizer(opened)
     with pytest.raises(X3DDeployError, match="No space left"):
         add_engine(opened.path, plan_name(other), other, b"another", b"{}")
     assert (opened.path / "manifest.json").read_bytes() == before

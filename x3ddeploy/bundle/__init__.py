@@ -22,5 +22,7 @@ from x3ddeploy.bundle.paths import PARTS as PARTS
 from x3ddeploy.bundle.paths import golden_folder as golden_folder
 from x3ddeploy.bundle.store import add_engine as add_engine
 from x3ddeploy.bundle.store import add_precision as add_precision
+from x3ddeploy.bundle.store import create as create
 from x3ddeploy.bundle.store import derived_files as derived_files
 from x3ddeploy.bundle.store import seal as seal
+from x3ddeploy.bundle.store import update as update

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import msgspec
-
-from x3ddeploy.bundle.manifest import SCHEMA_VERSION, Manifest
-from x3ddeploy.bundle.paths import LABELS, MANIFEST, graph_name, stays_inside
+from x3ddeploy.atomic import explain_os_errors
+from x3ddeploy.bundle.labels import read_labels
+from x3ddeploy.bundle.manifest import Manifest
+from x3ddeploy.bundle.paths import LABELS, MANIFEST, graph_name
+from x3ddeploy.bundle.pending import NEXT, settle
+from x3ddeploy.bundle.reading import read_manifest
 from x3ddeploy.contract import Contract
 from x3ddeploy.errors import BundleError
+from x3ddeploy.exchange import recover
+from x3ddeploy.locks import locked
 from x3ddeploy.text import shell_word
+
+_MAY_NOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def sha256_of(path: Path) -> str:
@@ -41,33 +48,24 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
-        """Read a bundle's manifest.
+        """Read a bundle's manifest; an update of it that was interrupted after it was decided is finished first.
 
         Raises:
-            BundleError: no such directory, no or no valid manifest, a newer schema, or paths that lead outside.
+            BundleError: no such directory, no or no valid manifest, a newer schema, or it says what cannot be.
         """
-        file = path / MANIFEST
-        try:
-            text = file.read_bytes()
-        except FileNotFoundError as error:
-            what = "holds no manifest.json: it is not a bundle" if path.is_dir() else "does not exist"
-            raise BundleError(f"{path} {what}", hint="make one with `x3ddeploy export CKPT -o DIR`") from error
-        except OSError as error:
-            raise BundleError(f"cannot read {file}: {error.strerror}", hint="check the path") from error
-        try:
-            version = msgspec.json.decode(text, type=_Versioned).schema_version
-            if version != SCHEMA_VERSION:
-                raise BundleError(
-                    f"{file} has schema version {version}, and this x3ddeploy reads {SCHEMA_VERSION}",
-                    hint="use the version of x3ddeploy that made it, or export again",
-                )
-            manifest = msgspec.json.decode(text, type=Manifest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BundleError(f"{file} is not a valid manifest: {error}", hint="export again") from error
-        outside = [name for name in manifest.files if not stays_inside(name)]
-        if outside:
-            raise BundleError(f"{file} names files outside the bundle", details=outside, hint="do not use this bundle")
-        return cls(path, manifest)
+        if not path.exists():
+            with explain_os_errors(path):
+                recover(path)
+        if (path / NEXT).is_dir():
+            try:
+                with locked(path):
+                    settle(path)
+            except OSError as error:
+                if error.errno not in _MAY_NOT_WRITE:
+                    with explain_os_errors(path):
+                        raise
+                path = path / NEXT
+        return cls(path, read_manifest(path / MANIFEST))
 
     def part_path(self, part: str, precision: str = "fp32") -> Path:
         """Path of a part's graph. Raises BundleError where the bundle has no such graph."""
@@ -94,9 +92,4 @@ class Bundle:
     def labels(self) -> list[str] | None:
         """Class names, one a class, or None where the bundle has none."""
         file = self.path / LABELS
-        return file.read_text(encoding="utf-8").splitlines() if LABELS in self.manifest.files else None
-
-
-@dataclass(frozen=True)
-class _Versioned:
-    schema_version: int
+        return read_labels(file) if LABELS in self.manifest.files else None

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 PARTS = ("rgb_backbone", "pose_backbone", "head", "recognizer")
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
+PREPROCESSING = ("preprocess_rgb", "preprocess_pose")
 GOLDEN = "golden"
 PARITY = "parity.json"
 BENCH = "bench.json"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from x3ddeploy.atomic import write_json
+from x3ddeploy.atomic import json_bytes
 from x3ddeploy.calibration.histogram import Histogram
 from x3ddeploy.calibration.ranges import Range, choose_range
 from x3ddeploy.errors import BundleError
@@ -83,9 +83,9 @@ class Calibration:
         """The chosen ranges by tensor."""
         return {name: Range(tensor.low, tensor.high) for name, tensor in self.tensors.items()}
 
-    def write(self, path: Path) -> None:
-        """Write it, atomically."""
-        write_json(path, msgspec.to_builtins(self))
+    def to_json(self) -> bytes:
+        """The file's content."""
+        return json_bytes(msgspec.to_builtins(self))
 
 
 def calibrate(key: CalibrationKey, histograms: dict[str, Histogram], *, unsigned: bool) -> Calibration:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from x3ddeploy.atomic import write_bytes
 from x3ddeploy.calibration.cache import Calibration, CalibrationKey, calibrate, read_calibration
 from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.calibration.collect import collect, plan_runs
@@ -71,6 +72,6 @@ def run_calibration(
             statistics.save(partial)
         raise
     calibration = calibrate(key, statistics.histograms, unsigned=unsigned)
-    calibration.write(file)
+    write_bytes(file, calibration.to_json())
     partial.unlink(missing_ok=True)
     return calibration

@@ -84,16 +84,18 @@ def command(
     from x3ddeploy.bench.report import bench_report
     from x3ddeploy.bench.run import run_benchmark
     from x3ddeploy.bench.workbench import Setting, Workbench
-    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.bundle.check import open_whole
     from x3ddeploy.cli.bench_output import print_report, progress
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import GateError, X3DDeployError
     from x3ddeploy.machine import usable_cores
+    from x3ddeploy.places import REPORT_BYTES, require_place
 
     folder = _folder(output) or bundle
     names = choose(only, skip)
     names, left_out = (names, []) if with_slow or only else without_slow(names)
-    opened = Bundle.open(bundle)
+    opened = open_whole(bundle)
+    require_place(folder, REPORT_BYTES)
     setting = Setting(batch or opened.manifest.batch or 1, threads or usable_cores())
     steps = Steps()
     bench = Workbench(opened, setting, steps)

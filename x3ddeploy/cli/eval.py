@@ -80,15 +80,18 @@ def command(
     folder with annotations.pkl and videos/), an annotation pickle, or a folder of .npz clips.
     """
     from x3ddeploy.atomic import explain_os_errors, write_json
-    from x3ddeploy.bundle import EVAL, Bundle
+    from x3ddeploy.bundle import EVAL
+    from x3ddeploy.bundle.check import open_whole
     from x3ddeploy.cli.output import Steps, counting
     from x3ddeploy.data.sources import open_source
     from x3ddeploy.evaluation.evaluate import Loading, evaluate
     from x3ddeploy.evaluation.report import eval_report
+    from x3ddeploy.places import REPORT_BYTES, require_place
     from x3ddeploy.runtimes.registry import REFERENCE, choose
 
     _check_plot(plot, output)
-    opened = Bundle.open(bundle)
+    opened = open_whole(bundle)
+    require_place(output or bundle, REPORT_BYTES)
     choice = choose(opened, runtimes, device, precisions)
     executions = tuple(dict.fromkeys([REFERENCE, *choice.executions]))
     steps = Steps()

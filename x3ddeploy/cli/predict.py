@@ -80,7 +80,7 @@ def command(
 
     Keypoints come from a pose estimator of yours, for every frame of the video; docs/predict.md shows how to bring one.
     """
-    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.bundle.check import open_whole
     from x3ddeploy.errors import DataError, UsageError
     from x3ddeploy.evaluation.report import class_names
     from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
@@ -88,7 +88,7 @@ def command(
 
     if stride is not None and window is None:
         raise UsageError("--stride goes from window to window, and there are none", hint="give --window, too")
-    opened = Bundle.open(bundle)
+    opened = open_whole(bundle)
     manifest = opened.manifest
     found = find_videos(videos)
     files = KeypointFiles(keypoints, len(found))

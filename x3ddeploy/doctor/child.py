@@ -21,7 +21,9 @@ from x3ddeploy.child_process import describe_exit, forbid_core_dumps
 
 _BOOTSTRAP = """
 import sys
-probe, sys.path[:] = sys.argv[1], sys.argv[2:]
+parent, probe, sys.path[:] = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+from x3ddeploy.child_process import end_with_parent
+end_with_parent(parent)
 from x3ddeploy.doctor.child import answer
 answer(probe)
 """
@@ -56,7 +58,7 @@ def run_probes(probes: Mapping[str, str], timeout_s: float) -> dict[str, Outcome
 def run_probe(probe: str, timeout_s: float) -> Outcome:
     """Run one probe to its end, or for `timeout_s` seconds."""
     child = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
-        [sys.executable, "-c", _BOOTSTRAP, probe, *sys.path],
+        [sys.executable, "-c", _BOOTSTRAP, str(os.getpid()), probe, *sys.path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

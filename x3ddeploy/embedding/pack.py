@@ -10,9 +10,12 @@ from pathlib import Path, PurePosixPath
 import x3ddeploy
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle import MANIFEST, Bundle
-from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.bundle.check import require_whole
+from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.files import regular_size
+from x3ddeploy.places import require_place
 
+_SOURCES_BYTES = 2 << 20  # more than the sources, the README and the headers of the archive take
 _SOURCES = ("CMakeLists.txt", "cmake", "include", "src", "examples")
 
 _SELF_TEST = """\
@@ -68,13 +71,13 @@ def pack(bundle: Bundle, archive: Path) -> Packed:
 
     Raises:
         UsageError: something else than an older archive is at `archive`, or its name is none.
-        BundleError: a file is missing or altered.
+        BundleError: the bundle is not what its manifest says.
         X3DDeployError: the sources are not installed, or the archive cannot be written.
     """
     _check_place(archive)
-    altered = bundle.altered_files()
-    if altered:
-        raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
+    require_whole(bundle)
+    size = sum(entry.size_bytes for entry in bundle.manifest.files.values())
+    require_place(archive.parent, size + _SOURCES_BYTES)
     top = PurePosixPath(archive.name.partition(".")[0])
     contents = {top / "deploy" / name: (bundle.path / name).read_bytes() for name in (*bundle.manifest.files, MANIFEST)}
     contents |= {top / "cpp" / name: content for name, content in _sources().items()}

@@ -19,13 +19,14 @@ from onnx import TensorProto
 
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes
 from x3ddeploy.bundle import GOLDEN, LABELS, Bundle, EngineEntry, sha256_of
+from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.engine_options import Flavour
+from x3ddeploy.bundle.paths import PREPROCESSING
 from x3ddeploy.embedding.pbtxt import Name, Value, to_pbtxt
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.text import shell_word
 
 PARTS = ("rgb_backbone", "pose_backbone", "head")
-PREPROCESSING = ("preprocess_rgb", "preprocess_pose")
 _LABELLED = "scores"
 _VERSION = "1"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
@@ -102,7 +103,7 @@ def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str
     Raises:
         UsageError: the name is none, or leads elsewhere; the output is not empty; the bundle's number of clips is
             fixed; the engines take fewer clips.
-        BundleError: a file is missing or altered; there are no such engines.
+        BundleError: the bundle is not what its manifest says; there are no such engines.
     """
     if not re.fullmatch(_NAME, options.name):
         raise UsageError(
@@ -118,6 +119,7 @@ def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str
             f"{bundle.path} takes {bundle.manifest.batch} clips at a time, and Triton puts batches together itself",
             hint="export without --batch",
         )
+    require_whole(bundle)
     prefix = options.name
     parts = {part: _model(bundle, part, options) for part in PARTS}
     ensembles = {prefix if not _has_preprocessing(bundle) else f"{prefix}_tensors": list(parts.values())}

@@ -26,7 +26,9 @@ from x3ddeploy.errors import X3DDeployError
 
 _BOOTSTRAP = """
 import sys
-sys.path[:] = sys.argv[1:]
+parent, sys.path[:] = int(sys.argv[1]), sys.argv[2:]
+from x3ddeploy.child_process import end_with_parent
+end_with_parent(parent)
 from x3ddeploy.engines.child import serve
 serve()
 """
@@ -37,7 +39,7 @@ Progress = Callable[[str], None]
 
 
 def run_in_child(task: str, request: Request, what: str, progress: Progress, limit_s: float | None = None) -> Any:
-    """Run a task in a Python process of its own.
+    """Run a task in a Python process of its own, which ends with this one.
 
     Args:
         task: 'module:function'; the function takes the request and a progress callback, and returns JSON-able facts.
@@ -54,7 +56,7 @@ def run_in_child(task: str, request: Request, what: str, progress: Progress, lim
     log = Path(name)
     with os.fdopen(descriptor, "wb") as stderr:
         child = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
-            [sys.executable, "-c", _BOOTSTRAP, *sys.path],
+            [sys.executable, "-c", _BOOTSTRAP, str(os.getpid()), *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

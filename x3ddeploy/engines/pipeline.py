@@ -16,6 +16,7 @@ import numpy as np
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors
 from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, add_engine
+from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
@@ -24,8 +25,9 @@ from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.graphs import Clips, with_graphs
 from x3ddeploy.engines.place import Host, plan_name
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
-from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
+from x3ddeploy.places import require_place
 
 TIMING_CACHE = "timing.cache"
 TOGETHER = "rgb_backbone + pose_backbone + head"
@@ -103,13 +105,12 @@ def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: 
 
     Raises:
         UsageError: the bundle was lowered for another runtime, or INT8 graphs are to be made without clips.
-        BundleError: the bundle was altered.
+        BundleError: the bundle is not what its manifest says.
         GateError: an engine computes in another precision, or something else than PyTorch; those before it stay.
         X3DDeployError: TensorRT refuses a graph or dies; the error has its log.
     """
-    altered = bundle.altered_files()
-    if altered:
-        raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
+    require_whole(bundle)
+    require_place(bundle.path, sum(bundle.part_path(part).stat().st_size for part in request.parts))
     bundle = with_graphs(
         bundle, request.options.precision, request.calib, opset17=not host.strongly_typed, progress=progress
     )

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 import onnx
 
-from x3ddeploy.atomic import locked, write_bytes
+from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour
 from x3ddeploy.engines.asked import asked_precisions
 from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.locks import locked
 
 BUILD = f"{__name__}:build"
 PROBE = f"{__name__}:probe"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import onnx
 
 from x3ddeploy import __version__
-from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
-from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, derived_files, seal
+from x3ddeploy.atomic import json_bytes
+from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, create, derived_files
+from x3ddeploy.bundle.golden import npy_bytes
+from x3ddeploy.bundle.labels import label_problems
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import raw_inputs
 from x3ddeploy.errors import BundleError, UsageError
@@ -37,6 +39,8 @@ from x3ddeploy.parity.compare import (
     reference_rounding,
 )
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.places import require_place
+from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import open_session, require
 
 GOLDEN_SEED = 0
@@ -101,8 +105,10 @@ def export_bundle(
         GateError: parity failed; it names the first diverging block.
         X3DDeployError: the disk is full or read-only, or a graph breaks the rules.
     """
-    _check_output(output, options)
     network = loaded.network
+    _check_output(output, options)
+    require_place(output.resolve().parent, _estimated_bytes(network, options))
+    _check_labels(options.labels, network.spec.head.classes)
     graphs = build_graphs(network, loaded.source, options)
     progress(f"lowered for {options.target} and written as {len(graphs)} ONNX graphs")
     rows = _verify(network, graphs, options, progress)
@@ -120,16 +126,14 @@ def export_bundle(
         tensors={name: _tensors(graph) for name, graph in graphs.items()},
         notes=loaded.notes,
     )
-    with staged_directory(output) as staging, explain_os_errors(output):
-        for name, graph in graphs.items():
-            write_bytes(staging / f"{name}.onnx", serialize(graph))
-        if options.labels:
-            write_bytes(staging / LABELS, ("\n".join(options.labels) + "\n").encode())
-        _write_golden(staging / GOLDEN, network, options)
-        write_json(staging / PARITY, parity_report(rows, options.tolerance, _runtime(options.target)))
-        manifest = seal(staging, manifest)
-    progress(f"sealed {len(manifest.files)} files with their sha256")
-    return Exported(Bundle(output, manifest), rows, options.tolerance)
+    contents = {f"{name}.onnx": serialize(graph) for name, graph in graphs.items()}
+    contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in _golden(network, options).items()}
+    contents[PARITY] = json_bytes(parity_report(rows, options.tolerance, _runtime(options.target)))
+    if options.labels:
+        contents[LABELS] = "".join(f"{name}\n" for name in options.labels).encode()
+    bundle = create(output, manifest, contents, lambda: _check_output(output, options))
+    progress(f"sealed {len(contents)} files with their sha256")
+    return Exported(bundle, rows, options.tolerance)
 
 
 def build_graphs(network: TwoStreamX3D, source: Source, options: Options) -> dict[str, onnx.ModelProto]:
@@ -184,6 +188,16 @@ def _check_output(output: Path, options: Options) -> None:
             f"{output} is a bundle with files that export does not make and would lose",
             details=derived[:12],
             hint="give another directory with -o, or --overwrite",
+        )
+
+
+def _check_labels(labels: tuple[str, ...] | None, classes: int) -> None:
+    if labels is None:
+        return
+    problems = label_problems(labels) or ([f"{len(labels)} names of {classes} classes"] * (len(labels) != classes))
+    if problems:
+        raise UsageError(
+            "the class names cannot be written one a line", details=problems[:12], hint="give others with --labels FILE"
         )
 
 
@@ -246,15 +260,17 @@ def _compare_preprocessing(
     return rows
 
 
-def _write_golden(directory: Path, network: TwoStreamX3D, options: Options) -> None:
-    """One .npy a tensor, named for it: simple enough to be read without numpy."""
-    directory.mkdir()
+def _golden(network: TwoStreamX3D, options: Options) -> dict[str, Array]:
+    """A clip as camera and pose estimator give it and as the network takes it, and what PyTorch gives for that."""
     arrays = raw_inputs(network.spec, options.batch or 1, GOLDEN_SEED)
-    if not options.preprocess:
-        arrays = {name: arrays[name] for name in network.spec.input_shapes()}
-    outputs = reference(network, {name: arrays[name] for name in network.spec.input_shapes()})
-    for name, value in {**arrays, **outputs}.items():
-        np.save(directory / f"{name}.npy", value, allow_pickle=False)
+    return {**arrays, **reference(network, {name: arrays[name] for name in network.spec.input_shapes()})}
+
+
+def _estimated_bytes(network: TwoStreamX3D, options: Options) -> int:
+    """Weights lie in a part and in the recognizer; golden tensors are a clip as camera frames and as inputs."""
+    weights = sum(value.numel() for value in network.state_dict().values())
+    values = sum(math.prod(shape) for shape in network.spec.input_shapes(options.batch or 1).values())
+    return 4 * (2 * weights + 2 * values)
 
 
 def _tensors(model: onnx.ModelProto) -> dict[str, dict[str, list[int | str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 
 from x3ddeploy.errors import X3DDeployError
@@ -207,7 +207,8 @@ def flat_values(spec: ModelSpec) -> dict[str, str]:
     """Every value of a spec by its dotted name ('rgb.fold_div'), as text for people."""
     values = {}
     for group, part in vars(spec).items():
-        for name, value in vars(part).items():
+        for name in (field.name for field in fields(part)):
+            value = getattr(part, name)
             values[f"{group}.{name}"] = _stages_text(value) if name == "stages" else text_of(value)
     for stream in ("rgb", "pose"):
         strides = tuple(stage.stride for stage in getattr(spec, stream).stages)

@@ -5,9 +5,10 @@ Reading it takes no PyTorch.
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import PurePosixPath
 
 from x3ddeploy.bundle import PARTS, Bundle, golden_folder
+from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.errors import BundleError
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.text import shell_word
@@ -42,10 +43,6 @@ def _outputs(bundle: Bundle) -> set[str]:
 
 
 def _read(bundle: Bundle, folder: str) -> dict[str, Array]:
-    arrays = {}
-    for file in sorted((bundle.path / folder).glob("*.npy")):
-        try:
-            arrays[file.stem] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise BundleError(f"cannot read {file}: {error}", hint="export again") from error
-    return arrays
+    files = (PurePosixPath(name) for name in bundle.manifest.files)
+    tensors = (file for file in files if file.parent == PurePosixPath(folder) and file.suffix == ".npy")
+    return {file.stem: read_array(bundle.path / file) for file in tensors}

@@ -12,6 +12,7 @@ import msgspec
 import onnx
 
 from x3ddeploy.bundle import GOLDEN, PARITY, Bundle
+from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.export.rebuild import rebuild
 from x3ddeploy.parity.blocks import compare_blocks
@@ -99,13 +100,11 @@ def verify_bundle(
         progress: told about each step.
 
     Raises:
-        BundleError: a file is missing or altered.
+        BundleError: the bundle is not what its manifest says.
         MissingRequirementError: a runtime that was asked for is not installed.
     """
-    altered = bundle.altered_files()
-    if altered:
-        raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
-    progress(f"{len(bundle.manifest.files)} files are what the manifest says")
+    require_whole(bundle)
+    progress(f"{len(bundle.manifest.files)} files, graphs, labels and the golden clip are what the manifest says")
     for runtime in runtimes:
         require(runtime)
     graphs = [runtime for runtime in RUNTIMES.values() if not runtime.builds_engines]

@@ -8,13 +8,13 @@ the precision can tell apart (`benchmarks/gate_rounding.py` shows that this is w
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
+from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.errors import GateError
 from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
@@ -48,7 +48,7 @@ class Graphs:
 
     def golden_files(self) -> dict[str, bytes]:
         """One .npy a tensor, named for it."""
-        return {f"{name}.npy": _npy(value) for name, value in self.outputs.items()}
+        return {f"{name}.npy": npy_bytes(value) for name, value in self.outputs.items()}
 
 
 def with_golden(parts: dict[str, onnx.ModelProto], precision: str, runtime: str, clip: Arrays) -> Graphs:
@@ -103,9 +103,3 @@ def _rounding(session: Session, feeds: Arrays, outputs: Arrays, step: float) -> 
             spread = compare_output(name, outputs[name], value).spread
             worst[name] = spread.worst(worst.get(name, spread))
     return worst
-
-
-def _npy(value: Array) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, value, allow_pickle=False)
-    return buffer.getvalue()

@@ -86,10 +86,7 @@ def _calibrate(material: Material, clips: Chosen) -> Calibration:
     )
     directory = material.bundle.path / CALIBRATION
     if request.calibration:
-        calibration = read_calibration(request.calibration, key)
-        directory.mkdir(exist_ok=True)
-        calibration.write(directory / f"{key.digest()}.json")
-        return calibration
+        return read_calibration(request.calibration, key)
     sources = {site.source for site in Quantizer(material.target, {}).eligible(material.recognizer)}
     return run_calibration(
         material.recognizer,

@@ -10,13 +10,15 @@ import numpy as np
 import onnx
 
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.calibration.choice import Chosen, ClipSets, choose_clips, random_clips
-from x3ddeploy.errors import BundleError, UsageError
+from x3ddeploy.errors import UsageError
 from x3ddeploy.export.parts import PARTS
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.places import require_place
 from x3ddeploy.precision.accuracy import STREAMS
 from x3ddeploy.precision.clips import ReusedClips
 from x3ddeploy.precision.golden import Graphs, with_golden
@@ -47,7 +49,7 @@ class Material:
 
         Raises:
             UsageError: the target has no such precision, or there are no clips to calibrate with.
-            BundleError: a file of the bundle was altered.
+            BundleError: the bundle is not what its manifest says.
             DataError: clips cannot be read, or calibration clips show what is judged.
             MissingRequirementError: the runtime that judges is not installed.
         """
@@ -59,9 +61,9 @@ class Material:
                 hint="export with --target tensorrt, or use --fp16",
             )
         require(self.target.runtime)
-        altered = bundle.altered_files()
-        if altered:
-            raise BundleError(f"{bundle.path} is not what its manifest says", details=altered, hint="export again")
+        require_whole(bundle)
+        float32 = sum(bundle.part_path(part).stat().st_size for part in PARTS)
+        require_place(bundle.path, float32 * len(request.precisions))
         self.parts = {part: onnx.load(bundle.part_path(part)) for part in PARTS}
         self._golden = load_golden(bundle)
         self.clips = self._choose()

@@ -99,7 +99,9 @@ def _sealed(bundle: Bundle, graphs: Graphs, made: Made, calibration: Calibration
     )
     files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.parts.items()}
     files[REPORT] = msgspec.json.format(msgspec.json.encode(made.to_json()), indent=2)
-    bundle = add_precision(bundle, made.precision, files, graphs.golden_files(), precision)
-    for journal in (bundle.path / CALIBRATION).glob("*.npz"):
-        journal.unlink()
-    return bundle
+    content = calibration.to_json() if calibration else b""
+    sealed = add_precision(bundle, made.precision, files, graphs.golden_files(), precision, content)
+    if calibration:
+        for journal in (bundle.path / CALIBRATION).glob(f"{calibration.key.digest()}.*.npz"):
+            journal.unlink(missing_ok=True)
+    return sealed

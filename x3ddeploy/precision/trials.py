@@ -128,6 +128,7 @@ def _write_journal(path: Path, key: str, known: Mapping[str, Logits]) -> None:
     np.savez(
         buffer, allow_pickle=False, about=about, **{name.replace("/", ":"): value for name, value in known.items()}
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
 
 

@@ -58,13 +58,18 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_leftovers_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_path):
-    dead, alive = tmp_path / ".d.999999999-x.partial", tmp_path / f".d.{os.getppid()}-x.partial"
+    dead = tmp_path / ".d.x.partial"
     dead.mkdir()
-    alive.mkdir()
-    with staged_directory(tmp_path / "d"):
-        pass
-    assert not dead.exists()
-    assert alive.exists()
+    with staged_directory(tmp_path / "d") as alive:
+        (alive / "a").write_text("one")
+        with staged_directory(tmp_path / "d") as other:
+            (other / "a").write_text("other")
+        assert not dead.exists()
+        assert alive.exists()
+    assert (tmp_path / "d" / "a").read_text() == "one"
+    (tmp_path / ".f.x.partial").touch()
+    write_bytes(tmp_path / "f", b"x")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["d", "f"]
 
 
 def umask():

@@ -1,0 +1,244 @@
+"""A bundle that is not what it says is refused, whatever of it was altered and by whichever verb it is opened."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+from x3ddeploy.bundle import PARTS, Bundle, seal
+from x3ddeploy.bundle.check import open_whole, problems_of
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.golden import npy_bytes
+from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.engines.graphs import Clips
+from x3ddeploy.engines.pipeline import EngineRequest, build_engines
+from x3ddeploy.engines.place import Host
+from x3ddeploy.errors import BundleError
+
+
+@pytest.fixture
+def copied(bundle, tmp_path):
+    """A copy to be altered by replacing files: what is not replaced is the original's."""
+    return shutil.copytree(bundle, tmp_path / "copy", copy_function=os.link)
+
+
+def put(file, content):
+    file.unlink(missing_ok=True)
+    file.write_bytes(content)
+
+
+def say(path, change):
+    """Alter the manifest alone."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    put(path / "manifest.json", json.dumps(manifest).encode())
+
+
+def reseal(path):
+    """What someone who alters files and the manifest with them would do."""
+    manifest = Bundle.open(path).manifest
+    (path / "manifest.json").unlink()
+    seal(path, manifest)
+
+
+def say_everywhere(path, **changes):
+    """Alter the manifest and the metadata of every graph with it."""
+    manifest = replace(Bundle.open(path).manifest, **changes)
+    for file in path.glob("*.onnx"):
+        model = onnx.load(file)
+        put(file, replace(PartMetadata.of(model), **changes).stamped(model).SerializeToString())
+    (path / "manifest.json").unlink()
+    seal(path, manifest)
+
+
+def labelled(path, text):
+    put(path / "labels.txt", text.encode())
+    reseal(path)
+
+
+def names(path):
+    return [f"action {index}" for index in range(Bundle.open(path).manifest.spec.head.classes)]
+
+
+def test_a_good_bundle_is_whole_with_labels_too(copied):
+    assert problems_of(open_whole(copied)) == []
+    labelled(copied, "\n".join(names(copied)) + "\n")
+    assert open_whole(copied).labels() == names(copied)
+
+
+SAID = {
+    "mean": (lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]), "rgb_input.mean"),
+    "std": (lambda m: m["spec"]["rgb_input"].update(std=[1, 1, 1]), "rgb_input.std"),
+    "sigma": (lambda m: m["spec"]["pose_input"].update(sigma=0.7), "pose_input.sigma"),
+    "fold_div": (lambda m: m["spec"]["rgb"].update(fold_div=4), "rgb.fold_div"),
+    "average_clips": (lambda m: m["spec"]["head"].update(average_clips="score"), "average_clips"),
+    "fusion": (lambda m: m.update(fusion=[1, 2]), "its fusion"),
+    "negative fusion": (lambda m: m.update(fusion=[-1, 2]), "cannot be weights"),
+    "no fusion": (lambda m: m.update(fusion=[0, 0]), "cannot be weights"),
+    "a billion classes": (lambda m: m["spec"]["head"].update(classes=10**9), "classes"),
+    "one class more": (lambda m: m["spec"]["head"].update(classes=m["spec"]["head"]["classes"] + 1), "head.classes"),
+    "batch": (lambda m: m.update(batch=2), "clips"),
+    "opset": (lambda m: m.update(opset=16), "opset"),
+    "IR": (lambda m: m.update(ir_version=9), "IR"),
+    "target": (lambda m: m.update(target="openvino"), "its target"),
+    "source": (lambda m: m["source"].update(sha256="0" * 64), "source_sha256"),
+    "shape": (lambda m: m["tensors"]["head"]["outputs"].update(scores=["N", 1000]), "head.onnx: outputs"),
+    "an input": (lambda m: m["tensors"]["rgb_backbone"]["inputs"].clear(), "rgb_backbone.onnx: inputs"),
+    "a part of no network": (lambda m: m["tensors"].update(tail=m["tensors"]["head"]), "'tail'"),
+    "a part without tensors": (lambda m: m["tensors"].pop("head"), "head.onnx"),
+    "a file less": (lambda m: m["files"].pop("recognizer.onnx"), "recognizer.onnx: missing"),
+    "golden less": (lambda m: m["files"].pop("golden/frames.npy"), "golden/frames.npy: missing"),
+    "a precision that is not there": (
+        lambda m: m["precisions"].update(
+            int8={
+                "calibration": None,
+                "random_calibration": False,
+                "float_layers": {},
+                "accuracy": None,
+                "golden_error": {},
+            }
+        ),
+        "int8/head.onnx: missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_a_manifest_that_its_files_contradict_is_refused(copied, said):
+    change, problem = SAID[said]
+    say(copied, change)
+    with pytest.raises(BundleError) as error:
+        open_whole(copied)
+    assert problem in str(error.value)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_to_be_there_and_be_itself(copied, part):
+    put(copied / f"{part}.onnx", (copied / f"{'head' if part != 'head' else 'recognizer'}.onnx").read_bytes())
+    reseal(copied)
+    with pytest.raises(BundleError, match=rf"{part}\.onnx: its part is not"):
+        open_whole(copied)
+    (copied / f"{part}.onnx").unlink()
+    reseal(copied)
+    with pytest.raises(BundleError, match=rf"{part}\.onnx: missing"):
+        open_whole(copied)
+
+
+def test_what_manifest_and_graphs_both_say_is_held_against_the_golden_clip(copied):
+    manifest = Bundle.open(copied).manifest
+    spec = manifest.spec
+    dark = replace(spec, rgb_input=replace(spec.rgb_input, mean=(0.0, 0.0, 0.0)))
+    say_everywhere(copied, spec=dark)
+    with pytest.raises(BundleError, match="manifest's mean and std"):
+        open_whole(copied)
+    say_everywhere(copied, spec=replace(spec, pose_input=replace(spec.pose_input, sigma=spec.pose_input.sigma * 1.05)))
+    with pytest.raises(BundleError, match="manifest's sigma and scaling"):
+        open_whole(copied)
+    say_everywhere(copied, spec=spec, fusion=(1.0, 1.2))
+    with pytest.raises(BundleError, match="in the manifest's fusion"):
+        open_whole(copied)
+    say_everywhere(copied, fusion=manifest.fusion)
+    assert problems_of(open_whole(copied)) == []
+
+
+@pytest.mark.parametrize(
+    ("alter", "problem"),
+    [
+        (lambda lines: [*lines, "one too many"], "names, and the head has"),
+        (lambda lines: lines[1:], "names, and the head has"),
+        (lambda lines: ["a\nb", *lines[1:]], "names, and the head has"),
+        *((lambda lines, char=char: [f"a{char}b", *lines[1:]], "no class name") for char in "\r\x1b\x85\u2028\u202e\0"),
+        (lambda lines: ["", *lines[1:]], "no class name"),
+    ],
+)
+def test_labels_are_one_a_class_and_one_a_line(copied, alter, problem):
+    labelled(copied, "\n".join(alter(names(copied))) + "\n")
+    with pytest.raises(BundleError, match=problem) as error:
+        open_whole(copied)
+    assert "\x1b" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("golden/imgs.npy", b"", "cannot read"),
+        ("golden/scores.npy", npy_bytes(np.full((1, 6), np.nan, np.float32)), "not finite"),
+        ("golden/scores.npy", npy_bytes(np.zeros((1, 3, 3), np.float32)), "1 x 3 x 3"),
+        ("golden/imgs.npy", npy_bytes(np.zeros((1, 2), np.complex64)), "complex64"),
+        ("golden/frames.npy", npy_bytes(np.zeros((1, 2), np.uint8)), "frames"),
+        ("head.onnx", b"", "head.onnx"),
+        ("head.onnx", b"\xff" * 100, "not a valid ONNX file"),
+    ],
+)
+def test_files_that_are_whole_by_hash_and_broken_inside_are_refused(copied, name, content, problem):
+    put(copied / name, content)
+    reseal(copied)
+    with pytest.raises(BundleError) as error:
+        open_whole(copied)
+    assert problem in str(error.value)
+
+
+def test_a_golden_file_that_speaks_of_more_than_it_holds_costs_no_memory(copied):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 99999999999), }"
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    put(copied / "golden/imgs.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 64)
+    reseal(copied)
+    with pytest.raises(BundleError, match=r"cannot read .*imgs\.npy"):
+        open_whole(copied)
+
+
+def test_weights_in_another_file_are_refused(copied):
+    model = onnx.load(copied / "head.onnx")
+    weight = model.graph.initializer[0]
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="/etc/passwd")
+    put(copied / "head.onnx", model.SerializeToString())
+    reseal(copied)
+    with pytest.raises(BundleError, match="reads weights from another file"):
+        open_whole(copied)
+
+
+VERBS = {
+    "verify": (),
+    "bench": ("--seconds", "0.1"),
+    "eval": ("--data", "."),
+    "quantize": ("--fp16",),
+    "triton": ("-o", "out"),
+    "bundle": ("--pack", "out.tar"),
+    "inspect": (),
+}
+
+
+def test_the_manifest_is_read_back_as_it_was(bundle):
+    manifest = Bundle.open(bundle).manifest
+    assert msgspec.json.decode(msgspec.json.encode(manifest), type=type(manifest)) == manifest
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_refuses_a_bundle_that_is_not_what_it_says(copied, run, verb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    say(copied, lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]))
+    process = run(verb, copied, *VERBS[verb])
+    assert "rgb_input.mean" in process.stderr + process.stdout
+    assert process.returncode == (0 if verb == "inspect" else 1)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["copy"]
+
+
+def test_predict_refuses_it_too(copied, run):
+    say(copied, lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]))
+    process = run("predict", "--bundle", copied, "video.mp4")
+    assert process.returncode == 1
+    assert "rgb_input.mean" in process.stderr
+
+
+def test_engines_are_not_built_of_it(copied):
+    host = Host(None, None, None, Flavour.RTX, "1.0")
+    options = BuildOptions(Flavour.RTX, EnginePrecision.FP32, Batches(1, 1, 1), ("8.9",))
+    say(copied, lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]))
+    with pytest.raises(BundleError, match=r"rgb_input\.mean"):
+        build_engines(Bundle.open(copied), host, EngineRequest(options, PARTS, Clips(), None, ""), print)

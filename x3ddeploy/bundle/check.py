@@ -1,0 +1,181 @@
+"""Is a bundle what it says? Files, graphs, labels and golden clip against the manifest, and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from x3ddeploy.bundle.golden import read_array
+from x3ddeploy.bundle.graph_check import graph_problems
+from x3ddeploy.bundle.labels import read_labels
+from x3ddeploy.bundle.opened import Bundle
+from x3ddeploy.bundle.paths import GOLDEN, LABELS, PARTS, PREPROCESSING, graph_name
+from x3ddeploy.data.frames import normalise_frames
+from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
+from x3ddeploy.errors import BundleError, X3DDeployError
+from x3ddeploy.text import escaped
+
+RAW = ("frames", "keypoints", "keypoint_scores")
+_SHOWN = 12
+_MOST_PERSONS = 64
+# Of the largest value: what the same formulas may differ by on another machine, which is float32 rounding.
+_TOLERANCE = 1e-4
+
+Array = npt.NDArray[np.generic]
+
+
+def open_whole(path: Path) -> Bundle:
+    """Open a bundle that is what it says. Raises BundleError: see `Bundle.open` and `require_whole`."""
+    bundle = Bundle.open(path)
+    require_whole(bundle)
+    return bundle
+
+
+def require_whole(bundle: Bundle) -> None:
+    """Refuse a bundle that is not what it says.
+
+    Every file has the manifest's sha256. Every graph is there, and its metadata and shapes are the manifest's. There
+    are as many labels as classes. The golden inputs are what the preprocessing makes of the golden frames and
+    keypoints, and the golden scores are the logits fused in the manifest's weights.
+
+    Raises:
+        BundleError: it is not; every problem is listed.
+    """
+    problems = problems_of(bundle)
+    if problems:
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        raise BundleError(
+            f"{bundle.path} is not what its manifest says",
+            details=[*map(escaped, problems[:_SHOWN]), *more],
+            hint="do not deploy it; export again",
+        )
+
+
+def problems_of(bundle: Bundle) -> list[str]:
+    """Everything in which a bundle is not what it says; empty where it is whole."""
+    altered = bundle.altered_files()
+    if altered:
+        return altered  # what is in other files than the manifest's says nothing of it
+    return [*_graphs(bundle), *_labels(bundle), *_golden(bundle)]
+
+
+def _graphs(bundle: Bundle) -> Iterator[str]:
+    manifest = bundle.manifest
+    unknown = [part for part in manifest.tensors if part not in (*PARTS, *PREPROCESSING)]
+    yield from (f"tensors: no part is called {part!r}" for part in unknown)
+    described = [part for part in manifest.tensors if part not in unknown]
+    wanted = {graph_name(part): (part, "fp32") for part in (*PARTS, *described)}
+    wanted |= {graph_name(part, name): (part, name) for name in manifest.precisions for part in PARTS}
+    for name, (part, precision) in wanted.items():
+        if name not in manifest.files:
+            yield f"{name}: missing"
+        elif part not in manifest.tensors:
+            yield f"{name}: the manifest does not describe its tensors"
+        else:
+            yield from (f"{name}: {problem}" for problem in _graph(bundle, name, part, precision))
+
+
+def _graph(bundle: Bundle, name: str, part: str, precision: str) -> Iterator[str]:
+    try:
+        model = onnx.load_from_string((bundle.path / name).read_bytes())
+    except Exception as error:  # protobuf raises many kinds; all of them mean the same here
+        yield f"not a valid ONNX file: {error}"
+        return
+    yield from graph_problems(model, bundle.manifest, part, precision)
+
+
+def _labels(bundle: Bundle) -> Iterator[str]:
+    if LABELS not in bundle.manifest.files:
+        return
+    try:
+        names = read_labels(bundle.path / LABELS)
+    except BundleError as error:
+        yield f"{LABELS}: {'; '.join((error.message, *error.details))}"
+        return
+    classes = bundle.manifest.spec.head.classes
+    if len(names) != classes:
+        yield f"{LABELS}: {len(names)} names, and the head has {classes} classes"
+
+
+def _golden(bundle: Bundle) -> Iterator[str]:
+    described = [tensors for part in bundle.manifest.tensors.values() for tensors in part.values()]
+    shapes = {name: shape for tensors in described for name, shape in tensors.items()}
+    arrays: dict[str, Array] = {}
+    for name in dict.fromkeys((*shapes, *RAW)):
+        file = f"{GOLDEN}/{name}.npy"
+        if file not in bundle.manifest.files:
+            yield f"{file}: missing"
+            continue
+        try:
+            arrays[name] = read_array(bundle.path / file)
+        except BundleError as error:
+            yield error.message
+            continue
+        yield from (f"{file}: {problem}" for problem in _array(arrays[name], shapes.get(name)))
+    sizes = {len(array) for array in arrays.values() if array.ndim}
+    if len(sizes) > 1:
+        yield f"{GOLDEN}: tensors of {', '.join(map(str, sorted(sizes)))} clips"
+    elif arrays.keys() >= {*shapes, *RAW}:
+        try:
+            yield from _agreement(bundle, arrays)
+        except (ValueError, IndexError, TypeError, X3DDeployError) as error:
+            yield f"{GOLDEN}: its tensors do not belong together: {error}"
+
+
+def _array(array: Array, shape: list[int | str] | None) -> Iterator[str]:
+    if array.dtype not in (np.float32, np.uint8):
+        yield f"of {array.dtype}"
+    elif not array.size or not np.isfinite(array).all():
+        yield "empty, or not finite"
+    if shape is None:
+        return
+    fits = len(shape) == array.ndim and all(
+        isinstance(wanted, str) or wanted == found for wanted, found in zip(shape, array.shape, strict=False)
+    )
+    if not fits:
+        yield f"{' x '.join(map(str, array.shape))}, not {' x '.join(map(str, shape))}"
+
+
+def _agreement(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
+    """The golden tensors against what the manifest says of preprocessing and fusion."""
+    manifest, spec = bundle.manifest, bundle.manifest.spec
+    frames, keypoints, scores = (golden[name] for name in RAW)
+    rgb, pose = spec.rgb_input, spec.pose_input
+    clips, persons = len(frames), keypoints.shape[1]
+    wanted = {
+        "frames": (clips, rgb.frames, rgb.height, rgb.width, 3),
+        "keypoints": (clips, persons, pose.frames, spec.pose.in_channels, 2),
+        "keypoint_scores": (clips, persons, pose.frames, spec.pose.in_channels, 1),
+        **spec.input_shapes(clips),
+    }
+    wrong = [f"{GOLDEN}/{name}.npy: {golden[name].shape}" for name in wanted if golden[name].shape != wanted[name]]
+    if wrong or persons > _MOST_PERSONS:
+        yield from wrong or [f"{GOLDEN}/keypoints.npy: {persons} persons"]
+        return
+    imgs = np.stack([normalise_frames(clip, rgb) for clip in frames.astype(np.uint8)])
+    if not _agree(imgs, golden["imgs"]):
+        yield f"{GOLDEN}/imgs.npy is not {GOLDEN}/frames.npy with the manifest's mean and std"
+    heatmaps = np.stack([keypoints_to_heatmaps(*clip, pose) for clip in zip(keypoints, scores[..., 0], strict=True)])
+    if not _agree(heatmaps, golden["heatmap_imgs"]):
+        yield f"{GOLDEN}/heatmap_imgs.npy is not {GOLDEN}/keypoints.npy with the manifest's sigma and scaling"
+    weights = np.array(manifest.fusion) / sum(manifest.fusion)
+    streams = [_softmax(golden[f"{stream}_logits"]) for stream in ("rgb", "pose")]
+    if not _agree(weights[0] * streams[0] + weights[1] * streams[1], golden["scores"]):
+        yield f"{GOLDEN}/scores.npy is not the logits' softmax in the manifest's fusion"
+
+
+def _softmax(logits: Array) -> npt.NDArray[np.float64]:
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    result: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def _agree(expected: Array, found: Array) -> bool:
+    allowed = _TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    return bool(
+        (np.abs(expected.astype(np.float64) - found.astype(np.float64)) <= allowed).all()
+    )  # a question that NaN fails

@@ -1,0 +1,33 @@
+"""Golden arrays on disk: one .npy file a tensor, simple enough to be read without numpy, and read without pickle."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.errors import BundleError
+from x3ddeploy.files import regular_size
+
+
+def read_array(file: Path) -> npt.NDArray[np.generic]:
+    """The array in an .npy file.
+
+    Raises:
+        BundleError: it cannot be read; or its header speaks of more than the file holds, or of objects.
+    """
+    try:
+        regular_size(file)
+        # A memory map is refused where the file is shorter than the header says, before anything is allocated.
+        return np.array(np.load(file, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TypeError) as error:
+        raise BundleError(f"cannot read {file}: {error}", hint="export again") from error
+
+
+def npy_bytes(array: npt.NDArray[np.generic]) -> bytes:
+    """The content of an array's file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,49 @@
+"""Reading a manifest, which anybody may have written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from x3ddeploy.bundle.limits import beyond_limits
+from x3ddeploy.bundle.manifest import SCHEMA_VERSION, Manifest
+from x3ddeploy.errors import BundleError, X3DDeployError
+from x3ddeploy.files import TEXT_LIMIT, decode_json, read_file
+
+
+def read_manifest(file: Path) -> Manifest:
+    """Read a manifest; every number, name and path in it is one that there can be.
+
+    Raises:
+        BundleError: it is not there, no valid manifest, of a newer schema, or says what cannot be; all of it is listed.
+    """
+    try:
+        text = read_file(file, TEXT_LIMIT)
+    except FileNotFoundError as error:
+        what = "holds no manifest.json: it is not a bundle" if file.parent.is_dir() else "does not exist"
+        raise BundleError(f"{file.parent} {what}", hint="make one with `x3ddeploy export CKPT -o DIR`") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"cannot read {file}: {reason}", hint="check the path") from error
+    try:
+        versioned: _Versioned = decode_json(text, _Versioned)
+        version = versioned.schema_version
+        if version != SCHEMA_VERSION:
+            raise BundleError(
+                f"{file} has schema version {version}, and this x3ddeploy reads {SCHEMA_VERSION}",
+                hint="use the version of x3ddeploy that made it, or export again",
+            )
+        manifest: Manifest = decode_json(text, Manifest)
+    except BundleError:
+        raise
+    except (ValueError, X3DDeployError) as error:
+        raise BundleError(f"{file} is not a valid manifest: {error}", hint="export again") from error
+    problems = beyond_limits(manifest)
+    if problems:
+        raise BundleError(f"{file} is not a valid manifest", details=problems, hint="do not use this bundle")
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    schema_version: int
