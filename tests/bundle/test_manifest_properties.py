@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -114,9 +113,8 @@ def test_any_bytes_are_one_error(folder, content):
 @given(data=st.data())
 def test_a_manifest_that_opens_is_held_against_the_files_or_is_one_error(bundle, good, folder, data):
     root = folder / "bundle"
-    shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(bundle, root, copy_function=os.link)
-    (root / "manifest.json").unlink()
+    if not root.exists():
+        shutil.copytree(bundle, root)
     found = opened(root, json.dumps(data.draw(altered(good))).encode("utf-8", "surrogatepass"))
     if found is not None:
         with contextlib.suppress(BundleError):

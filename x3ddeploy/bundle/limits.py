@@ -23,6 +23,7 @@ _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 _PRECISIONS = ("fp16", "bf16", "int8")
 _OPTIMIZATION_LEVELS = range(6)
 _SHOWN = 20
+_LONGEST_NUMBER = 40  # digits that are shown
 
 
 def beyond_limits(manifest: Manifest) -> list[str]:
@@ -55,7 +56,7 @@ def _numbers(value: Any, place: str) -> Iterator[str]:
         for index, item in enumerate(value):
             yield from _numbers(item, f"{place}[{index}]")
     elif isinstance(value, int | float) and not abs(value) <= _LARGEST_NUMBER and not place.endswith(".size_bytes"):
-        yield f"{place}: {value:g}"
+        yield f"{place}: {str(value)[:_LONGEST_NUMBER]}"
 
 
 def _network(manifest: Manifest) -> Iterator[str]:
