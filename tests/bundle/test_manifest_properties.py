@@ -30,6 +30,7 @@ VALUES = HOSTILE | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
+VALUES = VALUES.map(copy.deepcopy)  # what is put into a document may be altered there
 
 
 @pytest.fixture(scope="module")
