@@ -16,6 +16,7 @@ from x3ddeploy.bench.compare import compare_reports
 from x3ddeploy.bench.measured import read_report
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
 from x3ddeploy.checkpoint.inference import read_override
+from x3ddeploy.checkpoint.reader import read_checkpoint
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.inspection import inspect
 from x3ddeploy.loading import read_labels
@@ -205,6 +206,7 @@ READERS = {
     "labels": lambda path: read_labels(path, 2),
     "config": lambda path: read_override(str(path)),
     "inspect": inspect,
+    "checkpoint": read_checkpoint,
 }
 
 

@@ -17,9 +17,12 @@ from x3ddeploy.checkpoint.sniff import describe, describe_zip, is_torch_file
 from x3ddeploy.checkpoint.tensors import to_float32
 from x3ddeploy.checkpoint.unpickling import unpickle
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.files import regular_size
 
 PREFIXES = ("rgb_backbone.", "pose_backbone.", "cls_head.")
 _LISTED = 8
+# The networks are tens of megabytes; with all that a training keeps beside them, far under this.
+_LARGEST_FILE = 16 << 30
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,15 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise CheckpointError(f"{path} is a directory", hint="name the .pth file inside it")
     try:
+        regular_size(path, _LARGEST_FILE)
         file = path.open("rb")
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint {path} does not exist", hint="check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"checkpoint {path} cannot be opened: {reason}", hint="check its permissions") from error
+        raise CheckpointError(
+            f"checkpoint {path} cannot be opened: {reason}", hint="check the path and its permissions"
+        ) from error
     with file:
         yield file
 
