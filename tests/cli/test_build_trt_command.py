@@ -7,11 +7,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import onnx
 import pytest
 
 from x3ddeploy.bundle import Bundle, Precision, add_precision
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS
@@ -55,6 +55,8 @@ def quantized(bundle, tmp_path_factory):
     }
     opened = Bundle.open(path)
     for precision, graphs in made.items():
+        for part, graph in graphs.items():
+            replace(PartMetadata.of(parts[part]), precision=precision).stamped(graph)
         files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.items()}
         errors = golden_errors(opened, files)
         entry = Precision(None, precision == "int8", {}, None, errors)
@@ -258,11 +260,10 @@ def test_a_crash_of_tensorrt_is_an_error_with_its_log(spawn, copied, machine, tm
     assert not (copied / "engines").exists()
 
 
-def test_a_bundle_for_another_runtime_is_refused(spawn, copied, machine):
-    opened = Bundle.open(copied)
-    manifest = replace(opened.manifest, target="openvino")
-    (copied / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    process = spawn("build-trt", copied, env=machine("with tensorrt"))
+def test_a_bundle_for_another_runtime_is_refused(spawn, run, checkpoint, tmp_path, machine):
+    other = tmp_path / "other"
+    assert run("export", checkpoint, "-o", other, "--target", "openvino").returncode == 0
+    process = spawn("build-trt", other, env=machine("with tensorrt"))
     assert process.returncode == 2
     assert "--target tensorrt" in process.stderr
 

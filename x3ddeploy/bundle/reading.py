@@ -7,6 +7,7 @@ from pathlib import Path
 
 from x3ddeploy.bundle.limits import beyond_limits
 from x3ddeploy.bundle.manifest import SCHEMA_VERSION, Manifest
+from x3ddeploy.bundle.paths import stays_inside
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.files import TEXT_LIMIT, decode_json, read_file
 
@@ -38,6 +39,9 @@ def read_manifest(file: Path) -> Manifest:
         raise
     except (ValueError, X3DDeployError) as error:
         raise BundleError(f"{file} is not a valid manifest: {error}", hint="export again") from error
+    outside = [name for name in manifest.files if not stays_inside(name)]
+    if outside:
+        raise BundleError(f"{file} names files outside the bundle", details=outside, hint="do not use this bundle")
     problems = beyond_limits(manifest)
     if problems:
         raise BundleError(f"{file} is not a valid manifest", details=problems, hint="do not use this bundle")
