@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench cpp clean
+.PHONY: demo test check pythons bench cpp clean
 
 # The whole way on a data set that it makes: of twelve synthetic people nine train the network and three judge it.
 demo: $(INSTALLED)
@@ -25,6 +25,13 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The other Pythons that are declared, as far as they are found: what takes no PyTorch runs in each. Needs a package index.
+pythons: $(INSTALLED)
+	mkdir -p build/pythons
+	$(BIN)/python -c "import torch; from x3ddeploy.demo import checkpoint_dict, random_network; from x3ddeploy.models.presets import PRESETS; torch.save(checkpoint_dict(random_network(PRESETS['tiny'], seed=1)), 'build/pythons/tiny.pth')"
+	$(BIN)/x3ddeploy export build/pythons/tiny.pth -o build/pythons/deploy --overwrite
+	$(BIN)/python tests/support/pythons.py build/pythons/deploy
 
 # The figures in README.md and docs/, measured again on this machine: the better part of an hour.
 bench: $(INSTALLED)
