@@ -26,10 +26,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The other Pythons that are declared, as far as they are found: what takes no PyTorch runs in each. Needs a package index.
+# The Pythons that are declared, as far as they are found: what takes no PyTorch runs in each, and the rest is named.
 pythons: $(INSTALLED)
 	mkdir -p build/pythons
-	$(BIN)/python -c "import torch; from x3ddeploy.demo import checkpoint_dict, random_network; from x3ddeploy.models.presets import PRESETS; torch.save(checkpoint_dict(random_network(PRESETS['tiny'], seed=1)), 'build/pythons/tiny.pth')"
+	$(BIN)/python -m x3ddeploy.demo --preset tiny build/pythons/tiny.pth
 	$(BIN)/x3ddeploy export build/pythons/tiny.pth -o build/pythons/deploy --overwrite
 	$(BIN)/python tests/support/pythons.py build/pythons/deploy
 
