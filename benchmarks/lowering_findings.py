@@ -29,8 +29,9 @@ from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.parity.compare import PART_INPUTS, reference
+from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.parity.reference import run_network
 from x3ddeploy.runtimes.registry import open_session
 
 BACKBONES = ("rgb_backbone", "pose_backbone")
@@ -89,7 +90,7 @@ def main(seconds: float, output: Path) -> None:
     samples = measure(runs, seconds).samples_ms
     speed = {part: asdict(ratio(samples[f"{part}, unnamed"], samples[f"{part}, named"])) for part in BACKBONES}
 
-    expected, errors = reference(network, impulse), {}
+    expected, errors = run_network(network, impulse), {}
     for part, model in backbones(network, "openvino").items():
         feeds = {name: impulse[name] for name in PART_INPUTS[part]}
         for name, graph in (("two average poolings", model), ("one ReduceMean", with_one_mean(model))):

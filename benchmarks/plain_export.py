@@ -29,8 +29,9 @@ from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.parity.compare import PART_INPUTS, reference
+from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.parity.reference import run_network
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import open_session
 
@@ -75,7 +76,7 @@ def main(seconds: float, output: Path) -> None:
     torch.set_num_threads(threads)
     network = random_network(PRESETS["ntu60"])
     inputs = batch_inputs(network.spec, 1, seed=0)
-    expected = reference(network, inputs)
+    expected = run_network(network, inputs)
     click.echo("exporting with torch.onnx.export", err=True)
     model = plain_export(network, batch_inputs(network.spec, 2, seed=0), list(expected), dynamic_batch=True)
     runners = {}

@@ -16,9 +16,8 @@ from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden
-from x3ddeploy.parity.metrics import compare
+from x3ddeploy.precision.golden import with_golden
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
-from x3ddeploy.runtimes.registry import open_session
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
 from fake_machines import Machines
@@ -54,24 +53,15 @@ def quantized(bundle, tmp_path_factory):
         "int8": {part: quantizer.quantize(graph, sites) for part, graph in parts.items()},
     }
     opened = Bundle.open(path)
+    clip = {name: load_golden(opened)[name] for name in PART_INPUTS["recognizer"]}
     for precision, graphs in made.items():
         for part, graph in graphs.items():
             replace(PartMetadata.of(parts[part]), precision=precision).stamped(graph)
         files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.items()}
-        errors = golden_errors(opened, files)
-        entry = Precision(None, precision == "int8", {}, None, errors)
-        opened = add_precision(opened, precision, files, {}, entry)
+        golden = with_golden(graphs, precision, "onnxruntime", clip)
+        entry = Precision(None, precision == "int8", {}, None, {}, golden.rounding)
+        opened = add_precision(opened, precision, files, golden.golden_files(), entry)
     return path
-
-
-def golden_errors(bundle, files):
-    golden, errors = load_golden(bundle), {}
-    for name, data in files.items():
-        part = name.removesuffix(".onnx")
-        feeds = {name: golden[name] for name in PART_INPUTS[part]}
-        for output, value in open_session("onnxruntime", data).run(feeds).items():
-            errors[f"{part} -> {output}"] = compare(golden[output], value).relative
-    return errors
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Engines beside PyTorch: what is gated, by how much, and what is said where something cannot be compared."""
 
 import builtins
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +11,36 @@ from engine_graphs import graphs, inputs
 from fake_cuda import FakeCuda
 from fake_tensorrt import SHAPES, Module
 
-from x3ddeploy.bundle import Bundle, Precision
+from x3ddeploy.bundle import Bundle, Precision, Spread
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.bisect import block_outputs, first_wrong_block, up_to
-from x3ddeploy.engines.check import CheckRequest, _flips, compare_session
+from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, compare_session
 from x3ddeploy.engines.trt import TensorRT
-from x3ddeploy.errors import GateError
+from x3ddeploy.errors import BundleError, GateError
+from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+
+OUTPUTS = ("rgb_logits", "pose_logits", "rgb_coarse_logits", "pose_coarse_logits", "scores")
+
+
+@pytest.fixture(scope="module")
+def lower(bundle, tmp_path_factory):
+    """A bundle whose lower precisions give the very outputs of float32: what is tested is the gate."""
+    path = shutil.copytree(bundle, tmp_path_factory.mktemp("lower") / "deploy")
+    golden = load_golden(Bundle.open(path))
+    for precision in ("fp16", "int8"):
+        (path / "golden" / precision).mkdir()
+        for name in ("rgb_feat", "pose_feat", *OUTPUTS):
+            np.save(path / "golden" / precision / f"{name}.npy", golden[name])
+    return path
+
+
+def held_to(rounding=0.0):
+    """A manifest whose lower precisions have this rounding, in each measure."""
+    spread = Spread(rounding, rounding, rounding)
+    entry = Precision(None, False, {}, None, {}, {f"recognizer -> {name}": spread for name in OUTPUTS})
+    return lambda manifest: replace(manifest, precisions={"fp16": entry, "int8": entry})
 
 
 def result_of(bundle, part="recognizer", precision="fp32", error=0.0, largest=4, manifest=None):
@@ -30,8 +53,7 @@ def result_of(bundle, part="recognizer", precision="fp32", error=0.0, largest=4,
     options = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, largest))
     plan, _ = tensorrt.parse(opened.part_path(part).read_bytes()).build(options, None, lambda text: None)
     wanted = CheckRequest(str(bundle), part, (("",),), EnginePrecision(precision), options.batches, Flavour.TENSORRT)
-    if manifest:
-        opened = Bundle(opened.path, manifest(opened.manifest))
+    opened = Bundle(opened.path, (manifest or held_to())(opened.manifest))
     return compare_session(opened, wanted, session_of_plans(cuda, tensorrt, [[plan]]))
 
 
@@ -49,43 +71,57 @@ def test_cases_beyond_the_profile_are_left_out(bundle):
     assert {row.batch for row in result_of(bundle, largest=2).rows} == {1}
 
 
+def golden_rows(result):
+    return [row for row in result.rows if row.case.startswith("golden clip")]
+
+
+@pytest.mark.parametrize("passes", [True, False])
 @pytest.mark.parametrize(
-    ("precision", "error", "passes"),
-    [("fp32", 5e-5, True), ("fp32", 5e-4, False), ("fp16", 4e-3, True), ("fp16", 2e-2, False)],
+    ("precision", "rounding", "most"),
+    [("fp32", 0.0, 1e-4), ("fp16", 0.0, 5e-3), ("fp16", 0.01, 0.02), ("int8", 0.0, 5e-3), ("int8", 0.01, 0.02)],
 )
-def test_each_precision_is_held_to_its_tolerance(bundle, precision, error, passes):
-    result = result_of(bundle, precision=precision, error=error)
-    assert bool(result.failures) != passes
+def test_each_precision_is_held_to_its_tolerance(lower, precision, rounding, most, passes):
+    def worst(result):
+        measures = ("relative",) if precision == "fp32" else ("relative", "rms", "channels")
+        return max(getattr(row.difference, name) for row in golden_rows(result) for name in measures)
+
+    scale = worst(result_of(lower, precision=precision, error=0.01)) / 0.01
+    error = most / scale * (0.98 if passes else 1.02)
+    result = result_of(lower, precision=precision, error=error, manifest=held_to(rounding))
+    assert all(row.passed for row in golden_rows(result)) == passes
     if not passes:
-        with pytest.raises(GateError, match="comparisons with PyTorch fail") as failure:
+        with pytest.raises(GateError, match="comparisons with golden outputs and PyTorch fail") as failure:
             result.raise_for_failures("recognizer")
         assert failure.value.exit_code == 3
 
 
-def test_fp16_logits_are_held_closer_than_the_rest(bundle):
-    result = result_of(bundle, precision="fp16", error=7e-3)
+def test_fp16_logits_are_held_closer_than_the_rest_off_the_golden_clip(lower):
+    result = result_of(lower, precision="fp16", error=7e-3, manifest=held_to(0.1))
     assert {row.output.rpartition("_")[2] for row in result.failures} == {"logits"}
 
 
-def test_nan_fails_whatever_the_precision(bundle):
+def test_nan_fails_whatever_the_precision(lower):
     for precision in ("fp32", "fp16", "int8"):
-        result = result_of(bundle, precision=precision, error=float("nan"))
+        result = result_of(lower, precision=precision, error=float("nan"))
         assert len(result.failures) == len(result.rows)
         assert "NaN or infinity" in result.failures[0].describe()
 
 
-def test_int8_is_held_to_what_its_graph_does_on_the_golden_clip(bundle):
-    def with_error(error):
-        entry = Precision(None, False, {}, None, {f"recognizer -> {name}": error for name in OUTPUTS})
-        return lambda manifest: replace(manifest, precisions={"int8": entry})
-
-    lenient = result_of(bundle, precision="int8", error=0.05, manifest=with_error(0.05))
-    strict = result_of(bundle, precision="int8", error=0.05, manifest=with_error(0.01))
-    assert lenient.failures == []
+def test_int8_is_held_to_what_its_own_graph_gave_on_the_golden_clip(lower):
+    lenient = result_of(lower, precision="int8", error=0.02, manifest=held_to(0.05))
+    strict = result_of(lower, precision="int8", error=0.02, manifest=held_to(0.005))
+    assert all(row.passed for row in golden_rows(lenient))
     assert {row.case.partition(",")[0] for row in strict.failures if row.tolerance} == {"golden clip"}
 
 
-OUTPUTS = ("rgb_logits", "pose_logits", "rgb_coarse_logits", "pose_coarse_logits", "scores")
+def test_a_bundle_without_golden_outputs_of_its_precision_is_refused(lower):
+    with pytest.raises(BundleError, match="no golden outputs of its own int8 graphs"):
+        result_of(lower, precision="int8", manifest=lambda manifest: replace(manifest, precisions={}))
+
+
+def test_no_comparison_is_no_proof():
+    with pytest.raises(GateError, match="nothing was compared"):
+        CheckResult((), ()).raise_for_failures("recognizer")
 
 
 def test_a_flip_counts_where_the_reference_was_clear():

@@ -18,6 +18,8 @@ from x3ddeploy.models.x3d import SqueezeExcitation, TemporalShift, temporal_shif
 
 # Float32 rounding over a dozen layers stays under 1e-6 of the range; any wrong channel, frame or bias is over 1e-3.
 TOLERANCE = 2e-6
+# A rewrite of a float64 network is proven in float64, but for the square root that BatchNorm takes of its variance.
+EXACT = 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_each_step_of_each_strategy_is_exact_for_any_clip_length(network, target
     backbone = network.get_submodule(f"{stream}_backbone")
     proofs = prove(backbone, frames, TARGETS[target], probes(backbone.spec.in_channels, frames))
     assert len(proofs) >= 3
-    assert all(proof.relative_error < TOLERANCE for proof in proofs), proofs
+    assert all(proof.relative_error < EXACT for proof in proofs), proofs
 
 
 def test_lowering_leaves_the_trained_network_as_it_was(network):

@@ -12,8 +12,10 @@ from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import GateError
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
-from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures, reference_rounding
+from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures
+from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.parity.reference import Reference, run_network
 from x3ddeploy.runtimes.registry import open_session
 
 
@@ -25,9 +27,28 @@ def parts(tiny_network):
     return build_parts(tiny_network, metadata, "tensorrt", None)
 
 
-def compared(network, parts):
-    sessions = {part: open_session("onnxruntime", parts[part].SerializeToString()) for part in PARTS}
-    return compare_parts(network, sessions, None)
+@pytest.fixture(scope="module")
+def reference(tiny_network):
+    known = Reference(tiny_network)
+    for case in cases(tiny_network.spec, None):
+        known.outputs(case.inputs)
+    return known
+
+
+@pytest.fixture(scope="module")
+def gate(reference):
+    return Float32Gate(reference.rounding)
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_network, reference):
+    """Function: every part of the tiny network against PyTorch on all cases."""
+
+    def run(parts):
+        sessions = {part: open_session("onnxruntime", parts[part].SerializeToString()) for part in PARTS}
+        return compare_parts(reference, tiny_network.spec, sessions, None)
+
+    return run
 
 
 def edited(model, name, edit):
@@ -71,10 +92,10 @@ def test_cases_cover_both_batch_sizes_and_both_ends_of_a_clip(tiny_network):
     assert lit == {(1, 0, 0), (1, 0, 3), (3, 1, 0), (3, 1, 3)}
 
 
-def test_a_right_graph_passes_everywhere(tiny_network, parts):
-    rows = compared(tiny_network, parts)
+def test_a_right_graph_passes_everywhere(parts, compared, gate):
+    rows = compared(parts)
     assert len(rows) == 6 * (1 + 1 + 5 + 5)
-    assert failures(rows, 1e-5) == []
+    assert failures(rows, gate) == []
 
 
 @pytest.mark.parametrize(
@@ -86,35 +107,35 @@ def test_a_right_graph_passes_everywhere(tiny_network, parts):
         ("pose_backbone.conv5.bias", "pose_backbone/conv5"),
     ],
 )
-def test_one_wrong_weight_is_caught_and_its_block_named(tiny_network, parts, weight, block):
+def test_one_wrong_weight_is_caught_and_its_block_named(tiny_network, parts, compared, gate, weight, block):
     part = weight.partition(".")[0]
     wrong = edited(parts[part], weight, lambda value: value + np.float32(0.1))
-    rows = compared(tiny_network, {**parts, part: wrong})
-    assert {row.part for row in failures(rows, 1e-5)} == {part}
+    rows = compared({**parts, part: wrong})
+    assert {row.part for row in failures(rows, gate)} == {part}
     case = next(cases(tiny_network.spec, None))
     inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
     blocks = compare_blocks(tiny_network, part, wrong.SerializeToString(), "onnxruntime", inputs)
-    assert first_diverging(blocks, 1e-5) == block
+    assert first_diverging(blocks) == block
 
 
-def test_a_shift_in_the_wrong_direction_is_caught(tiny_network, parts):
+def test_a_shift_in_the_wrong_direction_is_caught(parts, compared, gate):
     wrong = copy.deepcopy(parts["rgb_backbone"])
     concat = next(node for node in wrong.graph.node if node.name == "rgb_backbone/layer1.1/shift/Concat")
     concat.input[0], concat.input[1] = concat.input[1], concat.input[0]
-    assert failures(compared(tiny_network, {**parts, "rgb_backbone": wrong}), 1e-5)
+    assert failures(compared({**parts, "rgb_backbone": wrong}), gate)
 
 
-def test_a_clip_border_that_is_not_zero_is_caught(tiny_network, parts):
+def test_a_clip_border_that_is_not_zero_is_caught(parts, compared, gate):
     wrong = copy.deepcopy(parts["rgb_backbone"])
     for node in wrong.graph.node:
         if node.name.endswith("shift/after_last"):
             node.attribute.append(onnx.helper.make_attribute("mode", "edge"))
-    assert failures(compared(tiny_network, {**parts, "rgb_backbone": wrong}), 1e-5)
+    assert failures(compared({**parts, "rgb_backbone": wrong}), gate)
 
 
-def test_nan_is_a_failure(tiny_network, parts):
+def test_nan_is_a_failure(parts, compared):
     wrong = edited(parts["head"], "cls_head.fc_rgb.bias", lambda value: value * np.float32(np.nan))
-    failed = failures(compared(tiny_network, {**parts, "head": wrong}), 1e9)
+    failed = failures(compared({**parts, "head": wrong}), Float32Gate({}, 1e9))
     assert {row.output for row in failed} == {"rgb_logits", "scores"}
 
 
@@ -126,9 +147,23 @@ def test_blocks_of_both_backbones_are_compared_in_order(tiny_network, parts):
         stages = getattr(tiny_network, part).spec.stages
         blocks = [f"layer{s}.{b}" for s, stage in enumerate(stages, 1) for b in range(stage.blocks)]
         assert [row.block for row in rows] == [f"{part}/{name}" for name in ("conv1_s", *blocks, "conv5")]
-        assert first_diverging(rows, 1e-5) is None
+        assert first_diverging(rows) is None
 
 
-def test_the_reference_knows_its_own_rounding(tiny_network):
-    rounding = reference_rounding(tiny_network, next(cases(tiny_network.spec, None)), "rgb_feat")
-    assert 1e-9 < rounding < 1e-5
+def test_the_reference_knows_its_own_rounding(reference):
+    outputs = ("rgb_logits", "pose_logits", "rgb_coarse_logits", "pose_coarse_logits", "scores")
+    assert set(reference.rounding) == {
+        "rgb_backbone -> rgb_feat",
+        "pose_backbone -> pose_feat",
+        *(f"{part} -> {name}" for part in ("head", "recognizer") for name in outputs),
+    }
+    assert all(1e-9 < rounding < 1e-5 for rounding in reference.rounding.values())
+
+
+def test_a_batch_is_its_clips_one_by_one_and_in_float64(tiny_network, reference):
+    clips = next(case for case in cases(tiny_network.spec, None) if case.batch == 3).inputs
+    outputs = reference.outputs(clips)
+    exact = run_network(copy.deepcopy(tiny_network).double(), {n: v.astype(np.float64) for n, v in clips.items()})
+    for name, value in outputs.items():
+        assert value.dtype == np.float64
+        assert compare(exact[name], value).relative < 1e-12

@@ -45,7 +45,7 @@ def command(bundle: Path, runtimes: tuple[str, ...], per_block: bool, verify_tol
     else:
         rows = [_row(check) for check in report.checks]
         print_table(
-            f"{bundle}: {len(report.runtimes)} runtimes, fp32 within {report.tolerance:g} of each range",
+            f"{bundle}: {len(report.runtimes)} runtimes; fp32: {report.rule}",
             ("runtime", "output", "max", "mean", "relative", "cosine", "top-1", ""),
             rows,
             right=(2, 3, 4, 5, 6),

@@ -27,23 +27,16 @@ from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.loading import Loaded
 from x3ddeploy.lowering.strategy import Layout, strategy_for
 from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.models.spec import ModelSpec
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
-from x3ddeploy.parity.compare import (
-    PART_INPUTS,
-    Row,
-    cases,
-    compare_parts,
-    failures,
-    parity_error,
-    reference,
-    reference_rounding,
-)
+from x3ddeploy.parity.compare import GOLDEN_SEED, PART_INPUTS, Row, cases, compare_parts, failures, parity_error
+from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.parity.reference import Reference, single
 from x3ddeploy.places import require_place
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import open_session, require
 
-GOLDEN_SEED = 0
 _RUNTIME_OF_TARGET = {"openvino": "openvino"}  # every other target's graphs are verified in ONNX Runtime
 
 
@@ -55,7 +48,7 @@ class Options:
         target: lowering target.
         batch: fixed number of clips, None for a dynamic axis.
         preprocess: also write the preprocessing graphs.
-        tolerance: largest relative error of any output.
+        tolerance: largest relative error of any output; None for a factor of PyTorch's own float32 rounding.
         labels: class names, or None.
         overwrite: replace a bundle even if that loses files which export does not make.
     """
@@ -63,18 +56,18 @@ class Options:
     target: str
     batch: int | None
     preprocess: bool
-    tolerance: float
+    tolerance: float | None
     labels: tuple[str, ...] | None
     overwrite: bool
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export."""
+    """A finished export, every comparison with PyTorch, and what they were held to."""
 
     bundle: Bundle
     rows: list[Row]
-    tolerance: float
+    gate: Float32Gate
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`: the bundle's path, its manifest and every comparison."""
@@ -111,7 +104,8 @@ def export_bundle(
     _check_labels(options.labels, network.spec.head.classes)
     graphs = build_graphs(network, loaded.source, options)
     progress(f"lowered for {options.target} and written as {len(graphs)} ONNX graphs")
-    rows = _verify(network, graphs, options, progress)
+    reference = Reference(network)
+    rows, gate = _verify(network, reference, graphs, options, progress)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         versions=_versions(),
@@ -125,15 +119,17 @@ def export_bundle(
         ir_version=IR_VERSION,
         tensors={name: _tensors(graph) for name, graph in graphs.items()},
         notes=loaded.notes,
+        rounding=dict(gate.rounding),
     )
     contents = {f"{name}.onnx": serialize(graph) for name, graph in graphs.items()}
-    contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in _golden(network, options).items()}
-    contents[PARITY] = json_bytes(parity_report(rows, options.tolerance, _runtime(options.target)))
+    golden = _golden(network.spec, reference, options)
+    contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in golden.items()}
+    contents[PARITY] = json_bytes(parity_report(rows, gate, _runtime(options.target)))
     if options.labels:
         contents[LABELS] = "".join(f"{name}\n" for name in options.labels).encode()
     bundle = create(output, manifest, contents, lambda: _check_output(output, options))
     progress(f"sealed {len(contents)} files with their sha256")
-    return Exported(bundle, rows, options.tolerance)
+    return Exported(bundle, rows, gate)
 
 
 def build_graphs(network: TwoStreamX3D, source: Source, options: Options) -> dict[str, onnx.ModelProto]:
@@ -157,15 +153,17 @@ def serialize(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def parity_report(rows: list[Row], tolerance: float, runtime: str) -> dict[str, Any]:
+def parity_report(rows: list[Row], gate: Float32Gate, runtime: str) -> dict[str, Any]:
     """What goes into parity.json."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "reference": "PyTorch, training-form network, float32",
+        "reference": "PyTorch, training-form network, float64",
         "runtime": runtime,
-        "tolerance": tolerance,
-        "passed": not failures(rows, tolerance),
-        "rows": msgspec.to_builtins(rows),
+        "tolerance": gate.explicit,
+        "rule": gate.describe(),
+        "rounding": dict(gate.rounding),
+        "passed": not failures(rows, gate),
+        "rows": [msgspec.to_builtins(row) | {"tolerance": gate.tolerance(row.part, row.output)} for row in rows],
     }
 
 
@@ -206,25 +204,30 @@ def _runtime(target: str) -> str:
 
 
 def _verify(
-    network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], options: Options, progress: Callable[[str], None]
-) -> list[Row]:
+    network: TwoStreamX3D,
+    reference: Reference,
+    graphs: dict[str, onnx.ModelProto],
+    options: Options,
+    progress: Callable[[str], None],
+) -> tuple[list[Row], Float32Gate]:
     runtime = _runtime(options.target)
     sessions = {part: open_session(runtime, serialize(graphs[part])) for part in PARTS}
     rows = compare_parts(
-        network,
+        reference,
+        network.spec,
         sessions,
         options.batch,
         lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}"),
     )
     if options.preprocess:
         rows += _compare_preprocessing(network, graphs, runtime, options)
-    failed = failures(rows, options.tolerance)
+    gate = Float32Gate(reference.rounding, options.tolerance)
+    failed = failures(rows, gate)
     if failed:
-        block = _diverging_block(network, graphs, failed, options)
-        raise parity_error(failed, options.tolerance, block, _rounding(network, failed[0], options))
+        raise parity_error(failed, gate, _diverging_block(network, graphs, failed, options))
     worst = max(row.difference.relative for row in rows)
     progress(f"parity holds: {len(rows)} comparisons, largest relative error {worst:.1e}")
-    return rows
+    return rows, gate
 
 
 def _diverging_block(
@@ -241,13 +244,6 @@ def _diverging_block(
     return None
 
 
-def _rounding(network: TwoStreamX3D, row: Row, options: Options) -> float:
-    if row.part.startswith("preprocess"):
-        return 0.0
-    same = (case for case in cases(network.spec, options.batch) if (case.name, case.batch) == (row.case, row.batch))
-    return reference_rounding(network, next(same), row.output)
-
-
 def _compare_preprocessing(
     network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], runtime: str, options: Options
 ) -> list[Row]:
@@ -260,10 +256,10 @@ def _compare_preprocessing(
     return rows
 
 
-def _golden(network: TwoStreamX3D, options: Options) -> dict[str, Array]:
-    """A clip as camera and pose estimator give it and as the network takes it, and what PyTorch gives for that."""
-    arrays = raw_inputs(network.spec, options.batch or 1, GOLDEN_SEED)
-    return {**arrays, **reference(network, {name: arrays[name] for name in network.spec.input_shapes()})}
+def _golden(spec: ModelSpec, reference: Reference, options: Options) -> dict[str, Array]:
+    """A clip as camera and pose estimator give it and as the network takes it, and PyTorch's float64 in float32."""
+    arrays = raw_inputs(spec, options.batch or 1, GOLDEN_SEED)
+    return {**arrays, **single(reference.outputs({name: arrays[name] for name in spec.input_shapes()}))}
 
 
 def _estimated_bytes(network: TwoStreamX3D, options: Options) -> int:

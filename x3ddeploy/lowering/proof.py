@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,14 +22,17 @@ class Proof:
 
 
 def relative_error(before: nn.Module, after: nn.Module, inputs: Sequence[Tensor]) -> float:
-    """Largest relative error of `after` against `before` over all inputs, each (N, C, T, H, W).
+    """Largest relative error of `after` against `before` over all inputs, each (N, C, T, H, W); computed in float64.
 
-    An output of another shape, or one that is not finite, counts as infinitely far.
+    An output of another shape, or one that is not finite, counts as infinitely far, and so does a proof on no inputs.
     """
+    if not inputs:
+        return float("inf")
     worst = 0.0
+    before, after = copy.deepcopy(before).double(), copy.deepcopy(after).double()
     with torch.inference_mode():
         for x in inputs:
-            expected, actual = before(x), after(x)
+            expected, actual = before(x.double()), after(x.double())
             if expected.shape != actual.shape or not torch.isfinite(actual).all():
                 return float("inf")
             error, scale = float((expected - actual).abs().max()), float(expected.abs().max())
@@ -37,9 +41,9 @@ def relative_error(before: nn.Module, after: nn.Module, inputs: Sequence[Tensor]
 
 
 def prove(backbone: Backbone, frames: int, strategy: Strategy, inputs: Sequence[Tensor]) -> list[Proof]:
-    """Each step of a lowering against the step before it, on the same inputs."""
+    """Each step of a lowering against the step before it, on the same inputs; rewritten and computed in float64."""
     proofs = []
-    form: nn.Module = backbone.eval()
+    form: nn.Module = copy.deepcopy(backbone).eval().double()
     for rewrite in rewrites(backbone.spec, frames, strategy):
         lowered = rewrite.apply(form)
         proofs.append(Proof(rewrite.name, relative_error(form, lowered, inputs)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 
 from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.models.x3d import Backbone
+from x3ddeploy.parity.gates import float32_tolerance
 from x3ddeploy.parity.metrics import Difference, compare
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import open_session
@@ -20,10 +22,20 @@ from x3ddeploy.runtimes.registry import open_session
 
 @dataclass(frozen=True)
 class BlockRow:
-    """One block's output, e.g. of 'rgb_backbone/layer2.3'."""
+    """One block's output, e.g. of 'rgb_backbone/layer2.3'.
+
+    Attributes:
+        difference: from the training-form network in float64.
+        rounding: how far that network's float32 is from it.
+    """
 
     block: str
     difference: Difference
+    rounding: float
+
+    def tolerance(self, explicit: float | None = None) -> float:
+        """Largest relative error: what its rounding allows, where none is given."""
+        return float32_tolerance(self.rounding) if explicit is None else explicit
 
 
 def compare_blocks(
@@ -41,21 +53,26 @@ def compare_blocks(
     backbone = network.get_submodule(part)
     assert isinstance(backbone, Backbone)
     source = "imgs" if part == "rgb_backbone" else "heatmap_imgs"
-    expected = _block_outputs(backbone, inputs[source])
+    rounded = _block_outputs(backbone, inputs[source])
+    expected = _block_outputs(copy.deepcopy(backbone).double(), inputs[source].astype(np.float64))
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
     inner = {value.name for value in proto.graph.value_info}
     names = {block: f"{part}/{block}/Relu" for block in expected if f"{part}/{block}/Relu" in inner}
     outputs = open_session(runtime, model, outputs=tuple(names.values())).run(inputs)
     frames = inputs[source].shape[2]
     return [
-        BlockRow(f"{part}/{block}", compare(expected[block], _as_clips(outputs[name], frames)))
+        BlockRow(
+            f"{part}/{block}",
+            compare(expected[block], _as_clips(outputs[name], frames)),
+            compare(expected[block], rounded[block]).relative,
+        )
         for block, name in names.items()
     ]
 
 
-def first_diverging(rows: list[BlockRow], tolerance: float) -> str | None:
-    """The first block outside the tolerance."""
-    return next((row.block for row in rows if not row.difference.within(tolerance)), None)
+def first_diverging(rows: list[BlockRow], explicit: float | None = None) -> str | None:
+    """The first block that is further away than its rounding allows, or than an explicit tolerance."""
+    return next((row.block for row in rows if not row.difference.within(row.tolerance(explicit))), None)
 
 
 def _block_outputs(backbone: Backbone, clip: Array) -> dict[str, Array]:

@@ -17,9 +17,9 @@ from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.export.rebuild import rebuild
 from x3ddeploy.parity.blocks import compare_blocks
 from x3ddeploy.parity.compare import PART_INPUTS
-from x3ddeploy.parity.gates import lower_tolerance
+from x3ddeploy.parity.gates import Float32Gate, lower_tolerance
 from x3ddeploy.parity.golden import load_golden
-from x3ddeploy.parity.metrics import Difference, Spread, compare, compare_output
+from x3ddeploy.parity.metrics import Difference, Spread, compare_output
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, open_session, require
 
@@ -47,7 +47,7 @@ class Verification:
     """What was compared, what was not and why."""
 
     bundle: Path
-    tolerance: float
+    rule: str
     runtimes: tuple[str, ...]
     checks: tuple[Check, ...]
     skipped: tuple[str, ...]
@@ -66,15 +66,17 @@ class Verification:
         return {
             "schema_version": 1,
             "bundle": str(self.bundle),
-            "passed": not self.failures,
-            "tolerance": self.tolerance,
+            "passed": bool(self.checks) and not self.failures,
+            "rule": self.rule,
             "runtimes": self.runtimes,
             "skipped": self.skipped,
             "checks": checks,
         }
 
     def raise_for_failures(self) -> None:
-        """Raise GateError that names every check outside the tolerance, the first diverging first."""
+        """Raise GateError that names every check outside the tolerance, or says that there was none."""
+        if not self.checks:
+            raise GateError("nothing was compared", details=list(self.skipped), hint="name another --runtime")
         if self.failures:
             raise GateError(
                 f"{len(self.failures)} of {len(self.checks)} comparisons differ by more than their tolerance",
@@ -96,7 +98,7 @@ def verify_bundle(
         bundle: opened.
         runtimes: names in RUNTIMES; none means all that are installed.
         per_block: also compare each backbone's blocks with the training-form network rebuilt from the weights.
-        tolerance: largest relative error; None for the one that the export held.
+        tolerance: largest relative error of the float32 graphs; None for what the export held them to.
         progress: told about each step.
 
     Raises:
@@ -111,22 +113,21 @@ def verify_bundle(
     chosen = runtimes or tuple(runtime.name for runtime in graphs if runtime.is_installed)
     absent = [] if runtimes else [runtime for runtime in graphs if runtime.name not in chosen]
     skipped = [f"{runtime.name}: not installed ({runtime.install})" for runtime in absent]
-    if tolerance is None:
-        tolerance = _exported_tolerance(bundle)
+    gate = Float32Gate(bundle.manifest.rounding, _exported_tolerance(bundle) if tolerance is None else tolerance)
     golden = load_golden(bundle)
     checks: list[Check] = []
     for runtime in chosen:
         progress(f"running every part in {runtime}")
-        checks += _compare_outputs(bundle, golden, runtime, tolerance, skipped)
+        checks += _compare_outputs(bundle, golden, runtime, gate, skipped)
         checks += _compare_precisions(bundle, runtime, skipped)
         if per_block and runtime != "torch":
             progress(f"comparing block by block in {runtime}")
-            checks += _compare_blocks(bundle, golden, runtime, tolerance)
-    return Verification(bundle.path, tolerance, chosen, tuple(checks), tuple(skipped), len(bundle.manifest.files))
+            checks += _compare_blocks(bundle, golden, runtime, gate.explicit)
+    return Verification(bundle.path, gate.describe(), chosen, tuple(checks), tuple(skipped), len(bundle.manifest.files))
 
 
 def _compare_outputs(
-    bundle: Bundle, golden: dict[str, Array], runtime: str, tolerance: float, skipped: list[str]
+    bundle: Bundle, golden: dict[str, Array], runtime: str, gate: Float32Gate, skipped: list[str]
 ) -> Iterator[Check]:
     for part, tensors in bundle.manifest.tensors.items():
         if runtime == "torch" and part not in PART_INPUTS:
@@ -137,8 +138,9 @@ def _compare_outputs(
         if missing:
             raise BundleError(f"{bundle.path / GOLDEN} lacks tensors", details=missing, hint="export again")
         outputs = session.run({name: golden[name] for name in tensors["inputs"]})
-        for name, value in outputs.items():
-            yield Check(runtime, f"{part} -> {name}", compare(golden[name], value), tolerance)
+        for name in tensors["outputs"]:
+            difference = compare_output(name, golden[name], _output(outputs, name, part))
+            yield Check(runtime, f"{part} -> {name}", difference, gate.tolerance(part, name))
 
 
 def _compare_precisions(bundle: Bundle, runtime: str, skipped: list[str]) -> Iterator[Check]:
@@ -159,22 +161,31 @@ def _compare_precisions(bundle: Bundle, runtime: str, skipped: list[str]) -> Ite
         golden = load_golden(bundle, precision)
         for part, inputs in PART_INPUTS.items():
             session = open_session(runtime, bundle.part_path(part, precision))
-            for name, value in session.run({name: golden[name] for name in inputs}).items():
+            outputs = session.run({name: golden[name] for name in inputs})
+            for name in bundle.manifest.tensors[part]["outputs"]:
                 label = f"{part} -> {name}"
-                difference = compare_output(name, golden[name], value)
+                difference = compare_output(name, golden[name], _output(outputs, name, f"{precision}: {part}"))
                 yield Check(runtime, f"{precision}: {label}", difference, lower_tolerance(made, label))
 
 
-def _compare_blocks(bundle: Bundle, golden: dict[str, Array], runtime: str, tolerance: float) -> Iterator[Check]:
+def _output(outputs: dict[str, Array], name: str, part: str) -> Array:
+    if name not in outputs:
+        raise GateError(f"{part} has no output {name}", hint="the graph was altered: export or quantize again")
+    return outputs[name]
+
+
+def _compare_blocks(bundle: Bundle, golden: dict[str, Array], runtime: str, explicit: float | None) -> Iterator[Check]:
     for part in ("rgb_backbone", "pose_backbone"):
         path = bundle.part_path(part)
         inputs = {name: golden[name] for name in PART_INPUTS[part]}
         for row in compare_blocks(rebuild(onnx.load(path)), part, path, runtime, inputs):
-            yield Check(runtime, row.block, row.difference, tolerance)
+            yield Check(runtime, row.block, row.difference, row.tolerance(explicit))
 
 
-def _exported_tolerance(bundle: Bundle) -> float:
+def _exported_tolerance(bundle: Bundle) -> float | None:
+    """What `export --verify-tol` said, or the one tolerance that bundles of older versions were held to."""
     try:
-        return float(json.loads((bundle.path / PARITY).read_text())["tolerance"])
+        tolerance = json.loads((bundle.path / PARITY).read_text())["tolerance"]
+        return None if tolerance is None else float(tolerance)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"cannot read {bundle.path / PARITY}: {error}", hint="give --verify-tol") from error
