@@ -25,7 +25,7 @@ def passes(relative, gate, **about):
 @pytest.mark.parametrize(
     ("rounding", "most"),
     [
-        (3.4e-5, 4 * 3.4e-5),  # four times PyTorch's own rounding: the wide, deep network that 5e-5 refused
+        (3.4e-5, 8 * 3.4e-5),  # eight times PyTorch's own rounding: the wide, deep network that 5e-5 refused
         (1e-8, 2e-6),  # the floor
         (0.0, 2e-6),
         (1.0, 1e-3),  # and the most, whatever the network's own rounding is

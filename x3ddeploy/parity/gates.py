@@ -14,11 +14,11 @@ from x3ddeploy.bundle import Precision, Spread
 from x3ddeploy.errors import BundleError, UsageError
 
 # Float32 against PyTorch's float64, in units of PyTorch's own float32 distance from it.
-FLOAT32_FACTOR = 4.0
+FLOAT32_FACTOR = 8.0
 # Of a range, or of a probability: a few units in the last place, which small heads differ by where PyTorch happens to
 # round well.
 FLOAT32_FLOOR = 2e-6
-# A network whose own float32 is so far away that four times that would hide a fault is no network to deploy in float32.
+# A network whose own float32 is so far away that eight times that would hide a fault is no network to deploy in float32.
 FLOAT32_MOST = 1e-3
 # Preprocessing graphs have no depth for rounding to grow in.
 PREPROCESSING_TOLERANCE = 1e-5
