@@ -9,7 +9,6 @@ from x3ddeploy.export.pipeline import Options, build_graphs
 from x3ddeploy.models.presets import IMAGENET_MEAN, IMAGENET_STD
 from x3ddeploy.models.randomized import random_network
 from x3ddeploy.models.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
-from x3ddeploy.parity.compare import DEFAULT_TOLERANCE
 from x3ddeploy.precision.faithful import Intent
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites
@@ -37,7 +36,7 @@ def network():
 
 
 def options(target, preprocess=False):
-    return Options(target, None, preprocess, DEFAULT_TOLERANCE, None, overwrite=False)
+    return Options(target, None, preprocess, None, None, overwrite=False)
 
 
 @cache

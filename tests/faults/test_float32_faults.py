@@ -12,6 +12,7 @@ from x3ddeploy.export import pipeline
 from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import build_graphs, export_bundle
 from x3ddeploy.loading import Loaded
+from x3ddeploy.parity.gates import Float32Gate
 
 # The edits of a form that two of them share are tried on one, and on the other those that its operators make different.
 BOTH_FORMS = ("weights of one channel 1 % larger", "swish missing", "excitation: added instead of multiplied")
@@ -57,7 +58,7 @@ def test_right_graphs_are_the_network(target):
 def preprocessing_gate(made):
     """Names of the preprocessing graphs that the export does not let pass."""
     rows = pipeline._compare_preprocessing(network(), made, "onnxruntime", options("tensorrt", preprocess=True))
-    return {row.part for row in pipeline.failures(rows, 1e-5)}
+    return {row.part for row in pipeline.failures(rows, Float32Gate({}))}
 
 
 def test_right_preprocessing_passes():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.errors import GateError
 from x3ddeploy.models.spec import ModelSpec
@@ -43,7 +45,9 @@ class Row:
 
 
 def cases(spec: ModelSpec, batch: int | None) -> Iterator[Case]:
-    """Clips in batches of 1 and 3, and impulses at the clip's ends, alone and between two dark clips.
+    """A clip alone and in a batch of 3 different ones, and impulses at the clip's ends, alone and between dark clips.
+
+    There are four different clips in all, whatever the batch: the reference computes each of them once.
 
     An impulse in the last frame of the middle clip must not reach the next clip's first frame: frames of neighbouring
     clips are neighbours in memory.
@@ -53,8 +57,10 @@ def cases(spec: ModelSpec, batch: int | None) -> Iterator[Case]:
         batch: the only batch size that the graphs take, or None.
     """
     sizes = (1, 3) if batch is None else (batch,)
+    different = [batch_inputs(spec, 1, GOLDEN_SEED), impulse_inputs(spec, 1, -1), impulse_inputs(spec, 1, 0)]
     for size in sizes:
-        yield Case("clips", batch_inputs(spec, size, GOLDEN_SEED))
+        clips = [different[index % len(different)] for index in range(size)]
+        yield Case("clips", {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]})
         for frame, name in ((0, "impulse in the first frame"), (-1, "impulse in the last frame")):
             yield Case(name, impulse_inputs(spec, size, frame))
 

@@ -18,7 +18,7 @@ FLOAT32_FACTOR = 8.0
 # Of a range, or of a probability: a few units in the last place, which small heads differ by where PyTorch happens to
 # round well.
 FLOAT32_FLOOR = 2e-6
-# A network whose own float32 is so far away that eight times that would hide a fault is no network to deploy in float32.
+# Where eight times a network's own rounding would hide a fault, it is no network to deploy in float32.
 FLOAT32_MOST = 1e-3
 # Preprocessing graphs have no depth for rounding to grow in.
 PREPROCESSING_TOLERANCE = 1e-5
