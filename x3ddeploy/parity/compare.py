@@ -136,7 +136,7 @@ def parity_error(failed: list[Row], gate: Float32Gate, block: str | None) -> Gat
     for label in dict.fromkeys(f"{row.part} -> {row.output}" for row in failed):
         if label in gate.rounding:
             details.append(
-                f"for comparison: {label} of PyTorch's float32 is {gate.rounding[label]:.1e} from its float64"
+                f"for comparison: {label} of PyTorch's float32 is {gate.rounding[label]:.1e} from its own float64"
             )
     return GateError(
         f"parity failed: {len(failed)} outputs are too far from PyTorch's float64 ({gate.describe()})",
