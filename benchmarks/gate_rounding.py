@@ -40,7 +40,7 @@ from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 RUNTIMES = ("onnxruntime", "openvino")
 _MEASURES = ("relative", "rms", "channels")
