@@ -79,9 +79,27 @@ def int8_rows():
         yield f"| {runtime} {version} | {part} | {' | '.join(times)} | {speedup['median']:.2f} |"
 
 
+def rounding_rows():
+    """How far right runtimes are from what they are held to, in units of the rounding that the gates go by."""
+    result = json.loads((RESULTS / "gate_rounding.json").read_text())
+    names = {"tiny": "`tiny`", "wide": "wide (384 channels)", "deep": "deep (30 blocks)"}
+    for network in dict.fromkeys(row["network"] for row in result["float32"]):
+        own = [row for row in result["float32"] if row["network"] == network]
+        cells = [f"{max(row['distance'] / row['rounding'] for row in own):.1f}"]
+        for precision in ("fp16", "int8"):
+            lower = [r for r in result["lower"] if (r["network"], r["precision"]) == (network, precision)]
+            measures = [
+                max(row["distance"][name] / max(row["rounding"][name], 1e-3 / 2) for row in lower)
+                for name in ("relative", "rms", "channels")
+            ]
+            cells.append(", ".join(f"{ratio:.2f}" for ratio in measures))
+        yield f"| {names.get(network, network)} | {' | '.join(cells)} |"
+
+
 @pytest.mark.parametrize(
     ("page", "rows"),
     [
+        ("docs/proof.md", rounding_rows),
         ("docs/lowering.md", plain_export_rows),
         ("docs/bench.md", bench_rows),
         ("docs/quantize.md", int8_rows),

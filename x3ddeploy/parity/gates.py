@@ -1,7 +1,7 @@
 """What every numeric gate of a graph allows: factors of a measured rounding, with floors, and what they are for.
 
-The factors are over everything that right runtimes did in benchmarks/gate_rounding.py (docs/proof.md); tests/faults injects
-what they have to find.
+The factors are over all that right runtimes did in benchmarks/gate_rounding.py (docs/proof.md); tests/faults injects what
+they have to find.
 """
 
 from __future__ import annotations
