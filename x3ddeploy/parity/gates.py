@@ -1,6 +1,6 @@
 """What every numeric gate of a graph allows: factors of a measured rounding, with floors, and what they are for.
 
-The factors are over all that right runtimes did in benchmarks/gate_rounding.py (docs/proof.md); tests/faults injects what
+The factors are over all that right runtimes did in benchmarks/gate_rounding.py (docs/proof.md); tests/faults has what
 they have to find.
 """
 
