@@ -28,9 +28,9 @@ from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, StageSpec
 from x3ddeploy.machine import machine
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.spec import BackboneSpec, HeadSpec, ModelSpec, StageSpec
 from x3ddeploy.parity.compare import PART_INPUTS, cases
 from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR
 from x3ddeploy.parity.metrics import Difference, compare_output

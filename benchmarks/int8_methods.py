@@ -33,10 +33,10 @@ from x3ddeploy.data.synth import SynthOptions, make_clip
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.options import clip_names, splits_of
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.spec import HeadSpec, ModelSpec
 from x3ddeploy.machine import machine
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import HeadSpec, ModelSpec
 from x3ddeploy.precision.accuracy import STREAMS, accuracies, agreement
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer, Trials

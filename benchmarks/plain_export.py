@@ -26,9 +26,9 @@ from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.machine import machine, usable_cores
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network

@@ -12,7 +12,7 @@ import torch
 from support import command
 
 from x3ddeploy.demo import checkpoint_dict, random_network
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ import pytest
 
 from x3ddeploy.cli.main import VERBS
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 FRAMES, SIZE = 8, 48
 SMALL = ("--size", f"{SIZE}x{SIZE}", "--frames", str(FRAMES), "--clips-per-class", "2", "--subjects", "2")

@@ -15,9 +15,9 @@ from x3ddeploy.bench.accuracy import known_accuracy
 from x3ddeploy.bench.compare import compare_reports
 from x3ddeploy.bench.measured import read_report
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
-from x3ddeploy.checkpoint.inference import read_override
 from x3ddeploy.checkpoint.reader import read_checkpoint
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import read_override
 from x3ddeploy.inspection import inspect
 from x3ddeploy.loading import read_labels
 

@@ -20,10 +20,10 @@ from x3ddeploy.atomic import write_bytes
 from x3ddeploy.cli.echo import echo
 from x3ddeploy.cli.failures import exit_code_of
 from x3ddeploy.cli.parameters import LARGEST_SEED, Count
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.randomized import random_network as random_network
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import Activation, BackboneSpec, ModelSpec
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network as random_network
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, ModelSpec
 
 
 def checkpoint_dict(network: TwoStreamX3D) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
 from x3ddeploy.bundle.check import problems_of
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.families.two_stream_x3d.spec import flat_values
 from x3ddeploy.files import regular_size
 from x3ddeploy.graphs.lint import lint
 from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.loading import load_network
 from x3ddeploy.lowering.strategy import TARGETS, Layout
-from x3ddeploy.models.spec import flat_values
 from x3ddeploy.precision.lint import lint_qdq
 
 # What one protobuf message can hold.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from x3ddeploy.bundle import Source
 from x3ddeploy.checkpoint.config import read_config_text
-from x3ddeploy.checkpoint.inference import CHECKPOINT_CONFIG, read_override, resolve_spec
 from x3ddeploy.checkpoint.reader import read_checkpoint
 from x3ddeploy.errors import CheckpointError, UsageError
+from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import CHECKPOINT_CONFIG, read_override, resolve_spec
+from x3ddeploy.families.two_stream_x3d.recognizer import EQUAL_FUSION, TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.files import read_text
-from x3ddeploy.models.recognizer import EQUAL_FUSION, TwoStreamX3D
-from x3ddeploy.models.spec import ModelSpec
 from x3ddeploy.text import escaped
 
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.families.two_stream_x3d.head import fuse_scores
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.lowering.strategy import Layout, Strategy, lower
-from x3ddeploy.models.head import fuse_scores
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.randomized import random_network
-from x3ddeploy.models.recognizer import TwoStreamX3D
 
 # The deploy form for TensorRT, and the 5-D one, as x3ddeploy.lowering.strategy has them.
 FRAMES = Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4)

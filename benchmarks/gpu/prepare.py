@@ -22,7 +22,7 @@ from shift_forms import SHIFT_FORMS, to_layout
 from shift_variants import stages
 from torch import nn
 
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 INPUTS, OUTPUTS = ["imgs", "heatmap_imgs"], ["rgb_logits", "pose_logits", "scores"]
 PLAIN = ("original", "rgbposeconv3d")

@@ -50,7 +50,7 @@ def test_all_forms_of_the_shift_compute_the_same(prepare, tmp_path):
     from shift_forms import SHIFT_FORMS, from_layout, to_layout
     from shift_variants import stages
 
-    from x3ddeploy.models.presets import PRESETS
+    from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
     prepare.write_shift_forms(tmp_path, "tiny")
     places = list(stages(PRESETS["tiny"]))

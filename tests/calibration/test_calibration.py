@@ -11,7 +11,7 @@ from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import plan_runs, tensor_sizes
 from x3ddeploy.calibration.run import run_calibration
 from x3ddeploy.errors import BundleError, DataError
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.precision.sites import find_sites
 
 CLIPS = 25

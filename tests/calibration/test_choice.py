@@ -8,7 +8,7 @@ import pytest
 from x3ddeploy.calibration.choice import choose_clips, random_clips
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 SPEC = PRESETS["tiny"]
 

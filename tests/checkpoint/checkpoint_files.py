@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from x3ddeploy.checkpoint import expected_shapes
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 CONFIG = """
 clip_len = dict(Pose=6, RGB=4)

@@ -12,18 +12,18 @@ import torch
 from checkpoint_files import CONFIG, tiny_weights, trained_weights
 from torch import Tensor
 
-from x3ddeploy.checkpoint import (
+from x3ddeploy.checkpoint import read_config_text
+from x3ddeploy.errors import CheckpointError
+from x3ddeploy.families.two_stream_x3d.checkpoint import (
     CHECKPOINT_CONFIG,
     Override,
     Resolved,
     expected_shapes,
-    read_config_text,
     read_override,
     resolve_spec,
 )
-from x3ddeploy.errors import CheckpointError
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.spec import ModelSpec, StageSpec
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, StageSpec
 
 TINY = PRESETS["tiny"]
 

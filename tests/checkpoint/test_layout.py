@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from checkpoint_files import tiny_weights, trained_weights
 
-from x3ddeploy.checkpoint import expected_shapes, resolve_spec
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes, resolve_spec
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 
 PLAIN = replace(PRESETS["tiny"], head=replace(PRESETS["tiny"].head, coarse_classes=0, prototype_dim=0))
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from x3ddeploy.checkpoint import expected_shapes, read_override, resolve_spec
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes, read_override, resolve_spec
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

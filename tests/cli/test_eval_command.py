@@ -10,7 +10,7 @@ from x3ddeploy.cli.main import main
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.data.synth import SynthOptions, generate
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 LABELS = [0, 1, 2, 3, 4, 5]
 

@@ -10,7 +10,7 @@ import pytest
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.data.subset import balanced_choice
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.registry import open_session
 

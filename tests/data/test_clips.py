@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs, raw_inputs, synthetic_clip
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 

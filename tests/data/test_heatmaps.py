@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
-from x3ddeploy.models.spec import PoseInput
+from x3ddeploy.families.two_stream_x3d.spec import PoseInput
 
 POSE = PoseInput(frames=3, height=14, width=12, sigma=0.6, scaling=0.25)
 

@@ -10,7 +10,7 @@ from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import DataError
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.prediction.windows import VideoWindows, Window
 
 TINY = PRESETS["tiny"]

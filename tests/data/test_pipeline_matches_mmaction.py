@@ -20,8 +20,8 @@ from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.errors import DataError, MissingRequirementError
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.mmaction_compat import import_everything
-from x3ddeploy.models.presets import PRESETS
 
 SPEC = replace(
     PRESETS["ntu60"],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from x3ddeploy.data.sampling import sample_clips, uniform_indices
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.mmaction_compat import import_everything
-from x3ddeploy.models.presets import PRESETS
 
 LENGTHS = [1, 2, 7, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 80, 95, 96, 97, 103, 300]
 RGB, POSE = 16, 48

@@ -14,7 +14,7 @@ from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.sources.script import keep_clips
 from x3ddeploy.data.subset import balanced_choice, leaking_names, subject_of
 from x3ddeploy.errors import DataError, UsageError, X3DDeployError
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 NAMES = ("S001C001P001R001A001", "S001C002P001R001A002", "S001C001P003R001A001")

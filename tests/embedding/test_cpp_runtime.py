@@ -14,7 +14,7 @@ from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, uniform_indices
 from x3ddeploy.engines.place import Host, plan_name, read_engine
 from x3ddeploy.errors import BundleError
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]

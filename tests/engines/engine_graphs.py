@@ -8,7 +8,7 @@ from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import PARTS, build_parts
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer

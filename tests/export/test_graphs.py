@@ -14,16 +14,16 @@ from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.export.parts import PARTS, build_parts
-from x3ddeploy.export.rebuild import rebuild
+from x3ddeploy.families.two_stream_x3d.head import Head
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.restore import rebuild
+from x3ddeploy.families.two_stream_x3d.spec import Activation, StageSpec
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.lint import check_model, lint
 from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.lowering import strategy
 from x3ddeploy.lowering.strategy import TARGETS, Layout, Strategy
-from x3ddeploy.models.head import Head
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import Activation, StageSpec
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.registry import open_session
 

@@ -9,9 +9,9 @@ from x3ddeploy.data.clips import raw_inputs
 from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.lowering.strategy import Layout
-from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]

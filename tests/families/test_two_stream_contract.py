@@ -2,7 +2,7 @@ import pytest
 
 from x3ddeploy.contract import Block, InputKind
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from torch import nn
 
 import x3ddeploy.export.parts as parts
 from x3ddeploy.export import emit_head
-from x3ddeploy.lowering import batchnorm, padding
+from x3ddeploy.families.two_stream_x3d.lowering import padding
+from x3ddeploy.lowering import batchnorm
 from x3ddeploy.lowering.frames import FramesBackbone
 
 

@@ -6,9 +6,9 @@ from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.export.pipeline import Options, build_graphs
-from x3ddeploy.models.presets import IMAGENET_MEAN, IMAGENET_STD
-from x3ddeploy.models.randomized import random_network
-from x3ddeploy.models.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
+from x3ddeploy.families.two_stream_x3d.presets import IMAGENET_MEAN, IMAGENET_STD
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
 from x3ddeploy.precision.faithful import Intent
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from x3ddeploy.demo import random_network
+from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
+from x3ddeploy.families.two_stream_x3d.lowering.padding import pad_input, pad_widths
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation, TemporalShift, temporal_shift
 from x3ddeploy.lowering.batchnorm import Conv, fold_batchnorm
 from x3ddeploy.lowering.frames import frames_in_batch
-from x3ddeploy.lowering.head import lower_head
-from x3ddeploy.lowering.padding import pad_input, pad_widths
 from x3ddeploy.lowering.proof import prove, relative_error
 from x3ddeploy.lowering.shift import SliceShift, TapShift
 from x3ddeploy.lowering.strategy import TARGETS, lower
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.x3d import SqueezeExcitation, TemporalShift, temporal_shift
 
 # Float32 rounding over a dozen layers stays under 1e-6 of the range; any wrong channel, frame or bias is over 1e-3.
 TOLERANCE = 2e-6

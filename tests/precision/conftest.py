@@ -5,7 +5,7 @@ import pytest
 
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.runtimes.registry import open_session
 

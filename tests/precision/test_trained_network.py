@@ -13,9 +13,9 @@ from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.synth import SynthOptions, generate
 from x3ddeploy.demo import checkpoint_dict
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.loading import load_network
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.runtimes.registry import open_session
 
 CLASSES = 12

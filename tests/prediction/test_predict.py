@@ -13,7 +13,7 @@ from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.video import iter_frames, read_frames
 from x3ddeploy.evaluation.scores import Scorer
-from x3ddeploy.models.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.predict import Windowing, open_video, predict_windows, ranked
 from x3ddeploy.prediction.windows import Window, sliding_windows

@@ -9,7 +9,7 @@ from x3ddeploy.mmaction_compat import import_everything
 
 import_everything()
 
-from x3ddeploy.models.head import fuse_scores  # noqa: E402
+from x3ddeploy.families.two_stream_x3d.head import fuse_scores  # noqa: E402
 from x3ddeploy.training.coarse import coarse_map  # noqa: E402
 from x3ddeploy.training.head import RGBPoseHead, variation  # noqa: E402
 

@@ -6,11 +6,11 @@ from mmengine.registry import DefaultScope
 
 from x3ddeploy.checkpoint import read_config_file
 from x3ddeploy.errors import UsageError
+from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig, read_keys, round_width
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.spec import Activation
 from x3ddeploy.mmaction_compat import import_everything
-from x3ddeploy.models.config_keys import BackboneConfig, PoseBackboneConfig, read_keys, round_width
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import Activation
 
 import_everything()
 from mmengine.registry import MODELS  # noqa: E402

@@ -20,7 +20,7 @@ from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.data.video import iter_frames, read_frames
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 FRAMES = 64  # four seconds at the synthetic videos' rate
 SIZE = (480, 640)  # height and width, a webcam's

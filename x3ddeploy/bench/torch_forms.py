@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from x3ddeploy.bench.competitor import Feeds, Loaded
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.lowering.strategy import lower, strategy_for
-from x3ddeploy.models.recognizer import TwoStreamX3D
 from x3ddeploy.runtimes.base import Array
 
 EAGER = "eager"

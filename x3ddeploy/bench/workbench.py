@@ -14,8 +14,8 @@ from x3ddeploy.bench.pipeline import VideoClip
 from x3ddeploy.bench.plain_export import plain_export
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.export.rebuild import rebuild
-from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.restore import rebuild
 from x3ddeploy.runtimes.base import Array
 
 _SEED = 0

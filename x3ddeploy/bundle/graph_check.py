@@ -11,7 +11,7 @@ from x3ddeploy.bundle.manifest import Manifest
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.contract import BATCH_AXIS
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.models.spec import ModelSpec, flat_values
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, flat_values
 
 
 def graph_problems(model: onnx.ModelProto, manifest: Manifest, part: str, precision: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import onnx
 
 from x3ddeploy import __version__
 from x3ddeploy.errors import BundleError
-from x3ddeploy.models.spec import BackboneSpec, ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, ModelSpec
 
 _PREFIX = "x3ddeploy."
 

@@ -15,7 +15,7 @@ from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import AnnotatedVideos, ClipSource, LabelledClip, open_source
 from x3ddeploy.data.subset import balanced_choice, leaking_names
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 _WORKERS = 2
 _PREFETCH = 4

@@ -120,7 +120,7 @@ def command(
 
 def _print(exported: Exported) -> None:
     from x3ddeploy.cli.output import print_origins, print_table, size_text
-    from x3ddeploy.models.spec import flat_values
+    from x3ddeploy.families.two_stream_x3d.spec import flat_values
 
     manifest = exported.bundle.manifest
     print_origins(flat_values(manifest.spec), manifest.origins, manifest.notes)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from x3ddeploy.data.frames import normalise_frames
 from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 

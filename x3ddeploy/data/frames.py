@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.models.spec import RGBInput
+from x3ddeploy.families.two_stream_x3d.spec import RGBInput
 
 
 def normalise_frames(frames: npt.NDArray[np.uint8], rgb: RGBInput) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.models.spec import PoseInput
+from x3ddeploy.families.two_stream_x3d.spec import PoseInput
 
 Floats = npt.NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
 from x3ddeploy.data.people import check_size, left_out
 from x3ddeploy.data.sampling import ClipIndices
 from x3ddeploy.errors import DataError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 ClipTensors = dict[str, npt.NDArray[np.float32]]
 # Ascending indices, each once, to that many frames (H, W, 3), R, G, B: `partial(iter_frames, path)`, or an array's

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 Indices = npt.NDArray[np.int64]
 

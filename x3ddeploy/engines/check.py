@@ -177,7 +177,7 @@ def _cases(bundle: Bundle, precision: str, notes: list[str]) -> Iterator[tuple[s
     """Name of each case, its inputs, and the expected outputs: the graphs' own on the golden clip, else PyTorch's."""
     yield GOLDEN, load_golden(bundle, precision)
     try:
-        from x3ddeploy.export.rebuild import rebuild
+        from x3ddeploy.families.two_stream_x3d.restore import rebuild
         from x3ddeploy.parity.compare import cases
         from x3ddeploy.parity.reference import Reference, single
     except ModuleNotFoundError as error:

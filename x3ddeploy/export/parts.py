@@ -9,12 +9,12 @@ import onnx
 
 from x3ddeploy.bundle import PARTS as PARTS
 from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
 from x3ddeploy.graphs.trace import Program, trace
 from x3ddeploy.graphs.write import Value, Written, write
-from x3ddeploy.lowering.head import lower_head
 from x3ddeploy.lowering.strategy import lower, strategy_for
-from x3ddeploy.models.recognizer import TwoStreamX3D
 
 STREAM_INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
 

@@ -22,12 +22,12 @@ from x3ddeploy.data.clips import raw_inputs
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.export.parts import PARTS, build_parts
 from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.loading import Loaded
 from x3ddeploy.lowering.strategy import Layout, strategy_for
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import ModelSpec
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import GOLDEN_SEED, PART_INPUTS, Row, cases, compare_parts, failures, parity_error
 from x3ddeploy.parity.gates import Float32Gate

@@ -7,8 +7,8 @@ import onnx
 from onnx import TensorProto
 
 from x3ddeploy.data.heatmaps import MIN_SCORE, REACH
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
-from x3ddeploy.models.spec import ModelSpec
 
 PERSONS_AXIS = "M"
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from x3ddeploy.families.two_stream_x3d.x3d import ConvBN
 from x3ddeploy.lowering.replace import replaced
-from x3ddeploy.models.x3d import ConvBN
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -12,12 +12,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation, TemporalShift
 from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.operation import Operation
 from x3ddeploy.lowering.replace import replaced
 from x3ddeploy.lowering.shift import SliceShift
 from x3ddeploy.lowering.squeeze import FramesSE
-from x3ddeploy.models.x3d import SqueezeExcitation, TemporalShift
 
 
 def frames_in_batch(backbone: nn.Module, frames: int) -> nn.Sequential:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 from x3ddeploy.lowering.strategy import Strategy, rewrites
-from x3ddeploy.models.x3d import Backbone
 
 
 @dataclass(frozen=True)

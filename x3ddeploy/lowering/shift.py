@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from x3ddeploy.families.two_stream_x3d.x3d import Block, TemporalShift
 from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.operation import Operation
 from x3ddeploy.lowering.replace import replaced
-from x3ddeploy.models.x3d import Block, TemporalShift
 
 
 def _cut(clip: Tensor, frames: tuple[int, int], channels: tuple[int, int]) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation
 from x3ddeploy.lowering.operation import Operation
 from x3ddeploy.lowering.replace import replaced
-from x3ddeploy.models.x3d import SqueezeExcitation
 
 
 class FramesSE(nn.Module):

@@ -9,13 +9,13 @@ from enum import Enum
 from torch import nn
 
 from x3ddeploy.errors import UsageError
+from x3ddeploy.families.two_stream_x3d.lowering.padding import pad_input, pad_widths
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 from x3ddeploy.lowering.batchnorm import fold_batchnorm
 from x3ddeploy.lowering.frames import frames_in_batch
-from x3ddeploy.lowering.padding import pad_input, pad_widths
 from x3ddeploy.lowering.shift import tap_shift
 from x3ddeploy.lowering.squeeze import mean_in_steps
-from x3ddeploy.models.spec import BackboneSpec
-from x3ddeploy.models.x3d import Backbone
 
 RGB_CHANNELS = 3
 

@@ -12,8 +12,8 @@ import onnx
 import torch
 from torch import nn
 
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.x3d import Backbone
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 from x3ddeploy.parity.gates import float32_tolerance
 from x3ddeploy.parity.metrics import Difference, compare
 from x3ddeploy.runtimes.base import Array

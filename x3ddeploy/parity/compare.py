@@ -9,7 +9,7 @@ import numpy as np
 
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.errors import GateError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import Difference, compare_output
 from x3ddeploy.parity.reference import Reference, single

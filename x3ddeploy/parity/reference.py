@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.parity.metrics import compare_output
 from x3ddeploy.runtimes.base import Array
 

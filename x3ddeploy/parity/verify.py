@@ -14,7 +14,7 @@ import onnx
 from x3ddeploy.bundle import GOLDEN, PARITY, Bundle
 from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.errors import BundleError, GateError
-from x3ddeploy.export.rebuild import rebuild
+from x3ddeploy.families.two_stream_x3d.restore import rebuild
 from x3ddeploy.parity.blocks import compare_blocks
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.gates import Float32Gate, lower_tolerance

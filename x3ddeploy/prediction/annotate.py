@@ -17,7 +17,7 @@ from x3ddeploy.atomic import explain_os_errors
 from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.data.synth.video import require_pyav
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.models.spec import COCO_17
+from x3ddeploy.families.two_stream_x3d.spec import COCO_17
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
 
 Frame = npt.NDArray[np.uint8]

@@ -16,7 +16,7 @@ from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.people import People
 from x3ddeploy.data.video import VideoInfo, probe
 from x3ddeploy.evaluation.scores import Fusion, Scorer, Scores
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.windows import VideoWindows, Window, sliding_windows
 

@@ -14,7 +14,7 @@ from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, sample_clips
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 
 @dataclass(frozen=True)

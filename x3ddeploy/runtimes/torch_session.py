@@ -14,8 +14,8 @@ from torch import Tensor
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import MissingRequirementError, UsageError
-from x3ddeploy.export.rebuild import rebuild
-from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.restore import rebuild
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
 
 

@@ -9,8 +9,8 @@ from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # SyncBatchNorm is one, too
 
-from x3ddeploy.models.config_keys import BackboneConfig, PoseBackboneConfig, read_keys
-from x3ddeploy.models.x3d import Backbone, Block, ConvBN
+from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig, read_keys
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone, Block, ConvBN
 from x3ddeploy.registry import MODELS
 
 

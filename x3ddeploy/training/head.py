@@ -12,10 +12,10 @@ from mmengine.model import BaseModule, normal_init
 from torch import Tensor, nn
 
 from x3ddeploy.errors import UsageError
-from x3ddeploy.models.config_keys import read_keys
-from x3ddeploy.models.head import Head, fuse_scores
-from x3ddeploy.models.recognizer import EQUAL_FUSION
-from x3ddeploy.models.spec import HeadSpec
+from x3ddeploy.families.two_stream_x3d.config_keys import read_keys
+from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
+from x3ddeploy.families.two_stream_x3d.recognizer import EQUAL_FUSION
+from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
 from x3ddeploy.registry import MODELS
 from x3ddeploy.training.coarse import coarse_map
 from x3ddeploy.training.dropout import ShardedDropout

@@ -16,7 +16,7 @@ from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 
 class AnnotatedVideos:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from x3ddeploy.data.people import People
 from x3ddeploy.errors import DataError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)

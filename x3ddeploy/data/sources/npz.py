@@ -24,7 +24,7 @@ from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, uniform_indices
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest
 from x3ddeploy.errors import DataError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 _RAW = ("frames", "keypoints", "keypoint_scores")
 _LABEL_LIMIT = 1 << 10  # bytes

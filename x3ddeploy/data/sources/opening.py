@@ -9,7 +9,7 @@ from x3ddeploy.data.sources.base import ClipSource
 from x3ddeploy.data.sources.npz import NpzClips
 from x3ddeploy.data.sources.script import ScriptClips
 from x3ddeploy.errors import UsageError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 _FORMS = (
     "DIR/ with annotations.pkl and videos/: a data set",

@@ -18,7 +18,7 @@ from x3ddeploy.data.people import people_drawn
 from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest
 from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.errors import DataError
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 # More than any calibration takes; a generator that never ends is told before the disk is full.
 _MOST_CLIPS = 100_000

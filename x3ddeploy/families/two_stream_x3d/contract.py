@@ -20,7 +20,7 @@ from x3ddeploy.contract import (
     Shape,
     Transform,
 )
-from x3ddeploy.models.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 FAMILY = "two_stream_x3d"
 STREAM_INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}

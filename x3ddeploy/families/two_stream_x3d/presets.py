@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from x3ddeploy.models.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)

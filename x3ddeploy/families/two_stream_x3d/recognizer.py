@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from x3ddeploy.models.head import Head, fuse_scores
-from x3ddeploy.models.spec import ModelSpec
-from x3ddeploy.models.x3d import Backbone
+from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 
 EQUAL_FUSION = (1.0, 1.0)
 

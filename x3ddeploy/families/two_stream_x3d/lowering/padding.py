@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone, Block, SqueezeExcitation
 from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.replace import replaced
-from x3ddeploy.models.x3d import Backbone, Block, SqueezeExcitation
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.x3d import ConvBN
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.x3d import ConvBN
 
 
 def rebuild(model: onnx.ModelProto) -> TwoStreamX3D:

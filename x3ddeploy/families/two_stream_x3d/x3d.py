@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.models.spec import Activation, BackboneSpec
+from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec
 
 
 def temporal_shift(x: Tensor, fold_div: int) -> Tensor:

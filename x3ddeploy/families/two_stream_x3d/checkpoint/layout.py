@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from x3ddeploy.checkpoint.listing import shortened
-from x3ddeploy.checkpoint.weights import WeightsSpec
 from x3ddeploy.errors import CheckpointError
-from x3ddeploy.models.spec import BackboneSpec, HeadSpec, ModelSpec
+from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.models.spec import HeadSpec
+from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
 
 # Weight of the cosine similarity to the class prototypes in each stream's logits, fixed in the original head.
 RGB_RECTIFICATION = 5.0

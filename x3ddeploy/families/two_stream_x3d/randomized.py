@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.models.recognizer import TwoStreamX3D
-from x3ddeploy.models.spec import ModelSpec
-from x3ddeploy.models.x3d import Block, ConvBN
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.x3d import Block, ConvBN
 
 _BATCHES = 2
 _CLIPS_A_BATCH = 2

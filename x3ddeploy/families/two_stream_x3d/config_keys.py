@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from x3ddeploy.errors import UsageError
-from x3ddeploy.models.spec import Activation, BackboneSpec, StageSpec
+from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, StageSpec
 
 # Blocks a stage before the depth factor gamma_d (https://arxiv.org/abs/2004.04730).
 _BASE_BLOCKS = (1, 2, 5, 3)

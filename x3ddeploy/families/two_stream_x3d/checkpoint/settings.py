@@ -14,11 +14,17 @@ from typing import Any
 
 from x3ddeploy.checkpoint.literals import Unreadable
 from x3ddeploy.checkpoint.lookups import is_absent, lookup
-from x3ddeploy.checkpoint.model_keys import BACKBONES, HEAD, PREPROCESSOR, check_model_keys, refuse
 from x3ddeploy.checkpoint.pipeline import Pipeline, Split, find_pipeline, frame_size, step_named
-from x3ddeploy.checkpoint.transforms import missing_transforms, refused_transforms
-from x3ddeploy.models.config_keys import BackboneConfig, PoseBackboneConfig
-from x3ddeploy.models.spec import Activation, BackboneSpec, ModelSpec
+from x3ddeploy.families.two_stream_x3d.checkpoint.model_keys import (
+    BACKBONES,
+    HEAD,
+    PREPROCESSOR,
+    check_model_keys,
+    refuse,
+)
+from x3ddeploy.families.two_stream_x3d.checkpoint.transforms import missing_transforms, refused_transforms
+from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig
+from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, ModelSpec
 
 # Dotted names in ModelSpec ('..stage_strides' stands for the strides inside of '..stages').
 NAMES = (

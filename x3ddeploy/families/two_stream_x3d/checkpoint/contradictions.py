@@ -8,10 +8,10 @@ from typing import Any
 
 from x3ddeploy.checkpoint.literals import Unreadable
 from x3ddeploy.checkpoint.lookups import is_absent, lookup
-from x3ddeploy.checkpoint.weights import WeightsSpec
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.models.config_keys import BackboneConfig, PoseBackboneConfig
-from x3ddeploy.models.spec import BackboneSpec
+from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec
+from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec
 
 _CLASSES = {"rgb": BackboneConfig, "pose": PoseBackboneConfig}
 

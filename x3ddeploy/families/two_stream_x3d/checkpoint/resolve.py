@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from x3ddeploy.checkpoint.config import read_config_file
-from x3ddeploy.checkpoint.contradictions import contradictions
-from x3ddeploy.checkpoint.layout import TRAINING_ONLY, check_layout
-from x3ddeploy.checkpoint.settings import NAMES, Settings, settings_of_config, settings_of_spec
-from x3ddeploy.checkpoint.weights import WeightsSpec, read_weights, without_trace
 from x3ddeploy.errors import CheckpointError
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.spec import BackboneSpec, ModelSpec, PoseInput, RGBInput, text_of
+from x3ddeploy.families.two_stream_x3d.checkpoint.contradictions import contradictions
+from x3ddeploy.families.two_stream_x3d.checkpoint.layout import TRAINING_ONLY, check_layout
+from x3ddeploy.families.two_stream_x3d.checkpoint.settings import NAMES, Settings, settings_of_config, settings_of_spec
+from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec, read_weights, without_trace
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, ModelSpec, PoseInput, RGBInput, text_of
 
 CHECKPOINT_CONFIG = "checkpoint config"
 _WEIGHTS = "weights"

@@ -1,0 +1,1 @@
+"""The two-stream recognizer in the form that is deployed."""
