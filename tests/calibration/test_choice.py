@@ -7,6 +7,7 @@ import pytest
 
 from x3ddeploy.calibration.choice import choose_clips, random_clips
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
+from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
@@ -134,3 +135,14 @@ def test_a_recipe_is_read_and_its_mistakes_are_told(tmp_path):
         file.write_text(text)
         with pytest.raises(UsageError, match=named):
             read_recipe(file)
+
+
+def test_a_clip_without_a_person_neither_calibrates_nor_judges(tmp_path):
+    for index in range(2):
+        inputs = batch_inputs(SPEC, 1, seed=index)
+        inputs["heatmap_imgs"] *= 0
+        np.savez(tmp_path / f"clip{index}.npz", **inputs)
+    chosen = choose_clips(Recipe(data=str(tmp_path), clips=1), SPEC)
+    for clips in (chosen.calibration, chosen.evaluation):
+        with pytest.raises(DataError, match=r"clip\d of .* shows no person"):
+            list(clips.load())

@@ -214,3 +214,18 @@ def test_an_altered_graph_is_not_evaluated(bundle, tmp_path):
     (copied / "recognizer.onnx").write_bytes((copied / "head.onnx").read_bytes())
     with pytest.raises(BundleError, match=r"recognizer\.onnx"):
         open_part(Bundle.open(copied), ORT)
+
+
+def test_clips_without_a_person_are_named_and_all_of_them_are_refused(opened, tmp_path):
+    folder = write_clips(tmp_path / "clips", [0, 1])
+    arrays = dict(np.load(folder / "clip1.npz"))
+    arrays["heatmap_imgs"][:] = 0
+    np.savez(folder / "clip1.npz", **arrays)
+    source, loading = open_source(folder, TINY, clips=CLIPS), Loading()
+    evaluation = evaluate(opened, source, [REFERENCE], loading, quiet)
+    persons = eval_report(opened, source, evaluation, loading, CLIPS, [])["persons"]
+    assert persons["videos_without"] == ["clip1"]
+    assert persons["frames_with_persons"] == persons["frames"] // 2
+    np.savez(folder / "clip0.npz", **arrays)
+    with pytest.raises(DataError, match=r"none of the 2 videos .* shows a person"):
+        evaluate(opened, open_source(folder, TINY, clips=CLIPS), [REFERENCE], loading, quiet)

@@ -129,3 +129,16 @@ def test_a_record_ranks_the_classes_of_each_kind_of_scores(folder, session):
         assert [item["score"] for item in record[kind]] == sorted(scores, reverse=True)[:2]
         assert [NAMES[item["class"]] for item in record[kind]] == [item["label"] for item in record[kind]]
     assert ranked(np.array([0.2, 0.5, 0.3]), 9) == [1, 2, 0]
+
+
+def test_a_window_without_a_person_has_no_label(folder, session, tmp_path):
+    positions, scores = make_keypoints()
+    positions[:, 8:], scores[:, 8:] = 0, 0
+    (tmp_path / "clip.mp4").write_bytes((folder / "clip.mp4").read_bytes())
+    write_npz(tmp_path / "clip.npz", positions, scores)
+    first, last = predicted(tmp_path, session, length=10, stride=10)
+    assert first.to_json(NAMES, 2)["frames_with_persons"] == 8
+    assert first.to_json(NAMES, 2)["label"] in NAMES
+    record = last.to_json(NAMES, 2)
+    assert (record["frames_with_persons"], record["label"]) == (0, None)
+    assert record["fused"] == record["rgb"] == record["pose"] == []
