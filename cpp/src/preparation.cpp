@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "backend.hpp"
+#include "people.hpp"
 #include "preprocess.hpp"
 
 namespace x3ddeploy::detail {
@@ -111,24 +112,33 @@ std::vector<float> gathered(const View<float>& source, std::size_t width, const 
 
 }  // namespace
 
-Result<PreparedClips> prepare_video(const Video& video, int clips, const Contract& contract) {
+Result<PreparedClips> prepare_video(const Video& video, int clips, const Contract& contract,
+                                    const std::optional<float>& min_score) {
   std::vector<std::string> problems = problems_of(video, contract);
   if (clips < 1 || clips > kMostClips) problems.push_back(std::to_string(clips) + " clips were asked for");
   if (!problems.empty()) return wrong(std::move(problems));
+  const People people = look_at(video, min_score);
+  if (!people.problem.empty()) return wrong({people.problem});
   const auto rgb = uniform_indices(static_cast<std::int64_t>(video.frames.size()), contract.rgb_frames, clips);
   const auto pose = uniform_indices(video.keypoints.shape[1], contract.pose_frames, clips);
   std::vector<float> keypoints = gathered(video.keypoints, 2, pose, contract.pose_frames, contract);
-  if (std::any_of(keypoints.begin(), keypoints.end(), [](float value) { return std::isinf(value); })) {
-    return wrong({"the video has infinite keypoints"});
-  }
-  std::replace_if(keypoints.begin(), keypoints.end(), [](float value) { return std::isnan(value); }, 0.0f);
-  const std::vector<float> scores = contract.use_score
+  const std::vector<float> scores = video.keypoint_scores.data != nullptr
                                         ? gathered(video.keypoint_scores, 1, pose, contract.pose_frames, contract)
                                         : std::vector<float>();
+  std::vector<std::size_t> left_out;  // joints that neither widen the crop nor are drawn
+  for (std::size_t joint = 0; joint < keypoints.size() / 2; ++joint) {
+    float &x = keypoints[2 * joint], &y = keypoints[2 * joint + 1];
+    if (is_left_out(x, y, scores.empty() ? 1.0f : scores[joint], min_score)) {
+      x = y = 0;
+      left_out.push_back(joint);
+    }
+  }
+  std::replace_if(keypoints.begin(), keypoints.end(), [](float value) { return std::isnan(value); }, 0.0f);
   // Clips of one video share their crop: MMCompact's box is about the joints of all of them.
   const Result<Box> box = crop_about(keypoints, video.height, video.width);
   if (!box) return box.error();
   move_keypoints(keypoints, *box, contract.rgb_height, contract.rgb_width);
+  for (const std::size_t joint : left_out) keypoints[2 * joint] = keypoints[2 * joint + 1] = HUGE_VALF;
 
   PreparedClips result = empty_clips(clips, contract);
   std::map<std::int64_t, std::vector<std::size_t>> places;  // frame of the video -> its places in the clips
@@ -147,7 +157,8 @@ Result<PreparedClips> prepare_video(const Video& video, int clips, const Contrac
   }
   const std::int64_t persons = video.keypoints.shape[0];
   const std::size_t clip_scores = elements({persons, contract.pose_frames, contract.joints});
-  for (std::size_t clip = 0; clip < static_cast<std::size_t>(clips); ++clip) {
+  // Where nobody is, nothing is drawn: by their scores alone, joints at 0, 0 would light the corner.
+  for (std::size_t clip = 0; people.seen && clip < static_cast<std::size_t>(clips); ++clip) {
     const float* clip_peaks = contract.use_score ? scores.data() + clip * clip_scores : nullptr;
     draw(keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);
   }
@@ -172,6 +183,10 @@ Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Con
       report("keypoints are of " + std::to_string(video.keypoints.shape[1]) + " frames, and the network takes " +
              std::to_string(contract.pose_frames));
     }
+  }
+  for (std::size_t clip = 0; problems.empty() && clip < clips.size(); ++clip) {
+    const People people = look_at(clips[clip], std::nullopt);
+    if (!people.problem.empty()) problems.push_back("clip " + std::to_string(clip) + ": " + people.problem);
   }
   if (!problems.empty()) return wrong(std::move(problems));
   PreparedClips result = empty_clips(static_cast<std::int64_t>(clips.size()), contract);

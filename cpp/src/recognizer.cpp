@@ -43,6 +43,9 @@ Result<Options> checked(const Options& options) {
   }
   if (options.threads < 0)
     return refused("threads is " + std::to_string(options.threads), "0 leaves it to the runtime");
+  if (options.min_keypoint_score && !(*options.min_keypoint_score >= 0 && *options.min_keypoint_score <= 1)) {
+    return refused("min_keypoint_score is not from 0 to 1", "leave it out to count all joints");
+  }
   if (options.fusion) {
     const auto [rgb, pose] = *options.fusion;
     if (!(rgb >= 0 && pose >= 0 && rgb + pose > 0 && std::isfinite(rgb + pose))) {
@@ -57,6 +60,7 @@ Result<Options> checked(const Options& options) {
 struct Recognizer::Impl {
   Contract contract;
   std::optional<std::array<double, 2>> fusion;
+  std::optional<float> min_keypoint_score;
   std::unique_ptr<detail::Backend> backend;
   std::vector<std::string> notes;
   std::string runtime;
@@ -74,6 +78,7 @@ struct Recognizer::Impl {
       auto impl = std::make_unique<Impl>();
       impl->contract = bundle->contract();
       impl->fusion = options.fusion;
+      impl->min_keypoint_score = options.min_keypoint_score;
       if (options.fusion) impl->contract.fusion = *options.fusion;
       const auto& errors = bundle->manifest().golden_errors;
       if (const auto found = errors.find(options.precision); found != errors.end()) {
@@ -92,7 +97,9 @@ struct Recognizer::Impl {
     if (!clips) return clips.error();
     const Result<detail::Outputs> outputs = backend->run(tensors, *clips);
     if (!outputs) return outputs.error();
-    return detail::predictions(*outputs, *clips, contract, fusion);
+    Result<std::vector<Prediction>> all = detail::predictions(*outputs, *clips, contract, fusion);
+    if (all && tensors.heatmap_imgs.memory == Memory::host) detail::count_persons(tensors.heatmap_imgs, *all);
+    return all;
   }
 
   // As many clips at a time as the runtime takes; to a fixed number the last group is filled up with its last clip.
@@ -156,7 +163,7 @@ Result<std::vector<Prediction>> Recognizer::predict(const Tensors& tensors) {
 }
 
 Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
-  return guarded([&] { return detail::prepare_video(video, clips, impl_->contract); });
+  return guarded([&] { return detail::prepare_video(video, clips, impl_->contract, impl_->min_keypoint_score); });
 }
 
 Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) const {
@@ -168,6 +175,7 @@ Result<Prediction> Recognizer::average(const std::vector<Prediction>& clips) con
 }
 
 std::vector<Label> Recognizer::top(const Prediction& prediction, int count) const {
+  if (prediction.frames_with_persons == 0) return {};
   const std::vector<float>& scores = prediction.scores;
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

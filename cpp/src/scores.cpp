@@ -6,6 +6,8 @@
 namespace x3ddeploy::detail {
 namespace {
 
+constexpr float kDrawn = 1e-4f;  // the least score that is drawn
+
 std::vector<double> softmax(const std::vector<float>& logits) {
   std::vector<double> values(logits.begin(), logits.end());
   const double largest = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
@@ -81,6 +83,24 @@ Result<std::vector<Prediction>> predictions(const Outputs& outputs, std::int64_t
   return all;
 }
 
+void count_persons(const View<float>& heatmaps, std::vector<Prediction>& clips) {
+  if (heatmaps.shape.size() != 5) return;
+  const auto joints = static_cast<std::size_t>(heatmaps.shape[1]), frames = static_cast<std::size_t>(heatmaps.shape[2]);
+  const auto size = static_cast<std::size_t>(heatmaps.shape[3] * heatmaps.shape[4]);
+  for (std::size_t clip = 0; clip < clips.size(); ++clip) {
+    int count = 0;
+    for (std::size_t frame = 0; frame < frames; ++frame) {
+      bool found = false;
+      for (std::size_t joint = 0; joint < joints && !found; ++joint) {
+        const float* map = heatmaps.data + ((clip * joints + joint) * frames + frame) * size;
+        found = std::any_of(map, map + size, [](float value) { return value >= kDrawn; });
+      }
+      count += found ? 1 : 0;
+    }
+    clips[clip].frames_with_persons = count;
+  }
+}
+
 Result<Prediction> averaged(const std::vector<Prediction>& clips, const std::string& how,
                             const std::array<double, 2>& fusion) {
   const auto refused = [](const char* message, const char* hint) { return Error{ErrorKind::usage, message, hint, {}}; };
@@ -97,6 +117,14 @@ Result<Prediction> averaged(const std::vector<Prediction>& clips, const std::str
       }
     }
     result.*member = mean(clips, member);
+  }
+  result.frames_with_persons = 0;
+  for (const Prediction& clip : clips) {
+    if (result.frames_with_persons && clip.frames_with_persons) {
+      *result.frames_with_persons += *clip.frames_with_persons;
+    } else {
+      result.frames_with_persons.reset();
+    }
   }
   // 'prob': the mean of the probabilities, which fusion keeps. 'score': the probabilities of the mean logits.
   if (how == "score") result.scores = fused(result, fusion);

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "check.hpp"
+#include "people.hpp"
 #include "preparation.hpp"
 
 namespace {
@@ -109,6 +110,45 @@ Video small_video(const std::vector<std::uint8_t>& pixels, const std::vector<flo
   video.keypoints = {keypoints.data(), {1, 2, 1, 2}};
   video.keypoint_scores = {scores.data(), {1, 2, 1}};
   return video;
+}
+
+// Two frames of one joint in pictures of 4 x 4 pixels.
+People looked_at(const std::vector<float>& keypoints, const std::vector<float>& scores,
+                 const std::optional<float>& least = std::nullopt) {
+  static const std::vector<std::uint8_t> pixels(48);
+  return look_at(small_video(pixels, keypoints, scores), least);
+}
+
+TEST(keypoints_that_are_no_skeleton_are_refused) {
+  const float nan = std::nanf(""), inf = HUGE_VALF;
+  const auto good = looked_at({3, 2, 2, 3}, {1, 0.5f});
+  CHECK(good.seen && good.problem.empty());
+  for (const auto& nobody : {looked_at({0, 0, 0, 0}, {1, 1}), looked_at({nan, 2, 2, nan}, {1, 1}),
+                             looked_at({3, 2, 2, 3}, {0, nan}), looked_at({9, 2, 2, 3}, {0.5f, 0})}) {
+    CHECK(!nobody.seen);
+  }
+  CHECK(!looked_at({0.5f, 0.2f, 1, 0.7f}, {1, 1}).problem.empty());
+  CHECK(!looked_at({3, 2, 9, 3}, {0.4f, 0.5f}).problem.empty());
+  CHECK(looked_at({3, 2, 9, 3}, {0.5f, 0.4f}).problem.empty());
+  CHECK(!looked_at({3, 2, inf, 3}, {1, 0}).problem.empty());
+  CHECK(looked_at({3, 2, inf, 3}, {1, 1}, 0.0f).problem.empty());
+  CHECK(looked_at({3, 2, 2, 3}, {1.5f, -0.5f}).problem.empty());
+  CHECK(!looked_at({3, 2, 2, 3}, {1.51f, 1}).problem.empty());
+  CHECK(!looked_at({3, 2, 2, 3}, {1, -0.51f}).problem.empty());
+}
+
+TEST(a_doubtful_joint_decides_nothing_where_it_is_asked_for) {
+  const Contract contract = small_contract();
+  std::vector<std::uint8_t> pixels(48);
+  std::iota(pixels.begin(), pixels.end(), std::uint8_t{1});
+  const std::vector<float> scores = {1, 0}, lost = {3, 2, 0, 0};
+  const auto expected = prepare_video(small_video(pixels, lost, scores), 1, contract);
+  for (const float far : {900.0f, HUGE_VALF, std::nanf("")}) {
+    const std::vector<float> keypoints = {3, 2, far, far};
+    const auto prepared = prepare_video(small_video(pixels, keypoints, scores), 1, contract, 0.3f);
+    CHECK(prepared && expected && prepared->imgs == expected->imgs);
+    CHECK(prepared && expected && prepared->heatmap_imgs == expected->heatmap_imgs);
+  }
 }
 
 TEST(videos_that_do_not_fit_are_refused_with_every_reason) {

@@ -52,6 +52,21 @@ TEST(clips_in_labels_out) {
   CHECK(recognizer->top(predictions->at(1), -1).empty());
 }
 
+TEST(where_nobody_is_there_is_no_label) {
+  auto recognizer = opened("fake");
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  PreparedClips clips = clips_of(0.25f, 0, 2);
+  clips.heatmap_imgs.back() = 0.5f;  // the last frame of the second clip
+  const auto predictions = recognizer->predict(clips.view());
+  if (!predictions) return check::report(__FILE__, __LINE__, predictions.error().text());
+  CHECK(predictions->at(0).frames_with_persons == 0);
+  CHECK(recognizer->top(predictions->at(0), 5).empty());
+  CHECK(predictions->at(1).frames_with_persons == 1);
+  CHECK_EQUAL(recognizer->top(predictions->at(1), 5).size(), 2u);
+  const auto average = recognizer->average(*predictions);
+  CHECK(average && average->frames_with_persons == 1);
+}
+
 TEST(tensors_that_do_not_fit_are_refused_by_name) {
   auto recognizer = opened("fake");
   if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());

@@ -292,6 +292,21 @@ def test_clips_that_do_not_fit_are_errors(cli, bundle, tmp_path):
         assert "error: cannot read" in process.stderr.decode()
 
 
+@pytest.mark.openvino
+def test_where_nobody_is_there_is_no_label(cli, bundle, tmp_path):
+    video = raw_video(np.random.default_rng(3), frames=11, pose_frames=23, height=70, width=50)
+    np.savez(tmp_path / "nobody.npz", **{**video, "keypoints": np.zeros_like(video["keypoints"])})
+    process = start(cli, bundle, tmp_path / "nobody.npz")
+    assert (process.returncode, process.stdout) == (0, b"no person\n")
+    record = json.loads(start(cli, bundle, tmp_path / "nobody.npz", "--json").stdout)
+    assert (record["frames_with_persons"], record["top"]) == (0, [])
+    shares = {**video, "keypoints": video["keypoints"] / np.float32((50, 70))}
+    np.savez(tmp_path / "shares.npz", **shares)
+    process = start(cli, bundle, tmp_path / "shares.npz")
+    assert process.returncode == 1
+    assert b"shares of the picture" in process.stderr
+
+
 def test_bench_names_its_scopes(cli, bundle):
     process = start(cli, bundle, "--bench", "--seconds", 0, "--batch", 2, "--threads", 1, "--json")
     assert process.returncode == 0, process.stderr.decode()

@@ -44,6 +44,13 @@ bool read_fusion(const std::string& text, x3ddeploy::Options& options) {
   return true;
 }
 
+bool read_score(const std::string& text, x3ddeploy::Options& options) {
+  double score = 0;
+  if (!read_number(text, 0, score) || score > 1) return false;
+  options.min_keypoint_score = static_cast<float>(score);
+  return true;
+}
+
 bool read_runtime(const std::string& text, Runtime& runtime) {
   for (const Runtime known : {Runtime::automatic, Runtime::tensorrt, Runtime::openvino, Runtime::onnxruntime}) {
     if (text == x3ddeploy::name_of(known)) {
@@ -69,6 +76,7 @@ CLIP is an .npz file (numpy.savez) or a folder of .npy files with
   --frames FILE --size WxH  raw R, G, B frames (ffmpeg -pix_fmt rgb24 -f rawvideo) in the place of CLIP's `frames`
   --cropped                 frames and keypoints are sampled, cropped and resized already
   --clips N                 clips to draw from a video, averaged                [default: 1]
+  --min-keypoint-score X    leave out joints under this score, and such that are not finite
   --top K                   classes to print                                    [default: 5]
   --runtime NAME            automatic, tensorrt, openvino or onnxruntime        [default: automatic]
   --precision P             fp32, fp16, bf16 or int8                            [default: fp32]
@@ -106,6 +114,7 @@ x3ddeploy::Result<Arguments> parse(const std::vector<std::string>& words) {
       {"--precision", text_into(arguments.options.precision)},
       {"--size", [&](const std::string& text) { return read_size(text, arguments.width, arguments.height); }},
       {"--fusion", [&](const std::string& text) { return read_fusion(text, arguments.options); }},
+      {"--min-keypoint-score", [&](const std::string& text) { return read_score(text, arguments.options); }},
       {"--runtime", [&](const std::string& text) { return read_runtime(text, arguments.options.runtime); }},
       {"--seconds", [&](const std::string& text) { return read_number(text, 0, arguments.seconds); }},
       {"--tolerance", [&](const std::string& text) { return read_number(text, 0, arguments.tolerance); }},

@@ -40,6 +40,7 @@ class Zip {
   std::string_view file_;
 };
 
+constexpr std::uint64_t kLargestFile = std::uint64_t{16} << 30;
 constexpr std::uint64_t kEnd = 0x06054b50, kEntry = 0x02014b50;
 
 Result<Arrays> parse_npz(std::string_view file, const std::string& path) {
@@ -48,7 +49,7 @@ Result<Arrays> parse_npz(std::string_view file, const std::string& path) {
   while (end > 0 && zip.number(end, 4) != kEnd) --end;
   if (zip.number(end, 4) != kEnd) return unreadable(path, "it is no .npz file", "write it with numpy.savez");
   Arrays arrays;
-  std::size_t entry = zip.number(end + 16, 4);
+  std::size_t entry = zip.number(end + 16, 4), total = 0;
   for (std::uint64_t left = zip.number(end + 10, 2); left > 0; --left) {
     if (zip.number(entry, 4) != kEntry)
       return unreadable(path, "its directory is damaged", "write it with numpy.savez");
@@ -59,6 +60,8 @@ Result<Arrays> parse_npz(std::string_view file, const std::string& path) {
       return unreadable(path, name + " is compressed, or over 4 GiB",
                         "write it with numpy.savez, not savez_compressed");
     }
+    total += size;  // entries that share their data would take any multiple of the file's size
+    if (total > file.size()) return unreadable(path, "its directory is damaged", "write it with numpy.savez");
     const std::size_t data = local + 30 + zip.number(local + 26, 2) + zip.number(local + 28, 2);
     Result<Array> array = parse_npy(zip.slice(data, size), path + ":" + name);
     const std::string key = name.substr(0, name.rfind(".npy"));
@@ -77,6 +80,7 @@ Result<Arrays> parse_npz(std::string_view file, const std::string& path) {
 Result<std::string> read_file(const std::string& path) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return unreadable(path, "No such file");
+  if (fs::file_size(path, error) > kLargestFile || error) return unreadable(path, "it is larger than 16 GiB");
   std::ifstream file(path, std::ios::binary);
   std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (!file) return unreadable(path, "Input/output error");

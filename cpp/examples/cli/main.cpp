@@ -68,11 +68,14 @@ Result<int> predict(x3ddeploy::Recognizer& recognizer, const Arguments& argument
   if (!prediction) return prediction.error();
   const std::vector<x3ddeploy::Label> labels = recognizer.top(*prediction, arguments.top);
   if (!arguments.json) {
+    if (labels.empty()) std::printf("no person\n");
     for (const x3ddeploy::Label& label : labels)
       std::printf("%6.4f  %s\n", static_cast<double>(label.score), label.name.c_str());
     return 0;
   }
-  std::printf("{\"runtime\": %s, \"top\": [", quoted(recognizer.runtime()).c_str());
+  std::printf("{\"runtime\": %s, ", quoted(recognizer.runtime()).c_str());
+  if (prediction->frames_with_persons) std::printf("\"frames_with_persons\": %d, ", *prediction->frames_with_persons);
+  std::printf("\"top\": [");
   for (std::size_t i = 0; i < labels.size(); ++i) {
     std::printf("%s{\"index\": %d, \"score\": %.9g, \"name\": %s}", i == 0 ? "" : ", ", labels[i].index,
                 static_cast<double>(labels[i].score), quoted(labels[i].name).c_str());

@@ -108,6 +108,9 @@ struct Prediction {
   std::vector<float> pose_logits;
   std::vector<float> rgb_coarse_logits;  // empty where the network has no coarse classes
   std::vector<float> pose_coarse_logits;
+  // Of the frames that the pose stream saw, in how many a joint was drawn; nothing where they lie in device memory.
+  // At 0 the scores are no answer, and `top` gives none.
+  std::optional<int> frames_with_persons;
 };
 
 struct Label {
@@ -148,6 +151,9 @@ struct Options {
   Runtime runtime = Runtime::automatic;
   std::string precision = "fp32";               // or "fp16", "bf16", "int8": that of the bundle's graph or engine
   std::optional<std::array<double, 2>> fusion;  // weights of RGB and pose; nothing for the bundle's
+  // Joints that are not finite or have a lower score neither widen a video's crop nor are drawn; nothing counts all, as
+  // MMAction2 does.
+  std::optional<float> min_keypoint_score;
   int threads = 0;                              // of a CPU runtime; 0 leaves the choice to it
   int gpu = 0;                                  // index of the CUDA device
   void* cuda_stream = nullptr;  // the cudaStream_t on which device tensors become ready; nullptr is the default one
@@ -192,7 +198,7 @@ class Recognizer {
 
   // One prediction for a video from those of its clips, as the network's training configuration says.
   Result<Prediction> average(const std::vector<Prediction>& clips) const;
-  // The `count` best classes, best first.
+  // The `count` best classes, best first; none where nobody is in the picture.
   std::vector<Label> top(const Prediction& prediction, int count) const;
 
  private:
