@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from action_data import annotation, moving_picture, write_annotations, write_video
+from x3ddeploy.models.presets import PRESETS
 
 from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.data.arrays import read_arrays
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.video import probe, read_frames
 from x3ddeploy.errors import DataError
-from x3ddeploy.models.presets import PRESETS
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
 from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
 from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
