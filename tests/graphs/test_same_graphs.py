@@ -1,7 +1,7 @@
 """Graphs stay what they were: engines, timing caches and other people's tools are keyed by these bytes.
 
-The digests are of graphs that were written node by node, by hand, before `torch.export` was; regenerate them only with a
-reason. Left out of them: the values of float weights (random ones differ from machine to machine), the metadata, and
+The digests are of graphs that were written node by node, by hand, before they were traced; regenerate them only with
+a reason. Left out of them: the values of float weights (random ones differ from machine to machine), the metadata, and
 attributes of a convolution that say its default (in OpenVINO's form they are now all spelled out).
 """
 

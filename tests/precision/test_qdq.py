@@ -9,11 +9,11 @@ from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.precision.qdq import Scheme, activation_parameters, insert_qdq, weight_scales
-from x3ddeploy.precision.sites import Kind, find_sites
+from x3ddeploy.precision.sites import QUANTIZABLE, find_sites
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.runtimes.registry import open_session
 
-EVERYTHING = frozenset(Kind)
+EVERYTHING = QUANTIZABLE
 
 
 @pytest.fixture(params=["frames", "clips"])
@@ -43,7 +43,7 @@ def test_every_convolution_and_classifier_is_a_site_but_squeeze_and_excitation(l
 
 def test_the_shift_and_what_follows_share_the_block_inputs_scale(recognizer):
     for site in find_sites(recognizer):
-        if site.kind is Kind.EXPAND:
+        if site.node.endswith("/conv1/Conv"):
             assert site.source.endswith("/Relu")
             assert all("/shift/" in name for name in site.moves)
             assert len(site.moves) == 8  # to clip, two slices and pads, what stays, concat, to frames
@@ -68,7 +68,7 @@ def test_quantized_graphs_are_near_float32_in_every_runtime(
 
 def test_a_quantized_layer_computes_what_the_formula_says(recognizer, ranges_of, clips):
     """Only the RGB stream's conv5: round(x / s) * s with clipping, weights by output channel, float bias."""
-    site = next(site for site in find_sites(recognizer) if site.kind is Kind.LAST and site.stream == "rgb")
+    site = next(site for site in find_sites(recognizer) if site.node == "rgb_backbone/conv5/Conv")
     ranges = ranges_of(recognizer)
     graph = insert_qdq(recognizer, [site], ranges, Scheme(EVERYTHING, unsigned=False, stored_int8=False))
     output = site.node
@@ -101,7 +101,7 @@ def test_a_quantized_shift_moves_the_values_of_one_scale(recognizer, ranges_of):
     graph = quantized(recognizer, ranges_of(recognizer), TARGETS["tensorrt"].scheme)
     producers = {name: node for node in graph.graph.node for name in node.output}
     for site in find_sites(recognizer):
-        if site.kind is Kind.EXPAND:
+        if site.node.endswith("/conv1/Conv"):
             conv = next(node for node in graph.graph.node if node.name == site.node)
             after = producers[conv.input[0]]
             before = producers[f"{site.source}/DequantizeLinear"]

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.precision.sites import Kind
+from x3ddeploy.graphs.roles import Role, roles
 
 COMPUTING = ("Conv", "Gemm", "MatMul")
 _TYPES = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
-_KINDS = {
-    Kind.DEPTHWISE.value: "a depthwise convolution",
-    Kind.STEM.value: "the stem",
-    Kind.SHIFT.value: "a shift written as a convolution",
+_WORDS = {
+    Role.DEPTHWISE: "a depthwise convolution",
+    Role.STEM: "the stem",
+    Role.SHIFT: "a shift written as a convolution",
+    Role.SQUEEZE: "squeeze-and-excitation",
 }
 
 
@@ -46,7 +47,7 @@ def asked_precisions(model: onnx.ModelProto, float_layers: dict[str, str] | None
     types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     dequantized = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    found = []
+    known, found = roles(model), []
     for node in graph.node:
         if node.op_type not in COMPUTING:
             continue
@@ -54,15 +55,14 @@ def asked_precisions(model: onnx.ModelProto, float_layers: dict[str, str] | None
             found.append(Asked(node.name, node.op_type, "int8"))
             continue
         precision = _TYPES.get(types.get(node.input[0], TensorProto.UNDEFINED), "unknown")
-        reason = _reason(node, float_layers or {}) if dequantized else ""
+        reason = _reason(node, known.get(node.name), float_layers or {}) if dequantized else ""
         found.append(Asked(node.name, node.op_type, precision, reason))
     return found
 
 
-def _reason(node: onnx.NodeProto, float_layers: dict[str, str]) -> str:
+def _reason(node: onnx.NodeProto, role: Role | None, float_layers: dict[str, str]) -> str:
     for name, reason in float_layers.items():
         if node.name == name or node.name.startswith(f"{name}/"):
             return reason
-    kind = node.name.split("/")[-2] if "/" in node.name else ""
-    what = _KINDS.get(kind, "squeeze-and-excitation" if "/se_module/" in node.name else "")
+    what = _WORDS.get(role) if role else None
     return f"the graph does not quantize it{f': {what}' if what else ''}"

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.graphs.roles import Structure
 
 FLOAT16_MAX = 65504.0
 # Smallest normal float16: a scale under it loses digits, so that a channel of such weights gets this one instead.
@@ -51,11 +52,12 @@ _IR_OF_OPSET = {17: 8, 19: 9, 22: 10}
 
 def float32_nodes(model: onnx.ModelProto) -> dict[str, str]:
     """Nodes that stay float32 whatever their values are, each with the reason."""
-    kept = {}
-    for node in model.graph.node:
+    structure, kept = Structure(model), {}
+    for node in structure.nodes:
+        on_means = not structure.pooled.isdisjoint(node.output) and structure.gates.isdisjoint(node.output)
         if node.op_type in _SUMS:
             kept[node.name] = "a sum over many terms"
-        elif node.name.startswith("head/") and node.op_type not in _PRODUCTS:
+        elif on_means and node.op_type not in _PRODUCTS:
             kept[node.name] = "on the way from logits to scores: costs nothing"
     return kept
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from x3ddeploy.precision.sites import MOVES
+from x3ddeploy.graphs.roles import Structure
 
 _QUANTIZED_INPUTS = {"Conv": 2, "Gemm": 2, "MatMul": 2, "Add": 1}  # how many of the first inputs may be dequantized
 
@@ -28,7 +28,8 @@ def lint_qdq(model: onnx.ModelProto) -> list[str]:
 
 class _Lint:
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._nodes = list(model.graph.node)
+        self._structure = Structure(model)
+        self._nodes = self._structure.nodes
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self._producers = {name: node for node in self._nodes for name in node.output}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
@@ -75,7 +76,7 @@ class _Lint:
         return found
 
     def _may_read(self, node: onnx.NodeProto, index: int) -> bool:
-        if node.op_type in MOVES or _is_shift(node):
+        if self._structure.is_move(node):
             return True
         if node.op_type == "Cast":
             return True
@@ -88,7 +89,7 @@ class _Lint:
     def _scale_before(self, tensor: str) -> np.ndarray | None:
         """Of the pair that lies behind the moves which made `tensor`; None where there is none."""
         node = self._producers.get(tensor)
-        if node is None or not (node.op_type in MOVES or _is_shift(node)):
+        if node is None or not self._structure.is_move(node):
             return None
         name = node.input[0]
         if self._is_dequantized(name):
@@ -98,7 +99,3 @@ class _Lint:
     def _constant(self, node: onnx.NodeProto, index: int) -> np.ndarray | None:
         tensor = self._constants.get(node.input[index])
         return None if tensor is None else numpy_helper.to_array(tensor)
-
-
-def _is_shift(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Conv" and node.name.endswith("/shift/Conv")

@@ -15,7 +15,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.precision.sites import Kind, Site
+from x3ddeploy.graphs.roles import Role
+from x3ddeploy.precision.sites import Site
 
 _INT8_MAX = 127
 _UINT8_MAX = 255
@@ -28,12 +29,12 @@ class Scheme:
     """How a target wants its Q/DQ.
 
     Attributes:
-        kinds: which layers it may quantize.
+        roles: which layers it may quantize.
         unsigned: activations as uint8 with a zero point, which ReLU and swish use in full; else int8, zero point 0.
         stored_int8: weights stored as int8 behind a DequantizeLinear; else as floats behind a pair.
     """
 
-    kinds: frozenset[Kind]
+    roles: frozenset[Role]
     unsigned: bool
     stored_int8: bool
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 
 from x3ddeploy.calibration.collect import plan_runs
+from x3ddeploy.graphs.roles import MOVES
 from x3ddeploy.precision.half import FLOAT16_MAX
-from x3ddeploy.precision.sites import MOVES
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import open_session
 

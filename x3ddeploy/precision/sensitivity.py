@@ -15,7 +15,7 @@ class Unit:
     """Layers that are quantized together or not at all.
 
     Attributes:
-        name: a block ('rgb_backbone/layer2.0') or a stream and a kind ('pose: conv2').
+        name: a block ('rgb_backbone/layer2.0') or a stream and a kind ('pose: depthwise').
         sites: names of its layers.
         multiply_adds: of one clip.
     """
@@ -46,7 +46,7 @@ def units_by_block(sites: Iterable[Site], work: dict[str, int]) -> list[Unit]:
 
 def units_by_kind(sites: Iterable[Site], work: dict[str, int]) -> list[Unit]:
     """One unit a stream and kind of layer."""
-    return _grouped(((f"{site.stream}: {site.kind.value}", site) for site in sites), work)
+    return _grouped(((f"{site.stream}: {site.role.value}", site) for site in sites), work)
 
 
 def measure_sensitivity(trials: Trials, units: Iterable[Unit]) -> list[Sensitivity]:

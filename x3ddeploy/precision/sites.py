@@ -1,30 +1,16 @@
-"""Where a graph may be quantized: its convolutions and fully connected layers, by block and kind."""
+"""Where a graph may be quantized: its convolutions and fully connected layers, by block and role."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import onnx
 
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.graphs.roles import Role, Structure
 
-# Ops that only move values: what goes in comes out, in other places, with zeros between.
-MOVES = frozenset({"Reshape", "Transpose", "Slice", "Pad", "Concat"})
-
-
-class Kind(Enum):
-    """What a layer is to its network; the names are those of the original layout."""
-
-    STEM = "conv1_s"
-    SHIFT = "shift"
-    EXPAND = "conv1"
-    DEPTHWISE = "conv2"
-    PROJECT = "conv3"
-    DOWNSAMPLE = "downsample"
-    LAST = "conv5"
-    CLASSIFIER = "classifier"
+# Squeeze-and-excitation's layers work on one value a channel, and cost nothing.
+QUANTIZABLE = frozenset(Role) - {Role.SQUEEZE, Role.RESIDUAL}
 
 
 @dataclass(frozen=True)
@@ -34,7 +20,7 @@ class Site:
     Attributes:
         node: the Conv's or Gemm's name.
         block: what it belongs to: 'rgb_backbone/layer2.0', 'pose_backbone/conv5', 'head/rgb'.
-        kind: its part in the block.
+        role: what it is to the network.
         source: the tensor whose values it reads, looked for behind nodes that only move values (the shift). One scale
             serves it and everything on the way.
         moves: names of those nodes, in no particular order.
@@ -43,7 +29,7 @@ class Site:
 
     node: str
     block: str
-    kind: Kind
+    role: Role
     source: str
     moves: frozenset[str] = frozenset()
     skip: str | None = None
@@ -56,51 +42,40 @@ class Site:
 
 
 def find_sites(model: onnx.ModelProto) -> list[Site]:
-    """Every layer of an exported graph that can be quantized, in the graph's order.
-
-    Squeeze-and-excitation's layers are left out: they work on one value a channel, and cost nothing.
-    """
-    producers = {name: node for node in model.graph.node for name in node.output}
-    adds = [node for node in model.graph.node if node.op_type == "Add" and node.name.endswith("/Add")]
-    sites = []
-    for node in model.graph.node:
-        kind = _kind(node)
-        if kind is None:
+    """Every layer of an exported graph that can be quantized, in the graph's order."""
+    structure = Structure(model)
+    adds = [node for node in structure.nodes if structure.roles.get(node.name) is Role.RESIDUAL]
+    sites, joined = [], set[str]()
+    for node in structure.nodes:
+        role = structure.roles.get(node.name)
+        if role not in QUANTIZABLE or role is None:
             continue
         moves: set[str] = set()
-        source = _source(node.input[0], producers, moves)
-        block = node.name.rpartition("/")[0]
-        if kind not in (Kind.STEM, Kind.LAST, Kind.CLASSIFIER):
-            block = block.rpartition("/")[0]
-        skip = None
-        if kind is Kind.EXPAND:
-            skip = next((add.name for add in adds if add.name == f"{block}/Add" and source in add.input), None)
-        sites.append(Site(node.name, block, kind, source, frozenset(moves), skip))
+        source = _source(node.input[0], structure, moves)
+        # The first layer that computes on a block's input shares its scale with the identity branch.
+        free = (add for add in adds if role is not Role.SHIFT and source in add.input and add.name not in joined)
+        add = next(free, None)
+        if add is not None:
+            joined.add(add.name)
+        sites.append(Site(node.name, _block(node), role, source, frozenset(moves), add.name if add else None))
     return sites
 
 
-def _kind(node: onnx.NodeProto) -> Kind | None:
-    path = node.name.split("/")
-    if node.op_type == "Conv" and path[-1] == "Conv":
-        return Kind(path[-2])
-    if node.op_type == "Gemm" and path[0] == "head":
-        return Kind.CLASSIFIER
-    return None
+def _block(node: onnx.NodeProto) -> str:
+    """The module that a layer's own module belongs to; the layer's own where that stands in a part directly."""
+    owner = node.name.rpartition("/")[0]
+    outer = owner.rpartition("/")[0]
+    return outer if "/" in outer and node.op_type == "Conv" else owner
 
 
-def _source(tensor: str, producers: Mapping[str, onnx.NodeProto], moves: set[str]) -> str:
+def _source(tensor: str, structure: Structure, moves: set[str]) -> str:
     """The one tensor whose values `tensor` holds in other places, itself where no move made it; adds to `moves`."""
-    node = producers.get(tensor)
-    if node is None or not _is_move(node):
+    node = structure.producers.get(tensor)
+    if node is None or not structure.is_move(node):
         return tensor
     moves.add(node.name)
     data = node.input if node.op_type == "Concat" else node.input[:1]
-    sources = {_source(name, producers, moves) for name in data}
+    sources = {_source(name, structure, moves) for name in data}
     if len(sources) > 1:
         raise X3DDeployError(f"{node.name!r} joins values of different tensors: they cannot share one scale")
     return sources.pop()
-
-
-def _is_move(node: onnx.NodeProto) -> bool:
-    """Whether a node only moves values; the shift as a depthwise convolution with one-hot taps is one, too."""
-    return node.op_type in MOVES or (node.op_type == "Conv" and node.name.endswith("/shift/Conv"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from x3ddeploy.errors import UsageError
+from x3ddeploy.graphs.roles import Role
 from x3ddeploy.precision.half import Half
 from x3ddeploy.precision.qdq import Scheme
-from x3ddeploy.precision.sites import Kind
+from x3ddeploy.precision.sites import QUANTIZABLE
 
-_POINTWISE = frozenset({Kind.EXPAND, Kind.PROJECT, Kind.DOWNSAMPLE, Kind.LAST, Kind.CLASSIFIER})
+_PRODUCTS = frozenset({Role.POINTWISE, Role.DENSE, Role.CLASSIFIER})
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,11 @@ class Target:
 TARGETS: dict[str, Target] = {
     # int8 with zero point 0 and weights behind a pair are what TensorRT 8.6 to 11 all take. Depthwise convolutions
     # and the stem stay half: they do little arithmetic, and INT8 tensor cores have no form of them.
-    "tensorrt": Target(Scheme(_POINTWISE, unsigned=False, stored_int8=False), Half.FP16, "onnxruntime", bf16=True),
+    "tensorrt": Target(Scheme(_PRODUCTS, unsigned=False, stored_int8=False), Half.FP16, "onnxruntime", bf16=True),
     # The pointwise layers alone lose least: each quantized depthwise convolution costs two more layout changes there.
-    "onnxruntime": Target(Scheme(_POINTWISE, unsigned=True, stored_int8=True), None, "onnxruntime"),
+    "onnxruntime": Target(Scheme(_PRODUCTS, unsigned=True, stored_int8=True), None, "onnxruntime"),
     # Everything: its plugin fuses ReLU and the next quantization into a convolution, which then writes a quarter.
-    "openvino": Target(Scheme(frozenset(Kind), unsigned=True, stored_int8=True), None, "openvino"),
+    "openvino": Target(Scheme(QUANTIZABLE, unsigned=True, stored_int8=True), None, "openvino"),
 }
 
 

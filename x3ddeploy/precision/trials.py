@@ -43,7 +43,7 @@ class Quantizer:
 
     def eligible(self, model: onnx.ModelProto) -> list[Site]:
         """The layers of a graph that the target may quantize."""
-        return [site for site in find_sites(model) if site.kind in self.target.scheme.kinds]
+        return [site for site in find_sites(model) if site.role in self.target.scheme.roles]
 
     def quantize(self, model: onnx.ModelProto, sites: Collection[str]) -> onnx.ModelProto:
         """A float32 graph with the named layers quantized and the rest in the target's type.

@@ -1,0 +1,75 @@
+"""A layer's role comes from what it computes: another network's names mean something else, and INT8 is placed by role."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from x3ddeploy.graphs.builder import GraphBuilder
+from x3ddeploy.graphs.roles import Role, roles
+from x3ddeploy.precision.half import Half, to_half
+from x3ddeploy.precision.sites import find_sites
+from x3ddeploy.precision.targets import TARGETS
+
+
+def convolution(graph, name, x, weight, groups=1, kernel=3):
+    tensor = graph.constant(f"{name}.weight", np.asarray(weight, np.float32))
+    pad = kernel // 2
+    return graph.node("Conv", x, tensor, name=name, group=groups, pads=[pad] * 4, kernel_shape=[kernel] * 2)
+
+
+def random(*shape):
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    """A residual network with names that mean other things elsewhere: a dense `conv2`, a `stem`, a depthwise `conv1`."""
+    graph = GraphBuilder("resnet")
+    x = graph.node("Transpose", graph.input("imgs", ("N", 8, 8, 3)), perm=[0, 3, 1, 2], name="turn")
+    x = graph.node("Relu", convolution(graph, "stem/Conv", x, random(8, 3, 3, 3)), name="stem/Relu")
+    y = convolution(graph, "layer1.0/conv1/Conv", x, random(8, 1, 3, 3), groups=8)
+    y = convolution(graph, "layer1.0/conv2/Conv", y, random(8, 8, 3, 3))
+    y = convolution(graph, "layer1.0/conv3/Conv", y, random(8, 8, 1, 1), kernel=1)
+    taps = np.zeros((8, 1, 3, 3))
+    taps[:4, 0, 0, 1] = taps[4:, 0, 2, 1] = 1
+    y = convolution(graph, "layer1.0/moves", y, taps, groups=8)
+    gate = graph.node("ReduceMean", y, axes=[2, 3], keepdims=1, name="layer1.0/mean")
+    gate = graph.node("Relu", convolution(graph, "layer1.0/a", gate, random(2, 8, 1, 1), kernel=1), name="r")
+    gate = graph.node("Sigmoid", convolution(graph, "layer1.0/b", gate, random(8, 2, 1, 1), kernel=1), name="s")
+    y = graph.node("Mul", y, gate, name="layer1.0/scale")
+    x = graph.node("Add", y, x, name="layer1.0/Add")
+    x = convolution(graph, "layer2/grouped", x, random(8, 4, 1, 1), groups=2, kernel=1)
+    mean = graph.node("ReduceMean", x, axes=[2, 3], keepdims=0, name="pool")
+    weight, bias = (graph.constant(f"fc.{len(s)}", random(*s).astype(np.float32)) for s in ((5, 8), (5,)))
+    logits = graph.node("Gemm", mean, weight, bias, transB=1, name="fc")
+    graph.output(graph.node("Softmax", logits, axis=1, name="prob"), "scores", ("N", 5))
+    return graph.model({})
+
+
+EXPECTED = {
+    "stem/Conv": Role.STEM,
+    "layer1.0/conv1/Conv": Role.DEPTHWISE,
+    "layer1.0/conv2/Conv": Role.DENSE,
+    "layer1.0/conv3/Conv": Role.POINTWISE,
+    "layer1.0/moves": Role.SHIFT,
+    "layer1.0/a": Role.SQUEEZE,
+    "layer1.0/b": Role.SQUEEZE,
+    "layer1.0/Add": Role.RESIDUAL,
+    "layer2/grouped": Role.DENSE,
+    "fc": Role.CLASSIFIER,
+}
+
+
+def test_roles_are_told_by_what_layers_compute(resnet):
+    assert roles(resnet) == EXPECTED
+
+
+def test_roles_are_the_same_in_half_precision(resnet):
+    half = to_half(resnet, Half.FP16, {"pool", "prob"})
+    assert any(tensor.data_type == TensorProto.FLOAT16 for tensor in half.graph.initializer)
+    assert roles(half) == EXPECTED
+
+
+def test_a_dense_layer_called_conv2_is_quantized_where_depthwise_ones_are_not(resnet):
+    eligible = {site.node for site in find_sites(resnet) if site.role in TARGETS["tensorrt"].scheme.roles}
+    assert eligible == {"layer1.0/conv2/Conv", "layer1.0/conv3/Conv", "layer2/grouped", "fc"}
