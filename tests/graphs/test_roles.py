@@ -1,4 +1,4 @@
-"""A layer's role comes from what it computes: another network's names mean something else, and INT8 is placed by role."""
+"""A layer's role comes from what it computes: names of other networks mean other things, and INT8 goes by role."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def random(*shape):
 
 @pytest.fixture(scope="module")
 def resnet():
-    """A residual network with names that mean other things elsewhere: a dense `conv2`, a `stem`, a depthwise `conv1`."""
+    """A residual network whose names mean other things elsewhere: a dense `conv2`, a `stem`, a depthwise `conv1`."""
     graph = GraphBuilder("resnet")
     x = graph.node("Transpose", graph.input("imgs", ("N", 8, 8, 3)), perm=[0, 3, 1, 2], name="turn")
     x = graph.node("Relu", convolution(graph, "stem/Conv", x, random(8, 3, 3, 3)), name="stem/Relu")

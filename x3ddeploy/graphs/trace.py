@@ -32,6 +32,7 @@ class Program:
         graph: its ATen operators.
         inputs: placeholder -> name of the input.
         weights: placeholder -> name of the parameter or buffer in the module.
+        constants: tensors that are no parameters, by name: buffers, and those that `forward` made of nothing.
         outputs: name -> node, '' for the only output of a module that gives one tensor.
     """
 
@@ -39,6 +40,7 @@ class Program:
     graph: torch.fx.Graph
     inputs: dict[torch.fx.Node, str]
     weights: dict[torch.fx.Node, str]
+    constants: dict[str, Tensor]
     outputs: dict[str, torch.fx.Node]
 
 
@@ -74,11 +76,20 @@ def trace(module: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> Program:
             weights[node] = spec.target
     returned = next(node for node in exported.graph.nodes if node.op == "output").args[0]
     outputs = pytree.tree_unflatten(list(returned), exported.call_spec.out_spec)
-    return Program(module, exported.graph, given, weights, outputs if isinstance(outputs, dict) else {"": outputs})
+    return Program(
+        module=module,
+        graph=exported.graph,
+        inputs=given,
+        weights=weights,
+        constants={name: value for name, value in exported.constants.items() if isinstance(value, Tensor)},
+        outputs=outputs if isinstance(outputs, dict) else {"": outputs},
+    )
 
 
 def value_of(program: Program, weight: str) -> Tensor:
-    """A parameter or buffer of the traced module by its name."""
+    """A parameter, buffer or constant of the traced module by its name."""
+    if weight in program.constants:
+        return program.constants[weight]
     path, _, name = weight.rpartition(".")
     value: Tensor = getattr(program.module.get_submodule(path), name)
     return value

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import nn
@@ -81,6 +82,9 @@ class _Writer:
         for node in self._program.graph.nodes:
             if node.op == "call_function":
                 self._draw(node, draft)
+        ends = {block: self._end(block) for block in blocks}
+        for node in (*self._program.outputs.values(), *ends.values()):
+            draft.tensor(node)  # slices are written when something reads them
         names = self._finish(draft.nodes)
 
         def value(node: torch.fx.Node) -> Value:
@@ -88,7 +92,6 @@ class _Writer:
             assert isinstance(tensor, str)
             return Value(names.get(tensor, tensor), shape_of(node)[1:])
 
-        ends = {block: self._end(block) for block in blocks}
         return Written(
             {name: value(node) for name, node in self._program.outputs.items()},
             tuple(Block(self._scope(block), value(node).name) for block, node in ends.items()),
@@ -106,12 +109,13 @@ class _Writer:
 
     def _finish(self, nodes: list[Node]) -> dict[str, str]:
         """Give the drafted nodes their names and append them; drafted tensor -> its name."""
-        alone = Counter(node.path for node in nodes)
+        calls = [list(group) for _, group in groupby(nodes, key=lambda node: node.path)]
+        alone = {group[0].tensor for group in calls if len(group) == 1}
         taken: Counter[str] = Counter()
         names: dict[str, str] = {}
         for node in nodes:
             module = self._modules.get(_CALL.sub("", node.path))
-            own = alone[node.path] == 1 and _is_one_operation(module)
+            own = node.tensor in alone and _is_one_operation(module)
             name = self._scope(_CALL.sub("", node.path))
             if not own:
                 name = "/".join(filter(None, (name, node.op)))
@@ -150,7 +154,7 @@ class _Writer:
     def _weight_name(self, name: str) -> str:
         path, _, leaf = name.rpartition(".")
         module = self._modules[path]
-        if not isinstance(getattr(module, leaf), nn.Parameter):
+        if not isinstance(getattr(module, leaf, None), nn.Parameter):
             return f"{self._scope(path)}/{leaf}"
         inner = leaf
         while (source := getattr(self._modules[path], "weights_of", None)) is None and path:
