@@ -12,7 +12,7 @@ from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.trace import trace
 from x3ddeploy.graphs.write import write
 from x3ddeploy.lowering.operation import Operation
-from x3ddeploy.runtimes.base import open_session
+from x3ddeploy.runtimes.registry import open_session
 
 
 def graph_of(module, shape, blocks=(), path="net"):
