@@ -72,7 +72,7 @@ def test_bfloat16_computes_the_same_to_its_own_precision(recognizer, clips):
 
 def test_quantized_and_half_typed_graphs_have_half_scales_and_run(recognizer, ranges_of, clips):
     scheme = TARGETS["tensorrt"].scheme
-    sites = [site for site in find_sites(recognizer) if site.kind in scheme.kinds]
+    sites = [site for site in find_sites(recognizer) if site.role in scheme.roles]
     quantized = insert_qdq(recognizer, sites, ranges_of(recognizer), scheme)
     typed = to_half(quantized, Half.FP16, float32_nodes(quantized))
     onnx.checker.check_model(typed, full_check=True)

@@ -22,7 +22,7 @@ def layout(request, recognizer, clip_recognizer):
 
 
 def quantized(model, ranges, scheme, only=EVERYTHING):
-    sites = [site for site in find_sites(model) if site.kind in scheme.kinds and site.kind in only]
+    sites = [site for site in find_sites(model) if site.role in scheme.roles and site.role in only]
     return insert_qdq(model, sites, ranges, scheme)
 
 
@@ -126,7 +126,7 @@ def test_graphs_for_tensorrt_keep_its_rules(recognizer, ranges_of):
 def test_a_block_left_out_has_no_pair(recognizer, ranges_of):
     sites = [site for site in find_sites(recognizer) if site.block != "pose_backbone/layer1.0"]
     scheme = TARGETS["tensorrt"].scheme
-    graph = insert_qdq(recognizer, [site for site in sites if site.kind in scheme.kinds], ranges_of(recognizer), scheme)
+    graph = insert_qdq(recognizer, [site for site in sites if site.role in scheme.roles], ranges_of(recognizer), scheme)
     inside = [node for node in graph.graph.node if node.name.startswith("pose_backbone/layer1.0/conv")]
     assert inside
     assert not any("Linear" in name for node in inside for name in node.input)

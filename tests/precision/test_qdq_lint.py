@@ -14,7 +14,7 @@ from x3ddeploy.precision.targets import TARGETS
 @pytest.fixture
 def graph(recognizer, ranges_of):
     scheme = TARGETS["tensorrt"].scheme
-    sites = [site for site in find_sites(recognizer) if site.kind in scheme.kinds]
+    sites = [site for site in find_sites(recognizer) if site.role in scheme.roles]
     return insert_qdq(recognizer, sites, ranges_of(recognizer), scheme)
 
 
