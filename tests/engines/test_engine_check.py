@@ -13,7 +13,7 @@ from fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle import Bundle, Precision, Spread
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
-from x3ddeploy.engines.bisect import block_outputs, first_wrong_block, up_to
+from x3ddeploy.engines.bisect import blocks_of, first_wrong_block, up_to
 from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, compare_session
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import BundleError, GateError
@@ -170,7 +170,7 @@ def test_the_first_wrong_block_is_found(precision, wrong):
     graph, reference = graphs(precision)["recognizer"], graphs("fp32")["recognizer"]
     assert first_wrong_block(graph, reference, inputs("recognizer", 1), runs(counted, wrong), 2e-2) == wrong
     assert len(counted) <= 2 + 4  # one a stream, then halving 7 blocks
-    assert len(block_outputs(graph)) == 13
+    assert len(blocks_of(graph)) == 13
 
 
 def test_where_every_block_is_right_none_is_named():

@@ -63,3 +63,19 @@ def test_graphs_are_what_they_were(name, target):
         network, lambda part: PartMetadata(part, "fp32", target, network.fusion, network.spec, "0" * 64), target, batch
     )
     assert {part: digest(model) for part, model in parts.items()} == DIGESTS[f"{name}, {target}"]
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "openvino"])
+def test_graphs_record_the_blocks_that_they_are_made_of(target):
+    network = TwoStreamX3D(tiny).eval()
+    parts = build_parts(
+        network, lambda part: PartMetadata(part, "fp32", target, network.fusion, tiny, "0" * 64), target, None
+    )
+    for part in ("rgb_backbone", "pose_backbone", "recognizer"):
+        blocks = PartMetadata.of(parts[part]).blocks
+        made = {name for node in parts[part].graph.node for name in node.output}
+        assert {block.tensor for block in blocks} <= made
+        names = [block.name for block in blocks]
+        owners = ("rgb_backbone", "pose_backbone") if part == "recognizer" else (part,)
+        assert names == [f"{owner}/{name}" for owner in owners for name in getattr(network, owner).blocks]
+    assert PartMetadata.of(parts["head"]).blocks == ()

@@ -8,6 +8,7 @@ import msgspec
 import onnx
 
 from x3ddeploy import __version__
+from x3ddeploy.contract import Block
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, ModelSpec
 
@@ -26,6 +27,7 @@ class PartMetadata:
         spec: the whole model's specification and input contract.
         source_sha256: of the checkpoint.
         version: of x3ddeploy.
+        blocks: stretches of the part that can be judged alone, in their order; none in files of older versions.
     """
 
     part: str
@@ -35,6 +37,7 @@ class PartMetadata:
     spec: ModelSpec
     source_sha256: str
     version: str = __version__
+    blocks: tuple[Block, ...] = ()
 
     def props(self) -> dict[str, str]:
         """As strings for `helper.set_model_props`."""
@@ -67,6 +70,7 @@ class PartMetadata:
                 spec=msgspec.json.decode(props[_PREFIX + "spec"], type=ModelSpec),
                 source_sha256=props[_PREFIX + "source_sha256"],
                 version=props[_PREFIX + "version"],
+                blocks=msgspec.json.decode(props.get(_PREFIX + "blocks", "[]"), type=tuple[Block, ...]),
             )
         except (KeyError, msgspec.DecodeError) as error:
             raise BundleError(

@@ -19,6 +19,8 @@ from onnx import TensorProto, helper
 from onnx.utils import Extractor
 
 from x3ddeploy.bundle.engine_options import BuildOptions
+from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.contract import Block
 from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import Array
@@ -71,15 +73,10 @@ def bisect(request: Request, progress: Progress) -> Any:
     return first_wrong_block(graph, onnx.load(wanted.reference), inputs, run, wanted.tolerance)
 
 
-def block_outputs(graph: onnx.ModelProto) -> list[str]:
-    """Output tensors of the stem, of every block and of conv5, in the graph's order."""
-    names = []
-    for node in graph.graph.node:
-        parts = node.name.split("/")
-        is_block = len(parts) == 3 and parts[0].endswith("_backbone") and parts[-1] == "Relu"
-        if node.op_type == "Relu" and is_block:
-            names.append(node.output[0])
-    return names
+def blocks_of(graph: onnx.ModelProto) -> list[Block]:
+    """The blocks that a graph records and that it holds the ends of, in their order."""
+    made = {name for node in graph.graph.node for name in node.output}
+    return [block for block in PartMetadata.of(graph).blocks if block.tensor in made]
 
 
 def first_wrong_block(
@@ -97,23 +94,23 @@ def first_wrong_block(
         tolerance: relative error from which on an output counts as wrong.
 
     Returns:
-        'rgb_backbone/layer2.3', or None where every block is right (the head is to blame, then). Streams are searched
-        one after the other.
+        'rgb_backbone/layer2.3', or None where every block is right (the head is to blame, then). What different inputs
+        lead to is searched one after the other.
     """
-    streams: dict[str, list[str]] = {}
-    for name in block_outputs(graph):
-        streams.setdefault(name.split("/")[0], []).append(name)
-    for blocks in streams.values():
-        expected = open_session(
-            "onnxruntime", reference.SerializeToString(), outputs=tuple(_float_name(name) for name in blocks)
-        ).run(inputs)
+    ways: dict[tuple[str, ...], list[Block]] = {}
+    for block in blocks_of(graph):
+        ways.setdefault(tuple(_inputs_of(graph, block.tensor)), []).append(block)
+    declared = {value.name for value in reference.graph.output}
+    for blocks in ways.values():
+        tensors = tuple(block.tensor for block in blocks if block.tensor not in declared)
+        expected = open_session("onnxruntime", reference.SerializeToString(), outputs=tensors).run(inputs)
         wrong = _first(blocks, partial(_is_wrong, graph, inputs, expected, run, tolerance))
         if wrong is not None:
-            return _float_name(wrong).rpartition("/")[0]
+            return wrong.name
     return None
 
 
-def _first(items: Sequence[str], is_wrong: Callable[[str], bool]) -> str | None:
+def _first(items: Sequence[Block], is_wrong: Callable[[Block], bool]) -> Block | None:
     if not items or not is_wrong(items[-1]):
         return None
     right, wrong = -1, len(items) - 1
@@ -132,11 +129,11 @@ def _is_wrong(
     expected: Mapping[str, Array],
     run: Run,
     tolerance: float,
-    name: str,
+    block: Block,
 ) -> bool:
-    part = up_to(graph, name)
+    part = up_to(graph, block.tensor)
     feeds = {value.name: inputs[value.name] for value in part.graph.input}
-    return not compare(expected[_float_name(name)], run(part, feeds).astype(np.float32)).within(tolerance)
+    return not compare(expected[block.tensor], run(part, feeds).astype(np.float32)).within(tolerance)
 
 
 def up_to(graph: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
@@ -166,11 +163,6 @@ def _inputs_of(graph: onnx.ModelProto, tensor: str) -> list[str]:
         elif name in producers:
             pending += producers[name].input
     return sources
-
-
-def _float_name(tensor: str) -> str:
-    """Name of the tensor in the float32 graph: half-typed outputs keep it, but for a suffix at the graph's end."""
-    return tensor.removesuffix("/fp16")
 
 
 def _log(severity: str, message: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from x3ddeploy.bundle import PARTS as PARTS
 from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.contract import Block
 from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
@@ -34,9 +35,11 @@ class _Traced:
     def write(self, graph: GraphBuilder, part: str, inputs: dict[str, str]) -> Written:
         return write(self.programs[part], graph, part, inputs, self.blocks.get(part, ()))
 
-    def give(self, graph: GraphBuilder, outputs: dict[str, Value]) -> None:
+    def give(self, graph: GraphBuilder, outputs: dict[str, Value]) -> dict[str, str]:
+        """Declare a graph's outputs; the name that a tensor had -> its name outside."""
         for name, value in outputs.items():
             graph.output(value.name, name, (self.batch, *value.shape))
+        return {value.name: name for name, value in outputs.items()}
 
 
 def build_parts(
@@ -68,19 +71,24 @@ def build_parts(
     models = {}
     for part in PARTS:
         graph = GraphBuilder(part)
-        if part == "recognizer":
-            _recognizer(graph, traced)
-        else:
-            inputs = traced.given(graph, *programs[part].inputs.values())
-            outputs = traced.write(graph, part, inputs).outputs
-            traced.give(graph, {name or part.replace("_backbone", "_feat"): value for name, value in outputs.items()})
-        models[part] = graph.model(metadata(part).props())
+        recorded = _recognizer(graph, traced) if part == "recognizer" else _part(graph, traced, part)
+        models[part] = graph.model(replace(metadata(part), blocks=recorded).props())
     return models
 
 
-def _recognizer(graph: GraphBuilder, traced: _Traced) -> None:
-    features = {}
+def _part(graph: GraphBuilder, traced: _Traced, part: str) -> tuple[Block, ...]:
+    written = traced.write(graph, part, traced.given(graph, *traced.programs[part].inputs.values()))
+    features = part.replace("_backbone", "_feat")
+    names = traced.give(graph, {name or features: value for name, value in written.outputs.items()})
+    return tuple(Block(block.name, names.get(block.tensor, block.tensor)) for block in written.blocks)
+
+
+def _recognizer(graph: GraphBuilder, traced: _Traced) -> tuple[Block, ...]:
+    features: dict[str, str] = {}
+    blocks: list[Block] = []
     for stream, source in STREAM_INPUTS.items():
         written = traced.write(graph, f"{stream}_backbone", traced.given(graph, source))
         features[f"{stream}_feat"] = written.outputs[""].name
+        blocks += written.blocks
     traced.give(graph, traced.write(graph, "head", features).outputs)
+    return tuple(blocks)

@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import nn
 
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 from x3ddeploy.parity.gates import float32_tolerance
@@ -56,9 +57,11 @@ def compare_blocks(
     rounded = _block_outputs(backbone, inputs[source])
     expected = _block_outputs(copy.deepcopy(backbone).double(), inputs[source].astype(np.float64))
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
-    inner = {value.name for value in proto.graph.value_info}
-    names = {block: f"{part}/{block}/Relu" for block in expected if f"{part}/{block}/Relu" in inner}
-    outputs = open_session(runtime, model, outputs=tuple(names.values())).run(inputs)
+    tensors = {block.name: block.tensor for block in PartMetadata.of(proto).blocks}
+    names = {block: tensors[f"{part}/{block}"] for block in expected if f"{part}/{block}" in tensors}
+    declared = {value.name for value in proto.graph.output}
+    inner = tuple(name for name in names.values() if name not in declared)
+    outputs = open_session(runtime, model, outputs=inner).run(inputs)
     frames = inputs[source].shape[2]
     return [
         BlockRow(
