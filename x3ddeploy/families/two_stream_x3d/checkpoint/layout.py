@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec
-from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec
-
-Shapes = Iterator[tuple[str, tuple[int, ...]]]
+from x3ddeploy.families.two_stream_x3d.head import Head
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 
 # Coarse prototypes, a loss of the training alone.
 TRAINING_ONLY = ("cls_head.fr_coarse_rgb.", "cls_head.fr_coarse_pose.")
@@ -20,11 +21,17 @@ _LISTED = 12
 
 
 def expected_shapes(spec: ModelSpec | WeightsSpec) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all weights of `spec`, in the original layout, without `num_batches_tracked`."""
+    """Names and shapes of all weights of `spec`, in the original layout, without `num_batches_tracked`.
+
+    They are those of the network itself, built without memory for its weights.
+    """
+    with torch.device("meta"):
+        parts = {"rgb_backbone": Backbone(spec.rgb), "pose_backbone": Backbone(spec.pose), "cls_head": Head(spec.head)}
     return {
-        **{f"rgb_backbone.{name}": shape for name, shape in _backbone(spec.rgb)},
-        **{f"pose_backbone.{name}": shape for name, shape in _backbone(spec.pose)},
-        **{f"cls_head.{name}": shape for name, shape in _head(spec.head)},
+        f"{part}.{name}": tuple(value.shape)
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+        if not name.endswith(".num_batches_tracked")
     }
 
 
@@ -55,43 +62,3 @@ def check_layout(state_dict: Mapping[str, Tensor], spec: ModelSpec | WeightsSpec
             hint="give a checkpoint of the original two-stream network, with all of its weights",
         )
     return {key: state_dict[key] for key in expected}
-
-
-def _backbone(spec: BackboneSpec) -> Shapes:
-    yield from _conv_bn("conv1_s", spec.stem_channels, spec.in_channels, kernel=3)
-    channels = spec.stem_channels
-    for number, (stage, downsample) in enumerate(zip(spec.stages, spec.downsamples, strict=True), 1):
-        for index, squeeze in enumerate(stage.squeeze):
-            block = f"layer{number}.{index}"
-            if index == 0 and downsample:
-                yield from _conv_bn(f"{block}.downsample", stage.channels, channels)
-            yield from _conv_bn(f"{block}.conv1", stage.width, channels)
-            yield from _conv_bn(f"{block}.conv2", stage.width, 1, kernel=3)  # depthwise
-            yield from _conv_bn(f"{block}.conv3", stage.channels, stage.width)
-            if squeeze:
-                yield from _affine(f"{block}.se_module.fc1", (squeeze, stage.width, 1, 1, 1))
-                yield from _affine(f"{block}.se_module.fc2", (stage.width, squeeze, 1, 1, 1))
-            channels = stage.channels
-    yield from _conv_bn("conv5", spec.out_channels, channels)
-
-
-def _head(spec: HeadSpec) -> Shapes:
-    for stream, channels in (("rgb", spec.rgb_channels), ("pose", spec.pose_channels)):
-        yield from _affine(f"fc_{stream}", (spec.classes, channels))
-        if spec.coarse_classes:
-            yield from _affine(f"fc_{stream}_coarse", (spec.coarse_classes, channels))
-        if spec.prototype_dim:
-            prototypes = f"fr_{stream}.spatio_cl_net"
-            yield from _affine(f"{prototypes}.cl_fc", (spec.prototype_dim, channels))
-            yield f"{prototypes}.avg_f", (spec.prototype_dim, spec.classes)
-
-
-def _conv_bn(name: str, out_channels: int, in_channels: int, kernel: int = 1) -> Shapes:
-    yield f"{name}.conv.weight", (out_channels, in_channels, 1, kernel, kernel)
-    for statistic in ("weight", "bias", "running_mean", "running_var"):
-        yield f"{name}.bn.{statistic}", (out_channels,)
-
-
-def _affine(name: str, weight: tuple[int, ...]) -> Shapes:
-    yield f"{name}.weight", weight
-    yield f"{name}.bias", weight[:1]
