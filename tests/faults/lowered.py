@@ -6,10 +6,8 @@ import torch
 from torch import nn
 
 import x3ddeploy.export.parts as parts
-from x3ddeploy.export import emit_head
-from x3ddeploy.families.two_stream_x3d.lowering import padding
+from x3ddeploy.families.two_stream_x3d.lowering import head, padding
 from x3ddeploy.lowering import batchnorm
-from x3ddeploy.lowering.frames import FramesBackbone
 
 
 def in_backbone(stream, change):
@@ -22,7 +20,7 @@ def in_backbone(stream, change):
             form = lower(backbone, frames, strategy)
             if (backbone.spec.in_channels == 3) == (stream == "rgb"):
                 with torch.no_grad():
-                    change(form.body if isinstance(form, FramesBackbone) else form)
+                    change(form)
             return form
 
         patch(parts, "lower", faulty)
@@ -34,8 +32,8 @@ def in_head(change):
     def inject(patch):
         lower_head = parts.lower_head
 
-        def faulty(head):
-            lowered = lower_head(head)
+        def faulty(trained, fusion):
+            lowered = lower_head(trained, fusion)
             with torch.no_grad():
                 change(lowered)
             return lowered
@@ -67,23 +65,22 @@ def fold_div(value):
 
 
 def reversed_kernel(form):
-    weight = form.layer1[0].conv2.conv.weight
+    weight = form.layer1[0].conv2.weight
     weight.copy_(weight.flip(-2, -1))
 
 
 def transposed_kernel(form):
-    weight = form.layer1[0].conv2.conv.weight
+    weight = form.layer1[0].conv2.weight
     weight.copy_(weight.transpose(-2, -1).clone())
 
 
 def swapped_channels(form):
-    weight = form.layer2[0].conv3.conv.weight
+    weight = form.layer2[0].conv3.weight
     weight[[0, 1]] = weight[[1, 0]]
 
 
 def swapped_joints(form):
-    stem = form.conv1_s
-    weight = (stem.conv if hasattr(stem, "channels") else stem).conv.weight
+    weight = form.conv1_s.weight
     weight[:, [1, 2]] = weight[:, [2, 1]]
 
 
@@ -122,33 +119,33 @@ def grown_with_copies(patch):
 
 
 def swapped_strengths(patch):
-    rgb, pose = emit_head.RGB_RECTIFICATION, emit_head.POSE_RECTIFICATION
-    patch(emit_head, "RGB_RECTIFICATION", pose)
-    patch(emit_head, "POSE_RECTIFICATION", rgb)
+    rgb, pose = head.RGB_RECTIFICATION, head.POSE_RECTIFICATION
+    patch(head, "RGB_RECTIFICATION", pose)
+    patch(head, "POSE_RECTIFICATION", rgb)
 
 
 def swapped_fusion(patch):
-    emit = parts.emit_head
-    patch(parts, "emit_head", lambda head, graph, rgb, pose, fusion: emit(head, graph, rgb, pose, fusion[::-1]))
+    lower_head = parts.lower_head
+    patch(parts, "lower_head", lambda trained, fusion: lower_head(trained, fusion[::-1]))
 
 
-def rolled_prototypes(head):
-    module = head.fr_rgb.spatio_cl_net
+def rolled_prototypes(lowered):
+    module = lowered.rgb.prototypes
     module.avg_f.copy_(module.avg_f.roll(1, 1))
 
 
-def long_prototypes(head):
-    module = head.fr_pose.spatio_cl_net
+def long_prototypes(lowered):
+    module = lowered.pose.prototypes
     module.avg_f.mul_(torch.linspace(0.9, 1.1, module.avg_f.shape[1]))
 
 
 LOWERED = {
-    "RGB stem: bias lost": in_backbone("rgb", lost_bias("conv1_s.conv")),
-    "expanding convolution: bias lost": in_backbone("rgb", lost_bias("layer1.0.conv1.conv")),
-    "depthwise convolution: bias lost": in_backbone("pose", lost_bias("layer1.1.conv2.conv")),
-    "projecting convolution: bias lost": in_backbone("rgb", lost_bias("layer2.0.conv3.conv")),
-    "downsample: bias lost": in_backbone("pose", lost_bias("layer2.0.downsample.conv")),
-    "last convolution: bias lost": in_backbone("pose", lost_bias("conv5.conv")),
+    "RGB stem: bias lost": in_backbone("rgb", lost_bias("conv1_s")),
+    "expanding convolution: bias lost": in_backbone("rgb", lost_bias("layer1.0.conv1")),
+    "depthwise convolution: bias lost": in_backbone("pose", lost_bias("layer1.1.conv2")),
+    "projecting convolution: bias lost": in_backbone("rgb", lost_bias("layer2.0.conv3")),
+    "downsample: bias lost": in_backbone("pose", lost_bias("layer2.0.downsample")),
+    "last convolution: bias lost": in_backbone("pose", lost_bias("conv5")),
     "squeeze: bias lost": in_backbone("rgb", lost_bias("layer1.0.se_module.fc1")),
     "excitation: bias lost": in_backbone("pose", lost_bias("layer2.0.se_module.fc2")),
     "squeeze-and-excitation of one block skipped": in_backbone("rgb", no_se),
@@ -176,9 +173,9 @@ LOWERED = {
     ),
     "BatchNorm of one layer not folded": in_fold(lambda fold, layer: fold(_with(layer, **_IDENTITY(layer.bn)))),
     "padded channels are not zero": grown_with_copies,
-    "RGB classifier: bias lost": in_head(lost_bias("fc_rgb")),
-    "coarse pose classifier: bias lost": in_head(lost_bias("fc_pose_coarse")),
-    "embedding: bias lost": in_head(lost_bias("fr_pose.spatio_cl_net.cl_fc")),
+    "RGB classifier: bias lost": in_head(lost_bias("rgb.fc_rgb")),
+    "coarse pose classifier: bias lost": in_head(lost_bias("pose.fc_pose_coarse")),
+    "embedding: bias lost": in_head(lost_bias("pose.prototypes.cl_fc")),
     "prototypes of the neighbouring class": in_head(rolled_prototypes),
     "prototypes not of unit length": in_head(long_prototypes),
     "rectification: 5 and 1 exchanged between streams": swapped_strengths,

@@ -82,7 +82,7 @@ class _Writer:
         for node in self._program.graph.nodes:
             if node.op == "call_function":
                 self._draw(node, draft)
-        ends = {block: self._end(block) for block in blocks}
+        ends = {block: end for block in blocks if (end := self._end(block)) is not None}
         for node in (*self._program.outputs.values(), *ends.values()):
             draft.tensor(node)  # slices are written when something reads them
         names = self._finish(draft.nodes)
@@ -134,14 +134,16 @@ class _Writer:
             return self._graph.integers(*operand)
         return names.get(operand, operand)
 
-    def _end(self, block: str) -> torch.fx.Node:
-        """The one tensor of a block that is read outside of it."""
+    def _end(self, block: str) -> torch.fx.Node | None:
+        """The one tensor of a block that is read outside of it; None where the module has no such block."""
         inside = {
             node
             for node in self._program.graph.nodes
             if node.op == "call_function" and _is_within(_CALL.sub("", _module_of(node)), block)
         }
         ends = [node for node in inside if any(user not in inside for user in node.users)]
+        if not inside:
+            return None
         if len(ends) != 1:
             raise X3DDeployError(f"block {block!r} gives {len(ends)} tensors: a block is judged by one")
         return ends[0]

@@ -7,6 +7,7 @@ norm at eps).
 
 from __future__ import annotations
 
+import copy
 import operator
 
 import torch
@@ -18,7 +19,7 @@ from x3ddeploy.lowering.operation import Operation
 
 def lower_head(head: Head, fusion: tuple[float, float]) -> LoweredHead:
     """The head and the score fusion in the form that is deployed. Exact up to float rounding."""
-    return LoweredHead(head, fusion)
+    return LoweredHead(copy.deepcopy(head), fusion)
 
 
 class UnitPrototypes(nn.Module):
