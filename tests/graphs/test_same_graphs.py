@@ -16,8 +16,8 @@ from onnx import TensorProto
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.export.parts import build_parts
-from x3ddeploy.models.presets import PRESETS
-from x3ddeploy.models.recognizer import TwoStreamX3D
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 
 DIGESTS = json.loads(Path(__file__).with_name("graph_digests.json").read_text())
 _DEFAULTS = {"group": {1}, "pads": {0}, "strides": {1}}
