@@ -15,9 +15,10 @@ from x3ddeploy.errors import BundleError, UsageError
 
 # Float32 against PyTorch's float64, in units of PyTorch's own float32 distance from it.
 FLOAT32_FACTOR = 8.0
-# Of a range, or of a probability: a few units in the last place, which small heads differ by where PyTorch happens to
-# round well.
-FLOAT32_FLOOR = 2e-6
+# Of a range, or of a probability. PyTorch may round so well in an output that eight times is less than a right runtime
+# needs: the full-size network's pose logits are 2e-7 off there, and 3.4e-6 in ONNX Runtime, whose sigmoid is another.
+# The least of the faults in tests/faults moves an output by 1e-4.
+FLOAT32_FLOOR = 1e-5
 # Where eight times a network's own rounding would hide a fault, it is no network to deploy in float32.
 FLOAT32_MOST = 1e-3
 # Preprocessing graphs have no depth for rounding to grow in.
