@@ -119,15 +119,25 @@ EngineEntry engine_entry(const Place& place) {
   return entry;
 }
 
-// Of the errors of all parts, "rgb_backbone -> rgb_feat" and so on, those of the recognizer.
-std::map<std::string, double> golden_error(const Place& place) {
+double share(const Place& place) {
+  const double value = place.number();
+  if (!(value >= 0) || !std::isfinite(value)) place.fail("not a share: " + std::to_string(value));
+  return value;
+}
+
+Rounding of_float32(const Place& place) { return {share(place), 0, 0}; }
+
+Rounding of_lower(const Place& place) { return {share(place["relative"]), share(place["rms"]), share(place["channels"])}; }
+
+// Of those of all parts, "rgb_backbone -> rgb_feat" and so on, the recognizer's.
+std::map<std::string, Rounding> rounding(const Place& place, Rounding (*read)(const Place&)) {
   constexpr std::string_view kPrefix = "recognizer -> ";
-  std::map<std::string, double> errors;
-  place.each_member([&](const std::string& name, const Place& error) {
-    const double value = error.number();
-    if (name.compare(0, kPrefix.size(), kPrefix) == 0) errors[name.substr(kPrefix.size())] = value;
+  std::map<std::string, Rounding> outputs;
+  place.each_member([&](const std::string& name, const Place& member) {
+    const Rounding value = read(member);
+    if (name.compare(0, kPrefix.size(), kPrefix) == 0) outputs[name.substr(kPrefix.size())] = value;
   });
-  return errors;
+  return outputs;
 }
 
 bool stays_inside(std::string_view name) {
@@ -178,9 +188,10 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
     manifest.files.emplace_back(name, file_entry(place));
     if (!stays_inside(name)) outside.push_back(name);
   });
+  if (root.has("rounding")) manifest.roundings["fp32"] = rounding(root["rounding"], of_float32);
   if (root.has("precisions")) {
     root["precisions"].each_member([&](const std::string& precision, const Place& place) {
-      manifest.golden_errors[precision] = golden_error(place["golden_error"]);
+      if (place.has("rounding")) manifest.roundings[precision] = rounding(place["rounding"], of_lower);
     });
   }
   if (root.has("engines")) {

@@ -46,8 +46,8 @@ struct Manifest {
   std::map<std::string, PartTensors> tensors;
   std::vector<std::pair<std::string, FileEntry>> files;      // in the manifest's order
   std::vector<std::pair<std::string, EngineEntry>> engines;  // by the plan's path
-  // Of a lower precision's recognizer on the golden clip: precision -> output -> error relative to the output's range.
-  std::map<std::string, std::map<std::string, double>> golden_errors;
+  // Of the recognizer's outputs: precision -> output -> how far rounding takes it.
+  std::map<std::string, std::map<std::string, Rounding>> roundings;
 
   const FileEntry* find(std::string_view file) const noexcept;
 };

@@ -80,9 +80,9 @@ struct Recognizer::Impl {
       impl->fusion = options.fusion;
       impl->min_keypoint_score = options.min_keypoint_score;
       if (options.fusion) impl->contract.fusion = *options.fusion;
-      const auto& errors = bundle->manifest().golden_errors;
-      if (const auto found = errors.find(options.precision); found != errors.end()) {
-        impl->contract.golden_error = found->second;
+      const auto& roundings = bundle->manifest().roundings;
+      if (const auto found = roundings.find(options.precision); found != roundings.end()) {
+        impl->contract.rounding = found->second;
       }
       impl->backend = std::move(opened->backend);
       impl->notes = std::move(opened->notes);

@@ -47,17 +47,31 @@ TEST(what_is_wrong_with_a_manifest_is_said_as_python_says_it) {
   CHECK(contains(problem_with("{", "["), "JSON is malformed"));
 }
 
-TEST(what_a_precision_costs_is_read_for_the_recognizer) {
+const char* with_rounding(const char* relative) {
+  static std::string text;
+  text = std::string("\"precisions\": {\"int8\": {\"rounding\": {\"head -> scores\": {\"relative\": 0.5, \"rms\": 1, ") +
+         "\"channels\": 2}, \"recognizer -> scores\": {\"relative\": " + relative +
+         ", \"rms\": 0.5, \"channels\": 0.125}}}}, \"engines\": {";
+  return text.c_str();
+}
+
+TEST(the_rounding_of_a_precision_is_read_for_the_recognizer) {
   check::BundleFiles files;
-  files.replaced = {{"\"engines\": {",
-                     "\"precisions\": {\"int8\": {\"golden_error\": {\"head -> scores\": 0.5, "
-                     "\"recognizer -> scores\": 0.25}}}, \"engines\": {"}};
+  files.replaced = {{"\"engines\": {", with_rounding("0.25")}};
   const auto manifest = parse_manifest(files.manifest(), "m");
   CHECK(manifest);
   if (!manifest) return;
-  const auto& errors = manifest->golden_errors.at("int8");
-  CHECK_EQUAL(errors.size(), 1u);
-  CHECK_EQUAL(errors.at("scores"), 0.25);
+  const auto& outputs = manifest->roundings.at("int8");
+  CHECK_EQUAL(outputs.size(), 1u);
+  CHECK_EQUAL(outputs.at("scores").relative, 0.25);
+  CHECK_EQUAL(outputs.at("scores").rms, 0.5);
+  CHECK_EQUAL(outputs.at("scores").channels, 0.125);
+}
+
+TEST(a_rounding_that_would_let_everything_pass_is_refused) {
+  for (const char* value : {"NaN", "Infinity", "1e999", "-1", "null", "\"0.1\""}) {
+    CHECK(contains(problem_with("\"engines\": {", with_rounding(value)), "not a valid manifest"));
+  }
 }
 
 TEST(files_outside_the_bundle_are_refused) {

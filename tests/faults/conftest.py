@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from micro import SOURCE, network, options
+from support.faults.micro import SOURCE, network, options
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.calibration.recipe import Recipe

@@ -1,11 +1,12 @@
 """Each single fault of a float32 graph is refused by the export's parity, and right networks are not."""
 
 import pytest
-from float_graphs import CLIP, EVERY_FORM, FRAMES
-from harness import LEAST_CHANGE, change, edited, patched, refused
-from lowered import LOWERED
-from micro import SOURCE, graphs, network, options
-from preprocessing import GRAPHS, PYTHON
+from support.faults.editing import edited
+from support.faults.float_graphs import CLIP, EVERY_FORM, FRAMES
+from support.faults.harness import LEAST_CHANGE, change, patched, refused
+from support.faults.lowered import LOWERED
+from support.faults.micro import SOURCE, graphs, network, options
+from support.faults.preprocessing import GRAPHS, PYTHON
 
 from x3ddeploy.errors import GateError
 from x3ddeploy.export import pipeline

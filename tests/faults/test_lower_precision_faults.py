@@ -1,9 +1,10 @@
 """Each single fault of a graph of lower precision is refused before the graph is kept."""
 
 import pytest
-from harness import LEAST_CHANGE, edited, moved
-from micro import graphs, intent, lower
-from scales import LOST_BIASES, SCALES, WEIGHTS
+from support.faults.editing import edited
+from support.faults.harness import LEAST_CHANGE, moved
+from support.faults.micro import graphs, intent, lower
+from support.faults.scales import LOST_BIASES, SCALES, WEIGHTS
 
 from x3ddeploy.errors import GateError
 from x3ddeploy.export.parts import PARTS

@@ -20,6 +20,7 @@ from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.gates import Float32Gate, lower_tolerance
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
+from x3ddeploy.precision.stored import require_stored_faithful
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, open_session, require
 
@@ -103,10 +104,14 @@ def verify_bundle(
 
     Raises:
         BundleError: the bundle is not what its manifest says.
+        GateError: a graph of lower precision is something else than its float32 graph in that precision.
         MissingRequirementError: a runtime that was asked for is not installed.
     """
     require_whole(bundle)
     progress(f"{len(bundle.manifest.files)} files, graphs, labels and the golden clip are what the manifest says")
+    for precision in bundle.manifest.precisions:
+        require_stored_faithful(bundle, precision)
+        progress(f"{precision}: every graph is its float32 graph in another type")
     for runtime in runtimes:
         require(runtime)
     graphs = [runtime for runtime in RUNTIMES.values() if not runtime.builds_engines]

@@ -33,14 +33,14 @@ class Intent:
 
     Attributes:
         half: type of what is not quantized; None is float32.
-        keep: names of the nodes that compute in float32 whatever `half` is.
+        keep: names of the nodes that compute in float32 whatever `half` is; None where that is not known.
         sites: the layers in INT8.
         ranges: of every site's source tensor.
         scheme: of the Q/DQ; None where there is none.
     """
 
     half: Half | None
-    keep: Collection[str] = ()
+    keep: Collection[str] | None = ()
     sites: Collection[Site] = ()
     ranges: Mapping[str, Range] | None = None
     scheme: Scheme | None = None
@@ -100,8 +100,10 @@ class _Comparison:
             yield "its attributes differ"
         if outputs != list(want.output):
             yield f"it makes {', '.join(outputs)}"
-        half = self._intent.half
-        wanted = TensorProto.FLOAT if half is None or node.name in self._intent.keep else half.value.onnx_type
+        half, keep = self._intent.half, self._intent.keep
+        if keep is None:
+            return
+        wanted = TensorProto.FLOAT if half is None or node.name in keep else half.value.onnx_type
         made = self._types.get(node.output[0], wanted)
         if made != wanted:
             yield f"it computes in {TensorProto.DataType.Name(made)}, not in {TensorProto.DataType.Name(wanted)}"

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct Arguments {
   int top = 5;
   int batch = 0;  // 0: what the bundle is fixed to, or 1
   double seconds = 5;
-  double tolerance = 0;  // 0: what the precision cost when its graphs were made
+  std::optional<double> tolerance;  // nothing for what the bundle says of its rounding
   x3ddeploy::Options options;
 };
 

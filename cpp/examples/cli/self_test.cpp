@@ -1,4 +1,5 @@
-// The bundle's golden clip, computed here, against what PyTorch gave for it at export.
+// The bundle's golden clip, computed here, against what its graphs gave for it when they were made: PyTorch's outputs for
+// float32, and a lower precision's own for its own.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -13,53 +14,116 @@ namespace {
 
 using x3ddeploy::Error;
 using x3ddeploy::ErrorKind;
+using x3ddeploy::Prediction;
 using x3ddeploy::Result;
+using x3ddeploy::Rounding;
 
-// Bit-equal arithmetic is not to be had across kernels; float32 and preprocessing must agree to this.
-constexpr double kTolerance = 1e-4;
-// Of a lower precision: ties round otherwise elsewhere, while a wrong scale or a lost bias is off by more than twice what
-// the precision itself costs. `x3ddeploy build-trt` holds its engines to the same.
-constexpr double kOtherRounding = 2, kRoundingFloor = 5e-3;
-
-constexpr std::pair<const char*, std::vector<float> x3ddeploy::Prediction::*> kOutputs[] = {
-    {"scores", &x3ddeploy::Prediction::scores},
-    {"rgb_logits", &x3ddeploy::Prediction::rgb_logits},
-    {"pose_logits", &x3ddeploy::Prediction::pose_logits}};
-
-double tolerance_of(const char* output, const Arguments& arguments, const x3ddeploy::Contract& contract) {
-  if (arguments.tolerance > 0) return arguments.tolerance;
-  if (arguments.options.precision == "fp32") return kTolerance;
-  const auto known = contract.golden_error.find(output);
-  return kOtherRounding * (known == contract.golden_error.end() ? 0 : known->second) + kRoundingFloor;
-}
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+constexpr double kPreprocessing = 1e-4;
+// Of the rounding that the manifest states: x3ddeploy/parity/gates.py has the same numbers, and why.
+constexpr double kFloat32Factor = 8, kFloat32Floor = 2e-6, kFloat32Most = 1e-3;
+constexpr double kLowerFactor = 2, kLowerFloor = 1e-3;
+constexpr double kEngineFloat32Floor = 1e-4, kEngineLowerFloor = 5e-3;
 
 struct Row {
-  const char* name;
-  double difference;
-  double tolerance;
+  std::string name;
+  Rounding difference;
+  Rounding tolerance;
+
+  // NaN is never within.
+  bool holds() const {
+    return difference.relative <= tolerance.relative && difference.rms <= tolerance.rms &&
+           difference.channels <= tolerance.channels;
+  }
 };
 
-// The largest difference, as a share of the golden values' largest magnitude.
-double difference_of(const std::vector<float>& actual, const std::vector<float>& golden) {
-  if (actual.size() != golden.size() || golden.empty()) return std::numeric_limits<double>::infinity();
-  double largest = 0, range = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    const double difference = std::abs(static_cast<double>(actual[i]) - golden[i]);
-    if (!(difference <= largest)) largest = difference;  // NaN, too, is a difference
-    range = std::max(range, std::abs(static_cast<double>(golden[i])));
-  }
-  return largest == 0 ? 0 : largest / range;
+Error broken(const std::string& what) {
+  return {ErrorKind::failed, what, "make the bundle again with x3ddeploy export and quantize", {}};
 }
 
-const std::vector<float>& floats(const Arrays& golden, const std::string& name) {
-  static const std::vector<float> none;
+Result<Rounding> tolerance_of(const std::string& output, const Arguments& arguments,
+                              const x3ddeploy::Recognizer& recognizer) {
+  if (arguments.tolerance) return Rounding{*arguments.tolerance, kUnbounded, kUnbounded};
+  const auto& roundings = recognizer.contract().rounding;
+  const auto known = roundings.find(output);
+  if (known == roundings.end()) {
+    return broken("the manifest does not say how far rounding takes '" + output + "' in " +
+                  arguments.options.precision);
+  }
+  const Rounding& rounding = known->second;
+  const bool engine = recognizer.runtime().rfind("tensorrt", 0) == 0;
+  if (arguments.options.precision == "fp32") {
+    const double floor = engine ? kEngineFloat32Floor : kFloat32Floor;
+    return Rounding{std::min(std::max(kFloat32Factor * rounding.relative, floor), kFloat32Most), kUnbounded, kUnbounded};
+  }
+  const auto allowed = [&](double measured) {
+    return std::max(kLowerFactor * measured, engine ? kEngineLowerFloor : kLowerFloor);
+  };
+  return Rounding{allowed(rounding.relative), allowed(rounding.rms), allowed(rounding.channels)};
+}
+
+// Of tensors without frames, where every channel is one value: the measures of x3ddeploy/parity/metrics.py. Probabilities
+// are compared in absolute terms. What is not finite is infinitely far.
+Rounding difference_of(const std::string& name, const std::vector<float>& actual, const std::vector<float>& golden) {
+  double largest = 0, range = 0, squares = 0, golden_squares = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    if (!std::isfinite(actual[i]) || !std::isfinite(golden[i])) return {kUnbounded, kUnbounded, kUnbounded};
+    const double difference = static_cast<double>(actual[i]) - golden[i];
+    largest = std::max(largest, std::abs(difference));
+    range = std::max(range, std::abs(static_cast<double>(golden[i])));
+    squares += difference * difference;
+    golden_squares += static_cast<double>(golden[i]) * golden[i];
+  }
+  const auto ratio = [](double value, double scale) { return value == 0 ? 0 : scale > 0 ? value / scale : kUnbounded; };
+  const double rms = ratio(std::sqrt(squares), std::sqrt(golden_squares));
+  return {ratio(largest, name == "scores" ? 1 : range), rms, rms};
+}
+
+// The golden tensor of that name and shape.
+Result<std::vector<float>> floats(const Arrays& golden, const std::string& name,
+                                  const std::vector<std::int64_t>& shape) {
   const auto found = golden.find(name);
-  return found == golden.end() ? none : found->second.floats;
+  if (found == golden.end()) return broken("the bundle has no golden '" + name + "'");
+  if (found->second.shape != shape || found->second.floats.empty()) {
+    return broken("the golden '" + name + "' has not the shape of the network's");
+  }
+  return found->second.floats;
+}
+
+Result<std::vector<Row>> output_rows(const std::vector<Prediction>& clips, const Arrays& golden,
+                                     const Arguments& arguments, const x3ddeploy::Recognizer& recognizer) {
+  const x3ddeploy::Contract& contract = recognizer.contract();
+  struct Output {
+    const char* name;
+    std::vector<float> Prediction::* member;
+    int classes;
+  };
+  const Output outputs[] = {{"scores", &Prediction::scores, contract.classes},
+                            {"rgb_logits", &Prediction::rgb_logits, contract.classes},
+                            {"pose_logits", &Prediction::pose_logits, contract.classes},
+                            {"rgb_coarse_logits", &Prediction::rgb_coarse_logits, contract.coarse_classes},
+                            {"pose_coarse_logits", &Prediction::pose_coarse_logits, contract.coarse_classes}};
+  std::vector<Row> rows;
+  for (const auto& [name, member, classes] : outputs) {
+    if (classes == 0) continue;
+    std::vector<float> values;
+    for (const Prediction& clip : clips) values.insert(values.end(), (clip.*member).begin(), (clip.*member).end());
+    const auto count = static_cast<std::int64_t>(clips.size());
+    const Result<std::vector<float>> expected = floats(golden, name, {count, classes});
+    if (!expected) return expected.error();
+    if (values.size() != expected->size()) return broken(std::string("the network gives no whole '") + name + "'");
+    const Result<Rounding> tolerance = tolerance_of(name, arguments, recognizer);
+    if (!tolerance) return tolerance.error();
+    rows.push_back({name, difference_of(name, values, *expected), *tolerance});
+  }
+  return rows;
 }
 
 Result<std::vector<x3ddeploy::Video>> golden_videos(const Arrays& golden) {
+  const std::vector<std::int64_t>& shape = golden.at("frames").shape;
+  if (shape.size() != 5) return broken("the golden 'frames' are no clips of frames");
   std::vector<x3ddeploy::Video> videos;
-  for (std::size_t clip = 0; clip < static_cast<std::size_t>(golden.at("frames").shape.at(0)); ++clip) {
+  for (std::size_t clip = 0; clip < static_cast<std::size_t>(shape[0]); ++clip) {
     Result<x3ddeploy::Video> video = video_of(golden, clip);
     if (!video) return video.error();
     videos.push_back(std::move(*video));
@@ -67,51 +131,69 @@ Result<std::vector<x3ddeploy::Video>> golden_videos(const Arrays& golden) {
   return videos;
 }
 
+Result<std::vector<Row>> preparation_rows(const x3ddeploy::Recognizer& recognizer, const Arrays& golden) {
+  const Result<std::vector<x3ddeploy::Video>> videos = golden_videos(golden);
+  if (!videos) return videos.error();
+  const Result<x3ddeploy::PreparedClips> prepared = recognizer.prepare(*videos);
+  if (!prepared) return prepared.error();
+  struct Tensor {
+    const char* name;
+    const std::vector<float>& values;
+    const std::vector<std::int64_t>& shape;
+  };
+  const Tensor tensors[] = {{"imgs", prepared->imgs, prepared->imgs_shape},
+                            {"heatmap_imgs", prepared->heatmap_imgs, prepared->heatmap_imgs_shape}};
+  std::vector<Row> rows;
+  for (const auto& [name, values, shape] : tensors) {
+    const Result<std::vector<float>> expected = floats(golden, name, shape);
+    if (!expected) return expected.error();
+    rows.push_back({name, difference_of(name, values, *expected), {kPreprocessing, kUnbounded, kUnbounded}});
+  }
+  return rows;
+}
+
+void print_json(const std::vector<Row>& rows, const std::string& runtime, bool passed) {
+  const auto number = [](double value) { return std::isfinite(value) ? value : -1; };
+  std::printf("{\"runtime\": \"%s\", \"passed\": %s", runtime.c_str(), passed ? "true" : "false");
+  for (const Row& row : rows) {
+    std::printf(", \"%s\": {\"difference\": %.3g, \"tolerance\": %.9g, \"passed\": %s}", row.name.c_str(),
+                number(row.difference.relative), number(row.tolerance.relative), row.holds() ? "true" : "false");
+  }
+  std::printf("}\n");
+}
+
+void print_text(const std::vector<Row>& rows, const std::string& runtime, bool passed) {
+  for (const Row& row : rows) {
+    std::printf("%-18s largest difference %.1e of the range, at most %.1e  %s\n", row.name.c_str(),
+                row.difference.relative, row.tolerance.relative, row.holds() ? "ok" : "DIFFERS");
+  }
+  std::printf("self-test on %s %s\n", runtime.c_str(), passed ? "passed" : "FAILED");
+}
+
 }  // namespace
 
 Result<int> self_test(x3ddeploy::Recognizer& recognizer, const Arguments& arguments) {
-  const Result<Arrays> golden = read_arrays(arguments.bundle + "/golden");
-  if (!golden) return golden.error();
   if (arguments.options.fusion) {
     return Error{ErrorKind::usage, "the golden scores are fused with the bundle's weights", "leave --fusion out", {}};
   }
-  const Result<std::vector<x3ddeploy::Prediction>> clips = recognizer.predict(tensors_of(*golden));
+  const std::string folder = arguments.bundle + "/golden";
+  Result<Arrays> golden = read_arrays(folder);
+  if (!golden) return golden.error();
+  const Result<std::vector<Prediction>> clips = recognizer.predict(tensors_of(*golden));
   if (!clips) return clips.error();
-  std::vector<Row> rows;
-  for (const auto& [name, member] : kOutputs) {
-    std::vector<float> values;
-    for (const x3ddeploy::Prediction& clip : *clips)
-      values.insert(values.end(), (clip.*member).begin(), (clip.*member).end());
-    rows.push_back(
-        {name, difference_of(values, floats(*golden, name)), tolerance_of(name, arguments, recognizer.contract())});
-  }
+  const std::string& precision = arguments.options.precision;
+  const Result<Arrays> own = precision == "fp32" ? golden : read_arrays(folder + "/" + precision);
+  if (!own) return own.error();
+  Result<std::vector<Row>> rows = output_rows(*clips, *own, arguments, recognizer);
+  if (!rows) return rows.error();
   if (golden->count("frames") != 0) {
-    const Result<std::vector<x3ddeploy::Video>> videos = golden_videos(*golden);
-    if (!videos) return videos.error();
-    const Result<x3ddeploy::PreparedClips> prepared = recognizer.prepare(*videos);
+    const Result<std::vector<Row>> prepared = preparation_rows(recognizer, *golden);
     if (!prepared) return prepared.error();
-    rows.push_back({"imgs", difference_of(prepared->imgs, floats(*golden, "imgs")), kTolerance});
-    rows.push_back(
-        {"heatmap_imgs", difference_of(prepared->heatmap_imgs, floats(*golden, "heatmap_imgs")), kTolerance});
+    rows->insert(rows->end(), prepared->begin(), prepared->end());
   }
   bool passed = true;
-  for (const Row& row : rows) passed = passed && row.difference <= row.tolerance;
-  if (arguments.json)
-    std::printf("{\"runtime\": \"%s\", \"passed\": %s", recognizer.runtime().c_str(), passed ? "true" : "false");
-  for (const Row& row : rows) {
-    if (arguments.json) {
-      std::printf(", \"%s\": %.3g", row.name, std::isfinite(row.difference) ? row.difference : -1);
-    } else {
-      const char* verdict = row.difference <= row.tolerance ? "ok" : "DIFFERS";
-      std::printf("%-14s largest difference %.1e of the range, at most %.1e  %s\n", row.name, row.difference,
-                  row.tolerance, verdict);
-    }
-  }
-  if (arguments.json) {
-    std::printf("}\n");
-  } else {
-    std::printf("self-test on %s %s\n", recognizer.runtime().c_str(), passed ? "passed" : "FAILED");
-  }
+  for (const Row& row : *rows) passed = passed && row.holds();
+  (arguments.json ? print_json : print_text)(*rows, recognizer.runtime(), passed);
   return passed ? 0 : 3;
 }
 

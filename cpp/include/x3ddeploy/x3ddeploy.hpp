@@ -119,6 +119,14 @@ struct Label {
   std::string name;  // the class's number where the bundle has no labels.txt
 };
 
+// How far rounding alone takes an output of the network on the golden clip; measured when the graphs were made. Each is
+// a share: of the output's largest value (of 1 for `scores`), and of its root mean square. Of fp32 the first alone is known.
+struct Rounding {
+  double relative = 0;  // largest difference
+  double rms = 0;       // root mean square of the differences
+  double channels = 0;  // root mean square of the channels' mean differences
+};
+
 // What the network takes, as its bundle says.
 struct Contract {
   int classes = 0;
@@ -139,9 +147,8 @@ struct Contract {
   std::array<double, 2> fusion{};   // weights of the RGB and the pose stream in the scores
   std::optional<int> batch;         // a fixed number of clips; nothing for any
   std::vector<std::string> labels;  // class names; empty where the bundle has none
-  // What the precision that was opened costs each output of the network on the golden clip, as a share of the output's
-  // largest value; measured when its graphs were made. Empty for fp32.
-  std::map<std::string, double> golden_error;
+  // Of each output of the network in the precision that was opened; empty where the bundle does not say.
+  std::map<std::string, Rounding> rounding;
 };
 
 // automatic: the first of the others that is built in and can run this bundle on this machine.

@@ -3,11 +3,11 @@
 import dataclasses
 
 import numpy as np
-from editing import bypass, constant, edit_value, insert, node_of, set_operator
 from onnx import helper
 
 import x3ddeploy.data.clips as clips
 import x3ddeploy.data.heatmaps as heatmaps
+from support.faults.editing import bypass, constant, edit_value, insert, node_of, set_operator
 
 
 def _gathered(model, tensor, axis, order):

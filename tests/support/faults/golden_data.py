@@ -37,5 +37,5 @@ EDITS = {
     "pose_feat not finite": ("pose_feat", with_nan),
     "scores not finite": ("scores", with_nan),
 }
-# What a lower precision keeps of its own; the inputs are float32's.
-OUTPUT_EDITS = {name: fault for name, fault in EDITS.items() if fault[0] not in INPUTS}
+# What a lower precision keeps of its own; the inputs are float32's, and 1 % is within the rounding of INT8.
+OUTPUT_EDITS = {name: fault for name, fault in EDITS.items() if fault[0] not in INPUTS and "1 %" not in name}

@@ -1,33 +1,32 @@
 """Injects a fault, proves that it changes what is computed, and asks the gate."""
 
-import copy
 from functools import cache
 
-import numpy as np
 import pytest
-from editing import bare
-from exact import run_exactly
-from micro import SPEC, network
 
+from support.faults.exact import run_exactly
+from support.faults.micro import SPEC, network
 from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures
-from x3ddeploy.parity.gates import Float32Gate
+from x3ddeploy.parity.gates import FLOAT32_FLOOR, Float32Gate
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.parity.reference import Reference, run_network
+from x3ddeploy.parity.reference import Reference
 from x3ddeploy.runtimes.registry import open_session
 
-# Far over what a gate may let pass on the smallest network: a fault that changes less in float64 proves nothing.
-LEAST_CHANGE = 1e-4
+# A fault that changes less than this in float64 is no fault: fifty times the least that the float32 gate tells apart.
+LEAST_CHANGE = 50 * FLOAT32_FLOOR
+
+
+@cache
+def reference():
+    """The network in float64, which remembers what it gave for a clip."""
+    return Reference(network())
 
 
 @cache
 def exact_cases():
     """Inputs of each case and, as float64, what the network gives for them; batches of three first."""
-    exact = copy.deepcopy(network()).double()
-    found = []
-    for case in sorted(cases(SPEC, None), key=lambda case: -case.batch):
-        inputs = {name: value.astype(np.float64) for name, value in case.inputs.items()}
-        found.append({**inputs, **run_network(exact, inputs)})
-    return found
+    made = sorted(cases(SPEC, None), key=lambda case: -case.batch)
+    return [{**case.inputs, **reference().outputs(case.inputs)} for case in made]
 
 
 def change(graph, part):
@@ -56,13 +55,6 @@ def moved(faulty, right, part):
     return largest
 
 
-def edited(graph, edit):
-    """A copy of a graph with the fault in it."""
-    faulty = bare(graph)
-    edit(faulty)
-    return faulty
-
-
 def patched(inject, build):
     """What `build` gives while a fault is in the code."""
     patch = pytest.MonkeyPatch()
@@ -77,11 +69,5 @@ def refused(parts, target):
     """Names of the parts that the export's parity gate does not let pass."""
     runtime = "openvino" if target == "openvino" else "onnxruntime"
     sessions = {part: open_session(runtime, graph.SerializeToString()) for part, graph in parts.items()}
-    rows = compare_parts(known_reference(), SPEC, sessions, None)
-    return {row.part for row in failures(rows, Float32Gate(known_reference().rounding))}
-
-
-@cache
-def known_reference():
-    """The network in float64, each clip computed once."""
-    return Reference(network())
+    rows = compare_parts(reference(), SPEC, sessions, None)
+    return {row.part for row in failures(rows, Float32Gate(reference().rounding))}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
 import x3ddeploy.export.parts as parts
-from x3ddeploy.families.two_stream_x3d.lowering import head, padding
+from x3ddeploy.families.two_stream_x3d.lowering import padding
 from x3ddeploy.lowering import batchnorm
 
 
@@ -24,6 +26,7 @@ def in_backbone(stream, change):
             return form
 
         patch(parts, "lower", faulty)
+        _trace_alone(patch, f"{stream}_backbone")
 
     return inject
 
@@ -32,15 +35,35 @@ def in_head(change):
     def inject(patch):
         lower_head = parts.lower_head
 
-        def faulty(trained, fusion):
-            lowered = lower_head(trained, fusion)
+        def faulty(head, fusion):
+            lowered = lower_head(copy.deepcopy(head), fusion)
             with torch.no_grad():
                 change(lowered)
             return lowered
 
         patch(parts, "lower_head", faulty)
+        _trace_alone(patch, "head")
 
     return inject
+
+
+_PART_OF_INPUTS = {("imgs",): "rgb_backbone", ("heatmap_imgs",): "pose_backbone"}
+_right = {}
+
+
+def _trace_alone(patch, faulty):
+    """Parts that the fault is not in need not be traced again: tracing is nearly all of the time."""
+    trace = parts.trace
+
+    def remembered(module, shapes):
+        part = _PART_OF_INPUTS.get(tuple(shapes), "head")
+        if part == faulty:
+            return trace(module, shapes)
+        if part not in _right:
+            _right[part] = trace(module, shapes)
+        return _right[part]
+
+    patch(parts, "trace", remembered)
 
 
 def lost_bias(path):
@@ -56,8 +79,9 @@ def no_se(form):
     form.layer1[0].se_module = None
 
 
-def no_block(form):
-    form.layer1 = nn.Sequential(form.layer1[0])
+def idle_block(form):
+    form.layer1[1].conv3.weight.zero_()
+    form.layer1[1].conv3.bias.zero_()
 
 
 def fold_div(value):
@@ -118,24 +142,21 @@ def grown_with_copies(patch):
     patch(padding, "_grown", faulty)
 
 
-def swapped_strengths(patch):
-    rgb, pose = head.RGB_RECTIFICATION, head.POSE_RECTIFICATION
-    patch(head, "RGB_RECTIFICATION", pose)
-    patch(head, "POSE_RECTIFICATION", rgb)
+def swapped_strengths(head):
+    head.rgb.strength, head.pose.strength = head.pose.strength, head.rgb.strength
 
 
-def swapped_fusion(patch):
-    lower_head = parts.lower_head
-    patch(parts, "lower_head", lambda trained, fusion: lower_head(trained, fusion[::-1]))
+def swapped_fusion(head):
+    head.rgb.fusion_weight, head.pose.fusion_weight = head.pose.fusion_weight, head.rgb.fusion_weight
 
 
-def rolled_prototypes(lowered):
-    module = lowered.rgb.prototypes
+def rolled_prototypes(head):
+    module = head.rgb.prototypes
     module.avg_f.copy_(module.avg_f.roll(1, 1))
 
 
-def long_prototypes(lowered):
-    module = lowered.pose.prototypes
+def long_prototypes(head):
+    module = head.pose.prototypes
     module.avg_f.mul_(torch.linspace(0.9, 1.1, module.avg_f.shape[1]))
 
 
@@ -149,7 +170,7 @@ LOWERED = {
     "squeeze: bias lost": in_backbone("rgb", lost_bias("layer1.0.se_module.fc1")),
     "excitation: bias lost": in_backbone("pose", lost_bias("layer2.0.se_module.fc2")),
     "squeeze-and-excitation of one block skipped": in_backbone("rgb", no_se),
-    "one block skipped": in_backbone("pose", no_block),
+    "one block without effect": in_backbone("pose", idle_block),
     "ReLU after the expanding convolution lost": in_backbone("rgb", relu("layer1.0.conv1", False)),
     "ReLU after the depthwise convolution added": in_backbone("pose", relu("layer1.0.conv2", True)),
     "ReLU before the residual sum added": in_backbone("rgb", relu("layer1.1.conv3", True)),
@@ -178,8 +199,8 @@ LOWERED = {
     "embedding: bias lost": in_head(lost_bias("pose.prototypes.cl_fc")),
     "prototypes of the neighbouring class": in_head(rolled_prototypes),
     "prototypes not of unit length": in_head(long_prototypes),
-    "rectification: 5 and 1 exchanged between streams": swapped_strengths,
-    "fusion weights exchanged": swapped_fusion,
+    "rectification: 5 and 1 exchanged between streams": in_head(swapped_strengths),
+    "fusion weights exchanged": in_head(swapped_fusion),
 }
 
 

@@ -1,8 +1,9 @@
 """Faults of graphs of lower precision: scales, zero points, pairs, biases, weights and casts."""
 
 import numpy as np
-from editing import bypass, constant, edit_value, node_of, read_instead, set_value, value_of
 from onnx import helper
+
+from support.faults.editing import bypass, constant, edit_value, node_of, read_instead, set_value, value_of
 
 LAYERS = {
     "rgb_backbone": ("conv1_s", "layer1.0.conv1", "layer1.0.conv2", "layer1.1.conv3", "layer2.0.downsample", "conv5"),
@@ -51,7 +52,9 @@ def two_scales_in_a_pair(model):
 
 
 def zero_point(model):
-    edit_value(model, "rgb_backbone/layer1.0/swish/Mul/zero_point", lambda zero: zero + 60)
+    edit_value(
+        model, "rgb_backbone/layer1.0/swish/Mul/zero_point", lambda zero: np.full_like(zero, np.iinfo(zero.dtype).max)
+    )
 
 
 def one_scale_for_all_channels(model):

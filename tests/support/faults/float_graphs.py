@@ -1,7 +1,9 @@
 """Faults of written graphs: one node or one constant is wrong. Each is a part, and an edit of a graph that holds it."""
 
 import numpy as np
-from editing import (
+from onnx import helper
+
+from support.faults.editing import (
     bypass,
     constant,
     edit_value,
@@ -15,7 +17,6 @@ from editing import (
     swap_tensors,
     value_of,
 )
-from onnx import helper
 
 INT64 = np.int64
 LAST = 2**31

@@ -94,3 +94,10 @@ def bare(model):
     copy.CopyFrom(model)
     del copy.graph.value_info[:]
     return copy
+
+
+def edited(graph, edit):
+    """A copy of a graph with the fault in it."""
+    faulty = bare(graph)
+    edit(faulty)
+    return faulty

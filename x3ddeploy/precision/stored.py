@@ -1,0 +1,56 @@
+"""A bundle's graphs of lower precision, read against its float32 graphs and its calibration."""
+
+from __future__ import annotations
+
+import msgspec
+import onnx
+
+from x3ddeploy.bundle import PARTS, Bundle, Precision
+from x3ddeploy.calibration.cache import Calibration
+from x3ddeploy.calibration.ranges import Range
+from x3ddeploy.errors import BundleError
+from x3ddeploy.precision.faithful import Intent, require_faithful
+from x3ddeploy.precision.half import Half, float32_nodes
+from x3ddeploy.precision.sites import find_sites
+from x3ddeploy.precision.targets import target_named
+
+# The only opset of INT8 graphs whose other tensors stay float32, which TensorRT 8.6 asks for.
+_OPSET_WITHOUT_HALF_PAIRS = 17
+
+
+def require_stored_faithful(bundle: Bundle, precision: str) -> None:
+    """Raise GateError where a graph of that precision is something else than the bundle's float32 graph in it.
+
+    Raises:
+        BundleError: the calibration cannot be read.
+    """
+    made = bundle.manifest.precisions[precision]
+    ranges = _ranges(bundle, made)
+    for part in PARTS:
+        float32 = onnx.load(bundle.part_path(part))
+        lower = onnx.load(bundle.part_path(part, precision))
+        if ranges is None:
+            intent = Intent(Half[precision.upper()], {*float32_nodes(float32), *made.float_layers})
+        else:
+            intent = _int8_intent(bundle, float32, lower, ranges)
+        require_faithful(float32, lower, intent, f"{precision}/{part}.onnx")
+
+
+def _int8_intent(bundle: Bundle, float32: onnx.ModelProto, lower: onnx.ModelProto, ranges: dict[str, Range]) -> Intent:
+    """What the graph must be, given the layers whose weights are quantized in it."""
+    target = target_named(bundle.manifest.target)
+    dequantized = {node.output[0] for node in lower.graph.node if node.op_type == "DequantizeLinear"}
+    chosen = {node.name for node in lower.graph.node if len(node.input) > 1 and node.input[1] in dequantized}
+    sites = tuple(site for site in find_sites(float32) if site.node in chosen and site.kind in target.scheme.kinds)
+    half = None if lower.opset_import[0].version == _OPSET_WITHOUT_HALF_PAIRS else target.rest
+    return Intent(half, None, sites, ranges, target.scheme)
+
+
+def _ranges(bundle: Bundle, made: Precision) -> dict[str, Range] | None:
+    if made.calibration is None:
+        return None
+    path = bundle.path / made.calibration
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Calibration).ranges()
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"cannot read the calibration {path}: {error}", hint="quantize again") from error
