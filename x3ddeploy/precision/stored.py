@@ -41,7 +41,7 @@ def _int8_intent(bundle: Bundle, float32: onnx.ModelProto, lower: onnx.ModelProt
     target = target_named(bundle.manifest.target)
     dequantized = {node.output[0] for node in lower.graph.node if node.op_type == "DequantizeLinear"}
     chosen = {node.name for node in lower.graph.node if len(node.input) > 1 and node.input[1] in dequantized}
-    sites = tuple(site for site in find_sites(float32) if site.node in chosen and site.kind in target.scheme.kinds)
+    sites = tuple(site for site in find_sites(float32) if site.node in chosen and site.role in target.scheme.roles)
     half = None if lower.opset_import[0].version == _OPSET_WITHOUT_HALF_PAIRS else target.rest
     return Intent(half, None, sites, ranges, target.scheme)
 
