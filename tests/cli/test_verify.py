@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from x3ddeploy.bundle import Bundle, seal
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.parity.verify import verify_bundle
-from x3ddeploy.runtimes.registry import RUNTIMES, graph_runtimes
+from x3ddeploy.runtimes.registry import RUNTIMES, choose, graph_runtimes
 
 
 @pytest.fixture
@@ -113,11 +113,11 @@ def test_a_runtime_that_is_not_installed_says_what_to_install(bundle, monkeypatc
     monkeypatch.setitem(RUNTIMES, "openvino", replace(RUNTIMES["openvino"], package="not_installed_anywhere"))
     opened = Bundle.open(bundle)
     with pytest.raises(MissingRequirementError, match="openvino") as error:
-        verify_bundle(opened, ("openvino",), False, None, lambda text: None)
+        choose(opened, ("openvino",))
     assert error.value.exit_code == 4
-    report = verify_bundle(opened, (), False, None, lambda text: None)
+    report = verify_bundle(opened, choose(opened), False, None, lambda text: None)
     assert report.runtimes == ("torch", "onnxruntime")
-    assert any("openvino: not installed" in line for line in report.skipped)
+    assert any(line.startswith("openvino: ") and "is not installed" in line for line in report.skipped)
 
 
 def test_no_bundle_is_a_clear_error(run, tmp_path):
@@ -129,3 +129,22 @@ def test_no_bundle_is_a_clear_error(run, tmp_path):
 def test_the_manifest_survives_a_round_trip(bundle):
     manifest = Bundle.open(bundle).manifest
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=type(manifest)) == manifest
+
+
+def test_one_precision_of_one_runtime_is_verified_alone(run, bundle):
+    process = run("verify", bundle, "--runtime", "onnxruntime", "--device", "cpu", "--precision", "fp32", "--json")
+    assert process.returncode == 0, process.stderr
+    assert {check["runtime"] for check in json.loads(process.stdout)["checks"]} == {"onnxruntime"}
+
+
+def test_a_precision_that_a_named_runtime_cannot_compute_is_a_usage_error(run, bundle):
+    process = run("verify", bundle, "--runtime", "onnxruntime", "--precision", "bf16")
+    assert process.returncode == 2
+    assert "do not compute in bf16" in process.stderr
+
+
+@pytest.mark.parametrize(("runtime", "device"), [("onnxruntime", "cuda"), ("tensorrt", None)])
+def test_a_device_that_is_not_here_is_exit_code_4(run, bundle, runtime, device):
+    process = run("verify", bundle, "--runtime", runtime, *(("--device", device) if device else ()))
+    assert process.returncode == 4, process.stderr
+    assert "running" not in process.stderr

@@ -12,7 +12,7 @@ from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecisi
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, uniform_indices
-from x3ddeploy.engines.place import Host, plan_name, read_engine
+from x3ddeploy.engines.place import Host, engine_path, plan_name
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.runtimes.registry import open_session
@@ -252,7 +252,7 @@ def test_an_engine_fits_where_python_says_so_and_for_its_reasons(cpp_build, bund
     opened = add_engine(copy, plan_name(entry), entry, b"plan", b"{}")
     host = Host("NVIDIA H200", "9.0", None, Flavour.TENSORRT, "10.13.2.6")
     try:
-        assert read_engine(opened, "head", EnginePrecision.FP32, host) == b"plan"
+        assert engine_path(opened, "head", EnginePrecision.FP32, host).read_bytes() == b"plan"
         expected = plan_name(entry)
     except BundleError as error:
         expected = str(error)

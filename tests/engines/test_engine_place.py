@@ -8,7 +8,7 @@ import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
-from x3ddeploy.engines.place import Host, misfit, plan_name, read_engine
+from x3ddeploy.engines.place import Host, engine_path, misfit, plan_name
 from x3ddeploy.engines.shapes import batches_from, parse_shapes
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 
@@ -73,7 +73,7 @@ def of_recognizer(opened):
 
 
 def test_an_engine_that_fits_is_read(filled):
-    assert read_engine(filled[0], "head", EnginePrecision.FP32, HOST) == b"a plan"
+    assert engine_path(filled[0], "head", EnginePrecision.FP32, HOST).read_bytes() == b"a plan"
 
 
 def test_the_manifest_has_engine_and_report_and_still_holds(filled):
@@ -112,12 +112,12 @@ def test_a_failed_write_leaves_what_was_there(filled, monkeypatch):
     with pytest.raises(X3DDeployError, match="No space left"):
         add_engine(opened.path, plan_name(other), other, b"another", b"{}")
     assert (opened.path / "manifest.json").read_bytes() == before
-    assert read_engine(Bundle.open(opened.path), "head", EnginePrecision.FP32, HOST) == b"a plan"
+    assert engine_path(Bundle.open(opened.path), "head", EnginePrecision.FP32, HOST).read_bytes() == b"a plan"
 
 
 def test_another_version_is_refused_with_the_command_that_rebuilds(filled):
     with pytest.raises(BundleError, match="fits this machine") as error:
-        read_engine(filled[0], "head", EnginePrecision.FP32, replace(HOST, version="11.4.0"))
+        engine_path(filled[0], "head", EnginePrecision.FP32, replace(HOST, version="11.4.0"))
     assert "built with TensorRT 10.16.1.11, and 11.4.0 is installed" in error.value.details[0]
     assert f"x3ddeploy build-trt {filled[0].path}" in error.value.hint
 
@@ -126,8 +126,8 @@ def test_an_altered_engine_is_refused(filled):
     opened, name = filled
     (opened.path / name).write_bytes(b"b plan")
     with pytest.raises(BundleError) as error:
-        read_engine(opened, "head", EnginePrecision.FP32, HOST)
-    assert "its sha256 is not the manifest's" in error.value.details[0]
+        engine_path(opened, "head", EnginePrecision.FP32, HOST)
+    assert "its sha256 differs" in error.value.details[0]
 
 
 def test_an_engine_of_an_older_graph_is_refused(filled):
@@ -135,13 +135,13 @@ def test_an_engine_of_an_older_graph_is_refused(filled):
     stale = replace(opened.manifest.engines[name], graph_sha256="0" * 64)
     manifest = replace(opened.manifest, engines={name: stale})
     with pytest.raises(BundleError) as error:
-        read_engine(Bundle(opened.path, manifest), "head", EnginePrecision.FP32, HOST)
+        engine_path(Bundle(opened.path, manifest), "head", EnginePrecision.FP32, HOST)
     assert "built from another head.onnx" in error.value.details[0]
 
 
 def test_an_engine_that_was_never_built_names_the_command(filled):
     with pytest.raises(BundleError, match="has no fp16 engine of head") as error:
-        read_engine(filled[0], "head", FP16, HOST)
+        engine_path(filled[0], "head", FP16, HOST)
     assert error.value.hint.endswith("--fp16")
 
 

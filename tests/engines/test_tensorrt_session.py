@@ -17,8 +17,9 @@ from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.parity.verify import fitted, verify_bundle
 from x3ddeploy.runtimes import tensorrt_session
-from x3ddeploy.runtimes.registry import RUNTIMES, Execution, open_part
+from x3ddeploy.runtimes.registry import RUNTIMES, Execution, choose, open_part
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
 from x3ddeploy.terms import Precision
 
@@ -285,6 +286,43 @@ def test_one_part_opens_alone(with_engines):
     golden = load_golden(opened)
     outputs = open_part(opened, ON_GPU, "pose_backbone").run({"heatmap_imgs": golden["heatmap_imgs"]})
     assert compare(golden["pose_feat"], outputs["pose_feat"]).within(1e-5)
+
+
+def test_verify_runs_engines_part_by_part_and_together(with_engines):
+    opened, _ = with_engines
+    found = verify_bundle(opened, choose(opened, ["tensorrt"]), False, None, lambda text: None)
+    labels = {check.name for check in found.checks if check.runtime == "tensorrt"}
+    assert {"rgb_backbone -> rgb_feat", "head -> scores", "recognizer -> scores"} <= labels
+    assert found.failures == []
+
+
+def test_verify_gives_an_engine_as_many_clips_as_its_profile_takes(with_engines):
+    opened, _ = with_engines
+    engines = {
+        name: replace(entry, options=replace(entry.options, batches=Batches(3, 3, 4)))
+        for name, entry in opened.manifest.engines.items()
+    }
+    wide = Bundle(opened.path, replace(opened.manifest, engines=engines))
+    golden = load_golden(wide)
+    assert len(fitted(wide, ON_GPU, "head", golden)["rgb_feat"]) == 3
+    assert len(fitted(wide, replace(ON_GPU, runtime="onnxruntime"), "head", golden)["rgb_feat"]) == 1
+
+
+def test_engines_that_do_not_fit_are_left_out_unless_they_were_asked_for(with_engines):
+    opened, cuda = with_engines
+    cuda.compute_capability = "12.0"
+    (line,) = [line for line in choose(opened).left_out if line.startswith("tensorrt fp32")]
+    assert "built for compute capability 9.0 on Fake GPU" in line
+    with pytest.raises(BundleError, match="fits this machine"):
+        choose(opened, ["tensorrt"])
+
+
+def test_an_engine_of_the_whole_network_runs_alone(with_engines):
+    opened, _ = with_engines
+    one = {name: entry for name, entry in opened.manifest.engines.items() if entry.part == "head"}
+    alone = Bundle(opened.path, replace(opened.manifest, engines=one))
+    with pytest.raises(BundleError, match="no fp32 engine of recognizer"):
+        open_part(alone, ON_GPU)
 
 
 def test_engines_of_another_gpu_do_not_open(with_engines):

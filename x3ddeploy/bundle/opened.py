@@ -78,16 +78,18 @@ class Bundle:
 
     def altered_files(self) -> list[str]:
         """Every file that is missing or is not what the manifest says, with the reason; empty when all is well."""
-        problems = []
-        for name, entry in self.manifest.files.items():
-            file = self.path / name
-            if not file.is_file():
-                problems.append(f"{name}: missing")
-            elif file.stat().st_size != entry.size_bytes:
-                problems.append(f"{name}: {file.stat().st_size} bytes, not {entry.size_bytes}")
-            elif sha256_of(file) != entry.sha256:
-                problems.append(f"{name}: its sha256 differs")
-        return problems
+        return [f"{name}: {problem}" for name in self.manifest.files if (problem := self.alteration(name))]
+
+    def alteration(self, name: str) -> str:
+        """How a file is not what the manifest says of it, in words; '' where it is that."""
+        file, entry = self.path / name, self.manifest.files.get(name)
+        if entry is None:
+            return "not in the manifest"
+        if not file.is_file():
+            return "missing"
+        if file.stat().st_size != entry.size_bytes:
+            return f"{file.stat().st_size} bytes, not {entry.size_bytes}"
+        return "" if sha256_of(file) == entry.sha256 else "its sha256 differs"
 
     def labels(self) -> list[str] | None:
         """Class names, one a class, or None where the bundle has none."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import Number
+from x3ddeploy.cli.parameters import Number, placement_options
 
 if TYPE_CHECKING:
     from x3ddeploy.bundle import Spread
@@ -17,13 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
-@click.option(
-    "--runtime",
-    "runtimes",
-    multiple=True,
-    help="Verify on this runtime: torch, onnxruntime or openvino; may be repeated. Default: all that are installed.",
-)
-@click.option("--per-block", is_flag=True, help="Compare every block of both backbones, not only the outputs.")
+@placement_options
+@click.option("--per-block", is_flag=True, help="Compare every block of the backbones, not only the outputs.")
 @click.option(
     "--verify-tol",
     type=Number(1, over=True),
@@ -31,15 +26,27 @@ if TYPE_CHECKING:
     help="Largest relative error; default: what the export used.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(bundle: Path, runtimes: tuple[str, ...], per_block: bool, verify_tol: float | None, as_json: bool) -> None:
-    """Check a BUNDLE (default: deploy): its files against the manifest, then every part on every runtime against the
-    golden outputs that PyTorch gave at export. Exit code 3 where something differs.
+def command(
+    bundle: Path,
+    runtimes: tuple[str, ...],
+    device: str | None,
+    precisions: tuple[str, ...],
+    per_block: bool,
+    verify_tol: float | None,
+    as_json: bool,
+) -> None:
+    """Check a BUNDLE (default: deploy): its files against the manifest, then every part in every runtime and precision
+    against golden outputs: PyTorch's of the export, and of a lower precision those that its graphs gave when they were
+    made. Engines are among the runtimes where they fit. Exit code 3 where something differs.
     """
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.output import Steps, print_table
     from x3ddeploy.parity.verify import verify_bundle
+    from x3ddeploy.runtimes.registry import choose
 
-    report = verify_bundle(Bundle.open(bundle), runtimes, per_block, verify_tol, Steps())
+    opened = Bundle.open(bundle)
+    choice = choose(opened, runtimes, device, precisions)
+    report = verify_bundle(opened, choice, per_block, verify_tol, Steps())
     if as_json:
         print_json(report.to_json())
     else:

@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto
 
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes
-from x3ddeploy.bundle import GOLDEN, LABELS, Bundle, EngineEntry, sha256_of
+from x3ddeploy.bundle import GOLDEN, LABELS, Bundle, EngineEntry
 from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.bundle.paths import PREPROCESSING
@@ -187,10 +187,9 @@ def _tensor(value: onnx.ValueInfoProto) -> _Tensor:
 
 
 def _checked(bundle: Bundle, file: str) -> bytes:
-    path, entry = bundle.path / file, bundle.manifest.files.get(file)
-    if entry is None or not path.is_file() or sha256_of(path) != entry.sha256:
-        raise BundleError(f"{path} is not what the manifest says", hint="export again")
-    return path.read_bytes()
+    if problem := bundle.alteration(file):
+        raise BundleError(f"{bundle.path / file}: {problem}", hint="export again")
+    return (bundle.path / file).read_bytes()
 
 
 def _write_model(bundle: Bundle, model: _Model, folder: Path, options: Options) -> None:

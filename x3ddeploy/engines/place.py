@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from x3ddeploy.bundle import ENGINES, Bundle, EngineEntry, sha256_of
+from x3ddeploy.bundle import ENGINES, Bundle, EngineEntry
 from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour, HardwareCompatibility
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.errors import BundleError
@@ -45,7 +46,21 @@ def plan_name(entry: EngineEntry) -> str:
     return f"{ENGINES}/{folder}/{entry.part}.{options.precision.value}.plan"
 
 
-def read_engine(bundle: Bundle, part: str, precision: EnginePrecision, host: Host) -> bytes:
+def flavour_of(runtime: str) -> Flavour:
+    """The builder of the engines that a runtime runs."""
+    return Flavour(runtime.replace("-", "_"))
+
+
+def engines_of(bundle: Bundle, runtime: str, precision: str) -> list[EngineEntry]:
+    """What the bundle has for a runtime in a precision, whether it fits this machine or not."""
+    return [
+        entry
+        for entry in bundle.manifest.engines.values()
+        if entry.options.flavour is flavour_of(runtime) and entry.options.precision.value == precision
+    ]
+
+
+def engine_path(bundle: Bundle, part: str, precision: EnginePrecision, host: Host) -> Path:
     """The plan of a part that may be loaded on this host.
 
     Raises:
@@ -63,9 +78,9 @@ def read_engine(bundle: Bundle, part: str, precision: EnginePrecision, host: Hos
         raise BundleError(f"{bundle.path} has no {precision.value} engine of {part}", hint=rebuild)
     problems = []
     for name, entry in wanted.items():
-        problem = misfit(entry, host) or _stale(bundle, entry) or _altered(bundle, name)
+        problem = misfit(entry, host) or _stale(bundle, entry) or bundle.alteration(name)
         if not problem:
-            return (bundle.path / name).read_bytes()
+            return bundle.path / name
         problems.append(f"{name}: {problem}")
     raise BundleError(
         f"no {precision.value} engine of {part} in {bundle.path} fits this machine", details=problems, hint=rebuild
@@ -105,10 +120,3 @@ def _stale(bundle: Bundle, entry: EngineEntry) -> str:
     if file is None or file.sha256 != entry.graph_sha256:
         return f"built from another {graph} than the bundle holds now"
     return ""
-
-
-def _altered(bundle: Bundle, name: str) -> str:
-    file, known = bundle.path / name, bundle.manifest.files.get(name)
-    if known is None or not file.is_file():
-        return "missing"
-    return "" if sha256_of(file) == known.sha256 else "its sha256 is not the manifest's"

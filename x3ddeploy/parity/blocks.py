@@ -40,7 +40,12 @@ class BlockRow:
 
 
 def compare_blocks(
-    network: TwoStreamX3D, part: str, model: Path | bytes, runtime: str, inputs: Mapping[str, Array]
+    network: TwoStreamX3D,
+    part: str,
+    model: Path | bytes,
+    runtime: str,
+    inputs: Mapping[str, Array],
+    device: str | None = None,
 ) -> list[BlockRow]:
     """Outputs of the stem, of every block and of conv5, in the order of the network.
 
@@ -50,6 +55,7 @@ def compare_blocks(
         model: that part's graph (the recognizer holds both backbones under the same names).
         runtime: what runs it; not 'torch'.
         inputs: of the graph, by name.
+        device: of the runtime; None for its default.
     """
     backbone = network.get_submodule(part)
     assert isinstance(backbone, Backbone)
@@ -61,7 +67,7 @@ def compare_blocks(
     names = {block: tensors[f"{part}/{block}"] for block in expected if f"{part}/{block}" in tensors}
     declared = {value.name for value in proto.graph.output}
     inner = tuple(name for name in names.values() if name not in declared)
-    outputs = open_session(runtime, model, outputs=inner).run(inputs)
+    outputs = open_session(runtime, model, device=device, outputs=inner).run(inputs)
     frames = inputs[source].shape[2]
     return [
         BlockRow(

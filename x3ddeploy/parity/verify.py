@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import onnx
 
 from x3ddeploy.bundle import GOLDEN, PARITY, Bundle
 from x3ddeploy.bundle.check import require_whole
+from x3ddeploy.contract import WHOLE
+from x3ddeploy.engines.place import engines_of
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.families.two_stream_x3d.restore import rebuild
 from x3ddeploy.parity.blocks import compare_blocks
-from x3ddeploy.parity.compare import PART_INPUTS
-from x3ddeploy.parity.gates import Float32Gate, lower_tolerance
+from x3ddeploy.parity.gates import (
+    ENGINE_FLOAT32_FLOOR,
+    ENGINE_LOWER_FLOOR,
+    LOWER_FLOOR,
+    Float32Gate,
+    lower_tolerance,
+)
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
 from x3ddeploy.precision.stored import require_stored_faithful
 from x3ddeploy.runtimes.base import Array
-from x3ddeploy.runtimes.registry import RUNTIMES, open_session, require
+from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, Choice, Execution, open_part
+from x3ddeploy.terms import Precision
+
+Arrays = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -45,14 +56,25 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared, what was not and why."""
+    """What was compared, what was not and why.
+
+    Attributes:
+        rule: what the float32 graphs are held to, in words.
+        executions: what the parts were run in.
+        skipped: what was not verified, one line each with the reason.
+    """
 
     bundle: Path
     rule: str
-    runtimes: tuple[str, ...]
+    executions: tuple[Execution, ...]
     checks: tuple[Check, ...]
     skipped: tuple[str, ...]
     file_count: int
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Names of the runtimes, with the device where it is not the default one."""
+        return tuple(dict.fromkeys(execution.place for execution in self.executions))
 
     @property
     def failures(self) -> list[Check]:
@@ -87,104 +109,114 @@ class Verification:
 
 
 def verify_bundle(
-    bundle: Bundle,
-    runtimes: tuple[str, ...],
-    per_block: bool,
-    tolerance: float | None,
-    progress: Callable[[str], None],
+    bundle: Bundle, choice: Choice, per_block: bool, tolerance: float | None, progress: Callable[[str], None]
 ) -> Verification:
-    """Compare each part on each runtime with the golden outputs.
+    """Compare each part with the golden outputs, in every runtime and precision that was chosen.
 
     Args:
         bundle: opened.
-        runtimes: names in RUNTIMES; none means all that are installed.
+        choice: by `x3ddeploy.runtimes.registry.choose`.
         per_block: also compare each backbone's blocks with the training-form network rebuilt from the weights.
         tolerance: largest relative error of the float32 graphs; None for what the export held them to.
-        progress: told about each step.
+        progress: receives each step.
 
     Raises:
         BundleError: the bundle is not what its manifest says.
         GateError: a graph of lower precision is something else than its float32 graph in that precision.
-        MissingRequirementError: a runtime that was asked for is not installed.
+        MissingRequirementError: a runtime is not installed, or its device is not here.
     """
     require_whole(bundle)
     progress(f"{len(bundle.manifest.files)} files, graphs, labels and the golden clip are what the manifest says")
     for precision in bundle.manifest.precisions:
         require_stored_faithful(bundle, precision)
         progress(f"{precision}: every graph is its float32 graph in another type")
-    for runtime in runtimes:
-        require(runtime)
-    graphs = [runtime for runtime in RUNTIMES.values() if not runtime.builds_engines]
-    chosen = runtimes or tuple(runtime.name for runtime in graphs if runtime.is_installed)
-    absent = [] if runtimes else [runtime for runtime in graphs if runtime.name not in chosen]
-    skipped = [f"{runtime.name}: not installed ({runtime.install})" for runtime in absent]
     gate = Float32Gate(bundle.manifest.rounding, _exported_tolerance(bundle) if tolerance is None else tolerance)
-    golden = load_golden(bundle)
+    skipped = list(choice.left_out)
     checks: list[Check] = []
-    for runtime in chosen:
-        progress(f"running every part in {runtime}")
-        checks += _compare_outputs(bundle, golden, runtime, gate, skipped)
-        checks += _compare_precisions(bundle, runtime, skipped)
-        if per_block and runtime != "torch":
-            progress(f"comparing block by block in {runtime}")
-            checks += _compare_blocks(bundle, golden, runtime, gate.explicit)
-    return Verification(bundle.path, gate.describe(), chosen, tuple(checks), tuple(skipped), len(bundle.manifest.files))
+    for execution in choice.executions:
+        progress(f"running every part in {execution}")
+        checks += _compare_outputs(bundle, execution, gate, skipped)
+        is_graph = execution.runtime != REFERENCE.runtime and not RUNTIMES[execution.runtime].builds_engines
+        if per_block and is_graph and execution.precision is Precision.FP32:
+            progress(f"comparing block by block in {execution}")
+            checks += _compare_blocks(bundle, execution, gate.explicit)
+    files = len(bundle.manifest.files)
+    return Verification(bundle.path, gate.describe(), choice.executions, tuple(checks), tuple(skipped), files)
 
 
-def _compare_outputs(
-    bundle: Bundle, golden: dict[str, Array], runtime: str, gate: Float32Gate, skipped: list[str]
-) -> Iterator[Check]:
-    for part, tensors in bundle.manifest.tensors.items():
-        if runtime == "torch" and part not in PART_INPUTS:
-            skipped.append(f"torch: {part} (it is no part of the network)")
-            continue
-        session = open_session(runtime, bundle.part_path(part))
+def _compare_outputs(bundle: Bundle, execution: Execution, gate: Float32Gate, skipped: list[str]) -> Iterator[Check]:
+    """Every part beside PyTorch's golden outputs; in a lower precision, beside what its own graphs gave when made."""
+    precision = execution.precision
+    made = bundle.manifest.precisions.get(precision)
+    if made is not None and not made.rounding:
+        skipped.append(
+            f"{execution} (made by an older version, without golden outputs of its own graphs; "
+            "`x3ddeploy quantize` makes it anew)"
+        )
+        return
+    # What GPUs compute in (TensorFloat-32, Winograd's transforms) is not in the measurements behind the other floors.
+    is_cpu = execution.device == "cpu"
+    golden = load_golden(bundle, precision)
+    for part in _parts(bundle, execution, skipped):
+        tensors = bundle.manifest.tensors[part]
         missing = [name for name in (*tensors["inputs"], *tensors["outputs"]) if name not in golden]
         if missing:
             raise BundleError(f"{bundle.path / GOLDEN} lacks tensors", details=missing, hint="export again")
-        outputs = session.run({name: golden[name] for name in tensors["inputs"]})
+        clips = fitted(bundle, execution, part, golden)
+        with open_part(bundle, execution, part) as session:
+            outputs = session.run({name: clips[name] for name in tensors["inputs"]})
         for name in tensors["outputs"]:
-            difference = compare_output(name, golden[name], _output(outputs, name, part))
-            yield Check(runtime, f"{part} -> {name}", difference, gate.tolerance(part, name))
+            label = f"{part} -> {name}"
+            if name not in outputs:
+                raise GateError(
+                    f"{execution}: {part} has no output {name}", hint="the graph was altered: export or quantize again"
+                )
+            difference = compare_output(name, clips[name], outputs[name])
+            allowed: float | Spread
+            if made is None:
+                allowed = gate.tolerance(part, name)
+                if not is_cpu and gate.explicit is None:
+                    allowed = max(allowed, ENGINE_FLOAT32_FLOOR)
+            else:
+                allowed = lower_tolerance(made, label, LOWER_FLOOR if is_cpu else ENGINE_LOWER_FLOOR)
+            yield Check(execution.place, label if made is None else f"{precision}: {label}", difference, allowed)
 
 
-def _compare_precisions(bundle: Bundle, runtime: str, skipped: list[str]) -> Iterator[Check]:
-    """Graphs of lower precision beside what they gave when they were made."""
-    for precision, made in bundle.manifest.precisions.items():
-        if runtime == "torch":
-            skipped.append(f"torch: {precision} (it rebuilds float32 only)")
-            continue
-        if precision == "bf16" and runtime == "onnxruntime":
-            skipped.append("onnxruntime: bf16 (its CPU kernels have no bfloat16)")
-            continue
-        if not made.rounding:
-            skipped.append(
-                f"{runtime}: {precision} (made by an older version, without golden outputs of its own graphs; "
-                "`x3ddeploy quantize` makes it anew)"
-            )
-            continue
-        golden = load_golden(bundle, precision)
-        for part, inputs in PART_INPUTS.items():
-            session = open_session(runtime, bundle.part_path(part, precision))
-            outputs = session.run({name: golden[name] for name in inputs})
-            for name in bundle.manifest.tensors[part]["outputs"]:
-                label = f"{part} -> {name}"
-                difference = compare_output(name, golden[name], _output(outputs, name, f"{precision}: {part}"))
-                yield Check(runtime, f"{precision}: {label}", difference, lower_tolerance(made, label))
+def _parts(bundle: Bundle, execution: Execution, skipped: list[str]) -> Iterable[str]:
+    """The parts that a runtime can run: those of the network, of float32 graphs also the preprocessing."""
+    network = bundle.contract.parts
+    if RUNTIMES[execution.runtime].builds_engines:
+        built = {entry.part for entry in engines_of(bundle, execution.runtime, execution.precision)}
+        return [part for part in network if part in built or part == WHOLE]
+    if execution.precision is not Precision.FP32:
+        return network
+    others = [part for part in bundle.manifest.tensors if part not in network]
+    if execution.runtime == REFERENCE.runtime:
+        skipped += [f"{execution.runtime}: {part} (it is no part of the network)" for part in others]
+        return network
+    return [*network, *others]
 
 
-def _output(outputs: dict[str, Array], name: str, part: str) -> Array:
-    if name not in outputs:
-        raise GateError(f"{part} has no output {name}", hint="the graph was altered: export or quantize again")
-    return outputs[name]
+def fitted(bundle: Bundle, execution: Execution, part: str, golden: Arrays) -> Arrays:
+    """The golden tensors in as many clips as an engine's profile takes; a graph takes them as they are."""
+    if not RUNTIMES[execution.runtime].builds_engines:
+        return golden
+    engines = engines_of(bundle, execution.runtime, execution.precision)
+    profiles = [entry.options.batches for entry in engines if part in (entry.part, WHOLE)]
+    count = len(golden[bundle.contract.parts[part].inputs[0]])
+    wanted = min(max(count, *(batches.minimum for batches in profiles)), *(batches.maximum for batches in profiles))
+    rows = np.arange(wanted) % count
+    return {name: value[rows] if len(value) == count else value for name, value in golden.items()}
 
 
-def _compare_blocks(bundle: Bundle, golden: dict[str, Array], runtime: str, explicit: float | None) -> Iterator[Check]:
-    for part in ("rgb_backbone", "pose_backbone"):
+def _compare_blocks(bundle: Bundle, execution: Execution, explicit: float | None) -> Iterator[Check]:
+    golden = load_golden(bundle)
+    network = rebuild(onnx.load(bundle.part_path(WHOLE)))
+    for part in bundle.contract.backbones:
         path = bundle.part_path(part)
-        inputs = {name: golden[name] for name in PART_INPUTS[part]}
-        for row in compare_blocks(rebuild(onnx.load(path)), part, path, runtime, inputs):
-            yield Check(runtime, row.block, row.difference, row.tolerance(explicit))
+        inputs = {name: golden[name] for name in bundle.contract.parts[part].inputs}
+        for row in compare_blocks(network, part, path, execution.runtime, inputs, execution.device):
+            yield Check(execution.place, row.block, row.difference, row.tolerance(explicit))
 
 
 def _exported_tolerance(bundle: Bundle) -> float | None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from x3ddeploy.bundle import Bundle, sha256_of
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
+from x3ddeploy.engines.place import engines_of
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
 from x3ddeploy.runtimes.base import Session
 from x3ddeploy.terms import Precision
@@ -24,7 +26,8 @@ class Runtime:
     """A backend.
 
     Its module has `require_device(device)`, which raises MissingRequirementError, and either
-    `open_model(model, device=..., threads=..., outputs=...)` or `open_engines(bundle, part, precision, device)`.
+    `open_model(model, device=..., threads=..., outputs=...)` or `open_engines(bundle, part, precision, name, device)`,
+    and beside the latter `require_engines(bundle, precision, name, device)`, which raises BundleError.
 
     Attributes:
         package: must be importable.
@@ -213,8 +216,8 @@ def open_part(bundle: Bundle, execution: Execution, part: str = WHOLE, *, thread
         )
         return session
     path = bundle.part_path(part, execution.precision)
-    if not path.is_file() or sha256_of(path) != bundle.manifest.files[path.relative_to(bundle.path).as_posix()].sha256:
-        raise BundleError(f"{path} is missing or is not what the manifest says", hint="export again")
+    if problem := bundle.alteration(graph_name(part, execution.precision)):
+        raise BundleError(f"{path}: {problem}", hint="export again")
     return open_session(runtime.name, path, device=execution.device, threads=threads)
 
 
@@ -230,24 +233,32 @@ def choose(
         precisions: None means all that the bundle has.
 
     Raises:
-        UsageError: no such runtime, device or precision.
+        UsageError: no such runtime, device or precision, or a runtime that was named computes in none of those asked.
         MissingRequirementError: what was asked for is not on this machine.
-        BundleError: the bundle lacks a precision that was asked for.
+        BundleError: the bundle lacks a precision that was asked for, or has no engine of it that fits this machine.
     """
     asked = tuple(_precision(name) for name in precisions)
     for name in runtimes:
         require(name, device)
     left_out: list[str] = []
     named = list(runtimes) or [name for name in RUNTIMES if _is_usable(bundle, RUNTIMES[name], left_out)]
-    executions = []
+    executions: list[Execution] = []
     for name in named:
         runtime = RUNTIMES[name]
         place = device or runtime.default_device
-        held = _held(bundle, runtime)
+        held, count, problem = _held(bundle, runtime), len(executions), ""
         for precision in asked or (Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)):
             if problem := _unsupported(runtime, place, precision):
                 left_out.append(problem)
             elif precision in held:
+                if runtime.builds_engines:
+                    try:
+                        runtime.backend().require_engines(bundle, precision, name, place)
+                    except BundleError as error:
+                        if runtimes:
+                            raise
+                        left_out.append(": ".join([f"{name} {precision}", error.message, *error.details]))
+                        continue
                 executions.append(Execution(name, place, precision))
             elif runtimes and asked:
                 make = "build-trt" if runtime.builds_engines else "quantize"
@@ -257,6 +268,8 @@ def choose(
                 )
             else:
                 left_out.append(f"{name} {precision}: the bundle has none")
+        if runtimes and problem and len(executions) == count:
+            raise UsageError(problem, hint="--precision names another")
     return Choice(tuple(executions), tuple(left_out))
 
 
@@ -275,8 +288,7 @@ def _is_usable(bundle: Bundle, runtime: Runtime, left_out: list[str]) -> bool:
 def _held(bundle: Bundle, runtime: Runtime) -> set[Precision]:
     """The precisions that the bundle has for a runtime."""
     if runtime.builds_engines:
-        entries = (entry.options for entry in bundle.manifest.engines.values())
-        return {Precision(entry.precision.value) for entry in entries if entry.flavour.value == runtime.package}
+        return {precision for precision in Precision if engines_of(bundle, runtime.name, precision)}
     return {Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)}
 
 

@@ -14,15 +14,16 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import EnginePrecision
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.engines.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
-from x3ddeploy.engines.place import Host, read_engine
+from x3ddeploy.engines.place import Host, engine_path, engines_of, flavour_of
 from x3ddeploy.engines.trt import Engine, Tensor, TensorRT, open_tensorrt
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
@@ -36,7 +37,6 @@ _KEPT_BATCHES = 4
 # Recorded graphs are small; PyTorch's allocator gives a loop the same few addresses again and again.
 _KEPT_GRAPHS = 8
 _ALIGNMENT = 256  # bytes, of every address that TensorRT is given; IExecutionContext::setTensorAddress
-_FLAVOURS = {"tensorrt": Flavour.TENSORRT, "tensorrt-rtx": Flavour.RTX}
 
 Waves = Sequence[Sequence[Engine]]
 Addresses = Mapping[str, int]
@@ -274,7 +274,7 @@ def require_device(device: str) -> None:
 
 
 def open_engines(bundle: Bundle, part: str, precision: Precision, runtime: str, device: str) -> TensorRTSession:
-    """The engine of a part; for the whole network those of its pieces, which leave out no copy and run side by side.
+    """The engine of a part; for the whole network those of its pieces, which run side by side, where it has them.
 
     Args:
         bundle: opened.
@@ -287,14 +287,30 @@ def open_engines(bundle: Bundle, part: str, precision: Precision, runtime: str, 
         MissingRequirementError: no GPU, or no TensorRT.
         BundleError: there is no such engine, or none that fits; what it was built on and how to rebuild it is said.
     """
-    waves = bundle.contract.waves if part == WHOLE else ((part,),)
-    flavour = _FLAVOURS[runtime]
     cuda = Cuda(_index(device))
-    tensorrt = open_tensorrt(flavour, _log)
-    host = Host(cuda.name, cuda.compute_capability, None, flavour, tensorrt.version)
-    plans = [[read_engine(bundle, name, EnginePrecision(precision), host) for name in wave] for wave in waves]
+    tensorrt = open_tensorrt(flavour_of(runtime), _log)
+    paths = _plans(bundle, part, precision, runtime, cuda, tensorrt)
+    plans = [[path.read_bytes() for path in wave] for wave in paths]
     # Their sha256 is the manifest's: the lean runtime that a version-compatible plan carries may run.
-    return session_of_plans(cuda, tensorrt, plans, host_code=True)
+    session = session_of_plans(cuda, tensorrt, plans, host_code=True)
+    session.runtime = runtime
+    return session
+
+
+def require_engines(bundle: Bundle, precision: Precision, runtime: str, device: str) -> None:
+    """Raises BundleError where no engines of the whole network fit this machine; MissingRequirementError as above."""
+    _plans(bundle, WHOLE, precision, runtime, Cuda(_index(device)), open_tensorrt(flavour_of(runtime), _log))
+
+
+def _plans(
+    bundle: Bundle, part: str, precision: Precision, runtime: str, cuda: Cuda, tensorrt: TensorRT
+) -> list[list[Path]]:
+    """Files of the engines that a part runs in, in waves."""
+    built = {entry.part for entry in engines_of(bundle, runtime, precision)}
+    is_cut = part == WHOLE and built.issuperset(bundle.contract.pieces)
+    waves = bundle.contract.waves if is_cut else ((part,),)
+    host = Host(cuda.name, cuda.compute_capability, None, flavour_of(runtime), tensorrt.version)
+    return [[engine_path(bundle, name, EnginePrecision(precision), host) for name in wave] for wave in waves]
 
 
 def session_of_plans(
