@@ -15,6 +15,7 @@ from x3ddeploy.bundle import MANIFEST, Bundle, seal
 from x3ddeploy.bundle.paths import golden_folder, graph_name
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.verify import verify_bundle
+from x3ddeploy.runtimes.registry import choose
 
 PRECISIONS = ("fp32", "fp16", "int8")
 # The golden clip is one clip: what mixes the clips of a batch is for the export's parity (test_float32_faults.py).
@@ -56,7 +57,7 @@ def verdict(path, precision):
     manifest = seal(path, manifest)
     kept = {name: made for name, made in manifest.precisions.items() if name == precision}
     opened = Bundle(path, replace(manifest, precisions=kept))
-    verify_bundle(opened, ("onnxruntime",), False, None, lambda text: None).raise_for_failures()
+    verify_bundle(opened, choose(opened, ["onnxruntime"]), False, None, lambda text: None).raise_for_failures()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
