@@ -140,6 +140,15 @@ Result<Bytes> Bundle::read(const std::string& file) const {
   return bytes;
 }
 
+std::string shell_word(const std::string& word) {
+  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_";
+  const std::string text = word.rfind('-', 0) == 0 ? "./" + word : word;
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char character : text) quoted += character == '\'' ? std::string("'\"'\"'") : std::string(1, character);
+  return quoted + "'";
+}
+
 Result<std::string> Bundle::graph(const std::string& part, const std::string& precision) const {
   const std::string file = precision == "fp32" ? part + ".onnx" : precision + "/" + part + ".onnx";
   if (manifest_.find(file) != nullptr) return file;
@@ -148,7 +157,7 @@ Result<std::string> Bundle::graph(const std::string& part, const std::string& pr
     if (name.size() > 5 && name.compare(name.size() - 5, 5, ".onnx") == 0)
       graphs += (graphs.empty() ? "" : ", ") + name;
   }
-  const std::string make = precision == "fp32" ? "" : "make it with `x3ddeploy quantize --" + precision + "`; ";
+  const std::string make = precision == "fp32" ? "" : "make it with `x3ddeploy quantize " + shell_word(name_) + " --" + precision + "`; ";
   return Error{ErrorKind::failed, name_ + " has no " + file, make + "it has " + graphs, {}};
 }
 

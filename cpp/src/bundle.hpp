@@ -12,6 +12,9 @@ namespace x3ddeploy::detail {
 
 using Bytes = std::vector<char>;
 
+// A path as a word of a shell's command line, so that a printed command works when it is pasted.
+std::string shell_word(const std::string& word);
+
 class Bundle {
  public:
   static Result<Bundle> open(const std::filesystem::path& directory);

@@ -3,12 +3,14 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from x3ddeploy.bundle import Bundle, EngineEntry, add_engine, sha256_of
+from x3ddeploy.bundle import Bundle, EngineEntry, sha256_of
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
 from x3ddeploy.data.sampling import ClipIndices, uniform_indices
@@ -249,11 +251,13 @@ def test_an_engine_fits_where_python_says_so_and_for_its_reasons(cpp_build, bund
     sha256 = sha256 or Bundle.open(copy).manifest.files["head.onnx"].sha256
     options = {"flavour": Flavour.TENSORRT, "precision": EnginePrecision.FP32, "batches": Batches(1, 1, 8), **built}
     entry = EngineEntry("head", sha256, version, gpu, (capability,), None, BuildOptions(**options))
-    opened = add_engine(copy, plan_name(entry), entry, b"plan", b"{}")
+    name = plan_name(entry)
+    contents = {name: b"plan", f"{name.removesuffix('.plan')}.json": b"{}"}
+    opened = update(copy, lambda manifest: Change(replace(manifest, engines={name: entry}), contents))
     host = Host("NVIDIA H200", "9.0", None, Flavour.TENSORRT, "10.13.2.6")
     try:
         assert engine_path(opened, "head", EnginePrecision.FP32, host).read_bytes() == b"plan"
-        expected = plan_name(entry)
+        expected = name
     except BundleError as error:
         expected = str(error)
     process = start(cpp_build / "tests" / "x3ddeploy_fit", copy, "head", "fp32", host.gpu, "9.0", host.version)
