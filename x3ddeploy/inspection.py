@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
-from x3ddeploy.bundle.check import problems_of
+from x3ddeploy.bundle.check import problems_of, unchecked
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.families.two_stream_x3d.spec import flat_values
@@ -138,6 +138,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "kind": "bundle",
         "manifest": msgspec.to_builtins(bundle.manifest),
         "problems": problems_of(bundle),
+        "unchecked": unchecked(bundle),
     }
 
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from x3ddeploy.bundle import PARTS, Bundle, seal
-from x3ddeploy.bundle.check import open_whole, problems_of
+from x3ddeploy.bundle.check import RAW, open_whole, problems_of, unchecked
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.metadata import PartMetadata
@@ -93,7 +93,11 @@ SAID = {
     "a part without tensors": (lambda m: m["tensors"].pop("head"), "head.onnx"),
     "a file less": (lambda m: m["files"].pop("recognizer.onnx"), "recognizer.onnx: missing"),
     "golden less": (lambda m: m["files"].pop("golden/frames.npy"), "golden/frames.npy: missing"),
-    "a precision that is not there": (
+    "a rounding less": (lambda m: m["rounding"].popitem(), "rounding: it is not of the graphs' outputs"),
+    "a rounding more": (lambda m: m["rounding"].update(tail=0.1), "rounding: it is not of the graphs' outputs: tail"),
+    "a negative rounding": (lambda m: m["rounding"].update({"head -> scores": -1}), "rounding: head -> scores -1"),
+    "a rounding of all": (lambda m: m["rounding"].update({"head -> scores": 1e6}), "rounding: head -> scores 1e+06"),
+    "INT8 without a calibration": (
         lambda m: m["precisions"].update(
             int8={
                 "calibration": None,
@@ -103,7 +107,19 @@ SAID = {
                 "golden_error": {},
             }
         ),
-        "int8/head.onnx: missing",
+        "its calibration is None",
+    ),
+    "a precision that is not there": (
+        lambda m: m["precisions"].update(
+            fp16={
+                "calibration": None,
+                "random_calibration": False,
+                "float_layers": {},
+                "accuracy": None,
+                "golden_error": {},
+            }
+        ),
+        "fp16/head.onnx: missing",
     ),
 }
 
@@ -115,6 +131,43 @@ def test_a_manifest_that_its_files_contradict_is_refused(copied, said):
     with pytest.raises(BundleError) as error:
         open_whole(copied)
     assert problem in str(error.value)
+
+
+def older(path):
+    """Without what older versions did not write: rounding, and the raw golden clip where there was no --preprocess."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    for part in ("preprocess_rgb", "preprocess_pose"):
+        del manifest["tensors"][part], manifest["files"][f"{part}.onnx"]
+        (path / f"{part}.onnx").unlink()
+    for name in RAW:
+        del manifest["files"][f"golden/{name}.npy"]
+        (path / "golden" / f"{name}.npy").unlink()
+    del manifest["rounding"]
+    parity = json.loads((path / "parity.json").read_text()) | {"tolerance": 1e-5}
+    put(path / "parity.json", json.dumps(parity).encode())
+    put(path / "manifest.json", json.dumps(manifest).encode())
+    reseal(path)
+
+
+def test_a_bundle_of_an_older_version_is_read_and_what_is_not_checked_is_said(copied, run):
+    assert unchecked(open_whole(copied)) == []
+    older(copied)
+    process = run("verify", copied, "--runtime", "onnxruntime")
+    assert process.returncode == 0, process.stderr
+    assert "not verified: golden: the preprocessing of its clip" in process.stdout
+    assert "not checked: golden: the preprocessing of its clip" in run("inspect", copied).stdout
+    say(copied, lambda m: m.update(fusion=[1, 2]))
+    with pytest.raises(BundleError, match="its fusion"):
+        open_whole(copied)
+
+
+def test_a_raw_golden_clip_in_part_is_refused_in_an_older_bundle_too(copied):
+    frames = (copied / "golden" / "frames.npy").read_bytes()
+    older(copied)
+    put(copied / "golden" / "frames.npy", frames)
+    reseal(copied)
+    with pytest.raises(BundleError, match=r"golden/keypoints\.npy: missing"):
+        open_whole(copied)
 
 
 @pytest.mark.parametrize("part", PARTS)

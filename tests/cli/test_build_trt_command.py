@@ -233,7 +233,7 @@ def test_an_engine_that_ignores_the_precision_is_not_kept(spawn, copied, machine
 def test_an_engine_that_computes_something_else_is_not_kept_and_its_block_is_named(spawn, copied, machine):
     process = spawn("build-trt", copied, "--parts", "rgb_backbone", env=machine("with tensorrt", FAKE_FAULT="wrong"))
     assert process.returncode == 3
-    assert "comparisons with PyTorch fail" in process.stderr
+    assert "comparisons with golden outputs and PyTorch fail" in process.stderr
     assert "first diverging block: rgb_backbone/conv1_s" in process.stderr
     assert Bundle.open(copied).manifest.engines == {}
 

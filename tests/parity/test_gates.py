@@ -1,12 +1,15 @@
 """Every threshold of the numeric gates from both sides. The numbers stand here again, so that none moves unseen."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from x3ddeploy.bundle import Precision, Spread
 from x3ddeploy.errors import BundleError, GateError, UsageError
+from x3ddeploy.parity import gates
 from x3ddeploy.parity.compare import Row, failures
 from x3ddeploy.parity.gates import Float32Gate, float32_tolerance, lower_tolerance
 from x3ddeploy.parity.metrics import Difference, compare, compare_output
@@ -86,6 +89,31 @@ def test_lower_precisions_are_held_to_a_factor_of_each_measure_of_their_rounding
     assert difference(most * 0.99).within(tolerance)
     assert not difference(most * 1.01).within(tolerance)
     assert not difference(math.nan).within(tolerance)
+
+
+def test_an_output_of_zeros_is_refused_whatever_the_rounding_is():
+    made = Precision(None, False, {}, None, {}, {LABEL: Spread(5.0, 5.0, 5.0)})
+    reference = np.random.default_rng(0).normal(size=(1, 8))
+    tolerance = lower_tolerance(made, LABEL)
+    assert not compare(reference, np.zeros_like(reference)).within(tolerance)
+    assert compare(reference, 0.11 * reference).within(tolerance)
+    assert not compare(reference, 0.09 * reference).within(tolerance)
+
+
+def test_the_cpp_self_test_has_the_same_numbers():
+    text = (Path(__file__).parents[2] / "cpp" / "examples" / "cli" / "self_test.cpp").read_text()
+    theirs = {name: float(value) for name, value in re.findall(r"k(\w+) = ([\d.e-]+)[,;]", text)}
+    ours = {
+        "Float32Factor": gates.FLOAT32_FACTOR,
+        "Float32Floor": gates.FLOAT32_FLOOR,
+        "Float32Most": gates.FLOAT32_MOST,
+        "LowerFactor": gates.LOWER_FACTOR,
+        "LowerFloor": gates.LOWER_FLOOR,
+        "LowerMostRms": gates.LOWER_MOST_RMS,
+        "EngineFloat32Floor": gates.ENGINE_FLOAT32_FLOOR,
+        "EngineLowerFloor": gates.ENGINE_LOWER_FLOOR,
+    }
+    assert {name: theirs.get(name) for name in ours} == ours
 
 
 def test_without_a_rounding_a_lower_precision_is_not_judged():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,14 @@ from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.bundle.graph_check import graph_problems
 from x3ddeploy.bundle.labels import read_labels
 from x3ddeploy.bundle.opened import Bundle
-from x3ddeploy.bundle.paths import GOLDEN, LABELS, PARTS, PREPROCESSING, graph_name
+from x3ddeploy.bundle.paths import GOLDEN, LABELS, PARTS, PREPROCESSING, golden_folder, graph_name
 from x3ddeploy.data.frames import normalise_frames
 from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.text import escaped
 
 RAW = ("frames", "keypoints", "keypoint_scores")
+_OLDER = "made by an older version; export again to have it checked"
 _SHOWN = 12
 _MOST_PERSONS = 64
 # Of the largest value: what the same formulas may differ by on another machine, which is float32 rounding.
@@ -60,7 +61,18 @@ def problems_of(bundle: Bundle) -> list[str]:
     altered = bundle.altered_files()
     if altered:
         return altered  # what is in other files than the manifest's says nothing of it
-    return [*_graphs(bundle), *_labels(bundle), *_golden(bundle)]
+    return [*_graphs(bundle), *_labels(bundle), *_golden(bundle), *_rounding(bundle)]
+
+
+def unchecked(bundle: Bundle) -> list[str]:
+    """What cannot be asked of a bundle, because the version that made it did not write it."""
+    return [f"{GOLDEN}: the preprocessing of its clip ({_OLDER})"] if _lacks_raw_clip(bundle) else []
+
+
+def _lacks_raw_clip(bundle: Bundle) -> bool:
+    """Whether a version that wrote the golden clip's frames and keypoints with `--preprocess` alone left them out."""
+    manifest = bundle.manifest
+    return not manifest.rounding and not any(f"{GOLDEN}/{name}.npy" in manifest.files for name in RAW)
 
 
 def _graphs(bundle: Bundle) -> Iterator[str]:
@@ -105,7 +117,8 @@ def _golden(bundle: Bundle) -> Iterator[str]:
     described = [tensors for part in bundle.manifest.tensors.values() for tensors in part.values()]
     shapes = {name: shape for tensors in described for name, shape in tensors.items()}
     arrays: dict[str, Array] = {}
-    for name in dict.fromkeys((*shapes, *RAW)):
+    raw = () if _lacks_raw_clip(bundle) else RAW
+    for name in dict.fromkeys((*shapes, *raw)):
         file = f"{GOLDEN}/{name}.npy"
         if file not in bundle.manifest.files:
             yield f"{file}: missing"
@@ -119,9 +132,11 @@ def _golden(bundle: Bundle) -> Iterator[str]:
     sizes = {len(array) for array in arrays.values() if array.ndim}
     if len(sizes) > 1:
         yield f"{GOLDEN}: tensors of {', '.join(map(str, sorted(sizes)))} clips"
-    elif arrays.keys() >= {*shapes, *RAW}:
+    elif arrays.keys() >= {*shapes, *raw}:
         try:
-            yield from _agreement(bundle, arrays)
+            yield from _fusion(bundle, arrays)
+            if raw:
+                yield from _preprocessing(bundle, arrays)
         except (ValueError, IndexError, TypeError, X3DDeployError) as error:
             yield f"{GOLDEN}: its tensors do not belong together: {error}"
 
@@ -140,9 +155,9 @@ def _array(array: Array, shape: list[int | str] | None) -> Iterator[str]:
         yield f"{' x '.join(map(str, array.shape))}, not {' x '.join(map(str, shape))}"
 
 
-def _agreement(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
-    """The golden tensors against what the manifest says of preprocessing and fusion."""
-    manifest, spec = bundle.manifest, bundle.manifest.spec
+def _preprocessing(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
+    """The golden inputs against the golden frames and keypoints, and what the manifest says of preprocessing."""
+    spec = bundle.manifest.spec
     frames, keypoints, scores = (golden[name] for name in RAW)
     rgb, pose = spec.rgb_input, spec.pose_input
     clips, persons = len(frames), keypoints.shape[1]
@@ -162,10 +177,33 @@ def _agreement(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
     heatmaps = np.stack([keypoints_to_heatmaps(*clip, pose) for clip in zip(keypoints, scores[..., 0], strict=True)])
     if not _agree(heatmaps, golden["heatmap_imgs"]):
         yield f"{GOLDEN}/heatmap_imgs.npy is not {GOLDEN}/keypoints.npy with the manifest's sigma and scaling"
-    weights = np.array(manifest.fusion) / sum(manifest.fusion)
+
+
+def _fusion(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
+    """The golden scores against the golden logits, and the manifest's fusion."""
+    weights = np.array(bundle.manifest.fusion) / sum(bundle.manifest.fusion)
     streams = [_softmax(golden[f"{stream}_logits"]) for stream in ("rgb", "pose")]
     if not _agree(weights[0] * streams[0] + weights[1] * streams[1], golden["scores"]):
         yield f"{GOLDEN}/scores.npy is not the logits' softmax in the manifest's fusion"
+
+
+def _rounding(bundle: Bundle) -> Iterator[str]:
+    """Every output has a rounding, or none has: an output without one would be compared with nothing."""
+    manifest = bundle.manifest
+    outputs = {
+        f"{part} -> {name}" for part in PARTS if part in manifest.tensors for name in manifest.tensors[part]["outputs"]
+    }
+    if manifest.rounding and manifest.rounding.keys() != outputs:
+        yield f"rounding: it is not of the graphs' outputs: {_odd(manifest.rounding.keys() ^ outputs)}"
+    for precision, made in manifest.precisions.items():
+        has_golden = any(name.startswith(f"{golden_folder(precision)}/") for name in manifest.files)
+        if (made.rounding or has_golden) and made.rounding.keys() != outputs:
+            differing = _odd(made.rounding.keys() ^ outputs)
+            yield f"precisions.{precision}.rounding: it is not of the graphs' outputs: {differing}"
+
+
+def _odd(names: Set[str]) -> str:
+    return ", ".join(sorted(names)[:4])
 
 
 def _softmax(logits: Array) -> npt.NDArray[np.float64]:

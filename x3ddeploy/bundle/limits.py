@@ -22,6 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 _PRECISIONS = ("fp16", "bf16", "int8")
 _OPTIMIZATION_LEVELS = range(6)
+_LARGEST_ERROR = 10.0  # relative to an output's range; an output of zeros is 1 away
 _SHOWN = 20
 _LONGEST_NUMBER = 40  # digits that are shown
 
@@ -69,6 +70,9 @@ def _network(manifest: Manifest) -> Iterator[str]:
         yield f"batch: {manifest.batch}"
     if not (min(manifest.fusion) >= 0 and sum(manifest.fusion) > 0):
         yield f"fusion: {manifest.fusion[0]:g} and {manifest.fusion[1]:g} cannot be weights"
+    for label, error in manifest.rounding.items():
+        if not 0 <= error <= _LARGEST_ERROR:
+            yield f"rounding: {label} {error:g}"
     if manifest.opset < 1 or manifest.ir_version < 1:
         yield f"opset {manifest.opset}, IR {manifest.ir_version}"
     if not _SHA256.fullmatch(manifest.source.sha256):
@@ -113,9 +117,15 @@ def _precision(name: str, precision: Precision, manifest: Manifest) -> Iterator[
     place = precision.calibration
     if place is not None and (place.split("/")[0] != CALIBRATION or place not in manifest.files):
         yield f"precisions.{name}: its calibration {place!r} is no file of the bundle"
+    if (name == "int8") != (place is not None):
+        yield f"precisions.{name}: its calibration is {place!r}"
     for label, error in precision.golden_error.items():
-        if error < 0:
+        if not 0 <= error <= _LARGEST_ERROR:
             yield f"precisions.{name}.golden_error: {label} {error:g}"
+    for label, spread in precision.rounding.items():
+        measures = (spread.relative, spread.rms, spread.channels)
+        if not all(0 <= measure <= _LARGEST_ERROR for measure in measures):
+            yield f"precisions.{name}.rounding: {label} {', '.join(f'{measure:g}' for measure in measures)}"
     for stream, figures in (precision.accuracy or {}).items():
         if any(figure is not None and not 0 <= figure <= 100 for figure in figures.values()):
             yield f"precisions.{name}.accuracy: {stream} outside 0 to 100"

@@ -49,6 +49,10 @@ def _print_bundle(path: Path, report: dict[str, Any]) -> None:
         ],
         right=(1,),
     )
+    for problem in report["problems"]:
+        echo(f"problem: {problem}")
+    for what in report["unchecked"]:
+        echo(f"not checked: {what}")
 
 
 def _print_onnx(path: Path, report: dict[str, Any]) -> None:

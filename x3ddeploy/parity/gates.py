@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from x3ddeploy.bundle import Precision, Spread
 from x3ddeploy.errors import BundleError, UsageError
@@ -27,6 +27,8 @@ PREPROCESSING_TOLERANCE = 1e-5
 # rounding that precision/golden.py measures, in each of its three measures.
 LOWER_FACTOR = 2.0
 LOWER_FLOOR = 1e-3
+# An output of zeros is off by all of its root mean square, whatever a precision's own rounding is.
+LOWER_MOST_RMS = 0.9
 # TensorRT's kernels are not in those measurements: it sums by Winograd's transforms in float32, and in float16 where
 # that is faster. Half a percent of the logits' range is what deployments are promised.
 ENGINE_FLOAT32_FLOOR = 1e-4
@@ -90,4 +92,5 @@ def lower_tolerance(made: Precision, label: str, floor: float = LOWER_FLOOR) -> 
     """
     if label not in made.rounding:
         raise BundleError(f"the manifest has no rounding of {label}", hint="run `x3ddeploy quantize` again")
-    return made.rounding[label].times(LOWER_FACTOR, floor)
+    spread = made.rounding[label].times(LOWER_FACTOR, floor)
+    return replace(spread, rms=min(spread.rms, LOWER_MOST_RMS))

@@ -7,11 +7,27 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from x3ddeploy.bundle import PARTS, Bundle, golden_folder
 from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.errors import BundleError
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.text import shell_word
+
+# Where the clip is in what `among_others` gives.
+AMONG_OTHERS = slice(1, 2)
+
+
+def among_others(clip: dict[str, Array]) -> dict[str, Array]:
+    """A batch of three: a dark clip, the clip, and the clip with its second axis turned around.
+
+    Frames of neighbouring clips are neighbours in memory: what leaks from one to the other changes the middle clip.
+
+    Args:
+        clip: tensors of one clip, (1, ...).
+    """
+    return {name: np.concatenate((np.zeros_like(value), value, value[:, ::-1])) for name, value in clip.items()}
 
 
 def load_golden(bundle: Bundle, precision: str = "fp32") -> dict[str, Array]:

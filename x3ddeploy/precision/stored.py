@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
 import onnx
 
 from x3ddeploy.bundle import PARTS, Bundle, Precision
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.errors import BundleError
+from x3ddeploy.files import read_json
 from x3ddeploy.precision.faithful import Intent, require_faithful
 from x3ddeploy.precision.half import Half, float32_nodes
 from x3ddeploy.precision.sites import find_sites
@@ -51,6 +51,7 @@ def _ranges(bundle: Bundle, made: Precision) -> dict[str, Range] | None:
         return None
     path = bundle.path / made.calibration
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Calibration).ranges()
-    except (OSError, msgspec.DecodeError) as error:
+        calibration: Calibration = read_json(path, Calibration)
+    except (OSError, ValueError) as error:
         raise BundleError(f"cannot read the calibration {path}: {error}", hint="quantize again") from error
+    return calibration.ranges()

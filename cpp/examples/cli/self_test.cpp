@@ -21,8 +21,8 @@ using x3ddeploy::Rounding;
 constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 constexpr double kPreprocessing = 1e-4;
 // Of the rounding that the manifest states: x3ddeploy/parity/gates.py has the same numbers, and why.
-constexpr double kFloat32Factor = 8, kFloat32Floor = 2e-6, kFloat32Most = 1e-3;
-constexpr double kLowerFactor = 2, kLowerFloor = 1e-3;
+constexpr double kFloat32Factor = 8, kFloat32Floor = 1e-5, kFloat32Most = 1e-3;
+constexpr double kLowerFactor = 2, kLowerFloor = 1e-3, kLowerMostRms = 0.9;
 constexpr double kEngineFloat32Floor = 1e-4, kEngineLowerFloor = 5e-3;
 
 struct Row {
@@ -59,7 +59,7 @@ Result<Rounding> tolerance_of(const std::string& output, const Arguments& argume
   const auto allowed = [&](double measured) {
     return std::max(kLowerFactor * measured, engine ? kEngineLowerFloor : kLowerFloor);
   };
-  return Rounding{allowed(rounding.relative), allowed(rounding.rms), allowed(rounding.channels)};
+  return Rounding{allowed(rounding.relative), std::min(allowed(rounding.rms), kLowerMostRms), allowed(rounding.channels)};
 }
 
 // Of tensors without frames, where every channel is one value: the measures of x3ddeploy/parity/metrics.py. Probabilities
