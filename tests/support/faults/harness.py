@@ -12,8 +12,8 @@ from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import Reference
 from x3ddeploy.runtimes.registry import open_session
 
-# A fault that changes less than this in float64 is no fault: fifty times the least that the float32 gate tells apart.
-LEAST_CHANGE = 50 * FLOAT32_FLOOR
+# A fault that changes less than this in float64 is no fault: ten times the least that the float32 gate tells apart.
+LEAST_CHANGE = 10 * FLOAT32_FLOOR
 
 
 @cache
