@@ -11,7 +11,7 @@ from engine_graphs import graphs, inputs
 from fake_cuda import FakeCuda
 from fake_tensorrt import SHAPES, Module
 
-from x3ddeploy.bundle import Bundle, Precision, Spread
+from x3ddeploy.bundle import MANIFEST, Bundle, Precision, Spread, seal
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
 from x3ddeploy.engines.bisect import blocks_of, first_wrong_block, up_to
 from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, compare_session
@@ -33,6 +33,9 @@ def lower(bundle, tmp_path_factory):
         (path / "golden" / precision).mkdir()
         for name in ("rgb_feat", "pose_feat", *OUTPUTS):
             np.save(path / "golden" / precision / f"{name}.npy", golden[name])
+    manifest = Bundle.open(path).manifest
+    (path / MANIFEST).unlink()
+    seal(path, manifest)
     return path
 
 

@@ -1,6 +1,8 @@
 """The micro network's bundle with lower precisions, made once."""
 
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from support.faults.micro import SOURCE, network, options
@@ -12,6 +14,7 @@ from x3ddeploy.loading import Loaded
 from x3ddeploy.precision import pipeline
 from x3ddeploy.precision.request import Reporter, Request
 
+sys.path.append(str(Path(__file__).parents[1] / "engines"))  # the TensorRT stand-ins
 SILENT = Reporter(lambda text: None, lambda name, done, total: None)
 FP16_INT8 = Request(("fp16", "int8"), Recipe(clips=4), random=True)
 
