@@ -1,4 +1,4 @@
-"""An engine that computes something else than its graph is not kept: single faults, built with the TensorRT stand-ins."""
+"""An engine that computes something else than its graph is not kept: single faults, built with TensorRT stand-ins."""
 
 import numpy as np
 import onnx

@@ -23,7 +23,7 @@ from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.gates import ENGINE_FLOAT32_FLOOR, ENGINE_LOWER_FLOOR, Float32Gate, lower_tolerance
-from x3ddeploy.parity.golden import load_golden
+from x3ddeploy.parity.golden import AMONG_OTHERS, among_others, load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
 from x3ddeploy.runtimes.base import Array, Session
 
@@ -142,15 +142,23 @@ def compare_session(bundle: Bundle, wanted: CheckRequest, session: Session) -> C
     names = list(bundle.manifest.tensors[wanted.part]["inputs"])
     rows: list[CheckRow] = []
     notes: list[str] = []
+
+    def holds(feeds: Arrays) -> bool:
+        return wanted.batches.minimum <= len(feeds[names[0]]) <= wanted.batches.maximum
+
     for case, arrays in _cases(bundle, wanted.precision.value, notes):
-        batch = len(arrays[names[0]])
-        if not wanted.batches.minimum <= batch <= wanted.batches.maximum:
+        feeds = {name: arrays[name] for name in names}
+        if not holds(feeds):
             continue
         # The first run is plain, the second records a CUDA graph and launches it, the third replays it.
-        feeds = {name: arrays[name] for name in names}
         for repeat in ("", ", recorded", ", replayed"):
             outputs = session.run(feeds)
-            rows += tolerances.rows("session", f"{case}{repeat}", batch, arrays, outputs)
+            rows += tolerances.rows("session", f"{case}{repeat}", len(feeds[names[0]]), arrays, outputs)
+    golden = load_golden(bundle, wanted.precision.value)
+    feeds = among_others({name: golden[name] for name in names})
+    if bundle.manifest.batch is None and holds(feeds):
+        outputs = {name: value[AMONG_OTHERS] for name, value in session.run(feeds).items()}
+        rows += tolerances.rows("session", f"{GOLDEN}, among others", len(feeds[names[0]]), golden, outputs)
     return CheckResult(tuple(rows), tuple(notes))
 
 
