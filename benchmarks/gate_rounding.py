@@ -22,11 +22,11 @@ import click
 import onnx
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.bundle import PARTS
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.demo import random_network
-from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, StageSpec
@@ -126,10 +126,7 @@ def _measures(difference: Difference) -> dict[str, float]:
 
 
 def _parts(network: Any, target: str) -> dict[str, onnx.ModelProto]:
-    def metadata(part: str) -> PartMetadata:
-        return PartMetadata(part, "fp32", target, network.fusion, network.spec, "0" * 64)
-
-    return build_parts(network, metadata, target, None)
+    return build_parts(network, target, None, "0" * 64)
 
 
 def _lower(parts: dict[str, onnx.ModelProto], target: str, spec: ModelSpec) -> dict[str, dict[str, onnx.ModelProto]]:

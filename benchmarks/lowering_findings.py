@@ -21,7 +21,6 @@ from onnx import helper
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
-from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import build_parts
@@ -39,11 +38,7 @@ BACKBONES = ("rgb_backbone", "pose_backbone")
 
 def backbones(network: TwoStreamX3D, target: str) -> dict[str, onnx.ModelProto]:
     """Both backbones' graphs, dynamic batch."""
-
-    def metadata(part: str) -> PartMetadata:
-        return PartMetadata(part, "fp32", target, network.fusion, network.spec, "0" * 64)
-
-    models = build_parts(network, metadata, target, batch=None)
+    models = build_parts(network, target, None, "0" * 64)
     return {part: models[part] for part in BACKBONES}
 
 

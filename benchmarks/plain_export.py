@@ -21,10 +21,10 @@ import torch
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.bench.plain_export import plain_export
-from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.bundle import PARTS
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.demo import random_network
-from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
@@ -45,11 +45,7 @@ def parts_runner(
     network: TwoStreamX3D, target: str, runtime: str, inputs: Outputs, threads: int
 ) -> Callable[[], Outputs]:
     """The two backbones and the head, one after the other."""
-
-    def metadata(part: str) -> PartMetadata:
-        return PartMetadata(part, "fp32", target, network.fusion, network.spec, "0" * 64)
-
-    models = build_parts(network, metadata, target, batch=None)
+    models = build_parts(network, target, None, "0" * 64)
     sessions = {part: open_session(runtime, serialize(models[part]), threads=threads) for part in PARTS[:3]}
 
     def run() -> Outputs:

@@ -196,6 +196,11 @@ class Contract:
         return first if isinstance(first, int) else None
 
     @property
+    def fusion(self) -> tuple[float, ...]:
+        """Weights of the logits in the deployed score, in its order."""
+        return tuple(self.scores[self.deployed].weights.values())
+
+    @property
     def classes(self) -> int:
         """How many classes the deployed score has."""
         return int(self.outputs[next(iter(self.scores[self.deployed].weights))].shape[1])

@@ -17,12 +17,12 @@ from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
 from x3ddeploy.bundle.check import problems_of, unchecked
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
-from x3ddeploy.families.two_stream_x3d.spec import flat_values
+from x3ddeploy.families import family_named
+from x3ddeploy.families.base import Wishes
 from x3ddeploy.files import regular_size
 from x3ddeploy.graphs.lint import lint
 from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.loading import load_network
-from x3ddeploy.lowering.strategy import TARGETS, Layout
 from x3ddeploy.precision.lint import lint_qdq
 
 # What one protobuf message can hold.
@@ -58,17 +58,18 @@ def inspect(path: Path, *, config: str | None = None, trust: bool = False) -> di
 
 
 def _checkpoint(path: Path, config: str | None, trust: bool) -> dict[str, Any]:
-    loaded = load_network(path, config=config, trust=trust)
+    loaded = load_network(path, Wishes(config), trust=trust)
     network = loaded.network
     parts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in network.named_children()}
     return {
         "kind": "checkpoint",
         "source": msgspec.to_builtins(loaded.source),
         "size_bytes": path.stat().st_size,
-        "head": network.spec.head.kind.value,
+        "family": network.family,
+        "classes": network.contract().classes,
         "parameters": parts,
-        "spec": msgspec.to_builtins(network.spec),
-        "values": flat_values(network.spec),
+        "model": network.model,
+        "values": family_named(network.family).values(network.model),
         "origins": dict(loaded.origins),
         "labels": loaded.labels,
         "notes": loaded.notes,
@@ -124,7 +125,7 @@ def _described(model: onnx.ModelProto) -> dict[str, Any]:
 def _problems(model: onnx.ModelProto, metadata: PartMetadata) -> list[str]:
     """Rules that a graph of this precision and target breaks."""
     if metadata.precision == "fp32":
-        return lint(model, TARGETS[metadata.target].layout if metadata.target in TARGETS else Layout.FRAMES)
+        return lint(model)
     return lint_qdq(model) if (metadata.precision, metadata.target) == ("int8", "tensorrt") else []
 
 

@@ -1,53 +1,31 @@
-"""A checkpoint file to a network that can be exported: read, understand, adjust the clip, fill in the weights."""
+"""A checkpoint or an exported graph to a network: read, recognize its family, fill in the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
 
 from x3ddeploy.bundle import Source
-from x3ddeploy.checkpoint.config import read_config_text
-from x3ddeploy.checkpoint.reader import read_checkpoint
-from x3ddeploy.errors import CheckpointError, UsageError
-from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import CHECKPOINT_CONFIG, read_override, resolve_spec
-from x3ddeploy.families.two_stream_x3d.recognizer import EQUAL_FUSION, TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_text
+from x3ddeploy.checkpoint.listing import shortened
+from x3ddeploy.checkpoint.reader import Checkpoint, read_checkpoint
+from x3ddeploy.errors import BundleError, CheckpointError, UsageError
+from x3ddeploy.families import FAMILIES, family_named, family_of
+from x3ddeploy.families.base import Family, Wishes
+from x3ddeploy.families.network import Network
 from x3ddeploy.files import read_text
+from x3ddeploy.terms import Precision
 from x3ddeploy.text import escaped
 
-
-@dataclass(frozen=True)
-class ClipOverride:
-    """What of a clip's extent the user sets; None leaves what the model was trained with.
-
-    Attributes:
-        frames: of the RGB clip.
-        pose_frames: of the heatmap clip.
-        size: height and width of the RGB frames in pixels; the heatmaps' follow by their scaling.
-    """
-
-    frames: int | None = None
-    pose_frames: int | None = None
-    size: tuple[int, int] | None = None
-
-    def applied(self, spec: ModelSpec) -> tuple[ModelSpec, list[str]]:
-        """The changed spec, and the dotted names of the values that were set."""
-        rgb, pose, changed = spec.rgb_input, spec.pose_input, []
-        if self.frames is not None:
-            rgb = replace(rgb, frames=self.frames)
-            changed.append("rgb_input.frames")
-        if self.pose_frames is not None:
-            pose = replace(pose, frames=self.pose_frames)
-            changed.append("pose_input.frames")
-        if self.size is not None:
-            height, width = self.size
-            rgb = replace(rgb, height=height, width=width)
-            # GeneratePoseTarget rounds the scaled size to the nearest integer.
-            heat_height, heat_width = (int(side * pose.scaling + 0.5) for side in self.size)
-            pose = replace(pose, height=heat_height, width=heat_width)
-            changed += ["rgb_input.height", "rgb_input.width", "pose_input.height", "pose_input.width"]
-        return replace(spec, rgb_input=rgb, pose_input=pose), changed
+_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -55,64 +33,102 @@ class Loaded:
     """A network with its weights, in evaluation mode, and what is known of it.
 
     Attributes:
-        origins: dotted name of each value of the spec -> where it came from.
+        origins: dotted name of each value of the network's model -> where it came from.
         labels: class names, where the checkpoint carries as many as it has classes.
         notes: what the reader did or met.
     """
 
-    network: TwoStreamX3D
+    network: Network
     source: Source
     origins: Mapping[str, str]
     labels: tuple[str, ...] | None
     notes: tuple[str, ...]
 
 
-def load_network(
-    path: Path,
-    *,
-    config: str | None = None,
-    clip: ClipOverride | None = None,
-    fusion: tuple[float, float] = EQUAL_FUSION,
-    ema: bool = False,
-    trust: bool = False,
-) -> Loaded:
+def load_network(path: Path, wishes: Wishes | None = None, *, ema: bool = False, trust: bool = False) -> Loaded:
     """Read a checkpoint and build the network that its weights are of.
 
     Args:
         path: the `.pth` file.
-        config: a preset's name or a config file, for what the checkpoint does not carry.
-        clip: changes to the clip's extent.
-        fusion: weights of the RGB and the pose stream in the fused scores.
+        wishes: what the user sets himself; None for nothing.
         ema: take the checkpoint's other copy of the weights.
         trust: execute what the file asks for beyond weights.
 
     Raises:
         CheckpointError: the file cannot be read, trusted or understood; the message says what to do.
     """
-    checkpoint = read_checkpoint(path, trust=trust, ema=ema)
+    checkpoint, family, weights, notes = recognize(path, trust=trust, ema=ema)
     text = checkpoint.config_text
-    resolved = resolve_spec(
-        checkpoint.state_dict,
-        read_config_text(text, CHECKPOINT_CONFIG) if text else None,
-        read_override(config) if config else None,
-    )
-    spec, changed = (clip or ClipOverride()).applied(resolved.spec)
-    network = TwoStreamX3D(spec, fusion).eval()
-    missing, unexpected = network.load_state_dict(resolved.state_dict, strict=False)
-    lost = [key for key in missing if not key.endswith(".num_batches_tracked")] + unexpected
-    if lost:
-        raise CheckpointError(f"{path}: weights without a place in the network", details=lost)
-    notes = [*checkpoint.notes, *resolved.notes]
-    labels = checkpoint.class_names
-    if labels is not None and len(labels) != spec.head.classes:
-        notes.append(f"ignored {len(labels)} class names: the head has {spec.head.classes} classes")
+    trained = family.load(weights, read_config_text(text, CHECKPOINT_CONFIG) if text else None, wishes or Wishes())
+    notes += trained.notes
+    labels, classes = checkpoint.class_names, trained.network.contract().classes
+    if labels is not None and len(labels) != classes:
+        notes += (f"ignored {len(labels)} class names: the head has {classes} classes",)
         labels = None
     return Loaded(
-        network=network,
+        network=trained.network,
         source=Source(path.name, checkpoint.sha256, checkpoint.epoch),
-        origins={**resolved.origins, **dict.fromkeys(changed, "option")},
+        origins=trained.origins,
         labels=labels,
-        notes=tuple(notes),
+        notes=notes,
+    )
+
+
+class Recognized(NamedTuple):
+    """A checkpoint, the family that its weights are of, the weights, and what is worth telling of all that."""
+
+    checkpoint: Checkpoint
+    family: Family
+    weights: dict[str, Tensor]
+    notes: tuple[str, ...]
+
+
+def recognize(path: Path, *, ema: bool = False, trust: bool = False) -> Recognized:
+    """Read a checkpoint as far as its weights; see `load_network`."""
+    checkpoint = read_checkpoint(path, trust=trust, ema=ema)
+    family = _family_of(checkpoint)
+    weights, notes = checkpoint.weights(family.prefixes)
+    return Recognized(checkpoint, family, weights, (*checkpoint.notes, *notes))
+
+
+def restore_network(model: onnx.ModelProto) -> Network:
+    """The training-form network with the weights of an exported part; of the whole, with all of them.
+
+    Modules whose weights the part does not hold have weights of no meaning.
+
+    Raises:
+        BundleError: the file is not ours, not float32, or its weights do not fit its own specification.
+    """
+    metadata = PartMetadata.of(model)
+    if metadata.precision != Precision.FP32:
+        raise BundleError(
+            f"the torch runtime rebuilds float32 graphs only, and this one is {metadata.precision}",
+            hint="give the float32 file of the same bundle",
+        )
+    weights = {
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in model.graph.initializer
+    }
+    try:
+        return family_named(metadata.family).restore(metadata.model, metadata.fusion, weights)
+    except ValueError as error:
+        raise BundleError(
+            f"the graph's metadata describes no network: {error}", hint="export the checkpoint again"
+        ) from error
+
+
+def _family_of(checkpoint: Checkpoint) -> Family:
+    family = family_of(checkpoint.values)
+    if family is not None:
+        return family
+    found = sorted({f"{key.partition('.')[0]}." for key in checkpoint.values})
+    known = map(family_named, FAMILIES)
+    raise CheckpointError(
+        f"{checkpoint.path} is of no network that is known here",
+        details=[
+            f"it has weights under {', '.join(shortened(found, _LISTED))}",
+            *(f"{family.title} ({family.name}) has weights under {', '.join(family.prefixes)}" for family in known),
+        ],
+        hint="give a checkpoint of one of these networks, with all of its weights",
     )
 
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.families.two_stream_x3d.head import fuse_scores
+from x3ddeploy.families.two_stream_x3d.lowering.strategy import Layout, Strategy, lower
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.lowering.strategy import Layout, Strategy, lower
 
-# The deploy form for TensorRT, and the 5-D one, as x3ddeploy.lowering.strategy has them.
+# The deploy form for TensorRT, and the 5-D one, as x3ddeploy.families.two_stream_x3d.lowering.strategy has them.
 FRAMES = Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4)
 CLIP = Strategy(Layout.CLIP, width_multiple=8, input_multiple=1)
 

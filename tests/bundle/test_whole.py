@@ -19,6 +19,7 @@ from x3ddeploy.engines.graphs import Clips
 from x3ddeploy.engines.pipeline import EngineRequest, build_engines
 from x3ddeploy.engines.place import Host
 from x3ddeploy.errors import BundleError
+from x3ddeploy.families.two_stream_x3d.literal import model_of
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def reseal(path):
 def say_everywhere(path, **changes):
     """Alter the manifest and the metadata of every graph with it."""
     manifest = replace(Bundle.open(path).manifest, **changes)
+    if "spec" in changes:
+        changes["model"] = model_of(changes.pop("spec"))
     for file in path.glob("*.onnx"):
         model = onnx.load(file)
         put(file, replace(PartMetadata.of(model), **changes).stamped(model).SerializeToString())

@@ -9,6 +9,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.loading import recognize
 
 CONFIG = """
 clip_len = dict(Pose=6, RGB=4)
@@ -120,3 +122,9 @@ def history_buffers() -> Iterator[None]:
             sys.modules.pop(name)
             if module is not None:
                 sys.modules[name] = module
+
+
+def read_checkpoint(path: Path, **options: bool) -> SimpleNamespace:
+    """What a checkpoint holds, with the weights of its network as `state_dict`."""
+    checkpoint, _, weights, notes = recognize(path, **options)
+    return SimpleNamespace(**vars(checkpoint) | {"state_dict": weights, "notes": notes})

@@ -12,10 +12,9 @@ import torch
 from checkpoint_files import CONFIG, tiny_weights, trained_weights
 from torch import Tensor
 
-from x3ddeploy.checkpoint import read_config_text
+from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, read_config_text
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint import (
-    CHECKPOINT_CONFIG,
     Override,
     Resolved,
     expected_shapes,

@@ -14,9 +14,11 @@ from checkpoint_files import CONFIG, save_pickle, tiny_weights
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, Unreadable, read_checkpoint, read_config_text, resolve_spec
+from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, Unreadable, read_config_text
 from x3ddeploy.checkpoint.containers import find_weights
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.families.two_stream_x3d.checkpoint import resolve_spec
+from x3ddeploy.loading import recognize
 
 # Derandomized: a run finds what the run before found. A failure is kept as an @example.
 _OPTIONS: dict[str, Any] = {
@@ -234,4 +236,4 @@ def test_damaged_files_are_one_error(zipped: bool, changes: list[tuple[float, in
 def _is_refused(path: Path) -> None:
     """Whole or not, the file is of no two-stream network."""
     with pytest.raises(CheckpointError):
-        read_checkpoint(path)
+        recognize(path)

@@ -17,6 +17,7 @@ from checkpoint_files import (
     CONFIG,
     history_buffers,
     mmengine_content,
+    read_checkpoint,
     save,
     saved_weights,
     tiny_weights,
@@ -24,7 +25,6 @@ from checkpoint_files import (
 )
 from torch import nn
 
-from x3ddeploy.checkpoint import read_checkpoint
 from x3ddeploy.errors import CheckpointError
 
 

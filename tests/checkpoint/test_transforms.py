@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from checkpoint_files import CONFIG, tiny_weights
 
-from x3ddeploy.checkpoint import read_config_text
+from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, read_config_text
 from x3ddeploy.errors import CheckpointError
-from x3ddeploy.families.two_stream_x3d.checkpoint import CHECKPOINT_CONFIG, resolve_spec
+from x3ddeploy.families.two_stream_x3d.checkpoint import resolve_spec
 from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import Resolved
 
 RESIZE = "dict(keep_ratio=False, scale=(40, 32), type='Resize'),"

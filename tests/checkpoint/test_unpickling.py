@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_files import history_buffers, mmengine_content, save, save_pickle, tiny_weights
+from checkpoint_files import history_buffers, mmengine_content, read_checkpoint, save, save_pickle, tiny_weights
 
-from x3ddeploy.checkpoint import read_checkpoint
 from x3ddeploy.checkpoint.unpickling import unpickle
 from x3ddeploy.errors import CheckpointError
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from x3ddeploy.bundle import Bundle, Precision, add_precision
+from x3ddeploy.bundle import PARTS, Bundle, Precision, add_precision
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden

@@ -19,7 +19,7 @@ def inspected(run, path, *options):
 def test_a_checkpoint(run, checkpoint):
     report = inspected(run, checkpoint)
     assert report["kind"] == "checkpoint"
-    assert report["head"] == "prototype"
+    assert (report["family"], report["values"]["head.kind"]) == ("two_stream_x3d", "prototype")
     assert report["origins"]["pose.fold_div"] == "checkpoint config"
     assert set(report["parameters"]) == {"rgb_backbone", "pose_backbone", "cls_head"}
     text = run("inspect", checkpoint).stdout

@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 
-from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.bundle import PARTS
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.demo import random_network
-from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.export.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.targets import target_named
@@ -25,10 +25,7 @@ def network():
 def graphs(precision, batch=None, opset17=False):
     """Part -> model."""
 
-    def metadata(part):
-        return PartMetadata(part, precision, "tensorrt", network().fusion, SPEC, "0" * 64)
-
-    parts = build_parts(network(), metadata, "tensorrt", batch)
+    parts = build_parts(network(), "tensorrt", batch, "0" * 64)
     if precision == "fp32":
         return parts
     if precision == "fp16":

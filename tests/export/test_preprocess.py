@@ -11,7 +11,6 @@ from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.graphs.lint import check_model
-from x3ddeploy.lowering.strategy import Layout
 from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]
@@ -26,7 +25,7 @@ def session(build, runtime, batch=None):
 @pytest.mark.parametrize("batch", [None, 2])
 def test_graphs_are_clean_and_made_of_plain_operators(build, batch):
     model = build(TINY, batch, {"made": "here"})
-    check_model(model, Layout.FRAMES)
+    check_model(model)
     assert {prop.key: prop.value for prop in model.metadata_props} == {"made": "here"}
     plain = "Cast Sub Div Transpose Mul Split Abs LessOrEqual GreaterOrEqual Where Max Min Add Floor Sign And Exp"
     plain += " Unsqueeze ReduceMax"

@@ -8,9 +8,9 @@ from support.faults.lowered import LOWERED
 from support.faults.micro import SOURCE, graphs, network, options
 from support.faults.preprocessing import GRAPHS, PYTHON
 
+from x3ddeploy.bundle import PARTS
 from x3ddeploy.errors import GateError
 from x3ddeploy.export import pipeline
-from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import build_graphs, export_bundle
 from x3ddeploy.loading import Loaded
 from x3ddeploy.parity.gates import Float32Gate

@@ -59,18 +59,14 @@ def digest(model: onnx.ModelProto) -> str:
 def test_graphs_are_what_they_were(name, target):
     network = TwoStreamX3D(SPECS[name]).eval()
     batch = 2 if name == "fold of nothing" else None
-    parts = build_parts(
-        network, lambda part: PartMetadata(part, "fp32", target, network.fusion, network.spec, "0" * 64), target, batch
-    )
+    parts = build_parts(network, target, batch, "0" * 64)
     assert {part: digest(model) for part, model in parts.items()} == DIGESTS[f"{name}, {target}"]
 
 
 @pytest.mark.parametrize("target", ["tensorrt", "openvino"])
 def test_graphs_record_the_blocks_that_they_are_made_of(target):
     network = TwoStreamX3D(tiny).eval()
-    parts = build_parts(
-        network, lambda part: PartMetadata(part, "fp32", target, network.fusion, tiny, "0" * 64), target, None
-    )
+    parts = build_parts(network, target, None, "0" * 64)
     for part in ("rgb_backbone", "pose_backbone", "recognizer"):
         blocks = PartMetadata.of(parts[part]).blocks
         made = {name for node in parts[part].graph.node for name in node.output}

@@ -6,15 +6,14 @@ import pytest
 import torch
 
 from x3ddeploy.demo import random_network
+from x3ddeploy.families.two_stream_x3d.lowering.blocks import fold_batchnorm, frames_in_batch, pad_input, pad_widths
 from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
-from x3ddeploy.families.two_stream_x3d.lowering.padding import pad_input, pad_widths
+from x3ddeploy.families.two_stream_x3d.lowering.strategy import TARGETS, lower, rewrites
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation, TemporalShift, temporal_shift
-from x3ddeploy.lowering.batchnorm import Conv, fold_batchnorm
-from x3ddeploy.lowering.frames import frames_in_batch
+from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.proof import prove, relative_error
 from x3ddeploy.lowering.shift import SliceShift, TapShift
-from x3ddeploy.lowering.strategy import TARGETS, lower
 
 # Float32 rounding over a dozen layers stays under 1e-6 of the range; any wrong channel, frame or bias is over 1e-3.
 TOLERANCE = 2e-6
@@ -67,7 +66,8 @@ def test_both_shift_forms_equal_the_definition_for_any_length_and_fold(frames, c
 @pytest.mark.parametrize("stream", ["rgb", "pose"])
 def test_each_step_of_each_strategy_is_exact_for_any_clip_length(network, target, frames, stream):
     backbone = network.get_submodule(f"{stream}_backbone")
-    proofs = prove(backbone, frames, TARGETS[target], probes(backbone.spec.in_channels, frames))
+    steps = rewrites(backbone.spec, frames, TARGETS[target])
+    proofs = prove(backbone, steps, probes(backbone.spec.in_channels, frames))
     assert len(proofs) >= 3
     assert all(proof.relative_error < EXACT for proof in proofs), proofs
 

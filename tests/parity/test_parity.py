@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.bundle import PARTS
 from x3ddeploy.errors import GateError
-from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.export.parts import build_parts
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures
 from x3ddeploy.parity.gates import Float32Gate
@@ -21,10 +21,7 @@ from x3ddeploy.runtimes.registry import open_session
 
 @pytest.fixture(scope="module")
 def parts(tiny_network):
-    def metadata(part):
-        return PartMetadata(part, "fp32", "tensorrt", tiny_network.fusion, tiny_network.spec, "0" * 64)
-
-    return build_parts(tiny_network, metadata, "tensorrt", None)
+    return build_parts(tiny_network, "tensorrt", None, "0" * 64)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 from training_data import TINY, on, small_data
 
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.families.base import Wishes
 from x3ddeploy.loading import load_network
 from x3ddeploy.mmaction_compat import import_everything
 
@@ -159,7 +160,7 @@ def test_a_config_of_the_original_trains_unchanged(data, tmp_path):
     result = train(path, TrainOptions(tmp_path / "run"), "none", print)
     assert (result.epochs, result.best) == (1, None)
     assert set(losses(tmp_path / "run")) == {1}
-    assert load_network(tmp_path / "run" / "epoch_1.pth", config="ntu60").network.spec.head.classes == 60
+    assert load_network(tmp_path / "run" / "epoch_1.pth", Wishes("ntu60")).network.spec.head.classes == 60
 
 
 def test_averaged_weights_are_what_export_reads(data, tmp_path):

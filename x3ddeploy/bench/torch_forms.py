@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy.bench.competitor import Feeds, Loaded
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
-from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.lowering.strategy import lower, strategy_for
+from x3ddeploy.families import family_named
+from x3ddeploy.families.network import Network
 from x3ddeploy.runtimes.base import Array
+from x3ddeploy.terms import Target
 
 EAGER = "eager"
 FORMS = {
@@ -27,7 +29,7 @@ DEVICES = {"torch": "cpu", "torch-cuda": "cuda"}
 Forward = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
 
-def load_form(network: TwoStreamX3D, form: str, runtime: str, target: str, feeds: Feeds) -> Loaded:
+def load_form(network: Network, form: str, runtime: str, target: str, feeds: Feeds) -> Loaded:
     """One form on one device.
 
     Args:
@@ -42,14 +44,15 @@ def load_form(network: TwoStreamX3D, form: str, runtime: str, target: str, feeds
         X3DDeployError: torch.compile fails, for want of a C++ compiler for example.
     """
     device = require_device(runtime)
-    chosen: nn.Module = _lowered(network, target) if form == "compile-lowered" else copy.deepcopy(network)
+    chosen: nn.Module = _Lowered(network, target) if form == "compile-lowered" else copy.deepcopy(network)
     chosen = chosen.eval().to(device)
     layout = torch.contiguous_format
     if form == "channels_last":
         layout = torch.channels_last_3d
         chosen.to(memory_format=layout)  # type: ignore[call-overload]
     forward = _compiled(chosen) if form.startswith("compile") else chosen
-    return on_torch(f"two-stream X3D, {FORMS[form]}", lambda values: forward(**values), runtime, feeds, layout)
+    title = f"{family_named(network.family).title}, {FORMS[form]}"
+    return on_torch(title, lambda values: forward(**values), runtime, feeds, layout)
 
 
 def on_torch(
@@ -110,13 +113,22 @@ def require_device(runtime: str) -> str:
     return device
 
 
-def _lowered(network: TwoStreamX3D, target: str) -> TwoStreamX3D:
-    lowered, strategy = copy.deepcopy(network), strategy_for(target)
-    frames = {"rgb": network.spec.rgb_input.frames, "pose": network.spec.pose_input.frames}
-    for stream, count in frames.items():
-        name = f"{stream}_backbone"
-        setattr(lowered, name, lower(lowered.get_submodule(name), count, strategy))  # type: ignore[arg-type]
-    return lowered
+class _Lowered(nn.Module):
+    """The pieces in their deploy form, one behind the other."""
+
+    def __init__(self, network: Network, target: str) -> None:
+        super().__init__()
+        self._contract = network.contract()
+        lowered = family_named(network.family).lower(network, Target(target))
+        self.pieces = nn.ModuleDict({name: part.module for name, part in lowered.items()})
+
+    def forward(self, **tensors: Tensor) -> dict[str, Tensor]:
+        for wave in self._contract.waves:
+            for name in wave:
+                part = self._contract.parts[name]
+                given = self.pieces[name](*(tensors[tensor] for tensor in part.inputs))
+                tensors |= given if isinstance(given, dict) else {part.outputs[0]: given}
+        return {name: tensors[name] for name in self._contract.parts[WHOLE].outputs}
 
 
 def _compiled(network: nn.Module) -> Callable[..., Mapping[str, Tensor]]:

@@ -13,9 +13,10 @@ from x3ddeploy.bench.competitor import Feeds
 from x3ddeploy.bench.pipeline import VideoClip
 from x3ddeploy.bench.plain_export import plain_export
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.restore import rebuild
+from x3ddeploy.families.network import Network
+from x3ddeploy.loading import restore_network
 from x3ddeploy.runtimes.base import Array
 
 _SEED = 0
@@ -46,11 +47,11 @@ class Workbench:
         return self.feeds(self.setting.batch)
 
     @cached_property
-    def network(self) -> TwoStreamX3D:
+    def network(self) -> Network:
         """The training form, with the bundle's weights."""
         import onnx
 
-        return rebuild(onnx.load(self.bundle.part_path("recognizer")))
+        return restore_network(onnx.load(self.bundle.part_path(WHOLE)))
 
     @cached_property
     def expected(self) -> Array:

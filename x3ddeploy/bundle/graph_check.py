@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import onnx
 from onnx.external_data_helper import uses_external_data
@@ -11,6 +12,8 @@ from x3ddeploy.bundle.manifest import Manifest
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.contract import BATCH_AXIS
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.families.two_stream_x3d.contract import FAMILY
+from x3ddeploy.families.two_stream_x3d.literal import model_of, spec_of
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, flat_values
 
 
@@ -39,19 +42,23 @@ def _metadata(model: onnx.ModelProto, manifest: Manifest, part: str, precision: 
         "precision": precision,
         "target": manifest.target,
         "fusion": manifest.fusion,
-        "spec": manifest.spec,
+        "family": FAMILY,
+        "model": model_of(manifest.spec),
         "source_sha256": manifest.source.sha256,
     }
     for name, value in said.items():
         found = getattr(metadata, name)
         if found != value:
-            differing = _differing(found, manifest.spec) if name == "spec" else f"{found}, not {value}"
+            differing = _differing(found, manifest.spec) if name == "model" else f"{found}, not {value}"
             yield f"its {name} is not the manifest's: {differing}"
 
 
-def _differing(found: ModelSpec, said: ModelSpec) -> str:
-    """The values in which two specs differ."""
-    before, after = flat_values(found), flat_values(said)
+def _differing(found: Mapping[str, Any], said: ModelSpec) -> str:
+    """The values in which two models differ."""
+    try:
+        before, after = flat_values(spec_of(found)), flat_values(said)
+    except (ValueError, X3DDeployError) as error:
+        return f"it is none ({error})"
     return "; ".join(
         f"{name} {before.get(name)}, not {after[name]}" for name in after if before.get(name) != after[name]
     )

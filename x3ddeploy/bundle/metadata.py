@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import onnx
@@ -10,9 +11,10 @@ import onnx
 from x3ddeploy import __version__
 from x3ddeploy.contract import Block
 from x3ddeploy.errors import BundleError
-from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, ModelSpec
 
 _PREFIX = "x3ddeploy."
+# Files of older versions know no families; they are all of this one, and hold its model under another name.
+_ONLY_FAMILY, _ONLY_MODEL = "two_stream_x3d", "spec"
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,12 @@ class PartMetadata:
     """Contents of metadata_props, each under `x3ddeploy.<field>`.
 
     Attributes:
-        part: 'rgb_backbone', 'pose_backbone', 'head', 'recognizer', 'preprocess_rgb' or 'preprocess_pose'.
+        part: name of the graph in its bundle.
         precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         target: lowering target.
-        fusion: weights of the RGB and the pose stream in `scores`.
-        spec: the whole model's specification and input contract.
+        family: of the network.
+        model: the whole network in the family's own words.
+        fusion: weights of the logits in `scores`.
         source_sha256: of the checkpoint.
         version: of x3ddeploy.
         blocks: stretches of the part that can be judged alone, in their order; none in files of older versions.
@@ -33,8 +36,9 @@ class PartMetadata:
     part: str
     precision: str
     target: str
-    fusion: tuple[float, float]
-    spec: ModelSpec
+    family: str
+    model: dict[str, Any]
+    fusion: tuple[float, ...]
     source_sha256: str
     version: str = __version__
     blocks: tuple[Block, ...] = ()
@@ -42,11 +46,6 @@ class PartMetadata:
     def props(self) -> dict[str, str]:
         """As strings for `helper.set_model_props`."""
         values = msgspec.to_builtins(self)
-        for backbone in (values["spec"]["rgb"], values["spec"]["pose"]):
-            # Left out where it is the default: the bytes of files exported before it could be anything else stay.
-            # Decoded from such a file, the value is not among the instance's own, and msgspec leaves it out, too.
-            if backbone.get("activation") == BackboneSpec.activation.value:
-                del backbone["activation"]
         return {
             _PREFIX + name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
             for name, value in values.items()
@@ -62,12 +61,14 @@ class PartMetadata:
         """Read it back. Raises BundleError where the model was not exported by x3ddeploy."""
         props = {prop.key: prop.value for prop in model.metadata_props}
         try:
+            model = props.get(_PREFIX + "model") or props[_PREFIX + _ONLY_MODEL]
             return cls(
                 part=props[_PREFIX + "part"],
                 precision=props[_PREFIX + "precision"],
                 target=props[_PREFIX + "target"],
-                fusion=msgspec.json.decode(props[_PREFIX + "fusion"], type=tuple[float, float]),
-                spec=msgspec.json.decode(props[_PREFIX + "spec"], type=ModelSpec),
+                family=props.get(_PREFIX + "family", _ONLY_FAMILY),
+                model=msgspec.json.decode(model, type=dict[str, Any]),
+                fusion=msgspec.json.decode(props[_PREFIX + "fusion"], type=tuple[float, ...]),
                 source_sha256=props[_PREFIX + "source_sha256"],
                 version=props[_PREFIX + "version"],
                 blocks=msgspec.json.decode(props.get(_PREFIX + "blocks", "[]"), type=tuple[Block, ...]),

@@ -9,7 +9,10 @@ from x3ddeploy.checkpoint.literals import Unreadable, read_literals
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.files import read_text
 
-__all__ = ["Unreadable", "read_config_file", "read_config_text"]
+__all__ = ["CHECKPOINT_CONFIG", "Unreadable", "read_config_file", "read_config_text"]
+
+# What errors and origins call the config that a checkpoint carries.
+CHECKPOINT_CONFIG = "checkpoint config"
 
 _BASE = "_base_"
 _DELETE = "_delete_"

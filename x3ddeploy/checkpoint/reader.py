@@ -19,7 +19,6 @@ from x3ddeploy.checkpoint.unpickling import unpickle
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.files import regular_size
 
-PREFIXES = ("rgb_backbone.", "pose_backbone.", "cls_head.")
 _LISTED = 8
 # The networks are tens of megabytes; with all that a training keeps beside them, far under this.
 _LARGEST_FILE = 16 << 30
@@ -27,11 +26,11 @@ _LARGEST_FILE = 16 << 30
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds of a two-stream recognizer.
+    """What a checkpoint holds.
 
     Attributes:
         sha256: of the file's bytes, in hexadecimal.
-        state_dict: float32 tensors on the CPU, named as in the original layout; without `num_batches_tracked`.
+        values: what stands under the names of weights, not yet checked; without wrappers' prefixes.
         config_text: the training config as Python text (never executed), where the file carries it.
         class_names: the data set's classes in label order, where the file carries them.
         epoch: epochs trained, where the file says so.
@@ -40,11 +39,32 @@ class Checkpoint:
 
     path: Path
     sha256: str
-    state_dict: dict[str, Tensor]
+    values: dict[str, object]
     config_text: str | None
     class_names: tuple[str, ...] | None
     epoch: int | None
     notes: tuple[str, ...]
+
+    def weights(self, prefixes: tuple[str, ...]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        """The weights whose names begin with one of these, and what is worth telling about them.
+
+        Returns:
+            float32 tensors on the CPU without `num_batches_tracked`, and notes.
+
+        Raises:
+            CheckpointError: they are not finite real numbers.
+        """
+        ours = {
+            key: value
+            for key, value in self.values.items()
+            if key.startswith(prefixes) and not key.endswith(".num_batches_tracked")
+        }
+        weights, notes = to_float32(ours, str(self.path))
+        others = [key for key in self.values if not key.startswith(prefixes)]
+        if others:
+            named = ", ".join(shortened(others, _LISTED))
+            notes = (f"ignored {len(others)} weights outside of {', '.join(prefixes)}: {named}", *notes)
+        return weights, notes
 
 
 def read_checkpoint(path: Path, *, trust: bool = False, ema: bool = False) -> Checkpoint:
@@ -60,8 +80,7 @@ def read_checkpoint(path: Path, *, trust: bool = False, ema: bool = False) -> Ch
             the copies when they save, so `state_dict` holds the averaged weights and the other copy the raw ones.
 
     Raises:
-        CheckpointError: the file is missing, damaged, not a checkpoint, refused as unsafe, of another network, or its
-            weights are not finite real numbers.
+        CheckpointError: the file is missing, damaged, not a checkpoint, refused as unsafe, or holds no weights.
     """
     with _opened(path) as file:
         sha256 = _sha256(file)
@@ -70,21 +89,17 @@ def read_checkpoint(path: Path, *, trust: bool = False, ema: bool = False) -> Ch
         content, executed = unpickle(file, str(path), trust=trust)
     found = find_weights(content, str(path), ema=ema)
     notes = [f"executed, as trusted, what the file names: {', '.join(executed)}"] if executed else []
-    weights, weight_notes = to_float32(_ours(found.weights, path), str(path))
-    others = [key for key in found.weights if not key.startswith(PREFIXES)]
-    if others:
-        notes.append(f"ignored {len(others)} weights outside of the two backbones and the head: {_some(others)}")
     meta = content.get("meta") if isinstance(content, Mapping) else None
     meta = meta if isinstance(meta, Mapping) else {}
     config_text, epoch = meta.get("cfg"), meta.get("epoch")
     return Checkpoint(
         path=path,
         sha256=sha256,
-        state_dict=weights,
+        values=found.weights,
         config_text=config_text if isinstance(config_text, str) else None,
         class_names=_class_names(meta),
         epoch=epoch if type(epoch) is int else None,
-        notes=(*notes, *found.notes, *weight_notes),
+        notes=(*notes, *found.notes),
     )
 
 
@@ -126,29 +141,9 @@ def _require_torch_file(file: BinaryIO, path: Path) -> None:
         raise CheckpointError(f"{path} is {problem}", hint="give the .pth file that training wrote, copied whole")
 
 
-def _ours(weights: Mapping[str, object], path: Path) -> dict[str, object]:
-    missing = [prefix for prefix in PREFIXES if not any(key.startswith(prefix) for key in weights)]
-    if missing:
-        found = sorted({key.partition(".")[0] + "." for key in weights})
-        raise CheckpointError(
-            f"{path} is not of a two-stream X3D recognizer: no weights under {', '.join(missing)}",
-            details=[f"it has weights under {_some(found)}"],
-            hint="give a checkpoint of the two-stream network (rgb_backbone, pose_backbone, cls_head)",
-        )
-    return {
-        key: value
-        for key, value in weights.items()
-        if key.startswith(PREFIXES) and not key.endswith(".num_batches_tracked")
-    }
-
-
 def _class_names(meta: Mapping[object, object]) -> tuple[str, ...] | None:
     dataset_meta = meta.get("dataset_meta")
     classes = dataset_meta.get("classes") if isinstance(dataset_meta, Mapping) else None
     if isinstance(classes, (list, tuple)) and classes and all(isinstance(name, str) for name in classes):
         return tuple(classes)
     return None
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(shortened(names, _LISTED))

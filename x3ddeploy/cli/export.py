@@ -45,7 +45,7 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 @click.option(
     "--size", type=Size(), help="Height and width of the RGB frames, likewise; heatmaps follow by their scaling."
 )
-@click.option("--fusion", type=Weights(), default="1:1", show_default=True, help="Weights of the streams in `scores`.")
+@click.option("--fusion", type=Weights(), help="Weights of the streams in `scores`.  [default: 1:1]")
 @click.option("--preprocess", is_flag=True, help="Also write preprocess_rgb.onnx and preprocess_pose.onnx.")
 @click.option(
     "--labels",
@@ -75,7 +75,7 @@ def command(
     frames: int | None,
     pose_frames: int | None,
     size: tuple[int, int] | None,
-    fusion: tuple[float, float],
+    fusion: tuple[float, float] | None,
     preprocess: bool,
     labels: Path | None,
     verify_tol: float | None,
@@ -89,26 +89,22 @@ def command(
     """
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.export.pipeline import Options, export_bundle, require_runtime_of
-    from x3ddeploy.loading import ClipOverride, load_network, read_labels
+    from x3ddeploy.families import family_named
+    from x3ddeploy.families.base import Wishes
+    from x3ddeploy.loading import load_network, read_labels
 
     require_runtime_of(target)
     steps = Steps()
-    loaded = load_network(
-        checkpoint,
-        config=config,
-        clip=ClipOverride(frames, pose_frames, size),
-        fusion=fusion,
-        ema=ema,
-        trust=trust_checkpoint,
-    )
-    spec = loaded.network.spec
-    steps(f"read {checkpoint}: {spec.head.classes} classes, {spec.head.kind.value} head")
+    wishes = Wishes(config, frames, pose_frames, size, fusion)
+    loaded = load_network(checkpoint, wishes, ema=ema, trust=trust_checkpoint)
+    classes = loaded.network.contract().classes
+    steps(f"read {checkpoint}: {family_named(loaded.network.family).title}, {classes} classes")
     options = Options(
         target=target,
         batch=batch,
         preprocess=preprocess,
         tolerance=verify_tol,
-        labels=read_labels(labels, spec.head.classes) if labels else loaded.labels,
+        labels=read_labels(labels, classes) if labels else loaded.labels,
         overwrite=overwrite,
     )
     exported = export_bundle(loaded, output, options, steps)
@@ -120,10 +116,11 @@ def command(
 
 def _print(exported: Exported) -> None:
     from x3ddeploy.cli.output import print_origins, print_table, size_text
-    from x3ddeploy.families.two_stream_x3d.spec import flat_values
+    from x3ddeploy.families import family_named
 
     manifest = exported.bundle.manifest
-    print_origins(flat_values(manifest.spec), manifest.origins, manifest.notes)
+    network = exported.network
+    print_origins(family_named(network.family).values(network.model), manifest.origins, manifest.notes)
     worst: dict[tuple[str, str], Difference] = {}
     for row in exported.rows:
         key = (row.part, row.output)

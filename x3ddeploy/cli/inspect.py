@@ -77,7 +77,7 @@ def _print_onnx(path: Path, report: dict[str, Any]) -> None:
 def _print_checkpoint(path: Path, report: dict[str, Any]) -> None:
     from x3ddeploy.cli.output import print_origins, size_text
 
-    echo(f"{path}: a checkpoint, {size_text(report['size_bytes'])}, {report['head']} head")
+    echo(f"{path}: a checkpoint, {size_text(report['size_bytes'])}, {report['family']}, {report['classes']} classes")
     echo(f"sha256 {report['source']['sha256']}")
     echo(", ".join(f"{name} {count / 1e6:.2f} M" for name, count in report["parameters"].items()) + " parameters")
     print_origins(report["values"], report["origins"], report["notes"])

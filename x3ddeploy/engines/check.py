@@ -185,15 +185,16 @@ def _cases(bundle: Bundle, precision: str, notes: list[str]) -> Iterator[tuple[s
     """Name of each case, its inputs, and the expected outputs: the graphs' own on the golden clip, else PyTorch's."""
     yield GOLDEN, load_golden(bundle, precision)
     try:
-        from x3ddeploy.families.two_stream_x3d.restore import rebuild
+        from x3ddeploy.families.two_stream_x3d.literal import spec_of
+        from x3ddeploy.loading import restore_network
         from x3ddeploy.parity.compare import cases
         from x3ddeploy.parity.reference import Reference, single
     except ModuleNotFoundError as error:
         notes.append(f"random clips and impulses were not compared: {error}")
         return
-    network = rebuild(onnx.load(bundle.part_path("recognizer")))
+    network = restore_network(onnx.load(bundle.part_path("recognizer")))
     reference = Reference(network)
-    for case in cases(network.spec, bundle.manifest.batch):
+    for case in cases(spec_of(network.model), bundle.manifest.batch):
         yield case.name, {**case.inputs, **single(reference.outputs(case.inputs))}
 
 

@@ -1,94 +1,94 @@
-"""The parts of a bundle as ONNX models: both backbones, the head, and the recognizer that is all three."""
+"""A network's parts as ONNX models: each piece by itself, and the recognizer that is all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import onnx
 
-from x3ddeploy.bundle import PARTS as PARTS
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.contract import Block
-from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
-from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
+from x3ddeploy.contract import WHOLE, Block, Contract, Shape
+from x3ddeploy.families import family_named
+from x3ddeploy.families.base import LoweredPart
+from x3ddeploy.families.network import Network
+from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.trace import Program, trace
 from x3ddeploy.graphs.write import Value, Written, write
-from x3ddeploy.lowering.strategy import lower, strategy_for
-
-STREAM_INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
+from x3ddeploy.terms import Precision, Target
 
 
 @dataclass(frozen=True)
 class _Traced:
     """What the parts are made of: each is traced once, and written into its own graph and into the recognizer's."""
 
+    contract: Contract
+    lowered: dict[str, LoweredPart]
     programs: dict[str, Program]
-    shapes: dict[str, tuple[int, ...]]  # of the inputs of each part, for one clip
-    blocks: dict[str, list[str]]
-    batch: int | str
 
-    def given(self, graph: GraphBuilder, *names: str) -> dict[str, str]:
-        return {name: graph.input(name, (self.batch, *self.shapes[name])) for name in names}
+    def shape(self, tensor: str) -> Shape:
+        described = self.contract.inputs.get(tensor) or self.contract.outputs[tensor]
+        return described.shape
 
-    def write(self, graph: GraphBuilder, part: str, inputs: dict[str, str]) -> Written:
-        return write(self.programs[part], graph, part, inputs, self.blocks.get(part, ()))
+    def given(self, graph: GraphBuilder, part: str) -> dict[str, str]:
+        return {name: graph.input(name, self.shape(name)) for name in self.contract.parts[part].inputs}
 
-    def give(self, graph: GraphBuilder, outputs: dict[str, Value]) -> dict[str, str]:
-        """Declare a graph's outputs; the name that a tensor had -> its name outside."""
-        for name, value in outputs.items():
-            graph.output(value.name, name, (self.batch, *value.shape))
-        return {value.name: name for name, value in outputs.items()}
+    def write(self, graph: GraphBuilder, part: str, tensors: dict[str, str]) -> tuple[dict[str, Value], Written]:
+        """The piece's outputs by the contract's names, and what was written."""
+        described = self.contract.parts[part]
+        inputs = {name: tensors[name] for name in described.inputs}
+        written = write(self.programs[part], graph, part, inputs, self.lowered[part].blocks)
+        (alone, *_) = described.outputs
+        return {name or alone: value for name, value in written.outputs.items()}, written
 
 
-def build_parts(
-    network: TwoStreamX3D, metadata: Callable[[str], PartMetadata], target: str, batch: int | None
-) -> dict[str, onnx.ModelProto]:
-    """Lower the network and write it down as the four parts.
+def build_parts(network: Network, target: str, batch: int | None, source_sha256: str) -> dict[str, onnx.ModelProto]:
+    """Lower the network and write its parts down.
 
     Args:
         network: training form with its weights.
-        metadata: gives a part's metadata by its name.
         target: lowering target.
         batch: fixed number of clips; None leaves the axis dynamic, named 'N'.
+        source_sha256: of the checkpoint, for the graphs' metadata.
 
     Returns:
-        Part name to model, in the order of PARTS.
+        Part name to model, in the contract's order.
     """
-    spec, strategy = network.spec, strategy_for(target)
-    shapes = {name: shape[1:] for name, shape in {**spec.input_shapes(), **spec.feature_shapes()}.items()}
-    frames = {"rgb": spec.rgb_input.frames, "pose": spec.pose_input.frames}
-    programs, blocks = {}, {}
-    for stream, source in STREAM_INPUTS.items():
-        backbone = getattr(network, f"{stream}_backbone")
-        programs[f"{stream}_backbone"] = trace(lower(backbone, frames[stream], strategy), {source: shapes[source]})
-        blocks[f"{stream}_backbone"] = backbone.blocks
-    programs["head"] = trace(
-        lower_head(network.cls_head, network.fusion), {name: shapes[name] for name in spec.feature_shapes()}
-    )
-    traced = _Traced(programs, shapes, blocks, batch or BATCH_AXIS)
+    contract = network.contract(batch)
+    lowered = family_named(contract.family).lower(network, Target(target))
+    traced = _Traced(contract, lowered, {})
+    for name, piece in lowered.items():
+        of_clip = {tensor: traced.shape(tensor)[1:] for tensor in contract.parts[name].inputs}
+        traced.programs[name] = trace(
+            piece.module, {tensor: tuple(map(int, shape)) for tensor, shape in of_clip.items()}
+        )
     models = {}
-    for part in PARTS:
+    for part in contract.parts:
         graph = GraphBuilder(part)
-        recorded = _recognizer(graph, traced) if part == "recognizer" else _part(graph, traced, part)
-        models[part] = graph.model(replace(metadata(part), blocks=recorded).props())
+        pieces = [name for wave in contract.waves for name in wave] if part == WHOLE else [part]
+        blocks = _part(graph, traced, part, pieces)
+        metadata = part_metadata(network, part, target, source_sha256)
+        models[part] = graph.model(replace(metadata, blocks=blocks).props())
     return models
 
 
-def _part(graph: GraphBuilder, traced: _Traced, part: str) -> tuple[Block, ...]:
-    written = traced.write(graph, part, traced.given(graph, *traced.programs[part].inputs.values()))
-    features = part.replace("_backbone", "_feat")
-    names = traced.give(graph, {name or features: value for name, value in written.outputs.items()})
-    return tuple(Block(block.name, names.get(block.tensor, block.tensor)) for block in written.blocks)
+def part_metadata(network: Network, part: str, target: str, source_sha256: str) -> PartMetadata:
+    """What a float32 graph of a network says of itself."""
+    fusion = network.contract().fusion
+    return PartMetadata(part, Precision.FP32.value, target, network.family, network.model, fusion, source_sha256)
 
 
-def _recognizer(graph: GraphBuilder, traced: _Traced) -> tuple[Block, ...]:
-    features: dict[str, str] = {}
+def _part(graph: GraphBuilder, traced: _Traced, part: str, pieces: list[str]) -> tuple[Block, ...]:
+    """Write the pieces of a part one behind the other, joined by the names of their tensors; gives their blocks."""
+    tensors = traced.given(graph, part)
+    values: dict[str, Value] = {}
     blocks: list[Block] = []
-    for stream, source in STREAM_INPUTS.items():
-        written = traced.write(graph, f"{stream}_backbone", traced.given(graph, source))
-        features[f"{stream}_feat"] = written.outputs[""].name
+    for piece in pieces:
+        outputs, written = traced.write(graph, piece, tensors)
+        values |= outputs
+        tensors |= {name: value.name for name, value in outputs.items()}
         blocks += written.blocks
-    traced.give(graph, traced.write(graph, "head", features).outputs)
-    return tuple(blocks)
+    outside = {}
+    for name in traced.contract.parts[part].outputs:
+        graph.output(values[name].name, name, traced.shape(name))
+        outside[values[name].name] = name
+    return tuple(Block(block.name, outside.get(block.tensor, block.tensor)) for block in blocks)

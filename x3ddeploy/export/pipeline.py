@@ -17,19 +17,18 @@ from x3ddeploy.atomic import json_bytes
 from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, create, derived_files
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.labels import label_problems
-from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import raw_inputs
 from x3ddeploy.errors import BundleError, UsageError
-from x3ddeploy.export.parts import PARTS, build_parts
+from x3ddeploy.export.parts import build_parts, part_metadata
 from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
-from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.network import Network
+from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.loading import Loaded
-from x3ddeploy.lowering.strategy import Layout, strategy_for
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
-from x3ddeploy.parity.compare import GOLDEN_SEED, PART_INPUTS, Row, cases, compare_parts, failures, parity_error
+from x3ddeploy.parity.compare import GOLDEN_SEED, Row, cases, compare_parts, failures, parity_error
 from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import Reference, single
@@ -65,6 +64,7 @@ class Options:
 class Exported:
     """A finished export, every comparison with PyTorch, and what they were held to."""
 
+    network: Network
     bundle: Bundle
     rows: list[Row]
     gate: Float32Gate
@@ -99,9 +99,10 @@ def export_bundle(
         X3DDeployError: the disk is full or read-only, or a graph breaks the rules.
     """
     network = loaded.network
+    contract, spec = network.contract(options.batch), spec_of(network.model)
     _check_output(output, options)
     require_place(output.resolve().parent, _estimated_bytes(network, options))
-    _check_labels(options.labels, network.spec.head.classes)
+    _check_labels(options.labels, contract.classes)
     graphs = build_graphs(network, loaded.source, options)
     progress(f"lowered for {options.target} and written as {len(graphs)} ONNX graphs")
     reference = Reference(network)
@@ -110,11 +111,11 @@ def export_bundle(
         schema_version=SCHEMA_VERSION,
         versions=_versions(),
         source=loaded.source,
-        spec=network.spec,
+        spec=spec,
         origins=dict(loaded.origins),
         target=options.target,
         batch=options.batch,
-        fusion=network.fusion,
+        fusion=(contract.fusion[0], contract.fusion[1]),
         opset=OPSET,
         ir_version=IR_VERSION,
         tensors={name: _tensors(graph) for name, graph in graphs.items()},
@@ -122,29 +123,26 @@ def export_bundle(
         rounding=dict(gate.rounding),
     )
     contents = {f"{name}.onnx": serialize(graph) for name, graph in graphs.items()}
-    golden = _golden(network.spec, reference, options)
+    golden = _golden(spec, reference, options)
     contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in golden.items()}
     contents[PARITY] = json_bytes(parity_report(rows, gate, _runtime(options.target)))
     if options.labels:
         contents[LABELS] = "".join(f"{name}\n" for name in options.labels).encode()
     bundle = create(output, manifest, contents, lambda: _check_output(output, options))
     progress(f"sealed {len(contents)} files with their sha256")
-    return Exported(bundle, rows, gate)
+    return Exported(network, bundle, rows, gate)
 
 
-def build_graphs(network: TwoStreamX3D, source: Source, options: Options) -> dict[str, onnx.ModelProto]:
+def build_graphs(network: Network, source: Source, options: Options) -> dict[str, onnx.ModelProto]:
     """All graphs of a bundle by name, each checked against ONNX's rules and ours."""
-
-    def metadata(part: str) -> PartMetadata:
-        return PartMetadata(part, "fp32", options.target, network.fusion, network.spec, source.sha256)
-
-    graphs = build_parts(network, metadata, options.target, options.batch)
+    graphs = build_parts(network, options.target, options.batch, source.sha256)
     for graph in graphs.values():
-        check_model(graph, strategy_for(options.target).layout)
+        check_model(graph)
     if options.preprocess:
         for name, build in (("preprocess_rgb", preprocess_rgb), ("preprocess_pose", preprocess_pose)):
-            graphs[name] = build(network.spec, options.batch, metadata(name).props())
-            check_model(graphs[name], Layout.FRAMES)
+            metadata = part_metadata(network, name, options.target, source.sha256)
+            graphs[name] = build(spec_of(network.model), options.batch, metadata.props())
+            check_model(graphs[name])
     return graphs
 
 
@@ -204,17 +202,17 @@ def _runtime(target: str) -> str:
 
 
 def _verify(
-    network: TwoStreamX3D,
+    network: Network,
     reference: Reference,
     graphs: dict[str, onnx.ModelProto],
     options: Options,
     progress: Callable[[str], None],
 ) -> tuple[list[Row], Float32Gate]:
     runtime = _runtime(options.target)
-    sessions = {part: open_session(runtime, serialize(graphs[part])) for part in PARTS}
+    sessions = {part: open_session(runtime, serialize(graphs[part])) for part in network.contract().parts}
     rows = compare_parts(
         reference,
-        network.spec,
+        spec_of(network.model),
         sessions,
         options.batch,
         lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}"),
@@ -231,12 +229,13 @@ def _verify(
 
 
 def _diverging_block(
-    network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], failed: list[Row], options: Options
+    network: Network, graphs: dict[str, onnx.ModelProto], failed: list[Row], options: Options
 ) -> str | None:
-    for part in ("rgb_backbone", "pose_backbone"):
+    contract = network.contract(options.batch)
+    for part in contract.backbones:
         if any(row.part == part for row in failed):
-            case = next(cases(network.spec, options.batch))
-            inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
+            case = next(cases(spec_of(network.model), options.batch))
+            inputs = {name: case.inputs[name] for name in contract.parts[part].inputs}
             blocks = compare_blocks(network, part, serialize(graphs[part]), _runtime(options.target), inputs)
             block = first_diverging(blocks, options.tolerance)
             if block:
@@ -245,9 +244,9 @@ def _diverging_block(
 
 
 def _compare_preprocessing(
-    network: TwoStreamX3D, graphs: dict[str, onnx.ModelProto], runtime: str, options: Options
+    network: Network, graphs: dict[str, onnx.ModelProto], runtime: str, options: Options
 ) -> list[Row]:
-    raw = raw_inputs(network.spec, options.batch or 1, GOLDEN_SEED)
+    raw = raw_inputs(spec_of(network.model), options.batch or 1, GOLDEN_SEED)
     rows = []
     for part, output in (("preprocess_rgb", "imgs"), ("preprocess_pose", "heatmap_imgs")):
         session = open_session(runtime, serialize(graphs[part]))
@@ -262,10 +261,11 @@ def _golden(spec: ModelSpec, reference: Reference, options: Options) -> dict[str
     return {**arrays, **single(reference.outputs({name: arrays[name] for name in spec.input_shapes()}))}
 
 
-def _estimated_bytes(network: TwoStreamX3D, options: Options) -> int:
+def _estimated_bytes(network: Network, options: Options) -> int:
     """Weights lie in a part and in the recognizer; golden tensors are a clip as camera frames and as inputs."""
     weights = sum(value.numel() for value in network.state_dict().values())
-    values = sum(math.prod(shape) for shape in network.spec.input_shapes(options.batch or 1).values())
+    shapes = network.contract().input_shapes(options.batch or 1)
+    values = sum(math.prod(shape) for shape in shapes.values())
     return 4 * (2 * weights + 2 * values)
 
 

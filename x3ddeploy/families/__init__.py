@@ -1,1 +1,43 @@
-"""Networks, a room each. A stage of the toolchain imports none of them; it reads the contract of a bundle."""
+"""Networks, a room each, and who they are by name. A stage of the toolchain imports none of them by itself.
+
+A family is imported when it is asked for, so that `x3ddeploy --help` imports none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from x3ddeploy.errors import BundleError
+
+if TYPE_CHECKING:
+    from x3ddeploy.families.base import Family
+
+# Name -> 'module:object', or the family itself.
+FAMILIES: dict[str, str | Family] = {"two_stream_x3d": "x3ddeploy.families.two_stream_x3d.family:TWO_STREAM_X3D"}
+
+
+def register(family: Family) -> None:
+    """Make a family known, in the place of one of the same name."""
+    FAMILIES[family.name] = family
+
+
+def family_named(name: str) -> Family:
+    """The family that a bundle or a graph names. Raises BundleError where it is not known here."""
+    if name not in FAMILIES:
+        raise BundleError(
+            f"the network's family {name!r} is not known",
+            hint=f"known here: {', '.join(FAMILIES)}; use the version of x3ddeploy that made the file",
+        )
+    known = FAMILIES[name]
+    if isinstance(known, str):
+        module, _, attribute = known.partition(":")
+        family: Family = getattr(import_module(module), attribute)
+        return family
+    return known
+
+
+def family_of(keys: Collection[str]) -> Family | None:
+    """The family that claims weights of these names."""
+    return next((family for family in map(family_named, FAMILIES) if family.claims(keys)), None)

@@ -7,7 +7,6 @@ from onnx import TensorProto
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
-from x3ddeploy.lowering.strategy import Layout
 
 FORBIDDEN = {
     "ScatterND": "the shift is slices",
@@ -20,7 +19,7 @@ FORBIDDEN = {
 }
 
 
-def lint(model: onnx.ModelProto, layout: Layout = Layout.FRAMES) -> list[str]:
+def lint(model: onnx.ModelProto) -> list[str]:
     """Names each broken rule and the node that breaks it; an empty list is a clean graph."""
     graph = model.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
@@ -29,12 +28,6 @@ def lint(model: onnx.ModelProto, layout: Layout = Layout.FRAMES) -> list[str]:
         for node in graph.node
         if node.op_type in FORBIDDEN
     ]
-    if layout is Layout.FRAMES:
-        problems += [
-            f"node {node.name!r}: a convolution on 5-D tensors"
-            for node in graph.node
-            if node.op_type == "Conv" and len(initializers[node.input[1]].dims) != 4
-        ]
     problems += [f"node {node.name!r}: domain {node.domain!r}" for node in graph.node if node.domain]
     problems += [
         f"initializer {name!r} is stored outside the file"
@@ -53,12 +46,12 @@ def lint(model: onnx.ModelProto, layout: Layout = Layout.FRAMES) -> list[str]:
     return problems
 
 
-def check_model(model: onnx.ModelProto, layout: Layout) -> None:
+def check_model(model: onnx.ModelProto) -> None:
     """ONNX's own full check, then ours. Raises X3DDeployError that lists every problem."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:
         raise X3DDeployError(f"graph {model.graph.name!r} is not valid ONNX: {error}") from error
-    problems = lint(model, layout)
+    problems = lint(model)
     if problems:
         raise X3DDeployError(f"graph {model.graph.name!r} breaks the rules of an exported graph", details=problems)

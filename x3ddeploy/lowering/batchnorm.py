@@ -7,16 +7,11 @@ is rounded once.
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from x3ddeploy.families.two_stream_x3d.x3d import ConvBN
-from x3ddeploy.lowering.replace import replaced
-
-M = TypeVar("M", bound=nn.Module)
 
 
 class Conv(nn.Module):
@@ -53,13 +48,8 @@ class Conv(nn.Module):
         return F.relu(x) if self.relu else x
 
 
-def fold_batchnorm(module: M) -> M:
-    """Every ConvBN becomes a Conv. Equal up to one rounding of each weight."""
-    return replaced(module, ConvBN, lambda part: _fold(cast(ConvBN, part)))
-
-
-def _fold(layer: ConvBN) -> Conv:
-    conv, bn = layer.conv, layer.bn
+def folded(conv: nn.Conv3d, bn: nn.BatchNorm3d, *, relu: bool) -> Conv:
+    """A convolution without bias and the BatchNorm behind it as one. Equal up to one rounding of each weight."""
     assert bn.running_mean is not None
     assert bn.running_var is not None
     scale = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
@@ -69,5 +59,5 @@ def _fold(layer: ConvBN) -> Conv:
         stride=cast("tuple[int, int, int]", conv.stride),
         padding=cast("tuple[int, int, int]", conv.padding),
         groups=conv.groups,
-        relu=layer.relu,
+        relu=relu,
     )

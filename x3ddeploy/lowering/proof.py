@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone
-from x3ddeploy.lowering.strategy import Strategy, rewrites
+from x3ddeploy.lowering.replace import Rewrite
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,11 @@ def relative_error(before: nn.Module, after: nn.Module, inputs: Sequence[Tensor]
     return worst
 
 
-def prove(backbone: Backbone, frames: int, strategy: Strategy, inputs: Sequence[Tensor]) -> list[Proof]:
+def prove(module: nn.Module, rewrites: Iterable[Rewrite], inputs: Sequence[Tensor]) -> list[Proof]:
     """Each step of a lowering against the step before it, on the same inputs; rewritten and computed in float64."""
     proofs = []
-    form: nn.Module = copy.deepcopy(backbone).eval().double()
-    for rewrite in rewrites(backbone.spec, frames, strategy):
+    form: nn.Module = copy.deepcopy(module).eval().double()
+    for rewrite in rewrites:
         lowered = rewrite.apply(form)
         proofs.append(Proof(rewrite.name, relative_error(form, lowered, inputs)))
         form = lowered

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One exact step of a lowering, by name."""
+
+    name: str
+    apply: Callable[[nn.Module], nn.Module]
 
 
 def replaced(module: M, kind: type[nn.Module], rewrite: Callable[[nn.Module], nn.Module]) -> M:

@@ -9,10 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.families.two_stream_x3d.x3d import Block, TemporalShift
-from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.operation import Operation
-from x3ddeploy.lowering.replace import replaced
 
 
 def _cut(clip: Tensor, frames: tuple[int, int], channels: tuple[int, int]) -> Tensor:
@@ -62,14 +59,3 @@ class TapShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv3d(x, self.taps, padding=(1, 0, 0), groups=x.shape[1])
-
-
-def tap_shift(backbone: nn.Module) -> nn.Module:
-    """Every shift of a 5-D, BatchNorm-folded backbone becomes a TapShift."""
-    return replaced(backbone, Block, lambda part: _with_taps(cast(Block, part)))
-
-
-def _with_taps(block: Block) -> Block:
-    channels = cast(Conv, block.conv1).in_channels
-    block.shift = TapShift(cast(TemporalShift, block.shift).fold_div, channels)
-    return block

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from math import prod
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation
 from x3ddeploy.lowering.operation import Operation
-from x3ddeploy.lowering.replace import replaced
 
 
 class FramesSE(nn.Module):
     """On (N*T, C, H, W). One mean over (T, HW) at once falls off ONNX Runtime's contiguous reduction."""
 
-    def __init__(self, module: SqueezeExcitation, frames: int) -> None:
+    def __init__(self, fc1: nn.Conv3d, fc2: nn.Conv3d, frames: int) -> None:
         super().__init__()
-        self.fc1 = _linear(module.fc1)
-        self.fc2 = _linear(module.fc2)
+        self.fc1, self.fc2 = _linear(fc1), _linear(fc2)
         self.frames = frames
         self.to_clip, self.to_gate, self.to_frames = (Operation(torch.reshape) for _ in range(3))
         self.mean_of_frame, self.mean_of_clip = Operation(torch.mean), Operation(torch.mean)
@@ -41,20 +37,15 @@ class ClipSE(nn.Module):
     of float32's digits where a clip is flat (docs/lowering.md).
     """
 
-    def __init__(self, module: SqueezeExcitation) -> None:
+    def __init__(self, fc1: nn.Conv3d, fc2: nn.Conv3d) -> None:
         super().__init__()
-        self.fc1, self.fc2 = module.fc1, module.fc2
+        self.fc1, self.fc2 = fc1, fc2
         self.mean_of_frame, self.mean_of_clip = Operation(F.avg_pool3d), Operation(F.avg_pool3d)
 
     def forward(self, x: Tensor) -> Tensor:
         frames, *space = x.shape[2:]
         mean = self.mean_of_clip(self.mean_of_frame(x, (1, *space), 1), (frames, 1, 1), 1)
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(mean))))
-
-
-def mean_in_steps(backbone: nn.Module) -> nn.Module:
-    """Every squeeze-and-excitation of a 5-D backbone becomes a ClipSE."""
-    return replaced(backbone, SqueezeExcitation, lambda part: ClipSE(cast(SqueezeExcitation, part)))
 
 
 def _linear(conv: nn.Conv3d) -> nn.Linear:

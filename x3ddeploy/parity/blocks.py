@@ -1,20 +1,19 @@
-"""Block by block: where along a backbone a graph parts from the training-form network."""
+"""Block by block: where along a part a graph leaves the training-form network."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone
+from x3ddeploy.families.network import Network
 from x3ddeploy.parity.gates import float32_tolerance
 from x3ddeploy.parity.metrics import Difference, compare
 from x3ddeploy.runtimes.base import Array
@@ -40,42 +39,38 @@ class BlockRow:
 
 
 def compare_blocks(
-    network: TwoStreamX3D,
+    network: Network,
     part: str,
     model: Path | bytes,
     runtime: str,
     inputs: Mapping[str, Array],
     device: str | None = None,
 ) -> list[BlockRow]:
-    """Outputs of the stem, of every block and of conv5, in the order of the network.
+    """Outputs of the blocks that a graph records, in the order of the network; none where it records none.
 
     Args:
         network: the reference, in evaluation mode.
-        part: 'rgb_backbone' or 'pose_backbone'.
-        model: that part's graph (the recognizer holds both backbones under the same names).
+        part: one of its pieces.
+        model: that part's graph (the recognizer holds all pieces under the same names).
         runtime: what runs it; not 'torch'.
         inputs: of the graph, by name.
         device: of the runtime; None for its default.
     """
-    backbone = network.get_submodule(part)
-    assert isinstance(backbone, Backbone)
-    source = "imgs" if part == "rgb_backbone" else "heatmap_imgs"
-    rounded = _block_outputs(backbone, inputs[source])
-    expected = _block_outputs(copy.deepcopy(backbone).double(), inputs[source].astype(np.float64))
+    rounded = _block_outputs(network, part, inputs)
+    exact = {name: value.astype(np.float64) for name, value in inputs.items()}
+    expected = _block_outputs(copy.deepcopy(network).double(), part, exact)
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
-    tensors = {block.name: block.tensor for block in PartMetadata.of(proto).blocks}
-    names = {block: tensors[f"{part}/{block}"] for block in expected if f"{part}/{block}" in tensors}
+    tensors = {block.name: block.tensor for block in PartMetadata.of(proto).blocks if block.name in expected}
     declared = {value.name for value in proto.graph.output}
-    inner = tuple(name for name in names.values() if name not in declared)
-    outputs = open_session(runtime, model, device=device, outputs=inner).run(inputs)
-    frames = inputs[source].shape[2]
+    inner = tuple(name for name in tensors.values() if name not in declared)
+    outputs = open_session(runtime, model, device=device, outputs=inner).run(inputs) if tensors else {}
     return [
         BlockRow(
-            f"{part}/{block}",
-            compare(expected[block], _as_clips(outputs[name], frames)),
+            block,
+            compare(expected[block], _as_clips(outputs[name], expected[block])),
             compare(expected[block], rounded[block]).relative,
         )
-        for block, name in names.items()
+        for block, name in tensors.items()
     ]
 
 
@@ -84,24 +79,26 @@ def first_diverging(rows: list[BlockRow], explicit: float | None = None) -> str 
     return next((row.block for row in rows if not row.difference.within(row.tolerance(explicit))), None)
 
 
-def _block_outputs(backbone: Backbone, clip: Array) -> dict[str, Array]:
-    """Name of each block to its output (N, C, T, H, W)."""
+def _block_outputs(network: Network, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Name of each block to its output, clip by clip."""
     outputs: dict[str, Array] = {}
-    named: list[tuple[str, nn.Module]] = [("conv1_s", backbone.conv1_s)]
-    for index, stage in enumerate(backbone.stages, 1):
-        named += [(f"layer{index}.{number}", block) for number, block in enumerate(stage)]
-    named.append(("conv5", backbone.conv5))
-    x = torch.from_numpy(clip)
-    with torch.inference_mode():
-        for name, module in named:
-            x = module(x)
-            outputs[name] = x.numpy()
+
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda module, given, output: outputs.update({name: output.numpy()})
+
+    hooks = [module.register_forward_hook(keep(name)) for name, module in network.blocks(part).items()]
+    try:
+        with torch.inference_mode():
+            network.part(part)(*(torch.from_numpy(value) for value in inputs.values()))
+    finally:
+        for hook in hooks:
+            hook.remove()
     return outputs
 
 
-def _as_clips(value: Array, frames: int) -> Array:
-    """(N*T, C, H, W) to (N, C, T, H, W); a 5-D tensor is that already."""
-    if value.ndim == 5:
+def _as_clips(value: Array, like: Array) -> Array:
+    """(N*T, C, H, W) to (N, C, T, H, W), where the training form's tensor is that."""
+    if value.ndim != like.ndim - 1:
         return value
-    clips = value.reshape(-1, frames, *value.shape[1:])
+    clips = value.reshape(-1, like.shape[2], *value.shape[1:])
     return np.ascontiguousarray(clips.swapaxes(1, 2))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.families.network import Network
 from x3ddeploy.parity.metrics import compare_output
 from x3ddeploy.runtimes.base import Array
 
@@ -27,7 +27,7 @@ class Reference:
             absolute), the largest over the clips so far.
     """
 
-    def __init__(self, network: TwoStreamX3D) -> None:
+    def __init__(self, network: Network) -> None:
         """Take a copy of a network in evaluation mode."""
         self._single, self._exact = network, copy.deepcopy(network).double()
         self._known: dict[str, Arrays] = {}
@@ -52,17 +52,16 @@ class Reference:
 
     def _note(self, exact: Arrays, inputs: Mapping[str, Array]) -> None:
         rounded = run_network(self._single, inputs)
-        features = {name: value for name, value in exact.items() if name.endswith("_feat")}
-        with torch.inference_mode():
-            head = self._single.classify(**{name: torch.from_numpy(value) for name, value in single(features).items()})
-        parts = {
-            **{f"{name.removesuffix('_feat')}_backbone": {name: rounded[name]} for name in features},
-            "head": {name: value.numpy() for name, value in head.items()},
-            "recognizer": {name: value for name, value in rounded.items() if name not in features},
-        }
-        for part, outputs in parts.items():
-            for name, value in outputs.items():
-                distance = compare_output(name, exact[name], value).relative
+        available = {**inputs, **single(exact)}
+        for part, described in self._single.contract().parts.items():
+            if set(described.inputs) <= set(inputs):
+                outputs = rounded
+            else:  # judged alone, on what is right before it
+                feeds = [torch.from_numpy(available[name]) for name in described.inputs]
+                with torch.inference_mode():
+                    outputs = {name: value.numpy() for name, value in self._single.part(part)(*feeds).items()}
+            for name in described.outputs:
+                distance = compare_output(name, exact[name], outputs[name]).relative
                 label = f"{part} -> {name}"
                 self.rounding[label] = max(distance, self.rounding.get(label, 0.0))
 
@@ -72,7 +71,7 @@ def single(outputs: Mapping[str, Array]) -> Arrays:
     return {name: value.astype(np.float32) for name, value in outputs.items()}
 
 
-def run_network(network: TwoStreamX3D, inputs: Mapping[str, Array]) -> Arrays:
+def run_network(network: Network, inputs: Mapping[str, Array]) -> Arrays:
     """What the training-form network gives, in its own type: features, logits, scores."""
     with torch.inference_mode():
         outputs = network(**{name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in inputs.items()})

@@ -16,8 +16,8 @@ from x3ddeploy.bundle.check import require_whole, unchecked
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.engines.place import engines_of
 from x3ddeploy.errors import BundleError, GateError
-from x3ddeploy.families.two_stream_x3d.restore import rebuild
 from x3ddeploy.files import TEXT_LIMIT, read_json
+from x3ddeploy.loading import restore_network
 from x3ddeploy.parity.blocks import compare_blocks
 from x3ddeploy.parity.gates import (
     ENGINE_FLOAT32_FLOOR,
@@ -217,7 +217,7 @@ def fitted(bundle: Bundle, execution: Execution, part: str, golden: Arrays) -> A
 
 def _compare_blocks(bundle: Bundle, execution: Execution, explicit: float | None) -> Iterator[Check]:
     golden = load_golden(bundle)
-    network = rebuild(onnx.load(bundle.part_path(WHOLE)))
+    network = restore_network(onnx.load(bundle.part_path(WHOLE)))
     for part in bundle.contract.backbones:
         path = bundle.part_path(part)
         inputs = {name: golden[name] for name in bundle.contract.parts[part].inputs}

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from x3ddeploy.bundle import PARTS
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.errors import GateError
-from x3ddeploy.export.parts import PARTS
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR

@@ -9,12 +9,11 @@ from functools import cached_property
 import numpy as np
 import onnx
 
-from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle import PARTS, Bundle
 from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.calibration.choice import Chosen, ClipSets, choose_clips, random_clips
 from x3ddeploy.errors import UsageError
-from x3ddeploy.export.parts import PARTS
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare

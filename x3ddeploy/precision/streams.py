@@ -10,7 +10,7 @@ import onnx
 from onnx.utils import Extractor
 
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.export.parts import STREAM_INPUTS
+from x3ddeploy.families.two_stream_x3d.contract import STREAM_INPUTS
 from x3ddeploy.runtimes.base import Array, Session
 from x3ddeploy.runtimes.registry import open_session
 

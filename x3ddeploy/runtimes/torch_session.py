@@ -5,17 +5,15 @@ It shares no graph with what it is compared to: of the ONNX file only the weight
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import torch
-from torch import Tensor
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import MissingRequirementError, UsageError
-from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.restore import rebuild
+from x3ddeploy.loading import restore_network
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
 
 
@@ -35,7 +33,6 @@ class TorchSession(Session):
     version = torch.__version__
 
     def __init__(self, model: onnx.ModelProto, device: str, threads: int | None) -> None:
-        metadata = PartMetadata.of(model)
         if threads is not None:
             torch.set_num_threads(threads)
         self.inputs = {
@@ -45,27 +42,13 @@ class TorchSession(Session):
         self.outputs = tuple(value.name for value in model.graph.output)
         self._place = torch.device(device)
         self.device = "cpu" if device == "cpu" else torch.cuda.get_device_name(self._place)
-        self._forward = _forward(rebuild(model).to(self._place), metadata.part)
+        self._forward = restore_network(model).to(self._place).part(PartMetadata.of(model).part)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(self.inputs, feeds)
         with torch.inference_mode():
             outputs = self._forward(*(torch.from_numpy(feeds[name]).to(self._place) for name in self.inputs))
         return {name: value.cpu().numpy() for name, value in outputs.items()}
-
-
-def _forward(network: TwoStreamX3D, part: str) -> Callable[..., dict[str, Tensor]]:
-    if part == "recognizer":
-        return lambda imgs, heatmap_imgs: _without_features(network(imgs, heatmap_imgs))
-    if part == "head":
-        return network.classify
-    stream = part.removesuffix("_backbone")
-    backbone = network.get_submodule(part)
-    return lambda x: {f"{stream}_feat": backbone(x)}
-
-
-def _without_features(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in outputs.items() if not name.endswith("_feat")}
 
 
 def open_model(model: Path | bytes, *, device: str, threads: int | None, outputs: tuple[str, ...]) -> TorchSession:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.config_keys import read_keys
+from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION
 from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
-from x3ddeploy.families.two_stream_x3d.recognizer import EQUAL_FUSION
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
 from x3ddeploy.registry import MODELS
 from x3ddeploy.training.coarse import coarse_map

@@ -8,15 +8,16 @@ import torch
 from torch import nn
 
 import x3ddeploy.export.parts as parts
-from x3ddeploy.families.two_stream_x3d.lowering import padding
-from x3ddeploy.lowering import batchnorm
+from x3ddeploy.families.two_stream_x3d.lowering import blocks
+from x3ddeploy.families.two_stream_x3d.lowering import parts as lowering
+from x3ddeploy.lowering import padding
 
 
 def in_backbone(stream, change):
     """A fault that `change` makes in one stream's lowered backbone."""
 
     def inject(patch):
-        lower = parts.lower
+        lower = lowering.lower
 
         def faulty(backbone, frames, strategy):
             form = lower(backbone, frames, strategy)
@@ -25,7 +26,7 @@ def in_backbone(stream, change):
                     change(form)
             return form
 
-        patch(parts, "lower", faulty)
+        patch(lowering, "lower", faulty)
         _trace_alone(patch, f"{stream}_backbone")
 
     return inject
@@ -33,7 +34,7 @@ def in_backbone(stream, change):
 
 def in_head(change):
     def inject(patch):
-        lower_head = parts.lower_head
+        lower_head = lowering.lower_head
 
         def faulty(head, fusion):
             lowered = lower_head(copy.deepcopy(head), fusion)
@@ -41,7 +42,7 @@ def in_head(change):
                 change(lowered)
             return lowered
 
-        patch(parts, "lower_head", faulty)
+        patch(lowering, "lower_head", faulty)
         _trace_alone(patch, "head")
 
     return inject
@@ -112,13 +113,13 @@ def in_fold(change):
     """A fault in how the third BatchNorm of each backbone is folded; `change` gets its layer's copy."""
 
     def inject(patch):
-        fold, seen = batchnorm._fold, [0]
+        fold, seen = blocks._fold, [0]
 
         def faulty(layer):
             seen[0] += 1
             return change(fold, layer) if seen[0] == 3 else fold(layer)
 
-        patch(batchnorm, "_fold", faulty)
+        patch(blocks, "_fold", faulty)
 
     return inject
 
@@ -131,7 +132,7 @@ def _with(layer, **values):
 
 def grown_with_copies(patch):
     """What is padded on repeats the first channel where zeros belong."""
-    grown = padding._grown
+    grown = padding.grown
 
     def faulty(tensor, *sizes):
         made = grown(tensor, *sizes)
@@ -139,7 +140,7 @@ def grown_with_copies(patch):
             made.narrow(axis, size, made.shape[axis] - size).copy_(made.narrow(axis, 0, 1))
         return made.detach()
 
-    patch(padding, "_grown", faulty)
+    patch(padding, "grown", faulty)
 
 
 def swapped_strengths(head):

@@ -25,6 +25,7 @@ from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 FAMILY = "two_stream_x3d"
 STREAM_INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
 FUSED = "fused"
+EQUAL_FUSION = (1.0, 1.0)
 
 
 def two_stream_contract(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
+from x3ddeploy.contract import WHOLE, Contract
+from x3ddeploy.families.network import Network
+from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION, FAMILY, two_stream_contract
 from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
+from x3ddeploy.families.two_stream_x3d.literal import model_of
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 
-EQUAL_FUSION = (1.0, 1.0)
 
-
-class TwoStreamX3D(nn.Module):
+class TwoStreamX3D(Network):
     """RGB and pose backbones and their head; `forward` gives what the deployed recognizer gives."""
+
+    family: ClassVar[str] = FAMILY
 
     def __init__(self, spec: ModelSpec, fusion: tuple[float, float] = EQUAL_FUSION) -> None:
         super().__init__()
@@ -39,3 +46,27 @@ class TwoStreamX3D(nn.Module):
         """The head alone, on features: logits and fused `scores`."""
         logits = self.cls_head(rgb_feat, pose_feat)
         return {**logits, "scores": fuse_scores(logits["rgb_logits"], logits["pose_logits"], self.fusion)}
+
+    @property
+    def model(self) -> dict[str, Any]:
+        return model_of(self.spec)
+
+    def contract(self, batch: int | None = None) -> Contract:
+        return two_stream_contract(self.spec, self.fusion, batch, {})
+
+    def part(self, name: str) -> Callable[..., dict[str, Tensor]]:
+        if name == "head":
+            return self.classify
+        if name == WHOLE:
+            return self._logits_and_scores
+        stream, backbone = name.removesuffix("_backbone"), self.get_submodule(name)
+        return lambda clip: {f"{stream}_feat": backbone(clip)}
+
+    def blocks(self, part: str) -> dict[str, nn.Module]:
+        backbone = getattr(self, part, None)
+        if not isinstance(backbone, Backbone):
+            return {}
+        return {f"{part}/{name}": backbone.get_submodule(name) for name in backbone.blocks}
+
+    def _logits_and_scores(self, imgs: Tensor, heatmap_imgs: Tensor) -> dict[str, Tensor]:
+        return self.classify(self.rgb_backbone(imgs), self.pose_backbone(heatmap_imgs))

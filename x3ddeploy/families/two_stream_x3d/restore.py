@@ -6,35 +6,24 @@ and beta b; channels that were only padded on are cut off again. What comes out 
 
 from __future__ import annotations
 
-import onnx
+from collections.abc import Mapping
+
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
-from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.x3d import ConvBN
 
 
-def rebuild(model: onnx.ModelProto) -> TwoStreamX3D:
-    """The training-form network with the weights of one part (or, from the recognizer, of all three).
+def fill(network: TwoStreamX3D, weights: Mapping[str, Tensor]) -> None:
+    """Put the weights of one exported part (or, from the recognizer, of all three) into the training form.
 
-    Modules whose weights the part does not hold keep their random initialisation.
+    Modules whose weights the part does not hold stay as they are.
 
     Raises:
-        BundleError: the file is not ours, not float32, or its weights do not fit its own specification.
+        BundleError: the weights do not fit the network.
     """
-    metadata = PartMetadata.of(model)
-    if metadata.precision != "fp32":
-        raise BundleError(
-            f"the torch runtime rebuilds float32 graphs only, and this one is {metadata.precision}",
-            hint="give the float32 file of the same bundle",
-        )
-    weights = {
-        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in model.graph.initializer
-    }
-    network = TwoStreamX3D(metadata.spec, metadata.fusion).eval()
     prefixes = {name.partition(".")[0] for name in weights}
     for path, module in network.named_modules():
         if path.partition(".")[0] not in prefixes:
@@ -44,10 +33,9 @@ def rebuild(model: onnx.ModelProto) -> TwoStreamX3D:
         elif not isinstance(module, nn.BatchNorm3d) and not path.endswith(".conv"):
             for name, parameter in module.named_parameters(recurse=False):
                 parameter.data = _take(weights, f"{path}.{name}", parameter)
-    return network
 
 
-def _unfold(module: ConvBN, weights: dict[str, Tensor], path: str) -> None:
+def _unfold(module: ConvBN, weights: Mapping[str, Tensor], path: str) -> None:
     conv, bn = module.conv, module.bn
     conv.weight.data = _take(weights, f"{path}.weight", conv.weight)
     bn.bias.data = _take(weights, f"{path}.bias", bn.bias)
@@ -56,7 +44,7 @@ def _unfold(module: ConvBN, weights: dict[str, Tensor], path: str) -> None:
     bn.running_var = torch.full_like(bn.bias, 1 - bn.eps)
 
 
-def _take(weights: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+def _take(weights: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:
     """The stored weight, without padding and with the training form's axes (a kernel (k, k) back to (1, k, k))."""
     stored = weights.get(name)
     if stored is None or stored.dtype != torch.float32:

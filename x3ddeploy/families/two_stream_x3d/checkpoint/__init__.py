@@ -2,11 +2,10 @@
 
 from x3ddeploy.families.two_stream_x3d.checkpoint.layout import expected_shapes
 from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import (
-    CHECKPOINT_CONFIG,
     Override,
     Resolved,
     read_override,
     resolve_spec,
 )
 
-__all__ = ["CHECKPOINT_CONFIG", "Override", "Resolved", "expected_shapes", "read_override", "resolve_spec"]
+__all__ = ["Override", "Resolved", "expected_shapes", "read_override", "resolve_spec"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from x3ddeploy.checkpoint.config import read_config_file
+from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_file
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint.contradictions import contradictions
 from x3ddeploy.families.two_stream_x3d.checkpoint.layout import TRAINING_ONLY, check_layout
@@ -20,7 +20,6 @@ from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec, re
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, ModelSpec, PoseInput, RGBInput, text_of
 
-CHECKPOINT_CONFIG = "checkpoint config"
 _WEIGHTS = "weights"
 _DERIVED = "derived"
 _COCO_JOINTS = 17

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from torch import nn
 
-from x3ddeploy.errors import UsageError
-from x3ddeploy.families.two_stream_x3d.lowering.padding import pad_input, pad_widths
+from x3ddeploy.families.two_stream_x3d.lowering.blocks import (
+    fold_batchnorm,
+    frames_in_batch,
+    mean_in_steps,
+    pad_input,
+    pad_widths,
+    tap_shift,
+)
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec
 from x3ddeploy.families.two_stream_x3d.x3d import Backbone
-from x3ddeploy.lowering.batchnorm import fold_batchnorm
-from x3ddeploy.lowering.frames import frames_in_batch
-from x3ddeploy.lowering.shift import tap_shift
-from x3ddeploy.lowering.squeeze import mean_in_steps
+from x3ddeploy.lowering.replace import Rewrite
+from x3ddeploy.terms import Target
 
 RGB_CHANNELS = 3
 
@@ -43,27 +46,11 @@ class Strategy:
     input_multiple: int
 
 
-TARGETS: dict[str, Strategy] = {
-    "tensorrt": Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4),
-    "onnxruntime": Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4),
-    "openvino": Strategy(Layout.CLIP, width_multiple=16, input_multiple=1),
+TARGETS: dict[Target, Strategy] = {
+    Target.TENSORRT: Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4),
+    Target.ONNXRUNTIME: Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4),
+    Target.OPENVINO: Strategy(Layout.CLIP, width_multiple=16, input_multiple=1),
 }
-DEFAULT_TARGET = "tensorrt"
-
-
-def strategy_for(target: str) -> Strategy:
-    """The strategy of a named target. Raises UsageError for an unknown name."""
-    if target not in TARGETS:
-        raise UsageError(f"no lowering target named {target!r}", hint=f"one of: {', '.join(TARGETS)}")
-    return TARGETS[target]
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """One exact step of a lowering, by name."""
-
-    name: str
-    apply: Callable[[nn.Module], nn.Module]
 
 
 def rewrites(spec: BackboneSpec, frames: int, strategy: Strategy) -> list[Rewrite]:

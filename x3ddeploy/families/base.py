@@ -1,0 +1,118 @@
+"""What a family of networks is to the toolchain: how its checkpoints are understood, its networks built and lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from x3ddeploy.terms import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from x3ddeploy.families.network import Network
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says of a network himself; None is what it was trained with.
+
+    Attributes:
+        config: a preset's name or a config file, for what the checkpoint does not carry.
+        frames: of a clip of camera frames.
+        pose_frames: of a clip of heatmaps or skeletons.
+        size: height and width of camera frames in pixels; heatmaps follow by their scaling.
+        fusion: weights of the streams in the deployed score.
+    """
+
+    config: str | None = None
+    frames: int | None = None
+    pose_frames: int | None = None
+    size: tuple[int, int] | None = None
+    fusion: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with its weights, in evaluation mode.
+
+    Attributes:
+        origins: dotted name of each value of its model -> where it came from.
+        notes: contradictions and substitutions that the user should know.
+    """
+
+    network: Network
+    origins: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LoweredPart:
+    """A part in the form that is deployed.
+
+    Attributes:
+        module: takes the part's inputs in the contract's order; gives its only output, or its outputs by name.
+        blocks: names of modules in it that can be judged alone, in their order.
+    """
+
+    module: nn.Module
+    blocks: tuple[str, ...] = ()
+
+
+class Family(Protocol):
+    """One kind of network. Importing it is cheap: PyTorch is imported by what needs it.
+
+    Attributes:
+        name: key in `x3ddeploy.families`, and what a manifest calls it.
+        title: for people.
+        presets: names that `--config` takes beside files.
+        prefixes: weights that a checkpoint's name begins with one of these are the network's; others are left out.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    presets: Collection[str]
+    prefixes: ClassVar[tuple[str, ...]]
+
+    def claims(self, keys: Collection[str]) -> bool:
+        """Whether weights of these names are those of a network of this family, whole or damaged."""
+
+    def load(self, weights: Mapping[str, Tensor], config: Mapping[str, Any] | None, wishes: Wishes) -> Trained:
+        """Find out which network the weights are of, and fill them in.
+
+        Args:
+            weights: float32, by their names in the checkpoint.
+            config: the training config that the checkpoint carries, read as literals; None where it carries none.
+            wishes: of the user.
+
+        Raises:
+            CheckpointError: the weights make no network of this family, or something about it is unknown.
+            UsageError: a wish is none that this family can fulfil.
+        """
+
+    def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
+        """A network in evaluation mode with weights of no meaning.
+
+        Args:
+            model: as `Network.model` gave it, and JSON kept it.
+            fusion: weights of the logits in the deployed score.
+
+        Raises:
+            ValueError, X3DDeployError: the model is none of this family.
+        """
+
+    def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
+        """Every piece of the network (`Contract.pieces`) in its deploy form, equal up to float rounding."""
+
+    def restore(self, model: Mapping[str, Any], fusion: tuple[float, ...], weights: Mapping[str, Tensor]) -> Network:
+        """The way back: the training form with the weights of an exported float32 graph.
+
+        What the graph does not hold, being of one part, has weights of no meaning.
+
+        Raises:
+            BundleError: a weight is missing or of another shape.
+        """
+
+    def values(self, model: Mapping[str, Any]) -> dict[str, str]:
+        """Every value of a model by its dotted name, as text for people."""
