@@ -16,9 +16,9 @@ from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.statistics import Statistics
-from x3ddeploy.demo import random_network
 from x3ddeploy.export.pipeline import Options, build_graphs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import machine
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer

@@ -25,10 +25,10 @@ from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import PARTS
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, StageSpec
 from x3ddeploy.machine import machine
 from x3ddeploy.parity.compare import PART_INPUTS, cases

@@ -22,9 +22,9 @@ from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.ranges import choose_range
 from x3ddeploy.calibration.statistics import Statistics
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.demo import random_network
 from x3ddeploy.export.pipeline import Options, build_graphs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.precision.placed import placed

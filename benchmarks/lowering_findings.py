@@ -22,10 +22,10 @@ from onnx import helper
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs
-from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.parity.compare import PART_INPUTS

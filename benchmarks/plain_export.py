@@ -23,10 +23,10 @@ from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.bench.plain_export import plain_export
 from x3ddeploy.bundle import PARTS
 from x3ddeploy.data.clips import batch_inputs
-from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.parity.compare import PART_INPUTS

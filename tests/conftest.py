@@ -11,8 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and the
 import torch
 from support import command
 
-from x3ddeploy.demo import checkpoint_dict, random_network
+from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent

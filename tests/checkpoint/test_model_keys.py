@@ -15,11 +15,11 @@ from checkpoint_files import CONFIG, tiny_weights
 
 from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, read_config_text
 from x3ddeploy.checkpoint.rules import Place, refusals
-from x3ddeploy.demo import config_text
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes, read_override, resolve_spec
 from x3ddeploy.families.two_stream_x3d.checkpoint.model_keys import MODEL
 from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import Resolved
+from x3ddeploy.families.two_stream_x3d.demo import config_text
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, HeadSpec, StageSpec
 from x3ddeploy.loading import load_network

@@ -6,9 +6,9 @@ import numpy as np
 
 from x3ddeploy.bundle import PARTS
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.demo import random_network
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer

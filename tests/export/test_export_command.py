@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.demo import checkpoint_dict, config_text
+from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict, config_text
 from x3ddeploy.runtimes.registry import open_session
 
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]

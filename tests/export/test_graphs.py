@@ -12,7 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from x3ddeploy.bundle import PARTS
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.data.clips import batch_inputs, impulse_inputs
-from x3ddeploy.demo import random_network
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.head import Head
@@ -20,6 +19,7 @@ from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.families.two_stream_x3d.lowering import strategy
 from x3ddeploy.families.two_stream_x3d.lowering.strategy import TARGETS, Layout, Strategy
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import Activation, StageSpec
 from x3ddeploy.graphs.builder import GraphBuilder

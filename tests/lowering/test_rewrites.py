@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
-from x3ddeploy.demo import random_network
 from x3ddeploy.families.two_stream_x3d.lowering.blocks import fold_batchnorm, frames_in_batch, pad_input, pad_widths
 from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
 from x3ddeploy.families.two_stream_x3d.lowering.strategy import TARGETS, lower, rewrites
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation, TemporalShift, temporal_shift
 from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.proof import prove, relative_error

@@ -12,7 +12,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.synth import SynthOptions, generate
-from x3ddeploy.demo import checkpoint_dict
+from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.loading import load_network
