@@ -17,6 +17,7 @@ from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.statistics import Statistics
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import machine
@@ -54,7 +55,7 @@ def main(clips: int, output: Path) -> None:
             after[done], peak[done] = round(now - before, 1), round(peak_now - before, 1)
             click.echo(f"{done:4} clips: {after[done]:.0f} MiB more than before, at peak {peak[done]:.0f}", err=True)
 
-    chosen = Chosen(RandomClips(spec, clips, 0), tuple(range(clips)))
+    chosen = Chosen(RandomClips(clip_inputs(spec), clips, 0), tuple(range(clips)))
     collect(recognizer, plan, ((clip.name, clip.inputs) for clip in chosen.load()), found, note)
     versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "onnxruntime")}
     write_json(

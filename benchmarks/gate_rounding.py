@@ -24,13 +24,14 @@ import onnx
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import PARTS
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, StageSpec
 from x3ddeploy.machine import machine
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.compare import PART_INPUTS, cases
 from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR
 from x3ddeploy.parity.metrics import Difference, compare_output
@@ -83,7 +84,7 @@ def float32_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, 
     sessions = {
         (runtime, part): open_session(runtime, serialize(parts[part])) for runtime in RUNTIMES for part in PARTS
     }
-    for case in cases(spec, None):
+    for case in cases(clip_inputs(spec), None):
         available = {**reference.outputs(case.inputs), **case.inputs}
         for (runtime, part), session in sessions.items():
             outputs = session.run({name: available[name].astype("float32") for name in PART_INPUTS[part]})
@@ -99,7 +100,7 @@ def float32_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, 
 def lower_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, Any]]:
     """Each output of each part of each lower precision in the runtime that did not make the golden outputs."""
     network = random_network(spec, seed)
-    parts, clip = _parts(network, target), batch_inputs(spec, 1, seed=0)
+    parts, clip = _parts(network, target), batch_inputs(clip_inputs(spec), 1, seed=0)
     for precision, graphs in _lower(parts, target, spec).items():
         judge = TARGETS[target].runtime
         golden = with_golden(graphs, precision, judge, clip)
@@ -145,7 +146,7 @@ def _ranges(recognizer: onnx.ModelProto, spec: ModelSpec) -> dict[str, Range]:
     session = open_session("onnxruntime", serialize(recognizer), outputs=inner)
     found = dict.fromkeys(sources, Range(0, 0))
     for seed in (1, 2):
-        clip = batch_inputs(spec, 1, seed)
+        clip = batch_inputs(clip_inputs(spec), 1, seed)
         values = {**session.run(clip), **clip}
         for name, known in found.items():
             low, high = float(values[name].min()), float(values[name].max())

@@ -26,17 +26,17 @@ from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.histogram import BINS, Histogram
 from x3ddeploy.calibration.ranges import METHODS, choose_range
 from x3ddeploy.calibration.statistics import Statistics
-from x3ddeploy.data.frames import normalise_frames
-from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.data.synth import SynthOptions, make_clip
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.options import clip_names, splits_of
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec, ModelSpec
 from x3ddeploy.machine import machine
+from x3ddeploy.modalities import Frames, Heatmaps
 from x3ddeploy.precision.accuracy import STREAMS, accuracies, agreement
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer, Trials
@@ -68,7 +68,8 @@ class Split:
 
     def batch(self, spec: ModelSpec, indices: np.ndarray) -> dict[str, np.ndarray]:
         """As the recognizer takes them."""
-        imgs = np.stack([normalise_frames(self.frames[index], spec.rgb_input) for index in indices])
+        normalise = Frames.of("imgs", clip_inputs(spec)["imgs"]).normalise
+        imgs = np.stack([normalise(self.frames[index]) for index in indices])
         return {"imgs": imgs, "heatmap_imgs": self.heatmaps[indices].astype(np.float32)}
 
 
@@ -76,11 +77,12 @@ def load(spec: ModelSpec, split: str) -> Split:
     """Frames at equal steps over each clip."""
     names = [name for name in clip_names(SYNTH) if str(name) in set(splits_of(SYNTH, clip_names(SYNTH))[split])]
     at = [np.linspace(0, SYNTH.frames - 1, count).round().astype(int) for count in (8, 24)]
+    heatmap = Heatmaps.of("heatmap_imgs", clip_inputs(spec)["heatmap_imgs"])
     frames, heatmaps = [], []
     for name in names:
         clip = make_clip(SYNTH, name.action, name.performer, name.camera, name.repetition)
         frames.append(clip.frames[at[0]])
-        drawn = keypoints_to_heatmaps(clip.keypoints[:, at[1]], clip.scores[:, at[1]], spec.pose_input)
+        drawn = heatmap.draw(clip.keypoints[:, at[1]], clip.scores[:, at[1]])
         heatmaps.append(drawn.astype(np.float16))
     labels = np.array([name.action - 1 for name in names])
     return Split(np.stack(frames), np.stack(heatmaps), labels, [str(name) for name in names])

@@ -21,11 +21,12 @@ from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.ranges import choose_range
 from x3ddeploy.calibration.statistics import Statistics
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.precision.placed import placed
 from x3ddeploy.precision.targets import TARGETS
@@ -46,7 +47,7 @@ def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
     recognizer, chosen = parts["recognizer"], TARGETS[target]
     sources = tuple(sorted({site.source for site in Quantizer(chosen, {}).eligible(recognizer)}))
     found = Statistics.empty("", sources)
-    clips = Chosen(RandomClips(spec, CALIBRATION_CLIPS, 0), tuple(range(CALIBRATION_CLIPS)))
+    clips = Chosen(RandomClips(clip_inputs(spec), CALIBRATION_CLIPS, 0), tuple(range(CALIBRATION_CLIPS)))
     loaded = ((clip.name, clip.inputs) for clip in clips.load())
     collect(recognizer, plan_runs(recognizer, sources), loaded, found, lambda: None)
     unsigned = chosen.scheme.unsigned
@@ -66,7 +67,7 @@ def runner(session: Session, feeds: dict[str, object]) -> Callable[[], object]:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("benchmarks/results/int8_speed.json"))
 def main(seconds: float, output: Path) -> None:
     """Measure and write."""
-    threads, inputs = usable_cores(), batch_inputs(PRESETS["ntu60"], 1, seed=0)
+    threads, inputs = usable_cores(), batch_inputs(clip_inputs(PRESETS["ntu60"]), 1, seed=0)
     runners, found = {}, {}
     for runtime in RUNTIMES:
         click.echo(f"making graphs for {runtime}", err=True)

@@ -21,13 +21,14 @@ from onnx import helper
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
-from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
@@ -75,7 +76,10 @@ def main(seconds: float, output: Path) -> None:
     threads = usable_cores()
     torch.set_num_threads(threads)
     network = random_network(PRESETS["ntu60"])
-    clip, impulse = batch_inputs(network.spec, 1, seed=0), impulse_inputs(network.spec, 1, frame=0)
+    clip, impulse = (
+        batch_inputs(clip_inputs(network.spec), 1, seed=0),
+        impulse_inputs(clip_inputs(network.spec), 1, frame=0),
+    )
     runs = {}
     for part, model in backbones(network, "tensorrt").items():
         feeds = {name: clip[name] for name in PART_INPUTS[part]}

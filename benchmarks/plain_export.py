@@ -22,13 +22,14 @@ from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.bench.plain_export import plain_export
 from x3ddeploy.bundle import PARTS
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
@@ -71,10 +72,13 @@ def main(seconds: float, output: Path) -> None:
     threads = usable_cores()
     torch.set_num_threads(threads)
     network = random_network(PRESETS["ntu60"])
-    inputs = batch_inputs(network.spec, 1, seed=0)
+    described = clip_inputs(network.spec)
+    inputs = batch_inputs(described, 1, seed=0)
     expected = run_network(network, inputs)
     click.echo("exporting with torch.onnx.export", err=True)
-    model = plain_export(network, batch_inputs(network.spec, 2, seed=0), list(expected), dynamic_batch=True)
+    model = plain_export(
+        network, batch_inputs(clip_inputs(network.spec), 2, seed=0), list(expected), dynamic_batch=True
+    )
     runners = {}
     for runtime, target in RUNTIMES.items():
         runners[f"{runtime}: plain export"] = plain_runner(model, runtime, inputs, threads)

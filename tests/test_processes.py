@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from x3ddeploy.cli.main import VERBS
-from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.synthetic import batch_inputs
 
 FRAMES, SIZE = 8, 48
 SMALL = ("--size", f"{SIZE}x{SIZE}", "--frames", str(FRAMES), "--clips-per-class", "2", "--subjects", "2")
@@ -46,7 +47,7 @@ def folder(checkpoint, bundle, tmp_path):
     shutil.copy(checkpoint, tmp_path)
     shutil.copytree(bundle, tmp_path / "deploy")
     (tmp_path / "clips").mkdir()
-    np.savez(tmp_path / "clips" / "one.npz", **batch_inputs(PRESETS["tiny"], 1, seed=1), label=1)
+    np.savez(tmp_path / "clips" / "one.npz", **batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=1), label=1)
     return tmp_path
 
 

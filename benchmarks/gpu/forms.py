@@ -10,12 +10,13 @@ import rgbposeconv3d_torch
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.head import fuse_scores
 from x3ddeploy.families.two_stream_x3d.lowering.strategy import Layout, Strategy, lower
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
+from x3ddeploy.modalities.synthetic import batch_inputs
 
 # The deploy form for TensorRT, and the 5-D one, as x3ddeploy.families.two_stream_x3d.lowering.strategy has them.
 FRAMES = Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4)
@@ -72,7 +73,7 @@ def forms(preset: str) -> list[Form]:
 
     def clips(batch: int) -> tuple[Tensor, Tensor]:
         # Few different clips, repeated: rendering clips takes longer than anything that is timed here.
-        arrays = batch_inputs(spec, min(batch, 2), seed=0)
+        arrays = batch_inputs(clip_inputs(spec), min(batch, 2), seed=0)
         repeats = -(-batch // 2)
         tensors = (torch.from_numpy(arrays[name]) for name in ("imgs", "heatmap_imgs"))
         imgs, heatmap_imgs = (value.repeat(repeats, 1, 1, 1, 1)[:batch].contiguous() for value in tensors)

@@ -11,6 +11,7 @@ from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import plan_runs, tensor_sizes
 from x3ddeploy.calibration.run import run_calibration
 from x3ddeploy.errors import BundleError, DataError
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.precision.sites import find_sites
 
@@ -33,7 +34,7 @@ def key_of(**changes):
 
 
 def calibrate(recognizer, tensors, directory, source=None, key=None, on_clip=lambda done, total: None):
-    chosen = Chosen(source or RandomClips(PRESETS["tiny"], CLIPS, 0), tuple(range(CLIPS)))
+    chosen = Chosen(source or RandomClips(clip_inputs(PRESETS["tiny"]), CLIPS, 0), tuple(range(CLIPS)))
     said = []
     result = run_calibration(
         recognizer, tensors, chosen, key or key_of(), directory, unsigned=False, progress=said.append, on_clip=on_clip
@@ -45,7 +46,7 @@ def test_ranges_of_max_are_the_extremes_that_the_graph_gives(recognizer, tensors
     from x3ddeploy.runtimes.registry import open_session
 
     calibration, _ = calibrate(recognizer, tensors, tmp_path)
-    source = RandomClips(PRESETS["tiny"], CLIPS, 0)
+    source = RandomClips(clip_inputs(PRESETS["tiny"]), CLIPS, 0)
     inner = tuple(name for name in tensors if name not in ("imgs", "heatmap_imgs"))
     session = open_session("onnxruntime", recognizer.SerializeToString(), outputs=inner)
     highest = dict.fromkeys(inner, 0.0)

@@ -7,11 +7,13 @@ import pytest
 
 from x3ddeploy.calibration.choice import choose_clips, random_clips
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.synthetic import batch_inputs
 
 SPEC = PRESETS["tiny"]
+CONTRACT = two_stream_contract(SPEC, (1, 1), None, {})
 
 
 def name(performer, action, repetition=1):
@@ -51,7 +53,7 @@ def data_set(tmp_path):
 
 def test_the_training_split_calibrates_and_the_held_out_split_judges(data_set):
     path, members = data_set()
-    chosen = choose_clips(Recipe(data=str(path), clips=6), SPEC)
+    chosen = choose_clips(Recipe(data=str(path), clips=6), CONTRACT)
     assert set(chosen.calibration.names()) <= set(members["xsub_train"])
     assert sorted(chosen.calibration.labels()) == [0, 0, 1, 1, 2, 2]
     assert chosen.evaluation.names() == members["xsub_val"]
@@ -59,14 +61,16 @@ def test_the_training_split_calibrates_and_the_held_out_split_judges(data_set):
 
 def test_the_choice_depends_on_the_seed_and_on_nothing_else(data_set):
     path, _ = data_set()
-    names = [choose_clips(Recipe(data=str(path), clips=6, seed=seed), SPEC).calibration.names() for seed in (1, 1, 2)]
+    names = [
+        choose_clips(Recipe(data=str(path), clips=6, seed=seed), CONTRACT).calibration.names() for seed in (1, 1, 2)
+    ]
     assert names[0] == names[1] != names[2]
 
 
 def test_calibrating_with_the_held_out_split_is_refused(data_set):
     path, members = data_set()
     with pytest.raises(DataError, match="accuracy is measured on") as error:
-        choose_clips(Recipe(data=str(path), clips=3, split="xsub_val"), SPEC)
+        choose_clips(Recipe(data=str(path), clips=3, split="xsub_val"), CONTRACT)
     assert members["xsub_val"][0] in error.value.details
 
 
@@ -74,25 +78,25 @@ def test_another_clip_of_a_held_out_person_is_a_leak(data_set):
     _, members = data_set()
     path, _ = data_set({**members, "xsub_train": [*members["xsub_train"], name(4, 1, 2)]})
     with pytest.raises(DataError, match="1 of the calibration clips"):
-        choose_clips(Recipe(data=str(path), clips=100), SPEC)
+        choose_clips(Recipe(data=str(path), clips=100), CONTRACT)
 
 
 def test_judging_with_clips_that_calibrate_is_refused(data_set):
     path, _ = data_set()
     with pytest.raises(DataError, match="eval-split"):
-        choose_clips(Recipe(data=str(path), clips=6, eval_split="xsub_train"), SPEC)
+        choose_clips(Recipe(data=str(path), clips=6, eval_split="xsub_train"), CONTRACT)
 
 
 def test_several_training_splits_of_no_known_protocol_must_be_told_apart(data_set):
     _, members = data_set()
     path, _ = data_set({"a_train": members["xsub_train"], "b_train": members["xsub_val"]})
     with pytest.raises(UsageError, match="calib-split"):
-        choose_clips(Recipe(data=str(path)), SPEC)
+        choose_clips(Recipe(data=str(path)), CONTRACT)
 
 
 def test_no_data_is_refused_with_the_way_out():
     with pytest.raises(UsageError, match="--calib"):
-        choose_clips(Recipe(), SPEC)
+        choose_clips(Recipe(), CONTRACT)
 
 
 def test_a_folder_without_splits_is_divided(tmp_path):
@@ -100,7 +104,7 @@ def test_a_folder_without_splits_is_divided(tmp_path):
     for index in range(9):
         arrays = {key: np.full(shape[1:], index, np.float32) for key, shape in shapes.items()}
         np.savez(tmp_path / f"clip{index}.npz", label=np.int64(index % 2), **arrays)
-    chosen = choose_clips(Recipe(data=str(tmp_path), clips=100), SPEC)
+    chosen = choose_clips(Recipe(data=str(tmp_path), clips=100), CONTRACT)
     calibrating, judging = set(chosen.calibration.names()), set(chosen.evaluation.names())
     assert len(calibrating) == 5
     assert len(judging) == 4
@@ -108,7 +112,7 @@ def test_a_folder_without_splits_is_divided(tmp_path):
 
 
 def test_made_up_clips_judge_nothing_and_say_what_they_are():
-    chosen = random_clips(SPEC, Recipe(clips=3))
+    chosen = random_clips(CONTRACT, Recipe(clips=3))
     assert chosen.evaluation is None
     assert chosen.calibration.source.description["kind"] == "random"
     assert [clip.inputs["imgs"].shape for clip in chosen.calibration.load()] == [SPEC.input_shapes()["imgs"]] * 3
@@ -139,10 +143,10 @@ def test_a_recipe_is_read_and_its_mistakes_are_told(tmp_path):
 
 def test_a_clip_without_a_person_neither_calibrates_nor_judges(tmp_path):
     for index in range(2):
-        inputs = batch_inputs(SPEC, 1, seed=index)
+        inputs = batch_inputs(CONTRACT.inputs, 1, seed=index)
         inputs["heatmap_imgs"] *= 0
         np.savez(tmp_path / f"clip{index}.npz", **inputs)
-    chosen = choose_clips(Recipe(data=str(tmp_path), clips=1), SPEC)
+    chosen = choose_clips(Recipe(data=str(tmp_path), clips=1), CONTRACT)
     for clips in (chosen.calibration, chosen.evaluation):
         with pytest.raises(DataError, match=r"clip\d of .* shows no person"):
             list(clips.load())

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from x3ddeploy.cli.main import main
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.data.synth import SynthOptions, generate
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.synthetic import batch_inputs
 
 LABELS = [0, 1, 2, 3, 4, 5]
 
@@ -20,7 +21,7 @@ def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "clips"
     folder.mkdir()
     for index, label in enumerate(LABELS):
-        arrays = batch_inputs(PRESETS["tiny"], 1, seed=index)
+        arrays = batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=index)
         np.savez(folder / f"clip{index}.npz", **arrays, label=label)
     return folder
 
@@ -68,7 +69,7 @@ def test_a_plot_without_a_folder_is_refused_before_any_work(bundle, clips, capsy
 
 
 def test_unlabelled_clips_are_a_clear_error(bundle, tmp_path):
-    np.savez(tmp_path / "a.npz", **batch_inputs(PRESETS["tiny"], 1, seed=0))
+    np.savez(tmp_path / "a.npz", **batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=0))
     with pytest.raises(DataError, match="have no label"):
         evaluate(bundle, "--data", tmp_path)
 

@@ -8,9 +8,10 @@ import onnx
 import pytest
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.data.subset import balanced_choice
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.registry import open_session
 
@@ -25,7 +26,7 @@ def labelled(bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     session = open_session("onnxruntime", bundle / "recognizer.onnx")
     for index in range(CLIPS):
-        clip = batch_inputs(SPEC, 1, seed=100 + index)
+        clip = batch_inputs(clip_inputs(SPEC), 1, seed=100 + index)
         label = int(session.run(clip)["scores"].argmax())
         arrays = {name: value[0] for name, value in clip.items()}
         np.savez(folder / f"clip{index:02}.npz", label=np.int64(label), **arrays)
@@ -70,7 +71,7 @@ def test_every_part_is_there_in_both_precisions_and_sealed(quantized):
 
 def test_the_parts_compute_what_the_fused_graph_computes(quantized):
     _, path = quantized
-    bundle, clip = Bundle.open(path), batch_inputs(SPEC, 2, seed=7)
+    bundle, clip = Bundle.open(path), batch_inputs(clip_inputs(SPEC), 2, seed=7)
     sessions = {part: open_session("onnxruntime", bundle.part_path(part, "int8")) for part in PARTS}
     features = sessions["rgb_backbone"].run({"imgs": clip["imgs"]})
     features |= sessions["pose_backbone"].run({"heatmap_imgs": clip["heatmap_imgs"]})

@@ -6,19 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from action_data import annotation, moving_picture, write_annotations, write_video
-from x3ddeploy.models.presets import PRESETS
 
 from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.data.arrays import read_arrays
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.video import probe, read_frames
 from x3ddeploy.errors import DataError
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
 from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
 from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
 
 READERS = [probe, read_annotations, PickledKeypoints.read, read_npz_keypoints, read_coco_keypoints,
            lambda path: read_arrays(path, 1 << 20)]  # fmt: skip
+
+CONTRACT = two_stream_contract(PRESETS["tiny"], (1, 1), None, {})
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -87,8 +90,8 @@ def test_annotations_do_not_lead_out_of_the_videos_by_a_link(tmp_path):
     (tmp_path / "videos" / "clip.mp4").symlink_to(tmp_path / "secret.mp4")
     write_annotations(tmp_path / "annotations.pkl", [annotation("clip")], {"val": ["clip"]})
     with pytest.raises(DataError, match="leads out of the folder"):
-        open_source(tmp_path, PRESETS["tiny"]).load(0)
-    assert np.isfinite(open_source(tmp_path, PRESETS["tiny"], videos=_copied(tmp_path)).load(0).inputs["imgs"]).all()
+        open_source(tmp_path, CONTRACT).load(0)
+    assert np.isfinite(open_source(tmp_path, CONTRACT, videos=_copied(tmp_path)).load(0).inputs["imgs"]).all()
 
 
 def _copied(folder):

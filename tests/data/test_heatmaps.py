@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
-from x3ddeploy.families.two_stream_x3d.spec import PoseInput
+from x3ddeploy.modalities.heatmaps import Heatmaps
+from x3ddeploy.modalities.view import View
 
-POSE = PoseInput(frames=3, height=14, width=12, sigma=0.6, scaling=0.25)
+POSE = Heatmaps(View(3, True, 56, 48), joints=5, height=14, width=12, sigma=0.6, scaling=0.25, use_score=True)
 
 
 def transcribed(keypoints, scores, pose):
@@ -54,7 +54,7 @@ def test_equal_to_the_transcribed_loops(seed, sigma, scaling, use_score):
     keypoints, scores = poses(seed, pose=pose)
     expected = transcribed(keypoints, scores, pose)
     assert expected.max() > 0.3
-    np.testing.assert_allclose(keypoints_to_heatmaps(keypoints, scores, pose), expected, atol=1e-5)
+    np.testing.assert_allclose(pose.draw(keypoints, scores), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("use_score", [True, False])
@@ -70,25 +70,25 @@ def test_equal_to_mmaction2(use_score):
     size = int(pose.height / pose.scaling), int(pose.width / pose.scaling)
     result = generate.transform({"keypoint": keypoints.copy(), "keypoint_score": scores.copy(), "img_shape": size})
     expected = result["imgs"].transpose(1, 0, 2, 3)  # (T, K, H, W) to (K, T, H, W)
-    np.testing.assert_allclose(keypoints_to_heatmaps(keypoints, scores, pose), expected, atol=1e-5)
+    np.testing.assert_allclose(pose.draw(keypoints, scores), expected, atol=1e-5)
 
 
 def test_what_is_not_a_number_draws_nothing_and_spoils_nothing():
     keypoints, scores = poses(0)
-    clean = keypoints_to_heatmaps(keypoints, np.where(np.arange(5) == 1, 0, scores), POSE)
+    clean = POSE.draw(keypoints, np.where(np.arange(5) == 1, 0, scores))
     for where, value in ((keypoints, np.nan), (keypoints, np.inf), (scores, np.nan), (scores, np.inf)):
         spoiled = [keypoints.copy(), scores.copy()]
         (spoiled[0] if where is keypoints else spoiled[1])[:, :, 1] = value
-        np.testing.assert_array_equal(keypoints_to_heatmaps(*spoiled, POSE), clean)
+        np.testing.assert_array_equal(POSE.draw(*spoiled), clean)
 
 
 @pytest.mark.parametrize("far", [1e5, 1e12, 1e30, -1e30])
 def test_coordinates_far_outside_draw_nothing(far):
     keypoints, scores = np.full((1, 3, 5, 2), far, np.float32), np.ones((1, 3, 5), np.float32)
-    assert not keypoints_to_heatmaps(keypoints, scores, POSE).any()
+    assert not POSE.draw(keypoints, scores).any()
 
 
 def test_nobody_gives_an_empty_map():
-    empty = keypoints_to_heatmaps(np.zeros((0, 3, 5, 2), np.float32), np.zeros((0, 3, 5), np.float32), POSE)
+    empty = POSE.draw(np.zeros((0, 3, 5, 2), np.float32), np.zeros((0, 3, 5), np.float32))
     assert empty.shape == (5, 3, 14, 12)
     assert not empty.any()

@@ -7,13 +7,15 @@ from action_data import annotation, moving_picture, write_annotations, write_vid
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_drawn, persons_by_frame
 from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import DataError
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.sampling import sample_clips
 from x3ddeploy.prediction.windows import VideoWindows, Window
 
 TINY = PRESETS["tiny"]
+CONTRACT = two_stream_contract(TINY, (1, 1), None, {})
 FRAMES, HEIGHT, WIDTH = 20, 96, 128
 
 
@@ -94,18 +96,18 @@ def by_annotations(tmp_path, video, places, scores, least):
     (tmp_path / "videos" / "clip.mp4").write_bytes(video.read_bytes())
     entry = {**annotation("clip", frames=FRAMES, size=(HEIGHT, WIDTH)), "keypoint": places, "keypoint_score": scores}
     write_annotations(tmp_path / "annotations.pkl", [entry], {"val": ["clip"]})
-    return open_source(tmp_path, TINY, min_keypoint_score=least).load(0)
+    return open_source(tmp_path, CONTRACT, min_keypoint_score=least).load(0)
 
 
 def by_npz(tmp_path, video, places, scores, least):
     frames = moving_picture(FRAMES, HEIGHT, WIDTH)
     np.savez(tmp_path / "clip.npz", frames=frames, keypoints=places.astype(np.float32), keypoint_scores=scores)
-    return open_source(tmp_path, TINY, min_keypoint_score=least).load(0)
+    return open_source(tmp_path, CONTRACT, min_keypoint_score=least).load(0)
 
 
 def by_window(tmp_path, video, places, scores, least):
     sample = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, places, scores)
-    return VideoWindows(video, sample, TINY, [Window(0, FRAMES)], 1, least).load(0)
+    return VideoWindows(video, sample, FRAMES, CONTRACT.inputs, [Window(0, FRAMES)], 1, least).load(0)
 
 
 DOORS = pytest.mark.parametrize("door", [by_annotations, by_npz, by_window])
@@ -143,7 +145,9 @@ def test_frames_with_persons_are_counted_and_those_that_the_network_sees_decide(
     places[:, 7:] = 0
     sample = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, places, scores)
     assert persons_by_frame(sample, None).tolist() == [True] * 7 + [False] * 13
-    source = VideoWindows(video, sample, TINY, [Window(0, 10), Window(5, 15), Window(8, 18)], 1, None)
+    source = VideoWindows(
+        video, sample, FRAMES, CONTRACT.inputs, [Window(0, 10), Window(5, 15), Window(8, 18)], 1, None
+    )
     people = [source.load(index).people for index in range(3)]
     assert [(entry.frames, entry.frames_with_persons, entry.seen) for entry in people] == [
         (10, 7, True), (10, 2, True), (10, 0, False),
@@ -153,7 +157,7 @@ def test_frames_with_persons_are_counted_and_those_that_the_network_sees_decide(
 def test_a_clip_that_repeats_its_frames_is_named(tmp_path, video):
     places, scores = skeleton()
     sample = Annotation("clip", 0, (HEIGHT, WIDTH), 2, places[:, :2], scores[:, :2])
-    (note,) = VideoWindows(video, sample, TINY, [Window(0, 2)], 1, None).load(0).people.notes
+    (note,) = VideoWindows(video, sample, 2, CONTRACT.inputs, [Window(0, 2)], 1, None).load(0).people.notes
     assert note == f"2 frames are repeated to the {TINY.rgb_input.frames} that the network takes"
 
 
@@ -175,17 +179,17 @@ def test_a_doubtful_joint_decides_nothing_where_it_is_asked_for(tmp_path, video,
 def test_by_default_a_joint_of_score_0_decides_as_in_mmaction2(video):
     far = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, *one_joint((5000, 20), 0))
     near = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, *one_joint(0, 0))
-    indices = sample_clips(FRAMES, TINY)
+    indices = sample_clips(FRAMES, CONTRACT.inputs)
     read = moving_picture(FRAMES, HEIGHT, WIDTH).__getitem__
-    first, second = (prepare_clips(read, sample, TINY, indices)["imgs"] for sample in (far, near))
+    first, second = (prepare_clips(read, sample, CONTRACT.inputs, indices)["imgs"] for sample in (far, near))
     assert np.abs(first - second).max() > 1
 
 
 def test_a_threshold_of_0_leaves_out_what_was_not_found():
     places, scores = one_joint((9000, 20), 0)
     sample = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, places, scores)
-    read, indices = moving_picture(FRAMES, HEIGHT, WIDTH).__getitem__, sample_clips(FRAMES, TINY)
-    assert np.isfinite(prepare_clips(read, sample, TINY, indices, 0.0)["imgs"]).all()
+    read, indices = moving_picture(FRAMES, HEIGHT, WIDTH).__getitem__, sample_clips(FRAMES, CONTRACT.inputs)
+    assert np.isfinite(prepare_clips(read, sample, CONTRACT.inputs, indices, 0.0)["imgs"]).all()
     assert check_keypoints(sample, 0.0) == ()
 
 
@@ -194,13 +198,15 @@ def test_keypoints_of_a_turned_picture_are_refused_and_of_a_scaled_one_scaled(si
     places, scores = skeleton()
     scaled = places * (size[1] / WIDTH, size[0] / HEIGHT)
     sample = Annotation("clip", 0, size, FRAMES, scaled.astype(np.float32), scores)
-    read, indices = moving_picture(FRAMES, HEIGHT, WIDTH).__getitem__, sample_clips(FRAMES, TINY)
+    read, indices = moving_picture(FRAMES, HEIGHT, WIDTH).__getitem__, sample_clips(FRAMES, CONTRACT.inputs)
     if turned:
         with pytest.raises(DataError, match="the video is shown with 128 x 96"):
-            prepare_clips(read, sample, TINY, indices)
+            prepare_clips(read, sample, CONTRACT.inputs, indices)
     else:
         same = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, places, scores)
-        actual, expected = (prepare_clips(read, item, TINY, indices)["heatmap_imgs"] for item in (sample, same))
+        actual, expected = (
+            prepare_clips(read, item, CONTRACT.inputs, indices)["heatmap_imgs"] for item in (sample, same)
+        )
         np.testing.assert_allclose(actual, expected, atol=1e-2)
 
 
@@ -212,6 +218,6 @@ def test_ready_heatmaps_say_in_how_many_frames_persons_are(tmp_path):
     assert (people_drawn(heatmaps).frames_with_persons, people_drawn(heatmaps).seen) == (1, True)
     imgs = np.zeros(TINY.input_shapes(1)["imgs"], np.float32)
     np.savez(tmp_path / "a.npz", imgs=imgs, heatmap_imgs=heatmaps[:1])
-    assert not open_source(tmp_path, TINY).load(0).people.seen
+    assert not open_source(tmp_path, CONTRACT).load(0).people.seen
     with pytest.raises(DataError, match="joints are drawn already"):
-        open_source(tmp_path, TINY, min_keypoint_score=0.5).load(0)
+        open_source(tmp_path, CONTRACT, min_keypoint_score=0.5).load(0)

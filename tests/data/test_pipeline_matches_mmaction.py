@@ -15,13 +15,14 @@ import pytest
 from action_data import annotation, moving_picture, write_annotations, write_video
 
 from x3ddeploy.data.annotations import read_annotations
-from x3ddeploy.data.compact import crop_about
 from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.errors import DataError, MissingRequirementError
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.mmaction_compat import import_everything
+from x3ddeploy.modalities.crop import crop_about
+from x3ddeploy.modalities.sampling import sample_clips
 
 SPEC = replace(
     PRESETS["ntu60"],
@@ -29,6 +30,7 @@ SPEC = replace(
     pose_input=replace(PRESETS["ntu60"].pose_input, frames=16, height=28, width=28),
 )
 FRAMES = 40
+INPUTS = clip_inputs(SPEC)
 
 
 def entry(**values):
@@ -106,9 +108,9 @@ def test_tensors_are_mmaction2s(mmaction, tmp_path, video, case, clips):
     item = CASES[case]()
     after = by_mmaction(mmaction, item, video, clips)
     (sample,) = read_annotations(write_annotations(tmp_path / "a.pkl", [item], {})).samples.values()
-    indices = sample_clips(sample.frames, SPEC, clips)
-    np.testing.assert_array_equal(indices.rgb.ravel(), after["MMUniformSampleFrames"]["RGB_inds"])
-    np.testing.assert_array_equal(indices.pose.ravel(), after["MMUniformSampleFrames"]["Pose_inds"])
+    indices = sample_clips(sample.frames, INPUTS, clips)
+    np.testing.assert_array_equal(indices["imgs"].ravel(), after["MMUniformSampleFrames"]["RGB_inds"])
+    np.testing.assert_array_equal(indices["heatmap_imgs"].ravel(), after["MMUniformSampleFrames"]["Pose_inds"])
 
     decoded = after["MMDecode"]
     keypoints = np.nan_to_num(decoded["keypoint"])
@@ -117,7 +119,7 @@ def test_tensors_are_mmaction2s(mmaction, tmp_path, video, case, clips):
     np.testing.assert_array_equal([crop.frame(frame) for frame in decoded["imgs"]], after["Resize"]["imgs"])
     np.testing.assert_allclose(crop.keypoints(keypoints), after["Resize"]["keypoint"], rtol=1e-6)
 
-    tensors = prepare_clips(partial(iter_frames, video), sample, SPEC, indices)
+    tensors = prepare_clips(partial(iter_frames, video), sample, INPUTS, indices)
     formatted = after["FormatShape"]
     mean, std = (
         np.array(value, np.float32).reshape(-1, 1, 1, 1) for value in (SPEC.rgb_input.mean, SPEC.rgb_input.std)
@@ -143,7 +145,7 @@ def test_the_preprocessor_of_mmaction2_normalises_alike(mmaction, tmp_path, vide
     )
     expected = preprocessor({"inputs": [torch.from_numpy(formatted["imgs"])], "data_samples": None})["inputs"]
     (sample,) = read_annotations(write_annotations(tmp_path / "a.pkl", [item], {})).samples.values()
-    tensors = prepare_clips(partial(iter_frames, video), sample, SPEC, sample_clips(FRAMES, SPEC))
+    tensors = prepare_clips(partial(iter_frames, video), sample, INPUTS, sample_clips(FRAMES, INPUTS))
     np.testing.assert_allclose(tensors["imgs"], expected[0].numpy(), atol=1e-4)
 
 
@@ -159,7 +161,7 @@ def sample(tmp_path):
 def test_other_joints_than_the_networks_are_told(sample):
     other = sample(**annotation("clip", joints=25))
     with pytest.raises(DataError, match="clip has 25 joints, and the network takes 17"):
-        prepare_clips(moving_picture().__getitem__, other, SPEC, sample_clips(FRAMES, SPEC))
+        prepare_clips(moving_picture().__getitem__, other, INPUTS, sample_clips(FRAMES, INPUTS))
 
 
 @pytest.mark.parametrize("far", [1e6, np.inf])
@@ -167,10 +169,10 @@ def test_keypoints_that_cannot_be_pixels_are_told_before_they_cost_memory(sample
     keypoint = annotation("clip")["keypoint"].astype(np.float32)
     keypoint[:, :, 0] = far
     with pytest.raises(DataError, match="keypoints"):
-        prepare_clips(moving_picture().__getitem__, sample(keypoint=keypoint), SPEC, sample_clips(FRAMES, SPEC))
+        prepare_clips(moving_picture().__getitem__, sample(keypoint=keypoint), INPUTS, sample_clips(FRAMES, INPUTS))
 
 
 def test_without_opencv_it_is_said_what_to_install(sample, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingRequirementError, match=r"x3ddeploy\[video\]"):
-        prepare_clips(moving_picture().__getitem__, sample(), SPEC, sample_clips(FRAMES, SPEC))
+        prepare_clips(moving_picture().__getitem__, sample(), INPUTS, sample_clips(FRAMES, INPUTS))

@@ -5,12 +5,14 @@ import importlib
 import numpy as np
 import pytest
 
-from x3ddeploy.data.sampling import sample_clips, uniform_indices
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.mmaction_compat import import_everything
+from x3ddeploy.modalities.sampling import sample_clips, uniform_indices
 
 LENGTHS = [1, 2, 7, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 80, 95, 96, 97, 103, 300]
 RGB, POSE = 16, 48
+INPUTS = clip_inputs(PRESETS["ntu60"])
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +28,10 @@ def test_testing_takes_mmaction2s_frames(transforms, frames, clips):
     build = {"type": "MMUniformSampleFrames", "clip_len": {"RGB": RGB, "Pose": POSE}, "num_clips": clips}
     sampler = transforms.build({**build, "test_mode": True})
     results = sampler.transform({"total_frames": frames, "modality": "Pose"})
-    indices = sample_clips(frames, PRESETS["ntu60"], clips)
-    np.testing.assert_array_equal(indices.rgb.ravel(), results["RGB_inds"])
-    np.testing.assert_array_equal(indices.pose.ravel(), results["Pose_inds"])
-    assert indices.rgb.shape == (clips, RGB)
+    indices = sample_clips(frames, INPUTS, clips)
+    np.testing.assert_array_equal(indices["imgs"].ravel(), results["RGB_inds"])
+    np.testing.assert_array_equal(indices["heatmap_imgs"].ravel(), results["Pose_inds"])
+    assert indices["imgs"].shape == (clips, RGB)
 
 
 @pytest.mark.parametrize("frames", LENGTHS)
@@ -48,9 +50,9 @@ def test_training_draws_what_mmaction2_draws(transforms, frames):
     )
     np.random.seed(7)
     results = sampler.transform({"total_frames": frames, "modality": "Pose"})
-    indices = sample_clips(frames, PRESETS["ntu60"], 2, np.random.RandomState(7))
-    np.testing.assert_array_equal(indices.rgb.ravel(), results["RGB_inds"])
-    np.testing.assert_array_equal(indices.pose.ravel(), results["Pose_inds"])
+    indices = sample_clips(frames, INPUTS, 2, np.random.RandomState(7))
+    np.testing.assert_array_equal(indices["imgs"].ravel(), results["RGB_inds"])
+    np.testing.assert_array_equal(indices["heatmap_imgs"].ravel(), results["Pose_inds"])
 
 
 @pytest.mark.parametrize("frames", LENGTHS)

@@ -8,15 +8,17 @@ import pytest
 from action_data import annotation, moving_picture, write_annotations, write_video
 
 from x3ddeploy.data.annotations import Annotations
-from x3ddeploy.data.clips import batch_inputs, synthetic_clip
-from x3ddeploy.data.frames import normalise_frames
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.sources.script import keep_clips
 from x3ddeploy.data.subset import balanced_choice, leaking_names, subject_of
 from x3ddeploy.errors import DataError, UsageError, X3DDeployError
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities import modalities_of
+from x3ddeploy.modalities.synthetic import batch_inputs, synthetic_clip
 
 TINY = PRESETS["tiny"]
+CONTRACT = two_stream_contract(TINY, (1, 1), None, {})
 NAMES = ("S001C001P001R001A001", "S001C002P001R001A002", "S001C001P003R001A001")
 
 
@@ -34,7 +36,7 @@ def data_set(tmp_path_factory):
 
 def ready(clips=None, **changes):
     """Tensors of one clip, or of `clips` with their axis in front."""
-    inputs = batch_inputs(TINY, clips or 1, seed=1)
+    inputs = batch_inputs(CONTRACT.inputs, clips or 1, seed=1)
     return {**{name: value if clips else value[0] for name, value in inputs.items()}, **changes}
 
 
@@ -46,7 +48,7 @@ def folder_of(path, **files):
 
 
 def test_a_data_set_gives_the_clips_of_a_split(data_set):
-    source = open_source(data_set, TINY, split="xsub_train")
+    source = open_source(data_set, CONTRACT, split="xsub_train")
     assert (len(source), source.split) == (2, "xsub_train")
     assert (source.names(), source.labels()) == (list(NAMES[:2]), [0, 1])
     clip = source.load(1)
@@ -59,38 +61,38 @@ def test_annotations_and_videos_may_lie_apart(data_set, tmp_path):
     annotations = tmp_path / "ntu.pkl"
     annotations.write_bytes((data_set / "annotations.pkl").read_bytes())
     with pytest.raises(UsageError, match="no folder of videos"):
-        open_source(annotations, TINY, split="xsub_val")
-    source = open_source(annotations, TINY, split="xsub_val", videos=data_set / "videos")
+        open_source(annotations, CONTRACT, split="xsub_val")
+    source = open_source(annotations, CONTRACT, split="xsub_val", videos=data_set / "videos")
     assert source.names() == [NAMES[2]]
 
 
 def test_several_clips_a_video_stand_in_front(data_set):
-    clip = open_source(data_set, TINY, split="xsub_val", clips=3).load(0)
+    clip = open_source(data_set, CONTRACT, split="xsub_val", clips=3).load(0)
     assert {name: value.shape for name, value in clip.inputs.items()} == TINY.input_shapes(3)
     assert not np.array_equal(clip.inputs["imgs"][0], clip.inputs["imgs"][1])
 
 
 def test_one_of_several_splits_must_be_chosen(data_set):
     with pytest.raises(UsageError, match="xsub_train, xsub_val"):
-        open_source(data_set, TINY)
+        open_source(data_set, CONTRACT)
 
 
 def test_a_folder_without_the_videos_is_told_at_once(data_set, tmp_path):
     with pytest.raises(DataError, match="none of the 2 videos"):
-        open_source(data_set, TINY, split="xsub_train", videos=tmp_path)
+        open_source(data_set, CONTRACT, split="xsub_train", videos=tmp_path)
 
 
 def test_classes_that_the_network_does_not_have_are_told(tmp_path):
     write_annotations(tmp_path / "annotations.pkl", [annotation("a", TINY.head.classes)], {"val": ["a"]})
     (tmp_path / "videos").mkdir()
     with pytest.raises(DataError, match="label 6, and the network has 6 classes"):
-        open_source(tmp_path, TINY)
+        open_source(tmp_path, CONTRACT)
 
 
 def test_ready_tensors_are_given_as_they_are(tmp_path):
     arrays = ready()
     folder = folder_of(tmp_path / "clips", b={**arrays, "label": 3}, a=ready(1))
-    source = open_source(folder, TINY)
+    source = open_source(folder, CONTRACT)
     assert (source.names(), source.labels()) == (["a", "b"], [None, 3])
     for index in range(2):
         clip = source.load(index)
@@ -99,11 +101,11 @@ def test_ready_tensors_are_given_as_they_are(tmp_path):
 
 
 def test_raw_clips_that_are_sampled_and_sized_keep_their_pixels(tmp_path):
-    raw = synthetic_clip(TINY, seed=2)
+    raw = synthetic_clip(CONTRACT.inputs, seed=2)
     keypoints = np.full_like(raw.keypoints, 15) + raw.scores[..., None]  # so small that nothing is cropped
     arrays = {"frames": raw.frames, "keypoints": keypoints, "keypoint_scores": raw.scores}
-    clip = open_source(folder_of(tmp_path / "clips", a=arrays), TINY).load(0)
-    np.testing.assert_array_equal(clip.inputs["imgs"][0], normalise_frames(raw.frames, TINY.rgb_input))
+    clip = open_source(folder_of(tmp_path / "clips", a=arrays), CONTRACT).load(0)
+    np.testing.assert_array_equal(clip.inputs["imgs"][0], modalities_of(CONTRACT.inputs)["imgs"].normalise(raw.frames))
 
 
 def test_raw_clips_give_what_the_video_they_come_from_gives(data_set, tmp_path):
@@ -116,8 +118,8 @@ def test_raw_clips_give_what_the_video_they_come_from_gives(data_set, tmp_path):
         "keypoint_scores": item["keypoint_score"],
         "label": 2,
     }
-    expected = open_source(data_set, TINY, split="xsub_val").load(0)
-    clip = open_source(folder_of(tmp_path / "clips", a=arrays), TINY).load(0)
+    expected = open_source(data_set, CONTRACT, split="xsub_val").load(0)
+    clip = open_source(folder_of(tmp_path / "clips", a=arrays), CONTRACT).load(0)
     assert clip.label == expected.label
     for name, value in expected.inputs.items():
         np.testing.assert_array_equal(clip.inputs[name], value)
@@ -157,7 +159,7 @@ UNUSABLE = {
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_what_the_network_does_not_take_is_refused_by_its_name(tmp_path, case):
     arrays, said = UNUSABLE[case]
-    source = open_source(folder_of(tmp_path / "clips", a=arrays), TINY)
+    source = open_source(folder_of(tmp_path / "clips", a=arrays), CONTRACT)
     with pytest.raises(DataError, match=said) as caught:
         source.load(0)
     assert "a.npz" in caught.value.message
@@ -166,13 +168,13 @@ def test_what_the_network_does_not_take_is_refused_by_its_name(tmp_path, case):
 @pytest.mark.parametrize("label", [1.5, [1, 2], 99])
 def test_labels_that_are_no_class_are_refused_at_once(tmp_path, label):
     with pytest.raises(DataError, match="label"):
-        open_source(folder_of(tmp_path / "clips", a=ready(label=label)), TINY)
+        open_source(folder_of(tmp_path / "clips", a=ready(label=label)), CONTRACT)
 
 
 def test_pickled_objects_in_npz_files_are_not_loaded(tmp_path):
     folder = folder_of(tmp_path / "clips", a=ready(extra=np.array([{}], object)))
     with pytest.raises(DataError, match=r"a\.npz cannot be read"):
-        open_source(folder, TINY).load(0)
+        open_source(folder, CONTRACT).load(0)
 
 
 SCRIPT = """
@@ -188,7 +190,7 @@ SHAPES = {name: shape[1:] for name, shape in TINY.input_shapes().items()}
 
 def test_a_script_gives_every_clip_of_its_feeds(tmp_path):
     (tmp_path / "loader.py").write_text(SCRIPT.format(shapes=SHAPES))
-    source = open_source(tmp_path / "loader.py", TINY)
+    source = open_source(tmp_path / "loader.py", CONTRACT)
     assert (source.names(), source.labels()) == (["loader[0]", "loader[1]", "loader[2]"], [None] * 3)
     assert [source.load(index).inputs["imgs"].max() for index in (2, 0, 1)] == [1, 2, 2]
     assert {name: value.shape for name, value in source.load(0).inputs.items()} == TINY.input_shapes()
@@ -211,7 +213,11 @@ def test_a_script_gives_every_clip_of_its_feeds(tmp_path):
 )
 def test_what_is_wrong_with_a_script_is_told(tmp_path, text, said):
     (tmp_path / "loader.py").write_text(text)
-    request = {"script": str(tmp_path / "loader.py"), "spool": str(tmp_path), "spec": msgspec.to_builtins(TINY)}
+    request = {
+        "script": str(tmp_path / "loader.py"),
+        "spool": str(tmp_path),
+        "inputs": msgspec.to_builtins(CONTRACT.inputs),
+    }
     with pytest.raises(DataError, match=said):
         keep_clips(request, print)
 
@@ -221,14 +227,14 @@ def test_a_script_that_leaves_the_process_has_given_no_clips(tmp_path, capfd, le
     text = f"import os, sys\nprint('{{\"result\": 3}}', flush=True)\n{leave}\n"
     (tmp_path / "loader.py").write_text(text)
     with pytest.raises(X3DDeployError, match=r"exit code 0 and no answer|line 3 fails: SystemExit: 0"):
-        open_source(tmp_path / "loader.py", TINY)
+        open_source(tmp_path / "loader.py", CONTRACT)
     assert capfd.readouterr().out == ""  # stdout is for results of the command
 
 
 def test_a_script_among_other_files_is_not_run(tmp_path):
     (tmp_path / "loader.py").write_text("raise SystemExit('ran')")
     with pytest.raises(UsageError, match="no source of clips"):
-        open_source(tmp_path, TINY)
+        open_source(tmp_path, CONTRACT)
 
 
 @pytest.mark.parametrize("name", ["absent", "file.txt", "empty"])
@@ -236,7 +242,7 @@ def test_other_paths_are_answered_with_what_is_accepted(tmp_path, name):
     (tmp_path / "file.txt").write_text("")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError) as caught:
-        open_source(tmp_path / name, TINY)
+        open_source(tmp_path / name, CONTRACT)
     for form in ("annotations.pkl", ".npz", ".py", ".pkl"):
         assert form in str(caught.value)
 
@@ -244,12 +250,12 @@ def test_other_paths_are_answered_with_what_is_accepted(tmp_path, name):
 def test_options_that_do_not_fit_are_not_ignored(tmp_path, data_set):
     folder = folder_of(tmp_path / "clips", a=ready())
     with pytest.raises(UsageError, match="no split and no videos"):
-        open_source(folder, TINY, split="xsub_val", videos=data_set)
+        open_source(folder, CONTRACT, split="xsub_val", videos=data_set)
 
 
 def test_descriptions_change_with_what_the_clips_are_made_of(data_set, tmp_path):
     def described(path, **options):
-        return json.dumps(open_source(path, TINY, **options).description, sort_keys=True)
+        return json.dumps(open_source(path, CONTRACT, **options).description, sort_keys=True)
 
     first = folder_of(tmp_path / "first", a=ready())
     again = folder_of(tmp_path / "again", a=ready())

@@ -13,10 +13,11 @@ from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecisi
 from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import ClipIndices, uniform_indices
 from x3ddeploy.engines.place import Host, engine_path, plan_name
 from x3ddeploy.errors import BundleError
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.sampling import uniform_indices
 from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]
@@ -60,11 +61,11 @@ def raw_video(random, frames, pose_frames, height, width, persons=2):
 def prepared_in_python(video, clips):
     frames, keypoints = video["frames"], video["keypoints"]
     annotation = Annotation("clip", 0, frames.shape[1:3], keypoints.shape[1], keypoints, video["keypoint_scores"])
-    indices = ClipIndices(
-        rgb=uniform_indices(len(frames), TINY.rgb_input.frames, clips),
-        pose=uniform_indices(keypoints.shape[1], TINY.pose_input.frames, clips),
-    )
-    return prepare_clips(frames.__getitem__, annotation, TINY, indices)
+    indices = {
+        "imgs": uniform_indices(len(frames), TINY.rgb_input.frames, clips),
+        "heatmap_imgs": uniform_indices(keypoints.shape[1], TINY.pose_input.frames, clips),
+    }
+    return prepare_clips(frames.__getitem__, annotation, clip_inputs(TINY), indices)
 
 
 @pytest.mark.parametrize("program", ["x3ddeploy_tests", "x3ddeploy_tensorrt_tests"])

@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import BundleError, DataError, GateError, UsageError
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
 from x3ddeploy.evaluation.report import eval_report
-from x3ddeploy.evaluation.scores import Scorer, reported_fusions, softmax
+from x3ddeploy.evaluation.scores import Scorer, reported_scores, softmax
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.runtimes import base
 from x3ddeploy.runtimes.registry import REFERENCE, Execution, open_part
 from x3ddeploy.terms import Precision
 
 TINY = PRESETS["tiny"]
+CONTRACT = two_stream_contract(TINY, (1, 1), None, {})
 LABELS = [0, 1, 2, 3, 4, 0, 1, 2, 0]  # class 5 has no video
 CLIPS = 2
 ORT = Execution("onnxruntime", "cpu", Precision.FP32)
@@ -33,7 +35,7 @@ def quiet(done, total):
 def write_clips(folder, labels, clips=CLIPS):
     folder.mkdir()
     for index, label in enumerate(labels):
-        arrays = batch_inputs(TINY, clips, seed=index)
+        arrays = batch_inputs(CONTRACT.inputs, clips, seed=index)
         np.savez(folder / f"clip{index}.npz", **arrays, **({} if label is None else {"label": label}))
     return folder
 
@@ -45,7 +47,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def source(clips):
-    return open_source(clips, TINY, clips=CLIPS)
+    return open_source(clips, CONTRACT, clips=CLIPS)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def opened(bundle):
 
 @pytest.fixture(scope="module")
 def by_hand(tiny_network, source):
-    """(videos, classes) by stream: softmax of the network's logits, then the mean over the clips."""
+    """(videos, classes) by logits: softmax of the network's logits, then the mean over the clips."""
     rgb, pose = [], []
     for index in range(len(source)):
         inputs = {name: torch.from_numpy(value) for name, value in source.load(index).inputs.items()}
@@ -63,7 +65,7 @@ def by_hand(tiny_network, source):
             outputs = tiny_network(**inputs)
         rgb.append(sum(row.softmax(0) for row in outputs["rgb_logits"].double()) / CLIPS)
         pose.append(sum(row.softmax(0) for row in outputs["pose_logits"].double()) / CLIPS)
-    return {"rgb": torch.stack(rgb).numpy(), "pose": torch.stack(pose).numpy()}
+    return {"rgb_logits": torch.stack(rgb).numpy(), "pose_logits": torch.stack(pose).numpy()}
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +75,8 @@ def evaluation(opened, source):
 
 @pytest.mark.parametrize("outcome", [0, 1], ids=["torch", "onnxruntime"])
 def test_scores_are_the_networks_averaged_as_probabilities(evaluation, by_hand, outcome):
-    scores = evaluation.outcomes[outcome].scores
-    np.testing.assert_allclose(scores.rgb, by_hand["rgb"], atol=1e-5)  # float32 sums of another order
-    np.testing.assert_allclose(scores.pose, by_hand["pose"], atol=1e-5)
+    for logits, scores in evaluation.outcomes[outcome].scores.by_logits.items():
+        np.testing.assert_allclose(scores, by_hand[logits], atol=1e-5)  # float32 sums of another order
 
 
 def test_accuracies_are_those_counted_by_hand(opened, source, evaluation, by_hand):
@@ -83,7 +84,8 @@ def test_accuracies_are_those_counted_by_hand(opened, source, evaluation, by_han
     weights = {"rgb": (1, 0), "pose": (0, 1), "fused 1:1": (0.5, 0.5), "fused 2:1": (2 / 3, 1 / 3)}
     weights["fused 1:2"] = (1 / 3, 2 / 3)
     for name, (rgb, pose) in weights.items():
-        ranking = [sorted(range(6), key=lambda c: -row[c]) for row in rgb * by_hand["rgb"] + pose * by_hand["pose"]]
+        fused = rgb * by_hand["rgb_logits"] + pose * by_hand["pose_logits"]
+        ranking = [sorted(range(6), key=lambda c: -row[c]) for row in fused]
         right = [classes[0] == label for classes, label in zip(ranking, LABELS, strict=True)]
         among_five = [label in classes[:5] for classes, label in zip(ranking, LABELS, strict=True)]
         by_class = [np.mean([r for r, label in zip(right, LABELS, strict=True) if label == c]) for c in range(5)]
@@ -116,8 +118,12 @@ def test_the_report_is_json_and_says_what_was_done(opened, source, evaluation):
 def test_the_batch_changes_no_score(opened, source, evaluation, batch):
     """Videos of two clips in batches of three: a batch ends in the middle of a video."""
     outcome = evaluate(opened, source, [ORT], Loading(batch=batch), quiet).outcomes[0]
-    np.testing.assert_allclose(outcome.scores.rgb, evaluation.outcomes[1].scores.rgb, atol=1e-6)
-    np.testing.assert_allclose(outcome.scores.pose, evaluation.outcomes[1].scores.pose, atol=1e-6)
+    np.testing.assert_allclose(
+        outcome.scores.by_logits["rgb_logits"], evaluation.outcomes[1].scores.by_logits["rgb_logits"], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        outcome.scores.by_logits["pose_logits"], evaluation.outcomes[1].scores.by_logits["pose_logits"], atol=1e-6
+    )
 
 
 class Doubling(base.Session):
@@ -133,28 +139,35 @@ class Doubling(base.Session):
 def test_a_graph_of_fixed_batch_is_filled_up_and_the_filling_dropped():
     logits = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     videos = [{"imgs": part, "heatmap_imgs": -part} for part in (logits[:3], logits[3:])]
-    scores = Scorer(Doubling(), batch=2, fixed=True)(videos)
+    scores = Scorer(Doubling(), two_stream_contract(TINY, (1, 1), 2, {}), 2)(videos)
     expected = [softmax(logits[:3]).mean(0), softmax(logits[3:]).mean(0)]
-    np.testing.assert_allclose(scores.rgb, expected)
-    assert not np.allclose(scores.pose, expected)
+    np.testing.assert_allclose(scores.by_logits["rgb_logits"], expected)
+    assert not np.allclose(scores.by_logits["pose_logits"], expected)
 
 
 def test_nan_is_no_result():
     logits = np.ones((2, 4), np.float32)
     with pytest.raises(GateError, match="fake gives NaN") as caught:
-        Scorer(Doubling(), 2, True)([{"imgs": logits, "heatmap_imgs": np.full_like(logits, np.nan)}])
+        Scorer(Doubling(), CONTRACT, 2)([{"imgs": logits, "heatmap_imgs": np.full_like(logits, np.nan)}])
     assert caught.value.exit_code == 3
 
 
+def reported(*fusion):
+    return reported_scores(two_stream_contract(TINY, fusion, None, {}))
+
+
 def test_a_bundles_own_fusion_is_reported_and_named():
-    assert reported_fusions((0.5, 0.5))[1] == "fused 1:1"
-    assert reported_fusions((4, 2))[1] == "fused 2:1"
-    fusions, deployed = reported_fusions((3, 1))
-    assert (deployed, fusions[deployed], len(fusions)) == ("fused 3:1", (3, 1), 6)
+    assert list(reported(1, 1).scores) == ["rgb", "pose", "fused 1:1", "fused 2:1", "fused 1:2"]
+    assert reported(0.5, 0.5).deployed == "fused 1:1"
+    assert reported(4, 2).deployed == "fused 2:1"
+    assert reported(0, 3).deployed == "pose"
+    own = reported(3, 1)
+    assert (own.deployed, len(own.scores)) == ("fused 3:1", 6)
+    assert own.scores[own.deployed].shares() == {"rgb_logits": 0.75, "pose_logits": 0.25}
 
 
 def test_clips_without_labels_are_refused_before_any_is_loaded(opened, tmp_path):
-    source = open_source(write_clips(tmp_path / "clips", [0, None, None]), TINY, clips=CLIPS)
+    source = open_source(write_clips(tmp_path / "clips", [0, None, None]), CONTRACT, clips=CLIPS)
     with pytest.raises(DataError, match="2 of the 3 clips") as caught:
         evaluate(opened, source, [REFERENCE], Loading(), lambda done, total: pytest.fail("a clip was run"))
     assert caught.value.details == ("clip1", "clip2")
@@ -165,7 +178,7 @@ def damaged(clips, tmp_path):
     arrays = dict(np.load(folder / "clip3.npz"))
     arrays["imgs"][0, 0, 0, 0, 0] = np.nan
     np.savez(folder / "clip3.npz", **arrays)
-    return open_source(folder, TINY, clips=CLIPS)
+    return open_source(folder, CONTRACT, clips=CLIPS)
 
 
 def test_a_clip_that_cannot_be_used_ends_the_run(opened, clips, tmp_path):
@@ -184,14 +197,18 @@ def test_a_skipped_clip_is_named_counted_and_changes_nothing_else(opened, clips,
     assert "NaN" in report["skipped"]["videos"][0]["reason"]
     assert report["videos"] == 8
     kept = [index for index in range(9) if index != 3]
-    np.testing.assert_allclose(result.outcomes[0].scores.rgb, evaluation.outcomes[1].scores.rgb[kept], atol=1e-6)
+    np.testing.assert_allclose(
+        result.outcomes[0].scores.by_logits["rgb_logits"],
+        evaluation.outcomes[1].scores.by_logits["rgb_logits"][kept],
+        atol=1e-6,
+    )
     assert result.labels.tolist() == [LABELS[index] for index in kept]
 
 
 def test_a_run_that_skips_everything_fails(opened, tmp_path):
     folder = write_clips(tmp_path / "clips", [0, 1], clips=1)  # two clips are asked for
     with pytest.raises(DataError, match="none of the 2 videos"):
-        evaluate(opened, open_source(folder, TINY, clips=CLIPS), [ORT], Loading(on_error="skip"), quiet)
+        evaluate(opened, open_source(folder, CONTRACT, clips=CLIPS), [ORT], Loading(on_error="skip"), quiet)
 
 
 def test_a_limit_takes_of_every_class_and_tolerates_too_few(opened, source):
@@ -221,11 +238,11 @@ def test_clips_without_a_person_are_named_and_all_of_them_are_refused(opened, tm
     arrays = dict(np.load(folder / "clip1.npz"))
     arrays["heatmap_imgs"][:] = 0
     np.savez(folder / "clip1.npz", **arrays)
-    source, loading = open_source(folder, TINY, clips=CLIPS), Loading()
+    source, loading = open_source(folder, CONTRACT, clips=CLIPS), Loading()
     evaluation = evaluate(opened, source, [REFERENCE], loading, quiet)
     persons = eval_report(opened, source, evaluation, loading, CLIPS, [])["persons"]
     assert persons["videos_without"] == ["clip1"]
     assert persons["frames_with_persons"] == persons["frames"] // 2
     np.savez(folder / "clip0.npz", **arrays)
     with pytest.raises(DataError, match=r"none of the 2 videos .* shows a person"):
-        evaluate(opened, open_source(folder, TINY, clips=CLIPS), [REFERENCE], loading, quiet)
+        evaluate(opened, open_source(folder, CONTRACT, clips=CLIPS), [REFERENCE], loading, quiet)

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from x3ddeploy.bundle import PARTS
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.data.clips import batch_inputs, impulse_inputs
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.export.parts import build_parts
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.head import Head
 from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.families.two_stream_x3d.lowering import strategy
@@ -26,6 +26,7 @@ from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.lint import check_model, lint
 from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.loading import restore_network
+from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.registry import open_session
 
@@ -169,7 +170,7 @@ def test_other_backbones_export_what_their_training_form_computes(target):
     recognizer = parts_of(network, target)["recognizer"]
     assert spec_of(PartMetadata.of(recognizer).model) == network.spec
     assert not any("swish" in node.name for node in recognizer.graph.node if node.name.startswith("pose"))
-    inputs = batch_inputs(network.spec, 2, seed=5)
+    inputs = batch_inputs(clip_inputs(network.spec), 2, seed=5)
     tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
     with torch.inference_mode():
         expected, rebuilt = network(**tensors), restore_network(recognizer)(**tensors)
@@ -239,7 +240,7 @@ def test_openvino_keeps_its_digits_on_a_flat_clip():
         rgb_input=replace(tiny.rgb_input, frames=16, height=112, width=112),
     )
     network = random_network(spec)
-    clip = impulse_inputs(spec, 1, frame=0)["imgs"]
+    clip = impulse_inputs(clip_inputs(spec), 1, frame=0)["imgs"]
     with torch.inference_mode():
         expected = network.rgb_backbone(torch.from_numpy(clip)).numpy()
     model = parts_of(network, "openvino")["rgb_backbone"].SerializeToString()

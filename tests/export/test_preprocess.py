@@ -5,26 +5,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from x3ddeploy.data.clips import raw_inputs
-from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.graphs.lint import check_model
+from x3ddeploy.modalities import modalities_of
+from x3ddeploy.modalities.graphs import OF_FRAMES, OF_KEYPOINTS, preprocessing_graphs
+from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]
+INPUTS = clip_inputs(TINY)
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
 
 
-def session(build, runtime, batch=None):
-    return open_session(runtime, build(TINY, batch, {"made": "here"}).SerializeToString())
+def graph(name, batch=None, inputs=INPUTS):
+    return preprocessing_graphs(inputs, batch, lambda name: {"made": "here"})[name]
 
 
-@pytest.mark.parametrize("build", [preprocess_rgb, preprocess_pose])
+def session(name, runtime):
+    return open_session(runtime, graph(name).SerializeToString())
+
+
+@pytest.mark.parametrize("name", [OF_FRAMES, OF_KEYPOINTS])
 @pytest.mark.parametrize("batch", [None, 2])
-def test_graphs_are_clean_and_made_of_plain_operators(build, batch):
-    model = build(TINY, batch, {"made": "here"})
+def test_graphs_are_clean_and_made_of_plain_operators(name, batch):
+    model = graph(name, batch)
     check_model(model)
     assert {prop.key: prop.value for prop in model.metadata_props} == {"made": "here"}
     plain = "Cast Sub Div Transpose Mul Split Abs LessOrEqual GreaterOrEqual Where Max Min Add Floor Sign And Exp"
@@ -35,8 +41,8 @@ def test_graphs_are_clean_and_made_of_plain_operators(build, batch):
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_frames_become_normalised_clips(runtime, batch):
-    raw = raw_inputs(TINY, batch, seed=2)
-    actual = session(preprocess_rgb, runtime).run({"frames": raw["frames"]})["imgs"]
+    raw = raw_inputs(INPUTS, batch, seed=2)
+    actual = session(OF_FRAMES, runtime).run({"frames": raw["frames"]})["imgs"]
     np.testing.assert_allclose(actual, raw["imgs"], atol=1e-5)
 
 
@@ -45,6 +51,7 @@ def test_frames_become_normalised_clips(runtime, batch):
 def test_keypoints_become_heatmaps(runtime, batch, persons):
     random = np.random.default_rng(batch * 10 + persons)
     pose, joints = TINY.pose_input, TINY.pose.in_channels
+    drawing = modalities_of(INPUTS)["heatmap_imgs"]
     keypoints = random.uniform(-12, 44, (batch, persons, pose.frames, joints, 2)).astype(np.float32)
     keypoints[:, :, :, 1] = np.round(keypoints[:, :, :, 1])
     keypoints[:, :, :, 2] = 0
@@ -52,15 +59,15 @@ def test_keypoints_become_heatmaps(runtime, batch, persons):
     scores[:, :, 0, :3] = 0, 9e-5, 1.1e-4
     keypoints[:, 0, 1, 3], keypoints[:, 0, 1, 4, 0], scores[:, 0, 1, 5] = np.nan, np.inf, np.nan
     keypoints[:, 0, 2, 3] = 1e30
-    expected = np.stack([keypoints_to_heatmaps(k, s, pose) for k, s in zip(keypoints, scores, strict=True)])
-    actual = session(preprocess_pose, runtime).run({"keypoints": keypoints, "keypoint_scores": scores[..., None]})
+    expected = np.stack([drawing.draw(k, s) for k, s in zip(keypoints, scores, strict=True)])
+    actual = session(OF_KEYPOINTS, runtime).run({"keypoints": keypoints, "keypoint_scores": scores[..., None]})
     assert expected.max() > 0.3
     np.testing.assert_allclose(actual["heatmap_imgs"], expected, atol=1e-5)
 
 
 def test_a_person_of_score_zero_adds_nothing():
-    raw = raw_inputs(TINY, 1, seed=0)
-    pose = session(preprocess_pose, "onnxruntime")
+    raw = raw_inputs(INPUTS, 1, seed=0)
+    pose = session(OF_KEYPOINTS, "onnxruntime")
     alone = pose.run({name: raw[name][:, :1] for name in ("keypoints", "keypoint_scores")})["heatmap_imgs"]
     padded = {name: raw[name].copy() for name in ("keypoints", "keypoint_scores")}
     padded["keypoint_scores"][:, 1] = 0
@@ -68,9 +75,9 @@ def test_a_person_of_score_zero_adds_nothing():
 
 
 def test_frames_of_another_size_are_refused_by_name():
-    raw = raw_inputs(TINY, 1, seed=0)["frames"]
+    raw = raw_inputs(INPUTS, 1, seed=0)["frames"]
     with pytest.raises(X3DDeployError, match=r"'frames' has shape \(1, 4, 31, 32, 3\)"):
-        session(preprocess_rgb, "onnxruntime").run({"frames": raw[:, :, 1:]})
+        session(OF_FRAMES, "onnxruntime").run({"frames": raw[:, :, 1:]})
 
 
 def test_the_whole_chain_feeds_the_recognizer(bundle):
@@ -85,9 +92,9 @@ def test_the_whole_chain_feeds_the_recognizer(bundle):
 
 
 def test_a_model_trained_without_scores_takes_none():
-    spec = replace(TINY, pose_input=replace(TINY.pose_input, use_score=False))
-    raw = raw_inputs(spec, 2, seed=0)
-    pose = open_session("onnxruntime", preprocess_pose(spec, None, {}).SerializeToString())
+    inputs = clip_inputs(replace(TINY, pose_input=replace(TINY.pose_input, use_score=False)))
+    raw = raw_inputs(inputs, 2, seed=0)
+    pose = open_session("onnxruntime", graph(OF_KEYPOINTS, inputs=inputs).SerializeToString())
     np.testing.assert_allclose(
         pose.run({"keypoints": raw["keypoints"]})["heatmap_imgs"], raw["heatmap_imgs"], atol=1e-5
     )

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from x3ddeploy.bundle import PARTS
 from x3ddeploy.errors import GateError
 from x3ddeploy.export.parts import build_parts
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures
 from x3ddeploy.parity.gates import Float32Gate
@@ -27,7 +28,7 @@ def parts(tiny_network):
 @pytest.fixture(scope="module")
 def reference(tiny_network):
     known = Reference(tiny_network)
-    for case in cases(tiny_network.spec, None):
+    for case in cases(clip_inputs(tiny_network.spec), None):
         known.outputs(case.inputs)
     return known
 
@@ -43,7 +44,7 @@ def compared(tiny_network, reference):
 
     def run(parts):
         sessions = {part: open_session("onnxruntime", parts[part].SerializeToString()) for part in PARTS}
-        return compare_parts(reference, tiny_network.spec, sessions, None)
+        return compare_parts(reference, clip_inputs(tiny_network.spec), sessions, None)
 
     return run
 
@@ -82,7 +83,7 @@ def test_metrics_measure_what_they_say():
 
 
 def test_cases_cover_both_batch_sizes_and_both_ends_of_a_clip(tiny_network):
-    made = list(cases(tiny_network.spec, None))
+    made = list(cases(clip_inputs(tiny_network.spec), None))
     assert {case.batch for case in made} == {1, 3}
     impulses = [case for case in made if "impulse" in case.name]
     lit = {(case.batch, *np.argwhere(case.inputs["imgs"])[0][[0, 2]]) for case in impulses}
@@ -109,7 +110,7 @@ def test_one_wrong_weight_is_caught_and_its_block_named(tiny_network, parts, com
     wrong = edited(parts[part], weight, lambda value: value + np.float32(0.1))
     rows = compared({**parts, part: wrong})
     assert {row.part for row in failures(rows, gate)} == {part}
-    case = next(cases(tiny_network.spec, None))
+    case = next(cases(clip_inputs(tiny_network.spec), None))
     inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
     blocks = compare_blocks(tiny_network, part, wrong.SerializeToString(), "onnxruntime", inputs)
     assert first_diverging(blocks) == block
@@ -137,7 +138,7 @@ def test_nan_is_a_failure(parts, compared):
 
 
 def test_blocks_of_both_backbones_are_compared_in_order(tiny_network, parts):
-    case = next(cases(tiny_network.spec, None))
+    case = next(cases(clip_inputs(tiny_network.spec), None))
     for part in ("rgb_backbone", "pose_backbone"):
         inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
         rows = compare_blocks(tiny_network, part, parts[part].SerializeToString(), "onnxruntime", inputs)
@@ -158,7 +159,7 @@ def test_the_reference_knows_its_own_rounding(reference):
 
 
 def test_a_batch_is_its_clips_one_by_one_and_in_float64(tiny_network, reference):
-    clips = next(case for case in cases(tiny_network.spec, None) if case.batch == 3).inputs
+    clips = next(case for case in cases(clip_inputs(tiny_network.spec), None) if case.batch == 3).inputs
     outputs = reference.outputs(clips)
     exact = run_network(copy.deepcopy(tiny_network).double(), {n: v.astype(np.float64) for n, v in clips.items()})
     for name, value in outputs.items():

@@ -4,8 +4,9 @@ import onnx
 import pytest
 
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.runtimes.registry import open_session
 
@@ -26,7 +27,7 @@ def clip_recognizer(checkpoint, run, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def clips():
-    return [batch_inputs(PRESETS["tiny"], 1, seed=seed) for seed in range(6)]
+    return [batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=seed) for seed in range(6)]
 
 
 @pytest.fixture(scope="session")

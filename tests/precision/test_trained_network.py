@@ -12,6 +12,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.synth import SynthOptions, generate
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
@@ -21,6 +22,7 @@ from x3ddeploy.runtimes.registry import open_session
 CLASSES = 12
 EPOCHS, BATCH = 12, 16
 SPEC = replace(PRESETS["tiny"], head=replace(PRESETS["tiny"].head, classes=CLASSES, coarse_classes=0, prototype_dim=0))
+CONTRACT = two_stream_contract(SPEC, (1, 1), None, {})
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def data_set(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data_set, tmp_path_factory):
     """The checkpoint of a network that is far better than chance: what follows measures something."""
-    source = open_source(data_set, SPEC, "xsub_train")
+    source = open_source(data_set, CONTRACT, "xsub_train")
     clips = list(iterate_clips(source))
     inputs = {
         name: torch.from_numpy(np.concatenate([clip.inputs[name] for clip in clips])) for name in SPEC.input_shapes()
@@ -82,7 +84,7 @@ def test_both_runtimes_agree_on_int8(trained, data_set, run, tmp_path):
     path = tmp_path / "deploy"
     assert run("export", trained, "-o", path, "--target", "openvino", "--verify-tol", "1e-4").returncode == 0
     assert run("quantize", path, "--int8", "--calib", data_set, "--calib-clips", "60").returncode == 0
-    source = open_source(data_set, SPEC, "xsub_val")
+    source = open_source(data_set, CONTRACT, "xsub_val")
     file = Bundle.open(path).part_path("recognizer", "int8")
     sessions = [open_session(runtime, file) for runtime in ("onnxruntime", "openvino")]
     clips = list(iterate_clips(source))
@@ -95,7 +97,7 @@ def test_both_runtimes_agree_on_int8(trained, data_set, run, tmp_path):
 def test_frames_in_random_order_tell_less(trained, data_set):
     """Without the temporal shift the network would see the same in any order."""
     network = load_network(trained).network.eval()
-    clips = list(iterate_clips(open_source(data_set, SPEC, "xsub_val")))
+    clips = list(iterate_clips(open_source(data_set, CONTRACT, "xsub_val")))
     generator = np.random.default_rng(0)
     right = {"in order": 0, "shuffled": 0}
     for clip in clips:

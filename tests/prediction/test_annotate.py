@@ -29,7 +29,7 @@ def predictions(path, *windows):
     """The first window shows 'sit', the others 'stand'."""
     scores = [np.array([0.9, 0.1]), *[np.array([0.1, 0.9])] * (len(windows) - 1)]
     return [
-        Prediction(path, Window(*window), None, People(6, 6, seen=True), fused, fused, fused)
+        Prediction(path, Window(*window), None, People(6, 6, seen=True), (), {"fused": fused})
         for window, fused in zip(windows, scores, strict=True)
     ]
 

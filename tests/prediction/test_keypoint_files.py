@@ -9,6 +9,8 @@ from made_videos import FRAMES, HEIGHT, WIDTH, coco, entry, make_keypoints, writ
 
 from x3ddeploy.data.video import VideoInfo
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
 from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
 from x3ddeploy.prediction.keypoints import checked_keypoints
@@ -16,6 +18,8 @@ from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
 from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
 
 POSITIONS, SCORES = make_keypoints()
+
+CLIPS = clip_inputs(PRESETS["tiny"])
 
 
 def test_every_form_gives_the_same_keypoints(tmp_path):
@@ -213,9 +217,9 @@ def test_keypoint_options_that_cannot_be_meant_are_refused(tmp_path):
 def test_a_folder_stands_for_its_videos(tmp_path):
     for name in ("b.mp4", "a.MKV", "a.npz", "notes.txt"):
         (tmp_path / name).touch()
-    assert find_videos([tmp_path]) == [tmp_path / "a.MKV", tmp_path / "b.mp4"]
+    assert find_videos([tmp_path], CLIPS) == [tmp_path / "a.MKV", tmp_path / "b.mp4"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no videos"):
-        find_videos([tmp_path / "empty"])
+        find_videos([tmp_path / "empty"], CLIPS)
     with pytest.raises(UsageError, match="there is no video"):
-        find_videos([tmp_path / "absent.mp4"])
+        find_videos([tmp_path / "absent.mp4"], CLIPS)

@@ -9,18 +9,19 @@ from made_videos import FRAMES, HEIGHT, WIDTH, entry, make_keypoints, make_video
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import sample_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.video import iter_frames, read_frames
 from x3ddeploy.evaluation.scores import Scorer
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.modalities.sampling import sample_clips
 from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.predict import Windowing, open_video, predict_windows, ranked
 from x3ddeploy.prediction.windows import Window, sliding_windows
 from x3ddeploy.runtimes.registry import REFERENCE, Execution, open_part
 from x3ddeploy.terms import Precision
 
-TINY = PRESETS["tiny"]
+CONTRACT = two_stream_contract(PRESETS["tiny"], (1, 1), None, {})
 NAMES = ["a", "b", "c", "d", "e", "f"]
 
 
@@ -38,8 +39,8 @@ def session(bundle):
 
 
 def predicted(folder, session, **windowing):
-    video = open_video(folder / "clip.mp4", KeypointFiles(None, 1))
-    return list(predict_windows(video, TINY, Scorer(session, 1, False), (1, 1), Windowing(**windowing), workers=2))
+    video = open_video(folder / "clip.mp4", KeypointFiles(None, 1), CONTRACT.inputs)
+    return list(predict_windows(video, CONTRACT, Scorer(session, CONTRACT, 1), Windowing(**windowing), workers=2))
 
 
 @pytest.mark.parametrize(
@@ -62,10 +63,13 @@ def test_windows_reach_to_the_last_frame(frames, length, stride, expected):
 def test_a_whole_video_is_the_session_on_the_pipelines_tensors(folder, session):
     (prediction,) = predicted(folder, session)
     annotation = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, *make_keypoints())
-    indices = sample_clips(FRAMES, TINY)
-    outputs = session.run(prepare_clips(partial(iter_frames, folder / "clip.mp4"), annotation, TINY, indices))
-    np.testing.assert_allclose(prediction.fused, outputs["scores"][0], atol=1e-6)
-    for stream, scores in (("rgb", prediction.rgb), ("pose", prediction.pose)):
+    indices = sample_clips(FRAMES, CONTRACT.inputs)
+    outputs = session.run(
+        prepare_clips(partial(iter_frames, folder / "clip.mp4"), annotation, CONTRACT.inputs, indices)
+    )
+    np.testing.assert_allclose(prediction.deployed, outputs["scores"][0], atol=1e-6)
+    for stream in ("rgb", "pose"):
+        scores = prediction.scores[stream]
         exponents = np.exp(outputs[f"{stream}_logits"][0].astype(np.float64))
         np.testing.assert_allclose(scores, exponents / exponents.sum(), atol=1e-6)
 
@@ -80,24 +84,24 @@ def test_a_window_is_what_the_same_frames_would_be_as_a_video_of_their_own(folde
         frames = read_frames(folder / "clip.mp4", range(start, start + 12))
         part = slice(start, start + 12)
         np.savez(clips / f"{number}", frames=frames, keypoints=positions[:, part], keypoint_scores=scores[:, part])
-    source = open_source(clips, TINY)
+    source = open_source(clips, CONTRACT)
     for number, prediction in enumerate(predictions):
         outputs = session.run(source.load(number).inputs)
-        np.testing.assert_allclose(prediction.fused, outputs["scores"][0], atol=1e-6)
-    assert np.abs(predictions[0].fused - predictions[2].fused).max() > 1e-4  # else nothing was tested
+        np.testing.assert_allclose(prediction.deployed, outputs["scores"][0], atol=1e-6)
+    assert np.abs(predictions[0].deployed - predictions[2].deployed).max() > 1e-4  # else nothing was tested
 
 
 def test_several_clips_of_a_window_are_averaged_as_probabilities(folder, session):
     (prediction,) = predicted(folder, session, clips=3)
     annotation = Annotation("clip", 0, (HEIGHT, WIDTH), FRAMES, *make_keypoints())
-    indices = sample_clips(FRAMES, TINY, clips=3)
-    clips = prepare_clips(partial(iter_frames, folder / "clip.mp4"), annotation, TINY, indices)
-    np.testing.assert_allclose(prediction.fused, session.run(clips)["scores"].mean(0), atol=1e-6)
+    indices = sample_clips(FRAMES, CONTRACT.inputs, clips=3)
+    clips = prepare_clips(partial(iter_frames, folder / "clip.mp4"), annotation, CONTRACT.inputs, indices)
+    np.testing.assert_allclose(prediction.deployed, session.run(clips)["scores"].mean(0), atol=1e-6)
 
 
 def test_torch_and_onnxruntime_agree(folder, session, bundle):
     other = open_part(Bundle.open(bundle), REFERENCE)
-    np.testing.assert_allclose(predicted(folder, session)[0].fused, predicted(folder, other)[0].fused, atol=1e-5)
+    np.testing.assert_allclose(predicted(folder, session)[0].deployed, predicted(folder, other)[0].deployed, atol=1e-5)
 
 
 def test_persons_may_come_in_any_order(folder, session, tmp_path):
@@ -107,7 +111,10 @@ def test_persons_may_come_in_any_order(folder, session, tmp_path):
     (tmp_path / "clip.mp4").write_bytes((folder / "clip.mp4").read_bytes())
     write_npz(tmp_path / "clip.npz", positions, scores)
     np.testing.assert_allclose(
-        predicted(tmp_path, session)[0].fused, predicted(folder, session)[0].fused, rtol=0, atol=1e-7
+        predicted(tmp_path, session)[0].deployed,
+        predicted(folder, session)[0].deployed,
+        rtol=0,
+        atol=1e-7,
     )
 
 
@@ -115,17 +122,21 @@ def test_keypoints_found_in_frames_of_another_size_are_scaled(folder, session, t
     positions, scores = make_keypoints()
     larger = {**entry("clip", 2 * positions, scores), "img_shape": (2 * HEIGHT, 2 * WIDTH)}
     files = KeypointFiles(write_pickle(tmp_path / "a.pkl", larger), 1)
-    video = open_video(folder / "clip.mp4", files)
-    (prediction,) = predict_windows(video, TINY, Scorer(session, 1, False), (1, 1), Windowing(), workers=1)
-    np.testing.assert_allclose(prediction.fused, predicted(folder, session)[0].fused, atol=1e-5)
+    video = open_video(folder / "clip.mp4", files, CONTRACT.inputs)
+    (prediction,) = predict_windows(video, CONTRACT, Scorer(session, CONTRACT, 1), Windowing(), workers=1)
+    np.testing.assert_allclose(prediction.deployed, predicted(folder, session)[0].deployed, atol=1e-5)
 
 
 def test_a_record_ranks_the_classes_of_each_kind_of_scores(folder, session):
     prediction = predicted(folder, session, length=8, stride=6)[1]
     record = prediction.to_json(NAMES, 2)
     assert (record["start_frame"], record["end_frame"], record["start_s"], record["end_s"]) == (6, 14, 0.375, 0.875)
-    assert record["label"] == record["fused"][0]["label"] == NAMES[int(prediction.fused.argmax())]
-    for kind, scores in (("fused", prediction.fused), ("rgb", prediction.rgb), ("pose", prediction.pose)):
+    assert record["label"] == record["fused"][0]["label"] == NAMES[int(prediction.deployed.argmax())]
+    for kind, scores in (
+        ("fused", prediction.deployed),
+        ("rgb", prediction.scores["rgb"]),
+        ("pose", prediction.scores["pose"]),
+    ):
         assert [item["score"] for item in record[kind]] == sorted(scores, reverse=True)[:2]
         assert [NAMES[item["class"]] for item in record[kind]] == [item["label"] for item in record[kind]]
     assert ranked(np.array([0.2, 0.5, 0.3]), 9) == [1, 2, 0]

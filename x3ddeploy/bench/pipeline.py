@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from x3ddeploy.bench.competitor import Feeds
+from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.clips import synthetic_clip
-from x3ddeploy.data.compact import crop_about
-from x3ddeploy.data.frames import normalise_frames
-from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
-from x3ddeploy.data.opencv import require_opencv
-from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import sample_clips
+from x3ddeploy.data.pipeline import looked_at, prepare_clips
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.data.video import iter_frames, read_frames
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities import Frames, Heatmaps, Modality, modalities_of, needs_keypoints, sample_clips
+from x3ddeploy.modalities.crop import Crop, crop_about
+from x3ddeploy.modalities.opencv import require_opencv
+from x3ddeploy.modalities.synthetic import synthetic_clip
 
 FRAMES = 64  # four seconds at the synthetic videos' rate
 SIZE = (480, 640)  # height and width, a webcam's
@@ -37,36 +36,54 @@ class VideoClip:
         MissingRequirementError: PyAV or OpenCV is not installed.
     """
 
-    def __init__(self, spec: ModelSpec, threads: int) -> None:
+    def __init__(self, inputs: Mapping[str, Input], threads: int) -> None:
         require_pyav()
         cv2 = require_opencv("resizing frames")
-        self._spec, self._threads = spec, threads
+        self._inputs, self._threads = inputs, threads
         self._directory = tempfile.TemporaryDirectory(prefix="x3ddeploy-bench-")
         self._path = Path(self._directory.name) / "clip.mp4"
-        clip, (height, width) = synthetic_clip(spec, seed=0), SIZE
-        shown = np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int)
-        write_video(self._path, np.stack([cv2.resize(clip.frames[index], (width, height)) for index in shown]))
-        told = np.linspace(0, clip.keypoints.shape[1] - 1, FRAMES).round().astype(int)
-        scale = np.array([width / spec.rgb_input.width, height / spec.rgb_input.height], np.float32)
-        self._annotation = Annotation("clip", 0, SIZE, FRAMES, clip.keypoints[:, told] * scale, clip.scores[:, told])
-        self._indices = sample_clips(FRAMES, spec, 1)
-        self.description = f"{FRAMES} frames of {width} x {height}, {_CODEC}, {len(clip.keypoints)} persons"
+        clip, (height, width) = synthetic_clip(inputs, seed=0), SIZE
+        if len(clip.frames):
+            shown = np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int)
+            write_video(self._path, np.stack([cv2.resize(clip.frames[index], (width, height)) for index in shown]))
+        self._annotation: Annotation | None = None
+        if needs_keypoints(inputs):
+            told = np.linspace(0, clip.keypoints.shape[1] - 1, FRAMES).round().astype(int)
+            seen = next(iter(modalities_of(inputs).values())).view
+            scale = np.array([width / seen.width, height / seen.height], np.float32)
+            keypoints, scores = clip.keypoints[:, told] * scale, clip.scores[:, told]
+            self._annotation = Annotation("clip", 0, SIZE, FRAMES, keypoints, scores)
+        self._indices = sample_clips(FRAMES, inputs, 1)
+        persons = "" if self._annotation is None else f", {len(clip.keypoints)} persons"
+        self.description = f"{FRAMES} frames of {width} x {height}, {_CODEC}{persons}"
 
     def prepare(self) -> Feeds:
-        """Decode, crop, resize, normalise, draw heatmaps: one clip for the recognizer."""
+        """Decode, crop, resize, normalise, draw heatmaps: one clip for the network."""
         read = partial(iter_frames, self._path, threads=self._threads)
-        return prepare_clips(read, self._annotation, self._spec, self._indices)
+        return prepare_clips(read, self._annotation, self._inputs, self._indices)
 
     def steps(self) -> dict[str, Callable[[], object]]:
         """The work of `prepare`, each part on its own."""
-        spec, poses = self._spec, self._indices.pose[0]
-        wanted = np.unique(self._indices.rgb).tolist()
-        frames = read_frames(self._path, wanted, self._threads)
-        keypoints, scores = self._annotation.keypoints[:, poses], self._annotation.scores[:, poses]
-        crop = crop_about(keypoints, SIZE, (spec.rgb_input.height, spec.rgb_input.width))
-        placed = crop.keypoints(keypoints)
-        return {
-            "decode": lambda: read_frames(self._path, wanted, self._threads),
-            "crop, resize, normalise": lambda: normalise_frames(np.stack([*map(crop.frame, frames)]), spec.rgb_input),
-            "heatmaps": lambda: keypoints_to_heatmaps(placed, scores, spec.pose_input),
-        }
+        steps: dict[str, Callable[[], object]] = {}
+        for name, kind in modalities_of(self._inputs).items():
+            if isinstance(kind, Frames):
+                wanted = np.unique(self._indices[name]).tolist()
+                frames = read_frames(self._path, wanted, self._threads)
+                steps["decode"] = partial(read_frames, self._path, wanted, self._threads)
+                steps["crop, resize, normalise"] = partial(_pictures, kind, self._crop(kind), frames)
+            elif isinstance(kind, Heatmaps) and self._annotation is not None:
+                poses = self._indices[name][0]
+                placed = self._crop(kind).keypoints(self._annotation.keypoints[:, poses])
+                steps["heatmaps"] = partial(kind.draw, placed, self._annotation.scores[:, poses])
+        return steps
+
+    def _crop(self, kind: Modality) -> Crop:
+        """What an input sees of the frames."""
+        if not kind.view.compact or self._annotation is None:
+            return Crop(0, 0, SIZE[1], SIZE[0], *kind.view.size)
+        poses = looked_at(self._inputs, self._indices)
+        return crop_about(self._annotation.keypoints[:, poses], SIZE, kind.view.size)
+
+
+def _pictures(kind: Frames, crop: Crop, frames: npt.NDArray[np.uint8]) -> object:
+    return kind.normalise(np.stack([*map(crop.frame, frames)]))

@@ -14,9 +14,9 @@ from x3ddeploy.bench.pipeline import VideoClip
 from x3ddeploy.bench.plain_export import plain_export
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.families.network import Network
 from x3ddeploy.loading import restore_network
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.runtimes.base import Array
 
 _SEED = 0
@@ -39,7 +39,7 @@ class Workbench:
 
     def feeds(self, batch: int) -> Feeds:
         """Different synthetic clips."""
-        return batch_inputs(self.bundle.manifest.spec, batch, _SEED)
+        return batch_inputs(self.bundle.contract.inputs, batch, _SEED)
 
     @cached_property
     def inputs(self) -> Feeds:
@@ -91,4 +91,4 @@ class Workbench:
     def video(self) -> VideoClip:
         """What the scope `pipeline` starts from."""
         self.progress("making a video for the scope pipeline")
-        return VideoClip(self.bundle.manifest.spec, self.setting.threads)
+        return VideoClip(self.bundle.contract.inputs, self.setting.threads)

@@ -14,9 +14,8 @@ from x3ddeploy.bundle.graph_check import graph_problems
 from x3ddeploy.bundle.labels import read_labels
 from x3ddeploy.bundle.opened import Bundle
 from x3ddeploy.bundle.paths import GOLDEN, LABELS, PARTS, PREPROCESSING, golden_folder, graph_name
-from x3ddeploy.data.frames import normalise_frames
-from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
 from x3ddeploy.errors import BundleError, X3DDeployError
+from x3ddeploy.modalities import modalities_of
 from x3ddeploy.text import escaped
 
 RAW = ("frames", "keypoints", "keypoint_scores")
@@ -157,26 +156,19 @@ def _array(array: Array, shape: list[int | str] | None) -> Iterator[str]:
 
 def _preprocessing(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
     """The golden inputs against the golden frames and keypoints, and what the manifest says of preprocessing."""
-    spec = bundle.manifest.spec
-    frames, keypoints, scores = (golden[name] for name in RAW)
-    rgb, pose = spec.rgb_input, spec.pose_input
-    clips, persons = len(frames), keypoints.shape[1]
-    wanted = {
-        "frames": (clips, rgb.frames, rgb.height, rgb.width, 3),
-        "keypoints": (clips, persons, pose.frames, spec.pose.in_channels, 2),
-        "keypoint_scores": (clips, persons, pose.frames, spec.pose.in_channels, 1),
-        **spec.input_shapes(clips),
-    }
+    contract = bundle.contract
+    kinds = modalities_of(contract.inputs)
+    clips, persons = len(golden[RAW[0]]), golden[RAW[1]].shape[1]
+    wanted = contract.input_shapes(clips)
+    for kind in kinds.values():
+        wanted |= kind.raw_shapes(clips, persons)
     wrong = [f"{GOLDEN}/{name}.npy: {golden[name].shape}" for name in wanted if golden[name].shape != wanted[name]]
     if wrong or persons > _MOST_PERSONS:
         yield from wrong or [f"{GOLDEN}/keypoints.npy: {persons} persons"]
         return
-    imgs = np.stack([normalise_frames(clip, rgb) for clip in frames.astype(np.uint8)])
-    if not _agree(imgs, golden["imgs"]):
-        yield f"{GOLDEN}/imgs.npy is not {GOLDEN}/frames.npy with the manifest's mean and std"
-    heatmaps = np.stack([keypoints_to_heatmaps(*clip, pose) for clip in zip(keypoints, scores[..., 0], strict=True)])
-    if not _agree(heatmaps, golden["heatmap_imgs"]):
-        yield f"{GOLDEN}/heatmap_imgs.npy is not {GOLDEN}/keypoints.npy with the manifest's sigma and scaling"
+    for name, kind in kinds.items():
+        if not _agree(kind.from_raw(golden), golden[name]):
+            yield f"{GOLDEN}/{name}.npy is not {GOLDEN}/{kind.raw[0]}.npy with the manifest's {kind.settings}"
 
 
 def _fusion(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:

@@ -9,13 +9,13 @@ from typing import Any
 
 from x3ddeploy.calibration.cache import RANDOM
 from x3ddeploy.calibration.recipe import Recipe
-from x3ddeploy.data.annotations import Annotations, read_annotations
-from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.contract import Contract, Input
+from x3ddeploy.data.annotations import Annotations, LabelledVideo, read_labels
 from x3ddeploy.data.loader import iterate_clips
-from x3ddeploy.data.sources import AnnotatedVideos, ClipSource, LabelledClip, open_source
+from x3ddeploy.data.sources import ClipSource, LabelledClip, open_source
 from x3ddeploy.data.subset import balanced_choice, leaking_names
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities.synthetic import batch_inputs
 
 _WORKERS = 2
 _PREFETCH = 4
@@ -30,12 +30,12 @@ class Chosen:
     indices: tuple[int, ...]
 
     def names(self) -> list[str]:
-        """Of the clips."""
+        """Names of the clips."""
         names = self.source.names()
         return [names[index] for index in self.indices]
 
     def labels(self) -> list[int | None]:
-        """Of the clips."""
+        """Classes of the clips, where they are known."""
         labels = self.source.labels()
         return [labels[index] for index in self.indices]
 
@@ -43,7 +43,7 @@ class Chosen:
         """The clips from the `start`-th on, loaded ahead in threads.
 
         Raises:
-            DataError: a clip cannot be read, or shows nobody: the pose stream would be judged by empty pictures.
+            DataError: a clip cannot be read, or shows nobody: a network would be judged by empty pictures.
         """
         for clip in iterate_clips(self.source, self.indices[start:], workers=_WORKERS, prefetch=_PREFETCH):
             if clip.people is not None and not clip.people.seen:
@@ -68,8 +68,8 @@ class RandomClips:
     name = "made-up clips"
     split = None
 
-    def __init__(self, spec: ModelSpec, count: int, seed: int) -> None:
-        self._spec, self._count, self._seed = spec, count, seed
+    def __init__(self, inputs: Mapping[str, Input], count: int, seed: int) -> None:
+        self._inputs, self._count, self._seed = inputs, count, seed
         self.description: Mapping[str, Any] = {"kind": RANDOM, "seed": seed, "clips": count}
 
     def __len__(self) -> int:
@@ -82,22 +82,22 @@ class RandomClips:
         return [None] * self._count
 
     def load(self, index: int) -> LabelledClip:
-        inputs = batch_inputs(self._spec, 1, seed=_RANDOM_SEED + 1000 * self._seed + index)
+        inputs = batch_inputs(self._inputs, 1, seed=_RANDOM_SEED + 1000 * self._seed + index)
         return LabelledClip(f"random{index}", None, inputs)  # type: ignore[arg-type]
 
 
-def random_clips(spec: ModelSpec, recipe: Recipe) -> ClipSets:
+def random_clips(contract: Contract, recipe: Recipe) -> ClipSets:
     """Made-up clips to calibrate with, and nothing to judge with."""
-    source = RandomClips(spec, recipe.clips, recipe.seed)
+    source = RandomClips(contract.inputs, recipe.clips, recipe.seed)
     return ClipSets(Chosen(source, tuple(range(recipe.clips))), None)
 
 
-def choose_clips(recipe: Recipe, spec: ModelSpec) -> ClipSets:
+def choose_clips(recipe: Recipe, contract: Contract) -> ClipSets:
     """Clips by a recipe. Sources without splits are divided: clips that calibrate do not judge.
 
     Args:
         recipe: names the data.
-        spec: what the clips are prepared for.
+        contract: what the network takes.
 
     Raises:
         UsageError: no data, no such split, or none that is clearly the training split.
@@ -109,10 +109,9 @@ def choose_clips(recipe: Recipe, spec: ModelSpec) -> ClipSets:
     path, videos = Path(recipe.data), Path(recipe.videos) if recipe.videos else None
     annotations = _annotations(path)
     if annotations is None:
-        return _divided(open_source(path, spec, recipe.split, videos, min_keypoint_score=score), recipe)
+        return _divided(open_source(path, contract, recipe.split, videos, min_keypoint_score=score), recipe)
     split = recipe.split or _training_split(annotations)
-    source = open_source(path, spec, split, videos, min_keypoint_score=score)
-    assert isinstance(source, AnnotatedVideos)
+    source = open_source(path, contract, split, videos, min_keypoint_score=score)
     chosen = Chosen(source, tuple(balanced_choice(source.labels(), min(recipe.clips, len(source)), recipe.seed)))
     leaks = leaking_names(chosen.names(), annotations, split)
     if leaks:
@@ -126,13 +125,13 @@ def choose_clips(recipe: Recipe, spec: ModelSpec) -> ClipSets:
         return ClipSets(chosen, None)
     if set(annotations.splits.get(held_out, ())) & set(chosen.names()):
         raise DataError(f"the split {held_out!r} holds clips that calibrate", hint="choose another --eval-split")
-    judges = open_source(path, spec, held_out, videos, min_keypoint_score=score)
+    judges = open_source(path, contract, held_out, videos, min_keypoint_score=score)
     return ClipSets(chosen, Chosen(judges, _judging(judges, range(len(judges)), recipe)))
 
 
-def _annotations(path: Path) -> Annotations | None:
+def _annotations(path: Path) -> Annotations[LabelledVideo] | None:
     file = path / "annotations.pkl" if path.is_dir() else path
-    return read_annotations(file) if file.is_file() and file.suffix in (".pkl", ".pickle") else None
+    return read_labels(file) if file.is_file() and file.suffix in (".pkl", ".pickle") else None
 
 
 def _training_split(annotations: Annotations) -> str:

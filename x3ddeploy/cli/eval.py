@@ -19,6 +19,8 @@ from x3ddeploy.cli.parameters import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.evaluation.evaluate import Evaluation
 
@@ -74,10 +76,11 @@ def command(
     plot: Literal["png", "svg"] | None,
     as_json: bool,
 ) -> None:
-    """Measure the accuracy of BUNDLE (default: deploy) on labelled clips: both streams, and fused 1:1, 2:1 and 1:2.
+    """Measure the accuracy of BUNDLE (default: deploy) on labelled clips: each stream, and two fused 1:1, 2:1 and 1:2.
 
     Every runtime and precision stands beside PyTorch's numbers on the float32 weights. Labelled clips are a data set (a
-    folder with annotations.pkl and videos/), an annotation pickle, or a folder of .npz clips.
+    folder with annotations.pkl and videos/), an annotation pickle, a folder of .npz clips, or, for a network that needs
+    no keypoints, a list of videos (FILE.txt).
     """
     from x3ddeploy.atomic import explain_os_errors, write_json
     from x3ddeploy.bundle import EVAL
@@ -95,7 +98,7 @@ def command(
     choice = choose(opened, runtimes, device, precisions)
     executions = tuple(dict.fromkeys([REFERENCE, *choice.executions]))
     steps = Steps()
-    source = open_source(data_path, opened.manifest.spec, split, videos, num_clips, min_keypoint_score)
+    source = open_source(data_path, opened.contract, split, videos, num_clips, min_keypoint_score)
     steps(f"evaluating {', '.join(map(str, executions))} on {source.name}")
     if output is not None:
         with explain_os_errors(output):
@@ -108,7 +111,7 @@ def command(
     if as_json:
         print_json(report)
     else:
-        _print(report)
+        _print(report, tuple(opened.contract.logits))
     write_json(path, report)
     written = [path, *(_plots(opened, evaluation, report, output, plot) if output is not None else [])]
     if not as_json:
@@ -130,7 +133,7 @@ def _plots(
     bundle: Bundle, evaluation: Evaluation, report: dict[str, Any], output: Path, plot: Literal["png", "svg"] | None
 ) -> list[Path]:
     from x3ddeploy.evaluation.plot import INSTALL, can_plot, plot_confusions
-    from x3ddeploy.evaluation.report import class_names, deployed_confusions
+    from x3ddeploy.evaluation.report import class_names, confusions, deployed_score
 
     if plot is None and not can_plot():
         echo(f"no confusion matrix is drawn: matplotlib is not installed ({INSTALL})", err=True)
@@ -139,22 +142,23 @@ def _plots(
     for outcome in evaluation.outcomes:
         path = output / f"confusion_{outcome.execution.place}_{outcome.execution.precision}.{plot or 'png'}"
         title = f"{outcome.execution}, {report['deployed']}: {report['videos']} videos {report['data']['split'] or ''}"
-        confusions = deployed_confusions(evaluation, outcome, bundle.manifest.fusion)
-        plot_confusions(path, confusions, class_names(bundle), title)
+        counted = confusions(evaluation, outcome, deployed_score(bundle.contract))
+        plot_confusions(path, counted, class_names(bundle), title)
         paths.append(path)
     return paths
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print(report: dict[str, Any], streams: Sequence[str]) -> None:
     _print_accuracies(report)
-    _print_classes(report)
+    _print_classes(report, streams)
     _print_changes(report)
     persons = report["persons"]
-    echo(f"persons in {persons['frames_with_persons']} of {persons['frames']} frames")
-    for name in persons["videos_without"]:
-        echo(f"no person: {name}")
-    for entry in persons["notes"]:
-        echo(f"note: {entry['name']}: {entry['note']}")
+    if persons is not None:
+        echo(f"persons in {persons['frames_with_persons']} of {persons['frames']} frames")
+        for name in persons["videos_without"]:
+            echo(f"no person: {name}")
+        for entry in persons["notes"]:
+            echo(f"note: {entry['name']}: {entry['note']}")
     skipped = report["skipped"]
     for video in skipped["videos"]:
         echo(f"skipped: {video['name']}: {video['reason'].partition(chr(10))[0]}")
@@ -204,13 +208,13 @@ def _print_accuracies(report: dict[str, Any]) -> None:
     )
 
 
-def _print_classes(report: dict[str, Any]) -> None:
+def _print_classes(report: dict[str, Any], streams: Sequence[str]) -> None:
     """Accuracy of each class in the reference, and how many videos each target gained or lost of it."""
     from x3ddeploy.cli.output import print_table
 
     reference, *others = report["results"]
     deployed = report["deployed"]
-    shown = list(dict.fromkeys(["rgb", "pose", deployed]))
+    shown = list(dict.fromkeys([*streams, deployed]))
     rows = []
     for entry in report["classes"]:
         if not entry["videos"]:

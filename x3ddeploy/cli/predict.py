@@ -78,7 +78,8 @@ def command(
 ) -> None:
     """Name the action in each VIDEO, or in each window of it; a folder stands for all videos in it.
 
-    Keypoints come from a pose estimator of yours, for every frame of the video; docs/predict.md shows how to bring one.
+    Where the network needs keypoints, they come from a pose estimator of yours, for every frame of the video;
+    docs/predict.md shows how to bring one.
     """
     from x3ddeploy.bundle.check import open_whole
     from x3ddeploy.errors import DataError, UsageError
@@ -89,8 +90,8 @@ def command(
     if stride is not None and window is None:
         raise UsageError("--stride goes from window to window, and there are none", hint="give --window, too")
     opened = open_whole(bundle)
-    manifest = opened.manifest
-    found = find_videos(videos)
+    contract = opened.contract
+    found = find_videos(videos, contract.inputs)
     files = KeypointFiles(keypoints, len(found))
     places = _annotated_files(annotate, found, several=len(found) > 1 or videos[0].is_dir())
     scorer = _scorer(opened, runtime, device, precision, num_clips)
@@ -99,16 +100,16 @@ def command(
     skipped = 0
     for path in found:
         try:
-            video = open_video(path, files)
+            video = open_video(path, files, contract.inputs)
             predictions = []
-            for prediction in predict_windows(video, manifest.spec, scorer, manifest.fusion, windowing, workers):
+            for prediction in predict_windows(video, contract, scorer, windowing, workers):
                 record = prediction.to_json(names, top_k)
                 if as_json:
                     print_json(record, indent=None)
                 else:
-                    echo(_line(record))
+                    echo(_line(record, tuple(prediction.scores)))
                 predictions.append(prediction)
-            for note in predictions[0].people.notes:
+            for note in predictions[0].notes:
                 echo(f"note: {path}: {note}", err=True)
             if path in places:
                 _annotate(video, predictions, names, places[path])
@@ -129,8 +130,7 @@ def _scorer(bundle: Bundle, runtime: str, device: str | None, precision: str, cl
     from x3ddeploy.terms import Precision
 
     execution = Execution(runtime, device or runtime_named(runtime).default_device, Precision(precision))
-    fixed = bundle.manifest.batch
-    return Scorer(open_part(bundle, execution), fixed or clips, fixed is not None)
+    return Scorer(open_part(bundle, execution), bundle.contract, clips)
 
 
 def _annotated_files(annotate: Path | None, videos: Sequence[Path], several: bool) -> dict[Path, Path]:
@@ -166,15 +166,17 @@ def _annotate(video: OpenedVideo, predictions: Sequence[Prediction], names: Sequ
     echo(f"written: {output}", err=True)
 
 
-def _line(record: dict[str, Any]) -> str:
-    """One window for people: its place, the fused classes, each stream's first."""
+def _line(record: dict[str, Any], scores: Sequence[str]) -> str:
+    """One window for people: its place, the deployed score's classes, each other one's first."""
     place = f"{record['video']}  frames {record['start_frame']}-{record['end_frame'] - 1}"
     if record["start_s"] is not None:
         place += f"  {record['start_s']:.2f}-{record['end_s']:.2f} s"
     if record["label"] is None:
         return f"{place}  no person"
-    fused = ", ".join(_class(entry) for entry in record["fused"])
-    return f"{place}  {fused}  (rgb {_class(record['rgb'][0])}; pose {_class(record['pose'][0])})"
+    deployed, *others = scores
+    best = ", ".join(_class(entry) for entry in record[deployed])
+    beside = "; ".join(f"{name} {_class(record[name][0])}" for name in others)
+    return f"{place}  {best}" + (f"  ({beside})" if beside else "")
 
 
 def _class(entry: dict[str, Any]) -> str:

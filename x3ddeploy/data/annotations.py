@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,11 @@ import numpy.typing as npt
 from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.files import TEXT_LIMIT, read_file
 from x3ddeploy.text import escaped
 
-_KEYS = ("frame_dir", "label", "img_shape", "total_frames", "keypoint")
+_LABEL_KEYS = ("frame_dir", "label")
+_KEYS = (*_LABEL_KEYS, "img_shape", "total_frames", "keypoint")
 _LISTED = 20
 _LONGEST_NAME = 1000  # bytes; a path of Linux has at most 4096
 _MOST = 1 << 31
@@ -23,34 +25,46 @@ LARGEST_SIDE_PX = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Annotation:
+class LabelledVideo:
     """One labelled video.
 
     Attributes:
         name: `frame_dir`, the video's path in its folder without the suffix.
         label: class, counted from 0.
+    """
+
+    name: str
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation(LabelledVideo):
+    """One labelled video, and the persons in it.
+
+    Attributes:
         image_size: height and width, in pixels, of the frames that the keypoints were found in.
         frames: length of the video.
         keypoints: (M, T, K, 2), x and y in pixels, in the floating type of the file; M persons, T = `frames`.
         scores: (M, T, K); ones where the file has none.
     """
 
-    name: str
-    label: int
     image_size: tuple[int, int]
     frames: int
     keypoints: npt.NDArray[np.floating]
     scores: npt.NDArray[np.floating]
 
 
+Sample = TypeVar("Sample", bound=LabelledVideo, covariant=True)
+
+
 @dataclass(frozen=True, eq=False)
-class Annotations:
+class Annotations(Generic[Sample]):
     """A file of annotations: samples by name, in the file's order, and the names of each split."""
 
     splits: Mapping[str, tuple[str, ...]]
-    samples: Mapping[str, Annotation]
+    samples: Mapping[str, Sample]
 
-    def split(self, name: str) -> tuple[Annotation, ...]:
+    def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of a split in the order of the annotations, which is PoseDataset's.
 
         Raises:
@@ -72,13 +86,58 @@ class Annotations:
         return tuple(sample for sample in self.samples.values() if sample.name in wanted)
 
 
-def read_annotations(path: Path) -> Annotations:
+def read_annotations(path: Path) -> Annotations[Annotation]:
     """Read the pickle of MMAction2's PoseDataset; nothing in it is executed.
 
     Raises:
         DataError: it cannot be read, is no such pickle, or samples are incomplete or contradict themselves; every
             such sample is listed.
     """
+    return _read(path, _annotation)
+
+
+def read_labels(path: Path) -> Annotations[LabelledVideo]:
+    """Names, labels and splits of such a pickle; its keypoints, if there are any, are not looked at.
+
+    Raises:
+        DataError: as `read_annotations`.
+    """
+    return _read(path, _labelled)
+
+
+def read_video_list(path: Path) -> tuple[LabelledVideo, ...]:
+    """Read the list of MMAction2's VideoDataset: a line a video, its file and its class with a space between them.
+
+    Raises:
+        DataError: it cannot be read, or a line is of another form; every such line is listed.
+    """
+    try:
+        lines = read_file(path, TEXT_LIMIT).decode().splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    videos: dict[str, LabelledVideo] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        name, _, label = line.strip().rpartition(" ")
+        try:
+            if not label.isdecimal():
+                raise ValueError("no file and class with a space between them")
+            video = LabelledVideo(_name(name.strip()), _class(int(label)))
+            if video.name in videos:
+                raise ValueError(f"{name} occurs twice")
+            videos[video.name] = video
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems or not videos:
+        raise DataError(
+            f"{path}: {len(problems)} of {len(lines)} lines cannot be used",
+            details=shortened(problems, _LISTED),
+            hint="a line is a video's file and its class, counted from 0: `clips/a.mp4 3`",
+        )
+    return tuple(videos.values())
+
+
+def _read(path: Path, sample_of: Callable[[Any], Sample]) -> Annotations[Sample]:
     content = unpickle_data(path)
     if not (
         isinstance(content, dict)
@@ -89,11 +148,11 @@ def read_annotations(path: Path) -> Annotations:
             f"{path} holds no annotations",
             hint="MMAction2's form is {'split': {name: [frame_dir, ...]}, 'annotations': [{'frame_dir': ...}, ...]}",
         )
-    samples: dict[str, Annotation] = {}
+    samples: dict[str, Sample] = {}
     problems = []
     for index, item in enumerate(content["annotations"]):
         try:
-            sample = _sample(item)
+            sample = sample_of(item)
             if sample.name in samples:
                 raise ValueError("occurs twice")
             samples[sample.name] = sample
@@ -112,18 +171,38 @@ def read_annotations(path: Path) -> Annotations:
     return Annotations(splits, samples)
 
 
-def _sample(item: Any) -> Annotation:
-    """Raises ValueError or TypeError, whose text says what is wrong."""
+# Each raises ValueError or TypeError, whose text says what is wrong.
+def _checked(item: Any, keys: Sequence[str]) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise TypeError(f"not a dict but {type(item).__name__}")
-    missing = [key for key in _KEYS if key not in item]
+    missing = [key for key in keys if key not in item]
     if missing:
         raise ValueError(f"without {', '.join(missing)}")
-    name = word("frame_dir", item["frame_dir"])
+    return item
+
+
+def _name(name: str) -> str:
     if leads_out(name):
         raise ValueError("frame_dir leads out of the videos' folder")
     if escaped(name) != name or len(name.encode()) > _LONGEST_NAME:
         raise ValueError("frame_dir is no name of a file")
+    return name
+
+
+def _class(label: int) -> int:
+    if not 0 <= label <= _MOST:
+        raise ValueError("its class is no number that can be meant")
+    return label
+
+
+def _labelled(item: Any) -> LabelledVideo:
+    item = _checked(item, _LABEL_KEYS)
+    return LabelledVideo(_name(word("frame_dir", item["frame_dir"])), _class(_whole("label", item["label"])))
+
+
+def _annotation(item: Any) -> Annotation:
+    item = _checked(item, _KEYS)
+    name = _name(word("frame_dir", item["frame_dir"]))
     frames, label = _whole("total_frames", item["total_frames"]), _whole("label", item["label"])
     if frames < 1 or label < 0:
         raise ValueError(f"total_frames {frames}, label {label}")

@@ -6,14 +6,17 @@ or a shifted heatmap. So keypoints are looked at before they are drawn.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.heatmaps import MIN_SCORE
 from x3ddeploy.errors import DataError
+from x3ddeploy.modalities import modalities_of
+from x3ddeploy.modalities.heatmaps import MIN_SCORE
 
 Mask = npt.NDArray[np.bool_]
 
@@ -138,8 +141,9 @@ def people_drawn(heatmaps: npt.NDArray[np.float32]) -> People:
     return People(drawn.size, int(drawn.sum()), bool(drawn.any()))
 
 
-def repeated_frames(frames: int, needed: int) -> tuple[str, ...]:
-    """A note where so few frames are there that the network's clip repeats them."""
+def repeated_frames(frames: int, inputs: Mapping[str, Input]) -> tuple[str, ...]:
+    """A note where so few frames are there that the clip of the first input repeats them."""
+    needed = next(iter(modalities_of(inputs).values())).view.length
     return (f"{frames} frames are repeated to the {needed} that the network takes",) if frames < needed else ()
 
 

@@ -1,22 +1,22 @@
-"""A video and its annotation to the tensors that the recognizer takes: MMAction2's test pipeline, number by number."""
+"""A video and its keypoints to the tensors that a network takes: MMAction2's test pipeline, number by number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.compact import Crop, crop_about
-from x3ddeploy.data.frames import normalise_frames
-from x3ddeploy.data.heatmaps import keypoints_to_heatmaps
 from x3ddeploy.data.people import check_size, left_out
-from x3ddeploy.data.sampling import ClipIndices
 from x3ddeploy.errors import DataError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities import Frames, Heatmaps, Indices, Modality, modalities_of, needs_keypoints
+from x3ddeploy.modalities.crop import Crop, crop_about
 
-ClipTensors = dict[str, npt.NDArray[np.float32]]
+Floats = npt.NDArray[np.float32]
+ClipTensors = dict[str, Floats]
 # Ascending indices, each once, to that many frames (H, W, 3), R, G, B: `partial(iter_frames, path)`, or an array's
 # `__getitem__`.
 FrameReader = Callable[[Sequence[int]], Iterable[npt.NDArray[np.uint8]]]
@@ -24,66 +24,140 @@ FrameReader = Callable[[Sequence[int]], Iterable[npt.NDArray[np.uint8]]]
 
 def prepare_clips(
     read_frames: FrameReader,
-    annotation: Annotation,
-    spec: ModelSpec,
-    indices: ClipIndices,
+    annotation: Annotation | None,
+    inputs: Mapping[str, Input],
+    indices: Mapping[str, Indices],
     min_keypoint_score: float | None = None,
 ) -> ClipTensors:
-    """Read, crop, resize and draw the clips of one video.
+    """Read, crop, resize, normalise and draw the clips of one video.
 
-    Clips of one video share their crop: MMCompact's box is about the joints of all of them.
+    Inputs and clips of one video share their crop: MMCompact's box is about the joints of all of them.
 
     Args:
-        read_frames: gives the video's frames.
-        annotation: its keypoints. They are scaled where the video's frames are not of the annotation's size.
-        spec: size, normalisation and heatmaps of the clips.
-        indices: frames of each clip.
+        read_frames: gives the video's frames; not called where no input is made of frames.
+        annotation: keypoints of the video. They are scaled where the video's frames are not of the annotation's size.
+            None where the inputs need none.
+        inputs: of the network.
+        indices: name of an input -> frames of each clip, (clips, T).
         min_keypoint_score: joints under this score, and such that are not finite, neither widen the crop nor are drawn;
             None counts all joints, as MMAction2 does.
 
     Returns:
-        `imgs` (clips, 3, T, H, W) and `heatmap_imgs` (clips, K, T', H', W').
+        Each input by its name, clips first.
 
     Raises:
+        BundleError: clips for an input cannot be prepared.
         DataError: a frame cannot be read; there are other joints than the network takes; keypoints are infinite.
     """
-    joints = annotation.keypoints.shape[2]
-    if joints != spec.pose.in_channels:
-        raise DataError(f"{annotation.name} has {joints} joints, and the network takes {spec.pose.in_channels}")
-    poses = indices.pose.ravel()
-    keypoints, scores = (values[:, poses].astype(np.float32) for values in (annotation.keypoints, annotation.scores))
-    if min_keypoint_score is not None:
-        keypoints[left_out(keypoints, scores, min_keypoint_score)] = np.inf
-    elif np.isinf(keypoints).any():
-        raise DataError(f"{annotation.name} has infinite keypoints")
-    wanted, places = np.unique(indices.rgb, return_inverse=True)
-    pictures: list[npt.NDArray[np.uint8]] = []
-    crop: Crop | None = None
-    for frame in read_frames(wanted.tolist()):  # one by one: memory stays that of the cropped clips
-        if crop is None:
-            crop, keypoints = _cropped(keypoints, annotation, frame.shape[:2], spec)
-        pictures.append(crop.frame(frame))
-    clips = len(indices.rgb)
-    imgs = normalise_frames(np.stack(pictures)[places.ravel()], spec.rgb_input)
-    heatmaps = keypoints_to_heatmaps(keypoints, scores, spec.pose_input)
-    return {"imgs": _by_clip(imgs, clips), "heatmap_imgs": _by_clip(heatmaps, clips)}
+    needed = needs_keypoints(inputs)
+    if needed and annotation is None:
+        raise DataError(f"there are no keypoints, and {' and '.join(inputs)} need them")
+    kinds = modalities_of(inputs)
+    framed = {name: kind for name, kind in kinds.items() if isinstance(kind, Frames)}
+    drawn = {name: kind for name, kind in kinds.items() if isinstance(kind, Heatmaps)}
+    persons = _Persons(annotation, drawn, indices, min_keypoint_score) if needed and annotation is not None else None
+    pictures: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in framed}
+    crops: dict[str, Crop] | None = None
+    if framed:
+        wanted = {name: frozenset(indices[name].ravel().tolist()) for name in framed}
+        every = sorted(frozenset().union(*wanted.values()))
+        # One by one: memory stays that of the cropped clips.
+        for number, frame in zip(every, read_frames(every), strict=True):
+            if crops is None:
+                crops = _crops(kinds, persons, (frame.shape[0], frame.shape[1]))
+            for name in framed:
+                if number in wanted[name]:
+                    pictures[name].append(crops[name].frame(frame))
+    elif persons is not None:
+        crops = _crops(kinds, persons, persons.image_size)
+    assert crops is not None
+    made: ClipTensors = {}
+    for name, kind in kinds.items():
+        if isinstance(kind, Frames):
+            places = np.unique(indices[name], return_inverse=True)[1].reshape(indices[name].shape)
+            shown = np.stack(pictures[name])
+            made[name] = np.stack([kind.normalise(shown[clip]) for clip in places])
+        elif isinstance(kind, Heatmaps) and persons is not None:
+            keypoints, scores = persons.placed(name, crops[name])
+            each = len(indices[name])
+            clips = zip(np.split(keypoints, each, 1), np.split(scores, each, 1), strict=True)
+            made[name] = np.stack([kind.draw(*clip) for clip in clips])
+    return made
 
 
-def _cropped(
-    keypoints: npt.NDArray[np.float32], annotation: Annotation, shown: tuple[int, ...], spec: ModelSpec
-) -> tuple[Crop, npt.NDArray[np.float32]]:
-    """The crop of the frames as `shown`, and the keypoints in pixels of its result. Infinite ones stay infinite."""
-    annotated = annotation.image_size
-    if shown != annotated:
-        check_size(annotation.name, annotated, (shown[0], shown[1]))
-        keypoints = keypoints * np.array([shown[1] / annotated[1], shown[0] / annotated[0]], np.float32)
-    left_out = np.isinf(keypoints)
-    keypoints = np.where(left_out | np.isnan(keypoints), np.float32(0), keypoints)
-    crop = crop_about(keypoints, (shown[0], shown[1]), (spec.rgb_input.height, spec.rgb_input.width))
-    return crop, np.where(left_out, np.float32(np.inf), crop.keypoints(keypoints))
+def looked_at(inputs: Mapping[str, Input], indices: Mapping[str, Indices]) -> Indices:
+    """The frames whose persons the network sees: those that are drawn, or, where none is, all."""
+    drawn = [name for name, kind in modalities_of(inputs).items() if isinstance(kind, Heatmaps)]
+    return np.concatenate([indices[name].ravel() for name in drawn or indices])
 
 
-def _by_clip(values: npt.NDArray[np.float32], clips: int) -> npt.NDArray[np.float32]:
-    """(C, clips x T, H, W) to (clips, C, T, H, W)."""
-    channels, _, height, width = values.shape
-    return np.ascontiguousarray(values.reshape(channels, clips, -1, height, width).swapaxes(0, 1))
+class _Persons:
+    """The joints of some clips: those that are drawn, or, where none is, those of the clips' frames.
+
+    Attributes:
+        image_size: height and width of the pictures that the keypoints are pixels of.
+    """
+
+    def __init__(
+        self,
+        annotation: Annotation,
+        drawn: Mapping[str, Heatmaps],
+        indices: Mapping[str, Indices],
+        min_score: float | None,
+    ) -> None:
+        found = annotation.keypoints.shape[2]
+        for kind in drawn.values():
+            if found != kind.joints:
+                raise DataError(f"{annotation.name} has {found} joints, and the network takes {kind.joints}")
+        self._name, self.image_size = annotation.name, annotation.image_size
+        self._keypoints: dict[str, Floats] = {}
+        self._scores: dict[str, Floats] = {}
+        for name in drawn or indices:
+            times = indices[name].ravel()
+            keypoints, scores = (
+                values[:, times].astype(np.float32) for values in (annotation.keypoints, annotation.scores)
+            )
+            if min_score is not None:
+                keypoints[left_out(keypoints, scores, min_score)] = np.inf
+            elif np.isinf(keypoints).any():
+                raise DataError(f"{annotation.name} has infinite keypoints")
+            self._keypoints[name], self._scores[name] = keypoints, scores
+
+    def scale_to(self, shown: tuple[int, int]) -> None:
+        """Make the keypoints pixels of the pictures as they are shown."""
+        if shown == self.image_size:
+            return
+        check_size(self._name, self.image_size, shown)
+        factors = np.array([shown[1] / self.image_size[1], shown[0] / self.image_size[0]], np.float32)
+        self._keypoints = {name: keypoints * factors for name, keypoints in self._keypoints.items()}
+        self.image_size = shown
+
+    def crop(self) -> Crop:
+        """The box about all joints, not yet of any size."""
+        every = np.concatenate([_found(keypoints) for keypoints in self._keypoints.values()], axis=1)
+        return crop_about(every, self.image_size, (1, 1))
+
+    def placed(self, name: str, crop: Crop) -> tuple[Floats, Floats]:
+        """Keypoints in pixels of the crop's result, and their scores. Infinite ones stay infinite."""
+        keypoints = self._keypoints[name]
+        placed = np.where(np.isinf(keypoints), np.float32(np.inf), crop.keypoints(_found(keypoints)))
+        return placed, self._scores[name]
+
+
+def _found(keypoints: Floats) -> Floats:
+    """Joints that are not finite are 0, "not found"."""
+    return np.where(np.isfinite(keypoints), keypoints, np.float32(0))
+
+
+def _crops(kinds: Mapping[str, Modality], persons: _Persons | None, shown: tuple[int, int]) -> dict[str, Crop]:
+    """What each input sees of pictures as they are `shown`."""
+    whole = Crop(0, 0, shown[1], shown[0], 1, 1)
+    about = whole
+    if persons is not None:
+        persons.scale_to(shown)
+        about = persons.crop()
+    views = {name: kind.view for name, kind in kinds.items()}
+    return {
+        name: replace(about if view.compact else whole, height=view.height, width=view.width)
+        for name, view in views.items()
+    }

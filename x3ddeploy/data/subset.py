@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def subject_of(frame_dir: str) -> str | None:
     return match[1] if match else None
 
 
-def leaking_names(names: Iterable[str], annotations: Annotations, split: str | None = None) -> tuple[str, ...]:
+def leaking_names(names: Iterable[str], annotations: Annotations[Any], split: str | None = None) -> tuple[str, ...]:
     """Those of `names` on which, or on whose subjects, the accuracy of the same protocol is measured.
 
     Args:

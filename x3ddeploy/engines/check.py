@@ -185,7 +185,6 @@ def _cases(bundle: Bundle, precision: str, notes: list[str]) -> Iterator[tuple[s
     """Name of each case, its inputs, and the expected outputs: the graphs' own on the golden clip, else PyTorch's."""
     yield GOLDEN, load_golden(bundle, precision)
     try:
-        from x3ddeploy.families.two_stream_x3d.literal import spec_of
         from x3ddeploy.loading import restore_network
         from x3ddeploy.parity.compare import cases
         from x3ddeploy.parity.reference import Reference, single
@@ -194,7 +193,7 @@ def _cases(bundle: Bundle, precision: str, notes: list[str]) -> Iterator[tuple[s
         return
     network = restore_network(onnx.load(bundle.part_path("recognizer")))
     reference = Reference(network)
-    for case in cases(spec_of(network.model), bundle.manifest.batch):
+    for case in cases(bundle.contract.inputs, bundle.manifest.batch):
         yield case.name, {**case.inputs, **single(reference.outputs(case.inputs))}
 
 

@@ -59,7 +59,7 @@ class Evaluation:
     Attributes:
         names: of the videos that were evaluated.
         labels: (videos,).
-        people: who is in each video.
+        people: who is in each video; None where nobody is looked for.
         outcomes: the reference's first.
         skipped: videos that could not be loaded.
         batch: clips a run, at most.
@@ -68,7 +68,7 @@ class Evaluation:
 
     names: tuple[str, ...]
     labels: Classes
-    people: tuple[People, ...]
+    people: tuple[People | None, ...]
     outcomes: tuple[Outcome, ...]
     skipped: tuple[SkippedClip, ...]
     batch: int
@@ -99,21 +99,21 @@ def evaluate(
     """
     indices = _chosen(source, loading.limit)
     scorers = _scorers(bundle, executions, loading.batch)
-    batch = loading.batch or bundle.manifest.batch or 1
+    batch = loading.batch or bundle.contract.batch or 1
     clips = iterate_clips(
         source, indices, workers=loading.workers, prefetch=max(4, 2 * loading.workers), on_error=loading.on_error
     )
     collected: dict[Execution, list[VideoScores]] = {execution: [] for execution in executions}
     names: list[str] = []
     labels: list[int] = []
-    people: list[People] = []
+    people: list[People | None] = []
     started = time.perf_counter()
     with contextlib.closing(clips):
         for group in _groups(clips, batch):
             for execution, scorer in scorers.items():
                 collected[execution].append(_scored(execution, scorer, group))
             names += [clip.name for clip in group]
-            people += [clip.people for clip in group if clip.people is not None]
+            people += [clip.people for clip in group]
             labels += [clip.label for clip in group if clip.label is not None]
             progress(len(names) + len(clips.skipped), len(indices))
     total_s = time.perf_counter() - started
@@ -122,7 +122,7 @@ def evaluate(
             f"none of the {len(indices)} videos of {source.name} could be loaded",
             details=shortened([f"{clip.name}: {clip.reason}" for clip in clips.skipped], _LISTED),
         )
-    if not any(entry.seen for entry in people):
+    if not any(entry is None or entry.seen for entry in people):
         raise DataError(
             f"none of the {len(names)} videos of {source.name} shows a person", hint="check where the keypoints are"
         )
@@ -156,13 +156,13 @@ def _chosen(source: ClipSource, limit: int | None) -> list[int]:
 
 
 def _scorers(bundle: Bundle, executions: Sequence[Execution], batch: int | None) -> dict[Execution, Scorer]:
-    fixed = bundle.manifest.batch
+    fixed = bundle.contract.batch
     if fixed is not None and batch not in (None, fixed):
         raise UsageError(
             f"{bundle.path} takes {fixed} clips at a time, not {batch}", hint="leave --batch out, or export without it"
         )
     return {
-        execution: Scorer(open_part(bundle, execution), batch or fixed or 1, fixed is not None)
+        execution: Scorer(open_part(bundle, execution), bundle.contract, batch or fixed or 1)
         for execution in executions
     }
 
@@ -172,7 +172,7 @@ def _groups(clips: Iterator[LabelledClip], batch: int) -> Iterator[list[Labelled
     group: list[LabelledClip] = []
     for clip in clips:
         group.append(clip)
-        if sum(len(video.inputs["imgs"]) for video in group) >= batch:
+        if sum(video.clips for video in group) >= batch:
             yield group
             group = []
     if group:

@@ -11,11 +11,12 @@ import numpy as np
 
 from x3ddeploy import __version__
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.contract import Contract, Score
 from x3ddeploy.data.sources import ClipSource
 from x3ddeploy.evaluation.compare import Comparison, compare_scores
 from x3ddeploy.evaluation.evaluate import Evaluation, Loading, Outcome
 from x3ddeploy.evaluation.metrics import Classes, class_accuracy, confusion_matrix, mean_class_accuracy, top_k_accuracy
-from x3ddeploy.evaluation.scores import Fusion, reported_fusions
+from x3ddeploy.evaluation.scores import Reported, reported_scores
 from x3ddeploy.machine import machine
 
 SCHEMA_VERSION = 1
@@ -34,7 +35,7 @@ def eval_report(
         clips: clips a video.
         left_out: runtimes and precisions that were not evaluated, with the reason.
     """
-    fusions, deployed = reported_fusions(bundle.manifest.fusion)
+    reported = reported_scores(bundle.contract)
     names = class_names(bundle)
     reference = evaluation.outcomes[0]
     return {
@@ -44,7 +45,7 @@ def eval_report(
         "bundle": {
             "path": str(bundle.path),
             "source": asdict(bundle.manifest.source),
-            "fusion": list(bundle.manifest.fusion),
+            "fusion": list(deployed_score(bundle.contract).weights.values()),
         },
         "data": {"path": source.name, "split": source.split, "description": dict(source.description)},
         "videos": len(evaluation.names),
@@ -64,10 +65,10 @@ def eval_report(
         "random_calibration": [
             name for name, precision in bundle.manifest.precisions.items() if precision.random_calibration
         ],
-        "deployed": deployed,
+        "deployed": reported.deployed,
         "reference": str(reference.execution),
         "results": [
-            _result(outcome, evaluation, fusions, deployed, None if outcome is reference else reference)
+            _result(outcome, evaluation, reported, None if outcome is reference else reference)
             for outcome in evaluation.outcomes
         ],
         "classes": [
@@ -77,9 +78,15 @@ def eval_report(
     }
 
 
-def _persons(evaluation: Evaluation) -> dict[str, Any]:
-    """In how many frames persons were found, which videos show the network nobody, and what is odd about keypoints."""
-    people = dict(zip(evaluation.names, evaluation.people, strict=True))
+def _persons(evaluation: Evaluation) -> dict[str, Any] | None:
+    """In how many frames persons were found, which videos show the network nobody, and what is odd about keypoints.
+
+    None where nobody is looked for.
+    """
+    found = zip(evaluation.names, evaluation.people, strict=True)
+    people = {name: entry for name, entry in found if entry is not None}
+    if not people:
+        return None
     return {
         "frames": sum(entry.frames for entry in people.values()),
         "frames_with_persons": sum(entry.frames_with_persons for entry in people.values()),
@@ -90,54 +97,57 @@ def _persons(evaluation: Evaluation) -> dict[str, Any]:
 
 def class_names(bundle: Bundle) -> list[str]:
     """The bundle's labels, or the classes' numbers in words where it has none."""
-    return bundle.labels() or [f"class {index}" for index in range(bundle.manifest.spec.head.classes)]
+    return bundle.labels() or [f"class {index}" for index in range(bundle.contract.classes)]
 
 
-def deployed_confusions(evaluation: Evaluation, outcome: Outcome, fusion: Fusion) -> Classes:
-    """(classes, classes) of the scores that the bundle deploys: rows are labels, columns what was predicted."""
-    scores = outcome.scores.fused(fusion)
+def deployed_score(contract: Contract) -> Score:
+    """The score that the network's own `scores` hold."""
+    return contract.scores[contract.deployed]
+
+
+def confusions(evaluation: Evaluation, outcome: Outcome, score: Score) -> Classes:
+    """(classes, classes) of a score: rows are labels, columns what was predicted."""
+    scores = outcome.scores.of(score)
     return confusion_matrix(scores.argmax(1), evaluation.labels, scores.shape[1])
 
 
-def _result(
-    outcome: Outcome, evaluation: Evaluation, fusions: dict[str, Fusion], deployed: str, reference: Outcome | None
-) -> dict[str, Any]:
+def _result(outcome: Outcome, evaluation: Evaluation, reported: Reported, reference: Outcome | None) -> dict[str, Any]:
     return {
         "runtime": outcome.execution.place,
         "precision": outcome.execution.precision,
         "version": outcome.version,
         "device": outcome.device,
-        "scores": {name: _accuracies(outcome, evaluation, weights) for name, weights in fusions.items()},
-        "confusions": _off_diagonal(deployed_confusions(evaluation, outcome, fusions[deployed])),
+        "scores": {name: _accuracies(outcome, evaluation, score) for name, score in reported.scores.items()},
+        "confusions": _off_diagonal(confusions(evaluation, outcome, reported.scores[reported.deployed])),
         "against_reference": None
         if reference is None
         else {
             name: _comparison(
                 compare_scores(
-                    reference.scores.fused(weights), outcome.scores.fused(weights), evaluation.labels, evaluation.names
+                    reference.scores.of(score), outcome.scores.of(score), evaluation.labels, evaluation.names
                 )
             )
-            for name, weights in fusions.items()
+            for name, score in reported.scores.items()
         },
     }
 
 
-def _accuracies(outcome: Outcome, evaluation: Evaluation, fusion: Fusion) -> dict[str, Any]:
-    scores = outcome.scores.fused(fusion)
-    confusions = deployed_confusions(evaluation, outcome, fusion)
+def _accuracies(outcome: Outcome, evaluation: Evaluation, score: Score) -> dict[str, Any]:
+    scores = outcome.scores.of(score)
+    counted = confusions(evaluation, outcome, score)
     return {
         "top1": top_k_accuracy(scores, evaluation.labels, 1),
         "top5": top_k_accuracy(scores, evaluation.labels, 5),
-        "mean_class": mean_class_accuracy(confusions),
-        "by_class": [None if math.isnan(share) else share for share in class_accuracy(confusions).tolist()],
+        "mean_class": mean_class_accuracy(counted),
+        "by_class": [None if math.isnan(share) else share for share in class_accuracy(counted).tolist()],
     }
 
 
-def _off_diagonal(confusions: Classes) -> list[dict[str, int]]:
+def _off_diagonal(counted: Classes) -> list[dict[str, int]]:
     """Which class was taken for which, the most frequent first."""
     pairs = [
-        {"class": int(label), "predicted": int(predicted), "videos": int(confusions[label, predicted])}
-        for label, predicted in np.argwhere(confusions)
+        {"class": int(label), "predicted": int(predicted), "videos": int(counted[label, predicted])}
+        for label, predicted in np.argwhere(counted)
         if label != predicted
     ]
     return sorted(pairs, key=lambda pair: -pair["videos"])

@@ -1,4 +1,7 @@
-"""Logits of clips to a video's class probabilities: softmax, then the mean over its clips (average_clips='prob')."""
+"""Logits of clips to a video's class probabilities: softmax or sigmoid, then the mean over its clips.
+
+MMAction2 calls that average_clips='prob'.
+"""
 
 from __future__ import annotations
 
@@ -9,101 +12,132 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.contract import Activation, Contract, Score
 from x3ddeploy.errors import GateError
 from x3ddeploy.runtimes.base import Array, Session
 
 Scores = npt.NDArray[np.float64]
-Fusion = tuple[float, float]
+Logits = npt.NDArray[np.generic]
 
-# How the streams are weighed, RGB and pose, in what is always reported; each stream alone is one way of it.
-FUSIONS: Mapping[str, Fusion] = {
-    "rgb": (1, 0),
-    "pose": (0, 1),
-    "fused 1:1": (1, 1),
-    "fused 2:1": (2, 1),
-    "fused 1:2": (1, 2),
-}
+# Two streams are weighed in these ways, beside the deployed one, in what is always reported.
+_WEIGHTS = ((1, 1), (2, 1), (1, 2))
 
 
-def reported_fusions(deployed: Fusion) -> tuple[dict[str, Fusion], str]:
-    """FUSIONS, and the bundle's own where it is none of them; and the name of the bundle's own."""
-    for name, weights in FUSIONS.items():
-        if math.isclose(weights[0] * deployed[1], weights[1] * deployed[0]):
-            return dict(FUSIONS), name
-    own = f"fused {deployed[0]:g}:{deployed[1]:g}"
-    return {**FUSIONS, own: deployed}, own
+@dataclass(frozen=True)
+class Reported:
+    """The scores that an evaluation reports.
+
+    Attributes:
+        scores: by name; each set of logits alone comes first.
+        deployed: name of the one that the network gives.
+    """
+
+    scores: dict[str, Score]
+    deployed: str
+
+
+def reported_scores(contract: Contract) -> Reported:
+    """The scores of a contract; for a network with two sets of logits, these fused 1:1, 2:1, 1:2 and as deployed."""
+    deployed = contract.scores[contract.deployed]
+    if len(contract.logits) != 2 or len(deployed.weights) != 2:
+        return Reported(dict(contract.scores), contract.deployed)
+    scores = {name: Score({logits: 1.0}) for name, logits in contract.logits.items()}
+    for pair in _WEIGHTS:
+        scores[_fused(contract, pair)] = Score(dict(zip(deployed.weights, map(float, pair), strict=True)))
+    for name, score in scores.items():
+        if all(math.isclose(score.shares().get(key, 0), share) for key, share in deployed.shares().items()):
+            return Reported(scores, name)
+    own = _fused(contract, tuple(deployed.weights.values()))
+    return Reported({**scores, own: deployed}, own)
+
+
+def _fused(contract: Contract, weights: Sequence[float]) -> str:
+    return f"{contract.deployed} {':'.join(f'{weight:g}' for weight in weights)}"
 
 
 @dataclass(frozen=True, eq=False)
 class VideoScores:
-    """Class probabilities of both streams.
+    """Class probabilities of some videos.
 
     Attributes:
-        rgb: (videos, classes), each row adds up to 1.
-        pose: alike.
+        by_logits: name of the logits -> (videos, classes); with softmax each row adds up to 1.
     """
 
-    rgb: Scores
-    pose: Scores
+    by_logits: Mapping[str, Scores]
 
-    def fused(self, weights: Fusion) -> Scores:
-        """The streams' weighted mean, (videos, classes)."""
-        total = weights[0] + weights[1]
-        return weights[0] / total * self.rgb + weights[1] / total * self.pose
+    def of(self, score: Score) -> Scores:
+        """(videos, classes): the weighted mean of the probabilities."""
+        weighted = [share * self.by_logits[logits] for logits, share in score.shares().items()]
+        return np.asarray(sum(weighted[1:], weighted[0]), np.float64)
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:
     """Scores of more videos, in order."""
-    return VideoScores(np.concatenate([part.rgb for part in parts]), np.concatenate([part.pose for part in parts]))
+    return VideoScores({name: np.concatenate([part.by_logits[name] for part in parts]) for name in parts[0].by_logits})
 
 
-def softmax(logits: npt.NDArray[np.generic]) -> Scores:
+def softmax(logits: Logits) -> Scores:
     """(N, classes) logits to probabilities, in float64."""
     values = logits.astype(np.float64)
     exponents = np.exp(values - values.max(1, keepdims=True))
     return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float64)
 
 
+def sigmoid(logits: Logits) -> Scores:
+    """(N, classes) logits to probabilities, each class on its own, in float64."""
+    values = logits.astype(np.float64)
+    with np.errstate(over="ignore"):  # e^710 is infinite, and one over it 0, which is right
+        return np.asarray(1 / (1 + np.exp(-values)), np.float64)
+
+
+_ACTIVATIONS = {Activation.SOFTMAX: softmax, Activation.SIGMOID: sigmoid}
+
+
 class Scorer:
-    """Runs a recognizer over the clips of videos.
+    """Runs a network over the clips of videos.
 
     Args:
         session: of a bundle's `recognizer`.
-        batch: clips a run, at most.
-        fixed: whether the graph takes exactly `batch` clips. The last run is then filled up with its last clip, whose
+        contract: the network's.
+        batch: clips a run, at most. Where the contract fixes it, the last run is filled up with its last clip, whose
             results are dropped.
     """
 
-    def __init__(self, session: Session, batch: int, fixed: bool) -> None:
+    def __init__(self, session: Session, contract: Contract, batch: int) -> None:
         self.session = session
-        self._batch, self._fixed = batch, fixed
+        self._inputs, self._batch, self._fixed = tuple(contract.inputs), contract.batch or batch, contract.batch
+        wanted = dict.fromkeys(logits for score in contract.scores.values() for logits in score.weights)
+        self._activations = {
+            name: _ACTIVATIONS[contract.outputs[name].activation or Activation.SOFTMAX] for name in wanted
+        }
 
     def __call__(self, videos: Sequence[Mapping[str, Array]]) -> VideoScores:
         """Scores of videos.
 
         Args:
-            videos: each `imgs` (clips, 3, T, H, W) and `heatmap_imgs` (clips, K, T', H', W').
+            videos: the network's inputs by name, each (clips, ...).
 
         Raises:
             GateError: a logit is NaN or infinite.
         """
-        counts = [len(video["imgs"]) for video in videos]
-        clips = {name: np.concatenate([video[name] for video in videos]) for name in ("imgs", "heatmap_imgs")}
+        counts = [len(video[self._inputs[0]]) for video in videos]
+        clips = {name: np.concatenate([video[name] for video in videos]) for name in self._inputs}
         runs = [self._run(clips, start, sum(counts)) for start in range(0, sum(counts), self._batch)]
         ends = np.cumsum(counts)[:-1]
-        rgb, pose = (
-            np.stack([part.mean(0) for part in np.split(np.concatenate(probabilities), ends)])
-            for probabilities in zip(*runs, strict=True)
+        return VideoScores(
+            {
+                name: np.stack([part.mean(0) for part in np.split(np.concatenate([run[name] for run in runs]), ends)])
+                for name in self._activations
+            }
         )
-        return VideoScores(rgb, pose)
 
-    def _run(self, clips: Mapping[str, Array], start: int, total: int) -> tuple[Scores, Scores]:
+    def _run(self, clips: Mapping[str, Array], start: int, total: int) -> dict[str, Scores]:
         count = min(self._batch, total - start)
-        places = np.arange(start, start + (self._batch if self._fixed else count)).clip(max=total - 1)
+        places = np.arange(start, start + (self._fixed or count)).clip(max=total - 1)
         outputs = self.session.run({name: value[places] for name, value in clips.items()})
-        logits = [outputs[f"{stream}_logits"][:count] for stream in ("rgb", "pose")]
-        if not all(np.isfinite(values).all() for values in logits):
+        logits = {name: outputs[name][:count] for name in self._activations}
+        if not all(np.isfinite(values).all() for values in logits.values()):
             raise GateError(
                 f"{self.session.runtime} gives NaN or infinite logits", hint="`x3ddeploy verify` shows in which part"
             )
-        return softmax(logits[0]), softmax(logits[1])
+        return {name: activation(logits[name]) for name, activation in self._activations.items()}

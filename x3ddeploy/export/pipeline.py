@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ from x3ddeploy.atomic import json_bytes
 from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, create, derived_files
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.labels import label_problems
-from x3ddeploy.data.clips import raw_inputs
+from x3ddeploy.contract import Input
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.export.parts import build_parts, part_metadata
-from x3ddeploy.export.preprocess import preprocess_pose, preprocess_rgb
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.two_stream_x3d.literal import spec_of
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.loading import Loaded
+from x3ddeploy.modalities.graphs import preprocessing_graphs
+from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import GOLDEN_SEED, Row, cases, compare_parts, failures, parity_error
 from x3ddeploy.parity.gates import Float32Gate
@@ -123,7 +123,7 @@ def export_bundle(
         rounding=dict(gate.rounding),
     )
     contents = {f"{name}.onnx": serialize(graph) for name, graph in graphs.items()}
-    golden = _golden(spec, reference, options)
+    golden = _golden(contract.inputs, reference, options)
     contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in golden.items()}
     contents[PARITY] = json_bytes(parity_report(rows, gate, _runtime(options.target)))
     if options.labels:
@@ -139,10 +139,15 @@ def build_graphs(network: Network, source: Source, options: Options) -> dict[str
     for graph in graphs.values():
         check_model(graph)
     if options.preprocess:
-        for name, build in (("preprocess_rgb", preprocess_rgb), ("preprocess_pose", preprocess_pose)):
-            metadata = part_metadata(network, name, options.target, source.sha256)
-            graphs[name] = build(spec_of(network.model), options.batch, metadata.props())
-            check_model(graphs[name])
+        inputs = network.contract(options.batch).inputs
+        made = preprocessing_graphs(
+            inputs,
+            options.batch,
+            lambda name: part_metadata(network, name, options.target, source.sha256).props(),
+        )
+        for graph in made.values():
+            check_model(graph)
+        graphs |= made
     return graphs
 
 
@@ -212,7 +217,7 @@ def _verify(
     sessions = {part: open_session(runtime, serialize(graphs[part])) for part in network.contract().parts}
     rows = compare_parts(
         reference,
-        spec_of(network.model),
+        network.contract(options.batch).inputs,
         sessions,
         options.batch,
         lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}"),
@@ -234,7 +239,7 @@ def _diverging_block(
     contract = network.contract(options.batch)
     for part in contract.backbones:
         if any(row.part == part for row in failed):
-            case = next(cases(spec_of(network.model), options.batch))
+            case = next(cases(contract.inputs, options.batch))
             inputs = {name: case.inputs[name] for name in contract.parts[part].inputs}
             blocks = compare_blocks(network, part, serialize(graphs[part]), _runtime(options.target), inputs)
             block = first_diverging(blocks, options.tolerance)
@@ -246,19 +251,21 @@ def _diverging_block(
 def _compare_preprocessing(
     network: Network, graphs: dict[str, onnx.ModelProto], runtime: str, options: Options
 ) -> list[Row]:
-    raw = raw_inputs(spec_of(network.model), options.batch or 1, GOLDEN_SEED)
+    inputs = network.contract(options.batch).inputs
+    raw = raw_inputs(inputs, options.batch or 1, GOLDEN_SEED)
     rows = []
-    for part, output in (("preprocess_rgb", "imgs"), ("preprocess_pose", "heatmap_imgs")):
+    for part in (name for name in graphs if name not in network.contract().parts):
+        output = graphs[part].graph.output[0].name
         session = open_session(runtime, serialize(graphs[part]))
         actual = session.run({value.name: raw[value.name] for value in graphs[part].graph.input})[output]
         rows.append(Row(part, "clips", len(actual), output, compare(raw[output], actual)))
     return rows
 
 
-def _golden(spec: ModelSpec, reference: Reference, options: Options) -> dict[str, Array]:
+def _golden(inputs: Mapping[str, Input], reference: Reference, options: Options) -> dict[str, Array]:
     """A clip as camera and pose estimator give it and as the network takes it, and PyTorch's float64 in float32."""
-    arrays = raw_inputs(spec, options.batch or 1, GOLDEN_SEED)
-    return {**arrays, **single(reference.outputs({name: arrays[name] for name in spec.input_shapes()}))}
+    arrays = raw_inputs(inputs, options.batch or 1, GOLDEN_SEED)
+    return {**arrays, **single(reference.outputs({name: arrays[name] for name in inputs}))}
 
 
 def _estimated_bytes(network: Network, options: Options) -> int:

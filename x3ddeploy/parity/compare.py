@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from x3ddeploy.data.clips import batch_inputs, impulse_inputs
+from x3ddeploy.contract import Input
 from x3ddeploy.errors import GateError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs
 from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import Difference, compare_output
 from x3ddeploy.parity.reference import Reference, single
@@ -30,7 +30,7 @@ class Case:
 
     @property
     def batch(self) -> int:
-        return len(self.inputs["imgs"])
+        return len(next(iter(self.inputs.values())))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Row:
     difference: Difference
 
 
-def cases(spec: ModelSpec, batch: int | None) -> Iterator[Case]:
+def cases(inputs: Mapping[str, Input], batch: int | None) -> Iterator[Case]:
     """A clip alone and in a batch of 3 different ones, and impulses at the clip's ends, alone and between dark clips.
 
     There are four different clips in all, whatever the batch: the reference computes each of them once.
@@ -53,21 +53,21 @@ def cases(spec: ModelSpec, batch: int | None) -> Iterator[Case]:
     clips are neighbours in memory.
 
     Args:
-        spec: says the shapes.
+        inputs: of the network.
         batch: the only batch size that the graphs take, or None.
     """
     sizes = (1, 3) if batch is None else (batch,)
-    different = [batch_inputs(spec, 1, GOLDEN_SEED), impulse_inputs(spec, 1, -1), impulse_inputs(spec, 1, 0)]
+    different = [batch_inputs(inputs, 1, GOLDEN_SEED), impulse_inputs(inputs, 1, -1), impulse_inputs(inputs, 1, 0)]
     for size in sizes:
         clips = [different[index % len(different)] for index in range(size)]
         yield Case("clips", {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]})
         for frame, name in ((0, "impulse in the first frame"), (-1, "impulse in the last frame")):
-            yield Case(name, impulse_inputs(spec, size, frame))
+            yield Case(name, impulse_inputs(inputs, size, frame))
 
 
 def compare_parts(
     reference: Reference,
-    spec: ModelSpec,
+    inputs: Mapping[str, Input],
     sessions: Mapping[str, Session],
     batch: int | None,
     on_case: Callable[[Case], None] = lambda case: None,
@@ -76,13 +76,13 @@ def compare_parts(
 
     Args:
         reference: the network; afterwards it knows its own rounding on the same clips.
-        spec: of the network.
+        inputs: of the network.
         sessions: part name to session. The head gets the reference's features, so that it is judged alone.
         batch: the only batch size that the graphs take, or None.
         on_case: told before each case.
     """
     rows = []
-    for case in cases(spec, batch):
+    for case in cases(inputs, batch):
         on_case(case)
         expected = reference.outputs(case.inputs)
         available = {**case.inputs, **single(expected)}

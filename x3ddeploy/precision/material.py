@@ -121,11 +121,11 @@ class Material:
         }
 
     def _choose(self) -> ClipSets | None:
-        request, spec = self.request, self.bundle.manifest.spec
+        request, contract = self.request, self.bundle.contract
         if request.random:
-            return random_clips(spec, request.recipe)
+            return random_clips(contract, request.recipe)
         if request.recipe.data is not None:
-            return choose_clips(request.recipe, spec)
+            return choose_clips(request.recipe, contract)
         if INT8 in request.precisions:
             raise UsageError(
                 "INT8 needs clips to calibrate with",

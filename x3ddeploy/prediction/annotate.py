@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.atomic import explain_os_errors
-from x3ddeploy.data.opencv import require_opencv
+from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.synth.video import require_pyav
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.families.two_stream_x3d.spec import COCO_17
+from x3ddeploy.modalities.keypoints import COCO_17
+from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
 
 Frame = npt.NDArray[np.uint8]
@@ -71,20 +72,25 @@ def annotate_video(
     frames = video.info.frames
     scale = max(1, math.ceil(_MIN_SIDE / min(video.info.height, video.info.width)))
     size = (scale * video.info.height, scale * video.info.width)
-    annotation = video.annotation
-    # Positions are pixels of the frames that the pose estimator saw; a pixel's middle is its coordinate.
-    factor = np.array([size[1] / annotation.image_size[1], size[0] / annotation.image_size[0]])
-    positions = (np.nan_to_num(annotation.keypoints.astype(np.float64)) + 0.5) * factor - 0.5
-    seen = (np.nan_to_num(annotation.scores) >= _MIN_SCORE) & (annotation.keypoints != 0).any(-1)
+    skeletons = None if video.annotation is None else _skeletons(video.annotation, size)
     with _video_writer(output, video.info.fps or _DEFAULT_FPS, size) as write:
         for number, frame in enumerate(iter_frames(video.path, range(frames))):
             picture = _enlarged(frame, scale)
-            _draw_skeletons(picture, positions[:, number], seen[:, number])
+            if skeletons is not None:
+                _draw_skeletons(picture, skeletons[0][:, number], skeletons[1][:, number])
             nearest = min(predictions, key=lambda entry: abs(entry.window.start + entry.window.end - 1 - 2 * number))
             label = nearest.label(names)
-            _draw_text(picture, f"{label} {nearest.fused.max():.0%}" if label is not None else "no person")
+            _draw_text(picture, f"{label} {nearest.deployed.max():.0%}" if label is not None else "no person")
             write(picture)
             progress(number + 1, frames)
+
+
+def _skeletons(annotation: Annotation, size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Joints in pixels of pictures of that height and width, (M, T, K, 2), and which of them are drawn, (M, T, K)."""
+    # Positions are pixels of the frames that the pose estimator saw; a pixel's middle is its coordinate.
+    factor = np.array([size[1] / annotation.image_size[1], size[0] / annotation.image_size[0]])
+    positions = (np.nan_to_num(annotation.keypoints.astype(np.float64)) + 0.5) * factor - 0.5
+    return positions, (np.nan_to_num(annotation.scores) >= _MIN_SCORE) & (annotation.keypoints != 0).any(-1)
 
 
 def _enlarged(frame: Frame, scale: int) -> Frame:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from x3ddeploy.contract import Input
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.modalities import needs_frames
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
 from x3ddeploy.prediction.keypoints import Keypoints
 from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
@@ -17,20 +19,32 @@ _PICKLES = (".pkl", ".pickle")
 KEYPOINT_SUFFIXES = (".npz", ".json", *_PICKLES)
 
 
-def find_videos(paths: Sequence[Path]) -> list[Path]:
+def is_video(path: Path) -> bool:
+    """Whether a path is a file, and none of keypoints."""
+    return path.is_file() and path.suffix not in KEYPOINT_SUFFIXES
+
+
+def find_videos(paths: Sequence[Path], inputs: Mapping[str, Input]) -> list[Path]:
     """The files among `paths`, and the videos in the folders among them, by name.
+
+    For a network that takes no frames, a folder's files of keypoints stand for videos that are not there, and a video
+    that is named need not be there.
 
     Raises:
         UsageError: a path is not there, or a folder holds no video.
     """
+    framed = needs_frames(inputs)
+    suffixes = VIDEO_SUFFIXES if framed else (*VIDEO_SUFFIXES, *KEYPOINT_SUFFIXES)
     videos: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
+            # A video comes before the keypoints of its name, and stands for both.
+            files = sorted(path.iterdir(), key=lambda file: (file.suffix.lower() not in VIDEO_SUFFIXES, file))
+            found = {file.stem: file for file in reversed(files) if file.suffix.lower() in suffixes}
             if not found:
-                raise UsageError(f"{path} holds no videos", hint=f"their names end in {', '.join(VIDEO_SUFFIXES)}")
-            videos += found
-        elif path.exists():
+                raise UsageError(f"{path} holds no videos", hint=f"their names end in {', '.join(suffixes)}")
+            videos += sorted(found.values())
+        elif path.exists() or not framed:
             videos.append(path)
         else:
             raise UsageError(f"there is no video {path}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from x3ddeploy.contract import Contract, Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.people import People
 from x3ddeploy.data.video import VideoInfo, probe
-from x3ddeploy.evaluation.scores import Fusion, Scorer, Scores
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
-from x3ddeploy.prediction.inputs import KeypointFiles
+from x3ddeploy.errors import DataError
+from x3ddeploy.evaluation.scores import Scorer, Scores
+from x3ddeploy.modalities import needs_frames, needs_keypoints
+from x3ddeploy.prediction.inputs import KeypointFiles, is_video
 from x3ddeploy.prediction.windows import VideoWindows, Window, sliding_windows
 
 SCHEMA_VERSION = 1
@@ -29,19 +31,28 @@ class Prediction:
 
     Attributes:
         fps: frames a second of the video, where it says so.
-        people: who is in the window. Where the network saw nobody, its scores are no answer.
-        fused: (classes,), both streams in the bundle's weights.
-        rgb: (classes,).
-        pose: (classes,).
+        people: who is in the window; None where nobody is looked for. Where the network saw nobody, its scores are no
+            answer.
+        notes: what is odd about the keypoints or the window, and was taken all the same.
+        scores: name of a score -> (classes,), the deployed one first.
     """
 
     video: Path
     window: Window
     fps: Fraction | None
-    people: People
-    fused: Scores
-    rgb: Scores
-    pose: Scores
+    people: People | None
+    notes: tuple[str, ...]
+    scores: Mapping[str, Scores]
+
+    @property
+    def deployed(self) -> Scores:
+        """(classes,), as the network itself gives them."""
+        return next(iter(self.scores.values()))
+
+    @property
+    def seen(self) -> bool:
+        """False where persons are looked for, and the network saw nobody."""
+        return self.people is None or self.people.seen
 
     def seconds(self) -> tuple[float, float] | None:
         """Start and end of the window, where the video says how many frames a second it has."""
@@ -51,7 +62,7 @@ class Prediction:
 
     def label(self, names: Sequence[str]) -> str | None:
         """Name of the best class; None where the network saw nobody."""
-        return names[int(self.fused.argmax())] if self.people.seen else None
+        return names[int(self.deployed.argmax())] if self.seen else None
 
     def to_json(self, names: Sequence[str], top: int) -> dict[str, Any]:
         """One line of `--json`; see docs/predict.md. Without a person there is no label, and no class is listed.
@@ -68,15 +79,15 @@ class Prediction:
             "end_frame": self.window.end,
             "start_s": None if seconds is None else round(seconds[0], 3),
             "end_s": None if seconds is None else round(seconds[1], 3),
-            "frames_with_persons": self.people.frames_with_persons,
-            "notes": list(self.people.notes),
+            "frames_with_persons": None if self.people is None else self.people.frames_with_persons,
+            "notes": list(self.notes),
             "label": self.label(names),
             **{
-                stream: [
+                name: [
                     {"class": index, "label": names[index], "score": float(scores[index])}
-                    for index in (ranked(scores, top) if self.people.seen else [])
+                    for index in (ranked(scores, top) if self.seen else [])
                 ]
-                for stream, scores in (("fused", self.fused), ("rgb", self.rgb), ("pose", self.pose))
+                for name, scores in self.scores.items()
             },
         }
 
@@ -98,26 +109,39 @@ class Windowing:
 
 @dataclass(frozen=True, eq=False)
 class OpenedVideo:
-    """A video that agrees with its keypoints."""
+    """A video that agrees with its keypoints, which are None where the network needs none."""
 
     path: Path
     info: VideoInfo
-    annotation: Annotation
+    annotation: Annotation | None
 
 
-def open_video(path: Path, keypoints: KeypointFiles) -> OpenedVideo:
-    """Find a video's keypoints.
+def open_video(path: Path, keypoints: KeypointFiles, inputs: Mapping[str, Input]) -> OpenedVideo:
+    """Find a video's keypoints, where the network needs any.
+
+    Where it takes no frames the video itself may be absent: `path` is then a file of keypoints, or the name of the
+    video that they lie beside, and they must say the size of its frames.
 
     Raises:
         DataError: they are missing, or of another number of frames; or one of both cannot be read.
     """
+    if not needs_keypoints(inputs):
+        return OpenedVideo(path, probe(path), None)
     found = keypoints.of(path)
-    info = probe(path)
+    if needs_frames(inputs) or is_video(path):
+        info = probe(path)
+    elif found.image_size is None:
+        raise DataError(
+            f"{found.where} does not say how large the frames of {path} are, and there is no such video",
+            hint="name the video, or keypoints that say the size: COCO .json or MMAction2 .pkl",
+        )
+    else:
+        info = VideoInfo(found.frames, *found.image_size, None)
     return OpenedVideo(path, info, found.of_video(path, info))
 
 
 def predict_windows(
-    video: OpenedVideo, spec: ModelSpec, scorer: Scorer, fusion: Fusion, windowing: Windowing, workers: int
+    video: OpenedVideo, contract: Contract, scorer: Scorer, windowing: Windowing, workers: int
 ) -> Iterator[Prediction]:
     """Predictions in the order of the windows, which are loaded ahead.
 
@@ -127,11 +151,18 @@ def predict_windows(
         GateError: the network gives NaN or infinity.
     """
     windows = sliding_windows(video.info.frames, windowing.length, windowing.stride)
-    source = VideoWindows(video.path, video.annotation, spec, windows, windowing.clips, windowing.min_keypoint_score)
+    source = VideoWindows(
+        video.path,
+        video.annotation,
+        video.info.frames,
+        contract.inputs,
+        windows,
+        windowing.clips,
+        windowing.min_keypoint_score,
+    )
+    names = dict.fromkeys((contract.deployed, *contract.scores))
     with contextlib.closing(iterate_clips(source, workers=workers)) as clips:
         for window, clip in zip(windows, clips, strict=True):
             scores = scorer([clip.inputs])
-            assert clip.people is not None
-            yield Prediction(
-                video.path, window, video.info.fps, clip.people, scores.fused(fusion)[0], scores.rgb[0], scores.pose[0]
-            )
+            by_name = {name: scores.of(contract.scores[name])[0] for name in names}
+            yield Prediction(video.path, window, video.info.fps, clip.people, source.notes, by_name)

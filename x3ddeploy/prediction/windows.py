@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import ClipIndices, sample_clips
+from x3ddeploy.data.pipeline import looked_at, prepare_clips
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities import sample_clips
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class VideoWindows:
 
     Args:
         video: the file.
-        annotation: its keypoints, of all its frames.
-        spec: what the clips are prepared for.
+        annotation: its keypoints, of all its frames; None where the network needs none.
+        frames: of the video.
+        inputs: of the network.
         windows: which.
         clips: clips a window.
         min_keypoint_score: see `prepare_clips`.
@@ -65,19 +66,19 @@ class VideoWindows:
     def __init__(
         self,
         video: Path,
-        annotation: Annotation,
-        spec: ModelSpec,
+        annotation: Annotation | None,
+        frames: int,
+        inputs: Mapping[str, Input],
         windows: Sequence[Window],
         clips: int,
         min_keypoint_score: float | None,
     ) -> None:
         self.name = str(video)
-        self._video, self._annotation, self._spec = video, annotation, spec
+        self._video, self._annotation, self._inputs = video, annotation, inputs
         self.windows, self._clips, self._min_score = tuple(windows), clips, min_keypoint_score
-        self.notes = check_keypoints(annotation, min_keypoint_score) + repeated_frames(
-            annotation.frames, spec.rgb_input.frames
-        )
-        self._persons = persons_by_frame(annotation, min_keypoint_score)
+        odd = () if annotation is None else check_keypoints(annotation, min_keypoint_score)
+        self.notes = odd + repeated_frames(frames, inputs)
+        self._persons = None if annotation is None else persons_by_frame(annotation, min_keypoint_score)
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -94,11 +95,14 @@ class VideoWindows:
 
     def load(self, index: int) -> LabelledClip:
         window = self.windows[index]
-        drawn = sample_clips(window.end - window.start, self._spec, self._clips)
-        indices = ClipIndices(drawn.rgb + window.start, drawn.pose + window.start)
+        drawn = sample_clips(window.end - window.start, self._inputs, self._clips)
+        indices = {name: places + window.start for name, places in drawn.items()}
         reader = partial(iter_frames, self._video)
-        inputs = prepare_clips(reader, self._annotation, self._spec, indices, self._min_score)
-        people = people_in(self._persons, window.start, window.end, indices.pose, self.notes)
+        inputs = prepare_clips(reader, self._annotation, self._inputs, indices, self._min_score)
+        people = None
+        if self._persons is not None:
+            looked = looked_at(self._inputs, indices)
+            people = people_in(self._persons, window.start, window.end, looked, self.notes)
         return LabelledClip(self._name(window), None, inputs, people)
 
     def _name(self, window: Window) -> str:

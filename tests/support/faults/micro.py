@@ -4,11 +4,12 @@ from functools import cache
 
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.data.clips import batch_inputs
 from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import IMAGENET_MEAN, IMAGENET_STD
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
+from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.precision.faithful import Intent
 from x3ddeploy.precision.half import Half, float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites
@@ -51,7 +52,7 @@ def quantizer(target):
     recognizer = graphs(target)["recognizer"]
     sources = {site.source for site in find_sites(recognizer)}
     inner = tuple(sorted(sources - set(SPEC.input_shapes())))
-    clips = batch_inputs(SPEC, 4, seed=9)
+    clips = batch_inputs(clip_inputs(SPEC), 4, seed=9)
     values = {**open_session("onnxruntime", recognizer.SerializeToString(), outputs=inner).run(clips), **clips}
     ranges = {name: Range(float(min(0, values[name].min())), float(max(0, values[name].max()))) for name in sources}
     return Quantizer(target_named(target), ranges)

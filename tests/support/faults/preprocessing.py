@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 from onnx import helper
 
-import x3ddeploy.data.clips as clips
-import x3ddeploy.data.heatmaps as heatmaps
+import x3ddeploy.modalities.heatmaps as heatmaps
 from support.faults.editing import bypass, constant, edit_value, insert, node_of, set_operator
+from x3ddeploy.modalities import Frames
 
 
 def _gathered(model, tensor, axis, order):
@@ -80,19 +80,27 @@ def _summed(model):
 
 
 def in_frames(change):
-    """A fault in what `normalise_frames` gives; `change` gets it, the frames and their contract."""
+    """A fault in how frames are normalised; `change` gets what is right, the frames and their modality."""
 
     def inject(patch):
-        right = clips.normalise_frames
-        patch(clips, "normalise_frames", lambda frames, rgb: np.ascontiguousarray(change(right, frames, rgb)))
+        normalise = Frames.normalise
+
+        def right(frames, rgb):
+            return normalise(rgb, frames)
+
+        patch(Frames, "normalise", lambda rgb, frames: np.ascontiguousarray(change(right, frames, rgb)))
 
     return inject
 
 
 def in_heatmaps(change):
     def inject(patch):
-        right = clips.keypoints_to_heatmaps
-        patch(clips, "keypoints_to_heatmaps", lambda *inputs: np.ascontiguousarray(change(right, *inputs)))
+        draw = heatmaps.Heatmaps.draw
+
+        def right(keypoints, scores, pose):
+            return draw(pose, keypoints, scores)
+
+        patch(heatmaps.Heatmaps, "draw", lambda pose, *drawn: np.ascontiguousarray(change(right, *drawn, pose)))
 
     return inject
 

@@ -1,4 +1,4 @@
-"""Clips of videos with an annotation pickle: MMAction2's PoseDataset and its test pipeline."""
+"""Clips of labelled videos: MMAction2's data sets and its test pipeline."""
 
 from __future__ import annotations
 
@@ -9,26 +9,38 @@ from typing import Any
 
 from x3ddeploy.bundle import sha256_of
 from x3ddeploy.checkpoint.listing import shortened
-from x3ddeploy.data.annotations import Annotations, read_annotations
+from x3ddeploy.contract import Contract
+from x3ddeploy.data.annotations import (
+    Annotation,
+    Annotations,
+    LabelledVideo,
+    Sample,
+    read_annotations,
+    read_labels,
+    read_video_list,
+)
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import sample_clips
+from x3ddeploy.data.pipeline import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
-from x3ddeploy.data.video import iter_frames
+from x3ddeploy.data.video import count_frames, iter_frames
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities import needs_frames, needs_keypoints, sample_clips
+
+VIDEO_LIST = ".txt"
 
 
 class AnnotatedVideos:
-    """A split of an annotation pickle, and the folder of its videos `<frame_dir>.mp4`.
+    """A split of an annotation pickle, or a list of videos, and the folder of these videos.
 
-    A single video that is missing or damaged is told when it is loaded; a folder without any of them at once.
+    A pickle's videos are `<frame_dir>.mp4`; a list names its files. Keypoints are read where the network needs them,
+    and videos where it takes frames. A single video that is missing or damaged is told when it is loaded; a folder
+    without any of them at once.
 
     Args:
-        annotations: the pickle.
+        annotations: the pickle, or the list (`.txt`) for a network that needs no keypoints.
         videos: the folder.
-        spec: what the clips are prepared for.
-        split: may be left out where there is only one.
+        contract: what the network takes.
+        split: may be left out where there is only one; None for a list.
         clips: clips a video.
         min_keypoint_score: see `prepare_clips`.
 
@@ -41,31 +53,33 @@ class AnnotatedVideos:
         self,
         annotations: Path,
         videos: Path,
-        spec: ModelSpec,
+        contract: Contract,
         split: str | None,
         clips: int,
         min_keypoint_score: float | None,
     ) -> None:
         self.name = str(annotations)
-        self.annotations: Annotations = read_annotations(annotations)
-        self.split = _only_split(annotations, self.annotations) if split is None else split
-        self._samples = self.annotations.split(self.split)
-        if not self._samples:
-            raise DataError(f"{annotations}: the split {self.split!r} is empty")
-        check_labels(self.labels(), spec, self.name)
-        self._videos, self._spec, self._clips, self._min_score = videos, spec, clips, min_keypoint_score
-        sizes = [_size(self._path(sample.name)) for sample in self._samples]
-        if not any(sizes):
-            raise DataError(
-                f"none of the {len(sizes)} videos of the split {self.split!r} is in {videos}",
-                details=shortened([f"{sample.name}.mp4" for sample in self._samples], 3),
-                hint="name the videos' folder with --videos",
+        self._inputs = contract.inputs
+        self._suffix = ""
+        self.split: str | None = None
+        self._samples: Sequence[LabelledVideo]
+        if annotations.suffix == VIDEO_LIST:
+            self._samples = read_video_list(annotations)
+        else:
+            self._suffix = ".mp4"
+            posed = needs_keypoints(self._inputs)
+            self.split, self._samples = (
+                _chosen(annotations, read_annotations(annotations), split)
+                if posed
+                else _chosen(annotations, read_labels(annotations), split)
             )
+        check_labels(self.labels(), contract, self.name)
+        self._videos, self._clips, self._min_score = videos, clips, min_keypoint_score
         self._description = {
             "kind": "annotations",
             "annotations_sha256": sha256_of(annotations),
             "split": self.split,
-            "videos_sha256": digest(f"{s.name} {size}" for s, size in zip(self._samples, sizes, strict=True)),
+            **({"videos_sha256": self._sizes()} if needs_frames(self._inputs) else {}),
             "clips": clips,
             **described(min_keypoint_score),
         }
@@ -85,16 +99,33 @@ class AnnotatedVideos:
 
     def load(self, index: int) -> LabelledClip:
         sample = self._samples[index]
-        indices = sample_clips(sample.frames, self._spec, self._clips)
-        notes = check_keypoints(sample, self._min_score) + repeated_frames(sample.frames, self._spec.rgb_input.frames)
-        persons = persons_by_frame(sample, self._min_score)
-        people = people_in(persons, 0, sample.frames, indices.pose, notes)
-        reader = partial(iter_frames, self._inside(self._path(sample.name)))
-        inputs = prepare_clips(reader, sample, self._spec, indices, self._min_score)
+        path = self._path(sample.name)
+        annotation = sample if isinstance(sample, Annotation) else None
+        frames = count_frames(self._inside(path)) if annotation is None else annotation.frames
+        indices = sample_clips(frames, self._inputs, self._clips)
+        people = None
+        if annotation is not None:
+            notes = check_keypoints(annotation, self._min_score) + repeated_frames(frames, self._inputs)
+            persons = persons_by_frame(annotation, self._min_score)
+            people = people_in(persons, 0, frames, looked_at(self._inputs, indices), notes)
+        reader = partial(iter_frames, self._inside(path)) if needs_frames(self._inputs) else _no_frames
+        inputs = prepare_clips(reader, annotation, self._inputs, indices, self._min_score)
         return LabelledClip(sample.name, sample.label, inputs, people)
 
     def _path(self, name: str) -> Path:
-        return self._videos / f"{name}.mp4"
+        return self._videos / f"{name}{self._suffix}"
+
+    def _sizes(self) -> str:
+        """Digest of the videos' names and sizes in bytes. Raises DataError where none of them is there."""
+        sizes = [_size(self._path(sample.name)) for sample in self._samples]
+        if not any(sizes):
+            of_split = "" if self.split is None else f" of the split {self.split!r}"
+            raise DataError(
+                f"none of the {len(sizes)} videos{of_split} is in {self._videos}",
+                details=shortened([f"{sample.name}{self._suffix}" for sample in self._samples], 3),
+                hint="name the videos' folder with --videos",
+            )
+        return digest(f"{sample.name} {size}" for sample, size in zip(self._samples, sizes, strict=True))
 
     def _inside(self, path: Path) -> Path:
         """The video, unless a link on the way to it leads out of the folder: annotations choose what is read."""
@@ -106,13 +137,23 @@ class AnnotatedVideos:
         return path
 
 
-def _only_split(path: Path, annotations: Annotations) -> str:
-    if len(annotations.splits) != 1:
-        raise UsageError(
-            f"{path} has {len(annotations.splits)} splits",
-            hint=f"choose one with --split: {', '.join(annotations.splits)}",
-        )
-    return next(iter(annotations.splits))
+def _chosen(path: Path, annotations: Annotations[Sample], split: str | None) -> tuple[str, tuple[Sample, ...]]:
+    """The split's name and samples."""
+    if split is None:
+        if len(annotations.splits) != 1:
+            raise UsageError(
+                f"{path} has {len(annotations.splits)} splits",
+                hint=f"choose one with --split: {', '.join(annotations.splits)}",
+            )
+        split = next(iter(annotations.splits))
+    samples = annotations.split(split)
+    if not samples:
+        raise DataError(f"{path}: the split {split!r} is empty")
+    return split, samples
+
+
+def _no_frames(indices: Sequence[int]) -> Sequence[Any]:
+    raise AssertionError("no input is made of frames")
 
 
 def _size(path: Path) -> int:

@@ -10,28 +10,32 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.data.people import People
+from x3ddeploy.contract import Contract, Input, InputKind
+from x3ddeploy.data.people import People, people_drawn
 from x3ddeploy.errors import DataError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledClip:
-    """The clips of one video, as the recognizer takes them.
+    """The clips of one video, as the network takes them.
 
     Attributes:
-        name: of the video in its source.
+        name: name of the video in its source.
         label: class, counted from 0, where it is known.
-        inputs: `imgs` (clips, 3, T, H, W) and `heatmap_imgs` (clips, K, T', H', W'), float32 and finite. The axis of
-            the clips is always there (one clip unless asked otherwise), so they can be fed as they are; a video's
-            scores are the mean over it.
-        people: who is in it; None where nobody is to be expected.
+        inputs: the network's inputs by name, float32 and finite. The axis of the clips is always there (one clip unless
+            asked otherwise), so they can be fed as they are; a video's scores are the mean over it.
+        people: who is in it; None where nobody is looked for.
     """
 
     name: str
     label: int | None
     inputs: Mapping[str, npt.NDArray[np.float32]]
     people: People | None = None
+
+    @property
+    def clips(self) -> int:
+        """How many clips there are."""
+        return len(next(iter(self.inputs.values())))
 
 
 class ClipSource(Protocol):
@@ -62,19 +66,19 @@ class ClipSource(Protocol):
 
 
 def checked_inputs(
-    arrays: Mapping[str, npt.NDArray[Any]], spec: ModelSpec, where: str
+    arrays: Mapping[str, npt.NDArray[Any]], wanted: Mapping[str, Input], where: str
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Ready tensors of one or more clips, with the axis of the clips in front, or an error that says what is wrong.
 
     Args:
-        arrays: exactly `imgs` and `heatmap_imgs`, floating, with or without the axis of the clips.
-        spec: says the shapes.
+        arrays: exactly the network's inputs, floating, with or without the axis of the clips.
+        wanted: the inputs, which say the shapes.
         where: what errors call the clip.
 
     Raises:
         DataError: other names, types or shapes; NaN or infinity; unequal numbers of clips.
     """
-    shapes = {name: shape[1:] for name, shape in spec.input_shapes().items()}
+    shapes = {name: value.clip_shape for name, value in wanted.items()}
     if set(arrays) != set(shapes):
         raise DataError(
             f"{where} holds {', '.join(sorted(arrays)) or 'nothing'}", hint=f"it must hold {' and '.join(shapes)}"
@@ -87,9 +91,9 @@ def checked_inputs(
                 f"{where}: {name} is of type {array.dtype}, and the network takes normalised floating values",
                 hint="raw frames (uint8) and keypoints go under the names frames, keypoints and keypoint_scores",
             )
-        value = array[None] if array.ndim == 4 else array
+        value = array[None] if array.ndim == len(shape) else array
         if value.shape[1:] != shape or len(value) == 0:
-            others = [other for other in shapes if other != name and array.shape[-4:] == shapes[other]]
+            others = [other for other in shapes if other != name and array.shape[-len(shape) :] == shapes[other]]
             raise DataError(
                 f"{where}: {name} has shape {array.shape}, and the network takes (clips, {', '.join(map(str, shape))})",
                 hint=f"this is the shape of {others[0]}: the names are swapped" if others else "",
@@ -105,12 +109,18 @@ def checked_inputs(
     return inputs
 
 
-def check_labels(labels: Iterable[int | None], spec: ModelSpec, where: str) -> None:
+def people_fed(inputs: Mapping[str, npt.NDArray[np.float32]], wanted: Mapping[str, Input]) -> People | None:
+    """Who is in ready tensors, where heatmaps are among them."""
+    heatmaps = next((name for name, value in wanted.items() if value.kind is InputKind.HEATMAPS), None)
+    return None if heatmaps is None else people_drawn(inputs[heatmaps])
+
+
+def check_labels(labels: Iterable[int | None], contract: Contract, where: str) -> None:
     """Raises DataError where a label is none of the network's classes."""
-    outside = sorted({label for label in labels if label is not None and not 0 <= label < spec.head.classes})
+    outside = sorted({label for label in labels if label is not None and not 0 <= label < contract.classes})
     if outside:
         raise DataError(
-            f"{where} has the label {outside[-1]}, and the network has {spec.head.classes} classes, counted from 0",
+            f"{where} has the label {outside[-1]}, and the network has {contract.classes} classes, counted from 0",
             hint="take the data set that the network was trained on",
         )
 

@@ -10,35 +10,38 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.bundle import sha256_of
-from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.contract import Contract
+from x3ddeploy.data.annotations import Annotation, image_shape
 from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
 from x3ddeploy.data.people import (
     People,
     check_keypoints,
-    people_drawn,
     people_in,
     persons_by_frame,
     repeated_frames,
 )
-from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.data.sampling import ClipIndices, uniform_indices
-from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest
+from x3ddeploy.data.pipeline import looked_at, prepare_clips
+from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest, people_fed
 from x3ddeploy.errors import DataError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities import Frames, modalities_of, needs_frames, needs_keypoints, uniform_indices
+from x3ddeploy.modalities.frames import RAW_FRAMES
+from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
 
-_RAW = ("frames", "keypoints", "keypoint_scores")
+# Height and width of the pictures that keypoints are pixels of, where no frames say them.
+_IMAGE_SIZE = "image_size"
 _LABEL_LIMIT = 1 << 10  # bytes
 
 
 class NpzClips:
-    """Clips in the order of their files' names. A file holds `imgs` and `heatmap_imgs` as the network takes them, or
-    `frames` (T, H, W, 3) uint8 in R, G, B, `keypoints` (M, T', K, 2) in pixels of these frames and `keypoint_scores`
-    (M, T', K); and may hold `label`, a whole number. Raw clips of more or fewer frames than the network takes are
-    sampled, cropped and resized as videos are.
+    """Clips in the order of their files' names. A file holds the inputs as the network takes them, or what they are
+    made of: `frames` (T, H, W, 3) uint8 in R, G, B, `keypoints` (M, T', K, 2) in pixels of these frames and
+    `keypoint_scores` (M, T', K), and, for a network that takes no frames, their `image_size` (height and width). It may
+    hold `label`, a whole number. Raw clips of more or fewer frames than the network takes are sampled, cropped and
+    resized as videos are.
 
     Args:
         folder: holds the files; others in it are ignored.
-        spec: what the clips are prepared for.
+        contract: what the network takes.
         clips: clips a file, of raw ones; ready ones must hold as many.
         min_keypoint_score: of raw ones, see `prepare_clips`.
 
@@ -48,14 +51,14 @@ class NpzClips:
 
     split = None
 
-    def __init__(self, folder: Path, spec: ModelSpec, clips: int, min_keypoint_score: float | None) -> None:
+    def __init__(self, folder: Path, contract: Contract, clips: int, min_keypoint_score: float | None) -> None:
         self.name = str(folder)
         self._paths = sorted(folder.glob("*.npz"))
         if not self._paths:
             raise DataError(f"{folder} holds no .npz files")
-        self._spec, self._clips, self._min_score = spec, clips, min_keypoint_score
+        self._wanted, self._clips, self._min_score = contract.inputs, clips, min_keypoint_score
         self._labels = [_label(path, read_arrays(path, _LABEL_LIMIT, optional=("label",))) for path in self._paths]
-        check_labels(self._labels, spec, self.name)
+        check_labels(self._labels, contract, self.name)
         self._digest: str | None = None
 
     @property
@@ -77,41 +80,68 @@ class NpzClips:
         path = self._paths[index]
         arrays = read_arrays(path, CLIP_LIMIT)
         arrays.pop("label", None)
-        if "frames" in arrays:
+        if RAW_FRAMES in arrays or RAW_KEYPOINTS in arrays:
             inputs, people = self._prepared(path, arrays)
         else:
-            inputs = checked_inputs(arrays, self._spec, str(path))
-            people = people_drawn(inputs["heatmap_imgs"])
-            if self._min_score is not None:
+            inputs = checked_inputs(arrays, self._wanted, str(path))
+            people = people_fed(inputs, self._wanted)
+            if self._min_score is not None and people is not None:
                 raise DataError(
                     f"{path} holds heatmaps, whose joints are drawn already", hint="leave --min-keypoint-score out"
                 )
-        found = len(inputs["imgs"])
-        if found != self._clips:
-            raise DataError(f"{path} holds {found} clips, and {self._clips} were asked for")
-        return LabelledClip(path.stem, self._labels[index], inputs, people)
+        clip = LabelledClip(path.stem, self._labels[index], inputs, people)
+        if clip.clips != self._clips:
+            raise DataError(f"{path} holds {clip.clips} clips, and {self._clips} were asked for")
+        return clip
 
     def _prepared(
         self, path: Path, arrays: dict[str, npt.NDArray[Any]]
-    ) -> tuple[dict[str, npt.NDArray[np.float32]], People]:
-        if set(arrays) != set(_RAW):
-            raise DataError(f"{path} holds {', '.join(sorted(arrays))}", hint=f"raw clips hold {', '.join(_RAW)}")
-        frames, keypoints, scores = (arrays[name] for name in _RAW)
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
-            raise DataError(f"{path}: frames are {frames.dtype} {frames.shape}, and not uint8 (T, H, W, 3)")
-        if keypoints.dtype.kind != "f" or keypoints.ndim != 4 or keypoints.shape[3] != 2 or not keypoints.shape[1]:
-            raise DataError(f"{path}: keypoints are {keypoints.dtype} {keypoints.shape}, and not floating (M, T, K, 2)")
-        if scores.dtype.kind != "f" or scores.shape != keypoints.shape[:3]:
-            raise DataError(f"{path}: keypoint_scores are {scores.shape}, and keypoints {keypoints.shape}")
-        annotation = Annotation(str(path), 0, (frames.shape[1], frames.shape[2]), keypoints.shape[1], keypoints, scores)
-        # Each stream by its own length: frames and keypoints that are sampled already stay as they are.
-        indices = ClipIndices(
-            rgb=uniform_indices(len(frames), self._spec.rgb_input.frames, self._clips),
-            pose=uniform_indices(annotation.frames, self._spec.pose_input.frames, self._clips),
-        )
-        notes = check_keypoints(annotation, self._min_score) + repeated_frames(len(frames), self._spec.rgb_input.frames)
-        people = people_in(persons_by_frame(annotation, self._min_score), 0, annotation.frames, indices.pose, notes)
-        return prepare_clips(frames.__getitem__, annotation, self._spec, indices, self._min_score), people
+    ) -> tuple[dict[str, npt.NDArray[np.float32]], People | None]:
+        framed, posed = needs_frames(self._wanted), needs_keypoints(self._wanted)
+        raw = (RAW_FRAMES,) * framed + (RAW_KEYPOINTS, RAW_SCORES) * posed + (_IMAGE_SIZE,) * (not framed)
+        if set(arrays) != set(raw):
+            raise DataError(f"{path} holds {', '.join(sorted(arrays))}", hint=f"raw clips hold {', '.join(raw)}")
+        frames = _frames(path, arrays[RAW_FRAMES]) if framed else np.zeros((0, 0, 0, 3), np.uint8)
+        size = (frames.shape[1], frames.shape[2]) if framed else _image_size(path, arrays[_IMAGE_SIZE])
+        annotation = _annotation(path, arrays, size) if posed else None
+        # Each input by its own length: frames and keypoints that are sampled already stay as they are.
+        lengths = {
+            name: len(frames) if isinstance(kind, Frames) or annotation is None else annotation.frames
+            for name, kind in modalities_of(self._wanted).items()
+        }
+        indices = {
+            name: uniform_indices(lengths[name], kind.view.length, self._clips)
+            for name, kind in modalities_of(self._wanted).items()
+        }
+        people = None
+        if annotation is not None:
+            notes = check_keypoints(annotation, self._min_score)
+            notes += repeated_frames(next(iter(lengths.values())), self._wanted)
+            persons = persons_by_frame(annotation, self._min_score)
+            people = people_in(persons, 0, annotation.frames, looked_at(self._wanted, indices), notes)
+        return prepare_clips(frames.__getitem__, annotation, self._wanted, indices, self._min_score), people
+
+
+def _frames(path: Path, frames: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise DataError(f"{path}: frames are {frames.dtype} {frames.shape}, and not uint8 (T, H, W, 3)")
+    return frames
+
+
+def _image_size(path: Path, value: npt.NDArray[Any]) -> tuple[int, int]:
+    try:
+        return image_shape(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {_IMAGE_SIZE} is not height and width in pixels") from error
+
+
+def _annotation(path: Path, arrays: dict[str, npt.NDArray[Any]], size: tuple[int, int]) -> Annotation:
+    keypoints, scores = arrays[RAW_KEYPOINTS], arrays[RAW_SCORES]
+    if keypoints.dtype.kind != "f" or keypoints.ndim != 4 or keypoints.shape[3] != 2 or not keypoints.shape[1]:
+        raise DataError(f"{path}: keypoints are {keypoints.dtype} {keypoints.shape}, and not floating (M, T, K, 2)")
+    if scores.dtype.kind != "f" or scores.shape != keypoints.shape[:3]:
+        raise DataError(f"{path}: keypoint_scores are {scores.shape}, and keypoints {keypoints.shape}")
+    return Annotation(str(path), 0, size, keypoints.shape[1], keypoints, scores)
 
 
 def _label(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> int | None:

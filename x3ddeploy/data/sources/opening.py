@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from x3ddeploy.data.sources.annotated import AnnotatedVideos
+from x3ddeploy.contract import Contract
+from x3ddeploy.data.sources.annotated import VIDEO_LIST, AnnotatedVideos
 from x3ddeploy.data.sources.base import ClipSource
 from x3ddeploy.data.sources.npz import NpzClips
 from x3ddeploy.data.sources.script import ScriptClips
 from x3ddeploy.errors import UsageError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.modalities import needs_frames, needs_keypoints
 
 _FORMS = (
     "DIR/ with annotations.pkl and videos/: a data set",
     "FILE.pkl: annotations of MMAction2's PoseDataset, with its videos/ beside it or named by --videos",
-    "DIR/ of .npz files: one clip each, as imgs and heatmap_imgs or as frames, keypoints and keypoint_scores",
-    "FILE.py: your own script, executed; its load_data() yields dicts of imgs and heatmap_imgs",
+    "FILE.txt: a line a video, its file and its class, for a network that needs no keypoints",
+    "DIR/ of .npz files: one clip each, as {inputs} or as what they are made of: frames, keypoints, keypoint_scores",
+    "FILE.py: your own script, executed; its load_data() yields dicts of {inputs}",
 )
 
 
 def open_source(
     path: Path,
-    spec: ModelSpec,
+    contract: Contract,
     split: str | None = None,
     videos: Path | None = None,
     clips: int = 1,
@@ -30,8 +32,9 @@ def open_source(
     """Open a source of labelled clips.
 
     Args:
-        path: a data-set directory, an annotation pickle, a folder of `.npz` files, or a script, which is executed.
-        spec: what the clips are prepared for.
+        path: a data-set directory, an annotation pickle, a list of videos, a folder of `.npz` files, or a script,
+            which is executed.
+        contract: what the network takes.
         split: of annotations; may be left out where there is only one.
         videos: folder of the annotations' videos; default: `videos` beside them.
         clips: clips a video or raw clip, all cropped alike.
@@ -43,22 +46,35 @@ def open_source(
     """
     if path.is_dir() and (path / "annotations.pkl").is_file():
         path = path / "annotations.pkl"
-    if path.is_file() and path.suffix in (".pkl", ".pickle"):
-        videos = path.parent / "videos" if videos is None else videos
-        if not videos.is_dir():
+    if path.is_file() and path.suffix in (".pkl", ".pickle", VIDEO_LIST):
+        if path.suffix == VIDEO_LIST:
+            _refuse(["split"] if split is not None else [], path, "a list of videos")
+            if needs_keypoints(contract.inputs):
+                raise UsageError(
+                    f"{path} is a list of videos, and the network needs keypoints", details=_forms(contract)
+                )
+            beside = path.parent
+        else:
+            beside = path.parent / "videos"
+        videos = beside if videos is None else videos
+        if needs_frames(contract.inputs) and not videos.is_dir():
             raise UsageError(f"there is no folder of videos {videos}", hint="name it with --videos")
-        return AnnotatedVideos(path, videos, spec, split, clips, min_keypoint_score)
+        return AnnotatedVideos(path, videos, contract, split, clips, min_keypoint_score)
     given = [name for name, value in (("split", split), ("videos", videos)) if value is not None]
     if path.is_dir() and any(path.glob("*.npz")):
         _refuse(given, path, "a folder of .npz files")
-        return NpzClips(path, spec, clips, min_keypoint_score)
+        return NpzClips(path, contract, clips, min_keypoint_score)
     if path.is_file() and path.suffix == ".py":
         given += (["clips"] if clips != 1 else []) + (["joints"] if min_keypoint_score is not None else [])
         _refuse(given, path, "a script")
-        return ScriptClips(path, spec)
+        return ScriptClips(path, contract.inputs)
     raise UsageError(
-        f"{path} is no source of clips" if path.exists() else f"there is no {path}", details=("accepted are", *_FORMS)
+        f"{path} is no source of clips" if path.exists() else f"there is no {path}", details=_forms(contract)
     )
+
+
+def _forms(contract: Contract) -> list[str]:
+    return ["accepted are", *(form.format(inputs=" and ".join(contract.inputs)) for form in _FORMS)]
 
 
 def _refuse(options: list[str], path: Path, kind: str) -> None:

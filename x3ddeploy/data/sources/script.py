@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.bundle import sha256_of
-from x3ddeploy.data.people import people_drawn
-from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest
+from x3ddeploy.contract import Input
+from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest, people_fed
 from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.errors import DataError
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 # More than any calibration takes; a generator that never ends is told before the disk is full.
 _MOST_CLIPS = 100_000
@@ -33,8 +32,8 @@ class ScriptClips:
     with the source.
 
     Args:
-        path: the script. `load_data()` yields dicts of `imgs` (N, 3, T, H, W) and `heatmap_imgs` (N, K, T', H', W').
-        spec: says the shapes.
+        path: the script. `load_data()` yields dicts of the network's inputs by name, clips first.
+        inputs: they say the shapes.
 
     Raises:
         DataError: the script fails, has no `load_data`, or a feed is not what the network takes.
@@ -42,11 +41,11 @@ class ScriptClips:
 
     split = None
 
-    def __init__(self, path: Path, spec: ModelSpec) -> None:
+    def __init__(self, path: Path, inputs: Mapping[str, Input]) -> None:
         self.name = str(path)
-        self._stem = path.stem
+        self._stem, self._wanted = path.stem, inputs
         self._spool = tempfile.TemporaryDirectory(prefix="x3ddeploy-clips-")
-        request = {"script": self.name, "spool": self._spool.name, "spec": msgspec.to_builtins(spec)}
+        request = {"script": self.name, "spool": self._spool.name, "inputs": msgspec.to_builtins(inputs)}
         self._count: int = run_in_child(f"{__name__}:keep_clips", request, f"the script {path}", lambda text: None)
         self._description = {
             "kind": "script",
@@ -70,7 +69,7 @@ class ScriptClips:
     def load(self, index: int) -> LabelledClip:
         with np.load(self._file(range(self._count)[index]), allow_pickle=False) as file:
             inputs = {name: file[name] for name in file.files}
-        return LabelledClip(f"{self._stem}[{index}]", None, inputs, people_drawn(inputs["heatmap_imgs"]))
+        return LabelledClip(f"{self._stem}[{index}]", None, inputs, people_fed(inputs, self._wanted))
 
     def _file(self, index: int) -> Path:
         return _file(self._spool.name, index)
@@ -80,7 +79,7 @@ def keep_clips(request: Mapping[str, Any], progress: Callable[[str], None]) -> i
     """In the child: run a script and keep its clips.
 
     Args:
-        request: the 'script', the 'spool' folder, and the 'spec' as built-in types.
+        request: the 'script', the 'spool' folder, and the network's 'inputs' as built-in types.
         progress: nothing is told.
 
     Returns:
@@ -89,10 +88,10 @@ def keep_clips(request: Mapping[str, Any], progress: Callable[[str], None]) -> i
     Raises:
         DataError: as `ScriptClips`.
     """
-    path, spec = Path(request["script"]), msgspec.convert(request["spec"], ModelSpec)
+    path, inputs = Path(request["script"]), msgspec.convert(request["inputs"], dict[str, Input])
     count = 0
     for number, feed in enumerate(_feeds(path)):
-        for clip in _clips_of(feed, spec, f"{path}: feed {number}"):
+        for clip in _clips_of(feed, inputs, f"{path}: feed {number}"):
             if count == _MOST_CLIPS:
                 raise DataError(f"{path}: load_data() yields more than {_MOST_CLIPS} clips", hint="let it end")
             _keep(clip, path, _file(request["spool"], count))
@@ -108,7 +107,7 @@ def _file(spool: str, index: int) -> Path:
 
 def _keep(clip: dict[str, npt.NDArray[np.float32]], script: Path, file: Path) -> None:
     try:
-        np.savez(file, imgs=clip["imgs"], heatmap_imgs=clip["heatmap_imgs"])
+        np.savez(file, **clip)  # type: ignore[arg-type]
     except OSError as error:
         raise DataError(
             f"cannot keep the clips of {script} in {file.parent}: {error.strerror or error}",
@@ -131,10 +130,9 @@ def _feeds(path: Path) -> Any:
         raise DataError(f"{where} fails: {type(error).__name__}: {error}") from error
 
 
-def _clips_of(feed: object, spec: ModelSpec, where: str) -> list[dict[str, npt.NDArray[np.float32]]]:
+def _clips_of(feed: object, wanted: Mapping[str, Input], where: str) -> list[dict[str, npt.NDArray[np.float32]]]:
     if not isinstance(feed, Mapping):
-        raise DataError(
-            f"{where} is no dict but {type(feed).__name__}", hint=f"yield {' and '.join(spec.input_shapes())}"
-        )
-    inputs = checked_inputs({name: np.asarray(value) for name, value in feed.items()}, spec, where)
-    return [{name: value[clip : clip + 1] for name, value in inputs.items()} for clip in range(len(inputs["imgs"]))]
+        raise DataError(f"{where} is no dict but {type(feed).__name__}", hint=f"yield {' and '.join(wanted)}")
+    inputs = checked_inputs({name: np.asarray(value) for name, value in feed.items()}, wanted, where)
+    clips = len(next(iter(inputs.values())))
+    return [{name: value[clip : clip + 1] for name, value in inputs.items()} for clip in range(clips)]

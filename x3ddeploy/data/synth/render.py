@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.data.synth.actions import HeldObject, Shape
 from x3ddeploy.data.synth.cast import Colour, Look, Room
 from x3ddeploy.data.synth.skeleton import JOINTS, Floats
+from x3ddeploy.modalities.opencv import require_opencv
 
 _SUBPIXEL_BITS = 4  # OpenCV's fixed-point coordinates: 1/16 pixel
 # Thickness of what is drawn, in metres. Arms, hands and heads are larger than life, so that small frames show them.

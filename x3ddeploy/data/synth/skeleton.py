@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.families.two_stream_x3d.spec import COCO_17
+from x3ddeploy.modalities.keypoints import COCO_17
 
 Floats = npt.NDArray[np.float64]
 Posture = Mapping[str, tuple[float, float]]

@@ -18,12 +18,12 @@ from typing import Any
 
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
-from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.data.synth.actions import ACTIONS, Cue, ceiling
 from x3ddeploy.data.synth.clip import SynthClip, make_clip
 from x3ddeploy.data.synth.options import SynthOptions, clip_names, splits_of
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.errors import UsageError, X3DDeployError
+from x3ddeploy.modalities.opencv import require_opencv
 
 RECORD = "dataset.json"
 _KIND = "x3ddeploy synthetic actions"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from x3ddeploy.contract import (
     BATCH_AXIS,
@@ -39,10 +39,9 @@ def two_stream_contract(
         batch: fixed number of clips, None for a dynamic axis.
         blocks: part -> its blocks, as its graph records them.
     """
-    leading: int | str = batch or BATCH_AXIS
 
     def shape(of_clip: Sequence[int]) -> Shape:
-        return (leading, *of_clip)
+        return _shape(of_clip, batch)
 
     head = spec.head
     kinds = {"": head.classes, "_coarse": head.coarse_classes}
@@ -63,7 +62,7 @@ def two_stream_contract(
     }
     return Contract(
         family=FAMILY,
-        inputs=_inputs(spec, shape),
+        inputs=clip_inputs(spec, batch),
         parts={**parts, "head": Part(tuple(features), given), WHOLE: Part(tuple(STREAM_INPUTS.values()), given)},
         outputs={**features, **logits, "scores": scores},
         scores={
@@ -74,8 +73,11 @@ def two_stream_contract(
     )
 
 
-def _inputs(spec: ModelSpec, shape: Callable[[Sequence[int]], Shape]) -> dict[str, Input]:
-    """Both clips are drawn, cropped and resized alike; then the frames are normalised, and the joints drawn."""
+def clip_inputs(spec: ModelSpec, batch: int | None = None) -> dict[str, Input]:
+    """What the network is fed, by name.
+
+    Both clips are drawn, cropped and resized alike; then the frames are normalised, and the joints drawn.
+    """
     rgb, pose = spec.rgb_input, spec.pose_input
     shapes = spec.input_shapes()
 
@@ -90,11 +92,15 @@ def _inputs(spec: ModelSpec, shape: Callable[[Sequence[int]], Shape]) -> dict[st
     normalise = Transform("Normalize", {"mean": list(rgb.mean), "std": list(rgb.std)})
     draw = Transform("GeneratePoseTarget", {"sigma": pose.sigma, "scaling": pose.scaling, "use_score": pose.use_score})
     return {
-        "imgs": Input(InputKind.FRAMES, shape(shapes["imgs"][1:]), pipeline(rgb.frames, normalise)),
+        "imgs": Input(InputKind.FRAMES, _shape(shapes["imgs"][1:], batch), pipeline(rgb.frames, normalise)),
         "heatmap_imgs": Input(
             InputKind.HEATMAPS,
-            shape(shapes["heatmap_imgs"][1:]),
+            _shape(shapes["heatmap_imgs"][1:], batch),
             pipeline(pose.frames, draw),
             keypoint_order=pose.keypoint_order,
         ),
     }
+
+
+def _shape(of_clip: Sequence[int], batch: int | None) -> Shape:
+    return (batch or BATCH_AXIS, *of_clip)

@@ -10,10 +10,11 @@ from typing import cast
 import torch
 from torch import nn
 
-from x3ddeploy.data.clips import batch_inputs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.families.two_stream_x3d.x3d import Block, ConvBN
+from x3ddeploy.modalities.synthetic import batch_inputs
 
 _BATCHES = 2
 _CLIPS_A_BATCH = 2
@@ -36,6 +37,6 @@ def random_network(spec: ModelSpec, seed: int = 0) -> TwoStreamX3D:
         network.train()
         with torch.no_grad():
             for batch in range(_BATCHES):
-                inputs = batch_inputs(spec, _CLIPS_A_BATCH, seed=1000 * seed + batch)
+                inputs = batch_inputs(clip_inputs(spec), _CLIPS_A_BATCH, seed=1000 * seed + batch)
                 network(**{name: torch.from_numpy(value) for name, value in inputs.items()})
     return network.eval()

@@ -1,39 +1,27 @@
 """Which frames of a video make a clip: MMAction2 1.2.0's UniformSampleFrames, index by index.
 
 The video is cut into `length` equal parts and one frame is drawn from each, at random but with a fixed seed when
-testing (mmaction/datasets/transforms/pose_transforms.py). MMUniformSampleFrames does so for each modality on its own,
+testing (mmaction/datasets/transforms/pose_transforms.py). MMUniformSampleFrames does so for each input on its own,
 starting from the same seed each time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.contract import Input
+from x3ddeploy.modalities.kinds import modalities_of
 
 Indices = npt.NDArray[np.int64]
 
 TEST_SEED = 255  # UniformSampleFrames' default
 
 
-@dataclass(frozen=True, eq=False)
-class ClipIndices:
-    """Frames of both streams' clips.
-
-    Attributes:
-        rgb: (clips, T), from 0.
-        pose: (clips, T'), from 0.
-    """
-
-    rgb: Indices
-    pose: Indices
-
-
 def uniform_indices(frames: int, length: int, clips: int = 1, random: np.random.RandomState | None = None) -> Indices:
-    """Draw the frames of one stream's clips.
+    """Draw the frames of one input's clips.
 
     Args:
         frames: of the video.
@@ -64,10 +52,13 @@ def uniform_indices(frames: int, length: int, clips: int = 1, random: np.random.
 
 
 def sample_clips(
-    frames: int, spec: ModelSpec, clips: int = 1, random: np.random.RandomState | None = None
-) -> ClipIndices:
-    """Draw both streams' clips from a video of `frames` frames, as MMUniformSampleFrames does; RGB is drawn first."""
-    return ClipIndices(
-        rgb=uniform_indices(frames, spec.rgb_input.frames, clips, random),
-        pose=uniform_indices(frames, spec.pose_input.frames, clips, random),
-    )
+    frames: int, inputs: Mapping[str, Input], clips: int = 1, random: np.random.RandomState | None = None
+) -> dict[str, Indices]:
+    """Draw the clips of each input from a video of `frames` frames, as MMUniformSampleFrames does; in their order.
+
+    Returns:
+        Name of the input -> (clips, T), from 0.
+    """
+    return {
+        name: uniform_indices(frames, kind.view.length, clips, random) for name, kind in modalities_of(inputs).items()
+    }

@@ -1,53 +1,78 @@
-"""Preprocessing as graphs: camera frames to `imgs`, keypoints to `heatmap_imgs`."""
+"""Preprocessing as graphs: what a camera and a pose estimator give to what the network takes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.data.heatmaps import MIN_SCORE, REACH
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.contract import Input
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
+from x3ddeploy.modalities.frames import RAW_FRAMES, Frames
+from x3ddeploy.modalities.heatmaps import MIN_SCORE, RAW_KEYPOINTS, RAW_SCORES, REACH, Heatmaps
+from x3ddeploy.modalities.kinds import modalities_of
 
 PERSONS_AXIS = "M"
+# Names of the graphs, which bundles have had from the beginning.
+OF_FRAMES, OF_KEYPOINTS = "preprocess_rgb", "preprocess_pose"
 
 
-def preprocess_rgb(spec: ModelSpec, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
-    """`frames` (N, T, H, W, 3) uint8, R, G, B, to normalised `imgs` (N, 3, T, H, W)."""
-    rgb = spec.rgb_input
-    graph = GraphBuilder("preprocess_rgb")
+def preprocessing_graphs(
+    inputs: Mapping[str, Input], batch: int | None, metadata: Callable[[str], dict[str, str]]
+) -> dict[str, onnx.ModelProto]:
+    """The graphs that make a network's inputs of what a camera and a pose estimator give, by name.
+
+    Args:
+        inputs: of the network.
+        batch: fixed number of clips, None for a dynamic axis.
+        metadata: name of a graph -> its metadata_props.
+    """
+    graphs = {}
+    for name, kind in modalities_of(inputs).items():
+        if isinstance(kind, Frames):
+            graphs[OF_FRAMES] = _of_frames(name, kind, batch, metadata(OF_FRAMES))
+        elif isinstance(kind, Heatmaps):
+            graphs[OF_KEYPOINTS] = _of_keypoints(name, kind, batch, metadata(OF_KEYPOINTS))
+    return graphs
+
+
+def _of_frames(name: str, frames: Frames, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
+    """`frames` (N, T, H, W, 3) uint8, R, G, B, to normalised clips."""
+    graph = GraphBuilder(OF_FRAMES)
     leading = batch or BATCH_AXIS
-    frames = graph.input("frames", (leading, rgb.frames, rgb.height, rgb.width, 3), TensorProto.UINT8)
+    view = frames.view
+    values = graph.input(RAW_FRAMES, (leading, view.length, *view.size, 3), TensorProto.UINT8)
     with graph.scope("normalise"):
-        values = graph.node("Cast", frames, to=TensorProto.FLOAT)
-        values = graph.node("Sub", values, graph.constant("mean", np.array(rgb.mean, np.float32)))
-        values = graph.node("Div", values, graph.constant("std", np.array(rgb.std, np.float32)))
-        values = graph.node("Transpose", values, perm=[0, 4, 1, 2, 3])
-    graph.output(values, "imgs", (leading, 3, rgb.frames, rgb.height, rgb.width))
+        values = graph.node("Cast", values, to=TensorProto.FLOAT)
+        values = graph.node("Sub", values, graph.constant("mean", np.array(frames.mean, np.float32)))
+        values = graph.node("Div", values, graph.constant("std", np.array(frames.std, np.float32)))
+        values = graph.node("Transpose", values, perm=[0, 1, 4, 2, 3] if frames.time_first else [0, 4, 1, 2, 3])
+    graph.output(values, name, (leading, *frames.clip_shape))
     return graph.model(metadata)
 
 
-def preprocess_pose(spec: ModelSpec, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
-    """`keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) to `heatmap_imgs` (N, K, T, H, W).
+def _of_keypoints(name: str, heatmaps: Heatmaps, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
+    """`keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) to clips (N, K, T, H, W).
 
     M, the number of persons, is dynamic. A clip without persons is one person with scores of zero. A model that was
     trained without scores has no `keypoint_scores`; there a missing person has coordinates of NaN.
     """
-    pose, joints = spec.pose_input, spec.pose.in_channels
-    graph = GraphBuilder("preprocess_pose")
+    graph = GraphBuilder(OF_KEYPOINTS)
     leading = batch or BATCH_AXIS
-    keypoints = graph.input("keypoints", (leading, PERSONS_AXIS, pose.frames, joints, 2))
+    shape = leading, PERSONS_AXIS, heatmaps.view.length, heatmaps.joints
+    keypoints = graph.input(RAW_KEYPOINTS, (*shape, 2))
     with graph.scope("keypoints"):
-        centres = graph.node("Mul", keypoints, graph.constant("scaling", np.float32(pose.scaling)))
+        centres = graph.node("Mul", keypoints, graph.constant("scaling", np.float32(heatmaps.scaling)))
         x, y = graph.node("Split", centres, graph.integers(1, 1), outputs=2, axis=4)
     with graph.scope("gaussian"):
-        columns, known_x = _gaussian(graph, x, "x", pose.width, pose.sigma)
-        rows, known_y = _gaussian(graph, y, "y", pose.height, pose.sigma)
+        columns, known_x = _gaussian(graph, x, "x", heatmaps.width, heatmaps.sigma)
+        rows, known_y = _gaussian(graph, y, "y", heatmaps.height, heatmaps.sigma)
     with graph.scope("peak"):
         drawn = graph.node("And", known_x, known_y, name="known_place")
-        if pose.use_score:
-            height = graph.input("keypoint_scores", (leading, PERSONS_AXIS, pose.frames, joints, 1))
+        if heatmaps.use_score:
+            height = graph.input(RAW_SCORES, (*shape, 1))
             # NaN fails every comparison, and so draws nothing.
             least = graph.constant("min_score", np.float32(MIN_SCORE))
             scored = graph.node("GreaterOrEqual", height, least, name="scored")
@@ -63,7 +88,7 @@ def preprocess_pose(spec: ModelSpec, batch: int | None, metadata: dict[str, str]
         persons = graph.node("Mul", rows, columns, name="persons")  # (N, M, T, K, H, W)
         clip = graph.node("ReduceMax", persons, axes=[1], keepdims=0)
         clip = graph.node("Transpose", clip, perm=[0, 2, 1, 3, 4])
-    graph.output(clip, "heatmap_imgs", (leading, joints, pose.frames, pose.height, pose.width))
+    graph.output(clip, name, (leading, *heatmaps.clip_shape))
     return graph.model(metadata)
 
 

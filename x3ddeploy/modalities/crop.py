@@ -1,6 +1,6 @@
 """The crop about the persons, and the resize that follows it: MMAction2's MMCompact and Resize(keep_ratio=False).
 
-Both streams see the same crop, so frames and keypoints are cut and scaled by one `Crop`. The order of operations and
+All inputs see the same crop, so frames and keypoints are cut and scaled by one `Crop`. The order of operations and
 their floating types are those of mmaction/datasets/transforms/pose_transforms.py: a box that rounds differently is
 another image.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.data.opencv import require_opencv
 from x3ddeploy.errors import DataError
+from x3ddeploy.modalities.opencv import require_opencv
 
 Frame = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -1,0 +1,80 @@
+"""Clips of RGB frames: normalised pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.contract import Input
+from x3ddeploy.modalities.view import RESIZE, View, parameters, refused
+
+NORMALISE = "Normalize"
+RAW_FRAMES = "frames"
+_CHANNELS = 3
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """One clip: T frames of H x W; a pixel enters as (value - mean) / std, values in 0..255, channels R, G, B.
+
+    Attributes:
+        view: what of a video is seen.
+        mean, std: by channel.
+        time_first: whether a clip is (T, 3, H, W), as 2-D networks take it, and not (3, T, H, W).
+    """
+
+    view: View
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    time_first: bool
+
+    raw = (RAW_FRAMES,)
+    settings = "mean and std"
+
+    @classmethod
+    def of(cls, name: str, value: Input) -> Frames:
+        """Read an input of a contract. Raises BundleError where it cannot be prepared."""
+        shape = value.clip_shape
+        if len(shape) != 4 or _CHANNELS not in shape[:2]:
+            raise refused(name, f"frames of shape {shape} are neither (3, T, H, W) nor (T, 3, H, W)")
+        time_first = shape[0] != _CHANNELS
+        view = View.of(name, value, shape[0] if time_first else shape[1], (NORMALISE,))
+        if view.size != shape[2:]:
+            raise refused(name, f"{RESIZE} to {view.width} x {view.height} pixels, and the tensor is {shape}")
+        found = parameters(name, value, NORMALISE, {"mean": None, "std": None}) or {}
+        mean, std = (tuple(found.get(key, [default] * _CHANNELS)) for key, default in (("mean", 0.0), ("std", 1.0)))
+        if len(mean) != _CHANNELS or len(std) != _CHANNELS or not min(std) > 0:
+            raise refused(name, f"{NORMALISE} mean = {mean}, std = {std}")
+        return cls(view, mean, std, time_first)
+
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """The tensor's shape, without the axis of the clips."""
+        channels, *rest = _CHANNELS, *self.view.size
+        return (self.view.length, channels, *rest) if self.time_first else (channels, self.view.length, *rest)
+
+    def raw_shapes(self, clips: int, persons: int) -> dict[str, tuple[int, ...]]:
+        """What a camera gives: `frames` (N, T, H, W, 3)."""
+        return {RAW_FRAMES: (clips, self.view.length, *self.view.size, _CHANNELS)}
+
+    def normalise(self, frames: npt.NDArray[np.uint8]) -> Floats:
+        """(T, H, W, 3) R, G, B to one clip."""
+        values = (frames.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(values.transpose((0, 3, 1, 2) if self.time_first else (3, 0, 1, 2)), np.float32)
+
+    def from_raw(self, raw: Mapping[str, npt.NDArray[Any]]) -> Floats:
+        """The tensor of some clips, made of `frames`."""
+        return np.stack([self.normalise(clip) for clip in raw[RAW_FRAMES].astype(np.uint8)])
+
+    def impulse(self, clips: int, frame: int) -> Floats:
+        """One lit pixel in one channel of one frame of the middle clip, zeros elsewhere."""
+        value = np.zeros((clips, *self.clip_shape), np.float32)
+        place = (frame, _CHANNELS // 2) if self.time_first else (_CHANNELS // 2, frame)
+        value[clips // 2, place[0], place[1], self.view.height // 2, self.view.width // 3] = 1
+        return value

@@ -1,0 +1,77 @@
+"""From the inputs of a contract to the modalities that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.contract import Input, InputKind
+from x3ddeploy.modalities.frames import Frames
+from x3ddeploy.modalities.heatmaps import Heatmaps
+from x3ddeploy.modalities.view import View, refused
+
+Floats = npt.NDArray[np.float32]
+
+
+class Modality(Protocol):
+    """How one input tensor comes about."""
+
+    @property
+    def view(self) -> View:
+        """What of a video is seen."""
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """Names of the tensors that a camera or a pose estimator gives."""
+
+    @property
+    def settings(self) -> str:
+        """What the input depends on beside the raw tensors, in words."""
+
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """The input's shape, without the axis of the clips."""
+
+    def raw_shapes(self, clips: int, persons: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the raw tensors."""
+
+    def from_raw(self, raw: Mapping[str, npt.NDArray[Any]]) -> Floats:
+        """The input, made of raw tensors of clips that are cropped and scaled already."""
+
+    def impulse(self, clips: int, frame: int) -> Floats:
+        """One lit value in one frame (negative: from the end) of the middle clip, zeros elsewhere."""
+
+
+_KINDS: dict[InputKind, Callable[[str, Input], Modality]] = {
+    InputKind.FRAMES: Frames.of,
+    InputKind.HEATMAPS: Heatmaps.of,
+}
+
+
+def modalities_of(inputs: Mapping[str, Input]) -> dict[str, Modality]:
+    """The modality of each input, by name.
+
+    Raises:
+        BundleError: clips of that kind, or of that pipeline, cannot be prepared; or two inputs are of one kind.
+    """
+    for name, value in inputs.items():
+        if value.kind not in _KINDS:
+            raise refused(name, f"it is of the kind {value.kind.value}", "feed ready tensors to the graphs themselves")
+        others = [other for other in inputs if other != name and inputs[other].kind is value.kind]
+        if others:
+            raise refused(name, f"{others[0]!r} is of the same kind, {value.kind.value}")
+    return {name: _KINDS[value.kind](name, value) for name, value in inputs.items()}
+
+
+def needs_frames(inputs: Mapping[str, Input]) -> bool:
+    """Whether videos are decoded for these inputs."""
+    return any(value.kind is InputKind.FRAMES for value in inputs.values())
+
+
+def needs_keypoints(inputs: Mapping[str, Input]) -> bool:
+    """Whether keypoints are needed: to be drawn, or to crop about the persons."""
+    kinds = modalities_of(inputs)
+    return any(isinstance(kind, Heatmaps) or kind.view.compact for kind in kinds.values())
