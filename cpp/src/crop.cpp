@@ -1,4 +1,4 @@
-// Sums and products in float, in the order of x3ddeploy/data/compact.py: a box that rounds differently is another image.
+// Sums and products in float, in the order of x3ddeploy/modalities/crop.py: a box that rounds differently is another image.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
