@@ -125,7 +125,7 @@ def test_a_clip_that_is_not_finite_is_named(recognizer, tensors, tmp_path):
             return clip
 
     with pytest.raises(DataError, match="random3"):
-        calibrate(recognizer, tensors, tmp_path, source=Broken(PRESETS["tiny"], CLIPS, 0))
+        calibrate(recognizer, tensors, tmp_path, source=Broken(clip_inputs(PRESETS["tiny"]), CLIPS, 0))
 
 
 def test_runs_are_grouped_so_that_none_holds_more_than_the_limit(recognizer, tensors):
