@@ -37,11 +37,12 @@ from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR
 from x3ddeploy.parity.metrics import Difference, compare_output
 from x3ddeploy.parity.reference import Reference
 from x3ddeploy.precision.golden import with_golden
-from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
-from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.runtimes.registry import Execution, open_session
+from x3ddeploy.terms import Precision
 
 RUNTIMES = ("onnxruntime", "openvino")
 _MEASURES = ("relative", "rms", "channels")
@@ -103,7 +104,7 @@ def lower_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, An
     parts, clip = _parts(network, target), batch_inputs(clip_inputs(spec), 1, seed=0)
     for precision, graphs in _lower(parts, target, spec).items():
         judge = TARGETS[target].runtime
-        golden = with_golden(graphs, precision, judge, clip)
+        golden = with_golden(graphs, precision, Execution(judge, "cpu", Precision(precision)), clip)
         for runtime in RUNTIMES:
             if runtime == judge:
                 continue
@@ -134,7 +135,7 @@ def _lower(parts: dict[str, onnx.ModelProto], target: str, spec: ModelSpec) -> d
     quantizer = Quantizer(TARGETS[target], _ranges(parts["recognizer"], spec))
     sites = [site.node for site in quantizer.eligible(parts["recognizer"])]
     return {
-        "fp16": {name: to_half(graph, Half.FP16, {*float32_nodes(graph)}) for name, graph in parts.items()},
+        "fp16": {name: to_half(graph, Precision.FP16, {*float32_nodes(graph)}) for name, graph in parts.items()},
         "int8": {name: quantizer.quantize(graph, sites) for name, graph in parts.items()},
     }
 

@@ -31,15 +31,18 @@ from x3ddeploy.data.synth import SynthOptions, make_clip
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.options import clip_names, splits_of
 from x3ddeploy.export.pipeline import Options, build_graphs
-from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
+from x3ddeploy.families.two_stream_x3d.contract import clip_inputs, two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec, ModelSpec
 from x3ddeploy.machine import machine
 from x3ddeploy.modalities import Frames, Heatmaps
-from x3ddeploy.precision.accuracy import STREAMS, accuracies, agreement
+from x3ddeploy.precision.accuracy import accuracies, agreement
+from x3ddeploy.precision.streams import streams_of
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer, Trials
+from x3ddeploy.runtimes.registry import Execution
+from x3ddeploy.terms import Precision
 
 SYNTH = SynthOptions(seed=1, size=(112, 112), frames=32, clips_per_class=48, subjects=12)
 BATCH = 16
@@ -105,7 +108,9 @@ def train(spec: ModelSpec, data: Split, epochs: int) -> TwoStreamX3D:
             inputs = {name: torch.from_numpy(value) for name, value in data.batch(spec, indices).items()}
             wanted = torch.from_numpy(data.labels[indices])
             outputs = network(**inputs)
-            loss = sum((F.cross_entropy(outputs[f"{stream}_logits"], wanted) for stream in STREAMS), torch.zeros(()))
+            loss = sum(
+                (F.cross_entropy(outputs[f"{stream}_logits"], wanted) for stream in ("rgb", "pose")), torch.zeros(())
+            )
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 40)
@@ -145,22 +150,24 @@ def measure(network: TwoStreamX3D, target: str, calibrating: Split, judging: Spl
     judges = list(clips(judging, JUDGING_CLIPS))
     labels = [int(judging.labels[index]) for index, _ in judges]
     names = [judging.names[index] for index, _ in judges]
+    contract = two_stream_contract(spec, (1.0, 1.0), None, {})
+    streams, execution = streams_of(contract), Execution(chosen.runtime, "cpu", Precision.INT8)
     methods = {}
     for method in METHODS:
         ranges = {
             name: choose_range(values, method, unsigned=chosen.scheme.unsigned)
             for name, values in found.histograms.items()
         }
-        trials = Trials(recognizer, Quantizer(chosen, ranges), [clip for _, clip in judges])
-        before = {stream: trials.reference(stream) for stream in STREAMS}
-        after = {stream: trials.logits(stream, {site.node for site in sites}) for stream in STREAMS}
-        measured = accuracies(before, after, labels, names, (1.0, 1.0))
+        trials = Trials(recognizer, streams, execution, Quantizer(chosen, ranges), [clip for _, clip in judges])
+        before = {stream: trials.reference(stream) for stream in streams}
+        after = {stream: trials.logits(stream, {site.node for site in sites}) for stream in streams}
+        measured = accuracies(before, after, labels, names, contract)
         methods[method] = {
             "accuracy": {
                 name: {"top1_before": a.top1_before, "top1_after": a.top1_after, "agreement": a.agreement}
                 for name, a in measured.items()
             },
-            "logits": {stream: asdict(agreement(before[stream], after[stream])) for stream in STREAMS},
+            "logits": {stream: asdict(agreement(before[stream], after[stream])) for stream in streams},
         }
         click.echo(f"{target} {method}: {methods[method]['accuracy']}", err=True)
     pose = [found.histograms[name] for name in sources if name.startswith("pose_backbone") and name.endswith("/Relu")]

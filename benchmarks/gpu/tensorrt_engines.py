@@ -31,7 +31,7 @@ from host import ROOT, Budget, clocks, first_line, gpu_state, rows_of, tell, wri
 
 from x3ddeploy.bench.measure import measure
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.cuda import Cuda
@@ -45,15 +45,15 @@ from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plan
 from x3ddeploy.terms import Precision
 
 PARTS = "rgb_backbone,pose_backbone,head"
-FLAGS = {EnginePrecision.FP16: ("--fp16",), EnginePrecision.INT8: ("--int8",), EnginePrecision.FP32: ()}
+FLAGS = {Precision.FP16: ("--fp16",), Precision.INT8: ("--int8",), Precision.FP32: ()}
 BATCHES = (1, 8)
 # Those that matter most first: what time does not suffice for is left out from the end.
-NETWORKS: tuple[EnginePrecision | str, ...] = (
-    EnginePrecision.FP16,
+NETWORKS: tuple[Precision | str, ...] = (
+    Precision.FP16,
     "original.fp16",
     "rgbposeconv3d.fp16",
-    EnginePrecision.INT8,
-    EnginePrecision.FP32,
+    Precision.INT8,
+    Precision.FP32,
     "original.fp32",
     "rgbposeconv3d.fp32",
 )
@@ -80,7 +80,7 @@ class Evidence:
         sessions: dict[str, TensorRTSession] = {}
         for network in NETWORKS:
             limit_s = budget.left_s - timing_s
-            if isinstance(network, EnginePrecision):
+            if isinstance(network, Precision):
                 self._try(f"parts, {network.value}", sessions, limit_s, partial(self._parts, network))
             else:
                 path = self._directory / "plain" / f"{network}.onnx"
@@ -134,7 +134,7 @@ class Evidence:
         except Exception as error:  # whatever it is: the other networks are still to come
             self.absent.append({"name": name, "reason": str(error)[:2000]})
 
-    def _parts(self, precision: EnginePrecision, limit_s: float) -> TensorRTSession:
+    def _parts(self, precision: Precision, limit_s: float) -> TensorRTSession:
         bundle = self._directory / "deploy"
         words = ("build-trt", bundle, *FLAGS[precision], "--parts", PARTS, "--json")
         start = time.monotonic()
@@ -177,7 +177,7 @@ class Evidence:
             )
         return open_part(Bundle.open(bundle), Execution("tensorrt", "cuda", Precision(precision.value)))
 
-    def _unproven(self, precision: EnginePrecision, limit_s: float) -> TensorRTSession:
+    def _unproven(self, precision: Precision, limit_s: float) -> TensorRTSession:
         """The same parts, built as they are; what the failed build timed of kernels is used again."""
         bundle = self._directory / "deploy"
         cache = next(iter(sorted(bundle.glob("engines/*/timing.cache"))), None)
@@ -188,10 +188,10 @@ class Evidence:
         return session_of_plans(self._cuda, self._tensorrt, waves)
 
     def _plain(self, path: Path, limit_s: float) -> TensorRTSession:
-        precision = EnginePrecision.FP32 if path.stem.endswith("fp32") else EnginePrecision.FP16
+        precision = Precision.FP32 if path.stem.endswith("fp32") else Precision.FP16
         return session_of_plans(self._cuda, self._tensorrt, [[self._build(path, precision, limit_s, None)]])
 
-    def _build(self, path: Path, precision: EnginePrecision, limit_s: float, cache: Path | None) -> bytes:
+    def _build(self, path: Path, precision: Precision, limit_s: float, cache: Path | None) -> bytes:
         """A graph as it is, with no word about its parity: how long it takes is at issue, not what it computes."""
         options = BuildOptions(Flavour.TENSORRT, precision, Batches(1, 1, max(BATCHES)))
         with tempfile.TemporaryDirectory() as folder:

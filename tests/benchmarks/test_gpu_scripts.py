@@ -22,8 +22,8 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from host import Budget
 import tensorrt_engines
-from tensorrt_engines import Evidence, EnginePrecision
-tensorrt_engines.NETWORKS = [name if "." in name else EnginePrecision(name) for name in sys.argv[3:]]
+from tensorrt_engines import Evidence, Precision
+tensorrt_engines.NETWORKS = [name if "." in name else Precision(name) for name in sys.argv[3:]]
 evidence = Evidence(Path(sys.argv[2]))
 evidence.networks(Budget(500), 0)
 evidence.shift_forms(Budget(500))

@@ -15,9 +15,11 @@ from disk_faults import contents, full_at, killed_at
 
 from x3ddeploy import exchange
 from x3ddeploy.atomic import write_bytes
-from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, Precision, add_engine, add_precision, create, opened
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, add_engine, add_precision, create, opened
+from x3ddeploy.bundle import Precision as PrecisionEntry
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.terms import Precision
 
 PLAN = "engines/gpu-sm90-trt10/head.fp32.plan"
 
@@ -40,12 +42,12 @@ class Stored:
 
     def quantize(self, version):
         files = {"head.onnx": b"half" * version, "report.json": b"{}", f"only_in_{version}.onnx": b"x"}
-        about = Precision(f"calib/{version}.json", False, {}, None, {})
+        about = PrecisionEntry(f"calib/{version}.json", False, {}, None, {})
         add_precision(Bundle.open(self.path), "int8", files, {"scores.npy": b"scores" * version}, about, b"ranges")
 
     def build(self, version):
         graph = Bundle.open(self.path).manifest.files["head.onnx"].sha256
-        options = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, 8))
+        options = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 8))
         entry = EngineEntry("head", graph, "10", "GPU", ("9.0",), str(version), options)
         add_engine(self.path, PLAN, entry, b"plan" * version, b"{}")
 
@@ -184,12 +186,13 @@ def test_two_commands_at_once_lose_nothing_of_each_others(manifest, work):
     """Both opened the bundle before either wrote."""
     stored = Stored(manifest, work)
     stored.export(1)
-    bundle, about = Bundle.open(stored.path), Precision(None, False, {}, None, {})
-    processes = []
+    bundle, processes = Bundle.open(stored.path), []
     for name in ("fp16", "bf16", "int8"):
         process = os.fork()
         if not process:
-            add_precision(bundle, name, {"head.onnx": name.encode() * 1000}, {}, about)
+            about = PrecisionEntry("calib/1.json" if name == "int8" else None, False, {}, None, {})
+            ranges = b"ranges" if name == "int8" else b""
+            add_precision(bundle, name, {"head.onnx": name.encode() * 1000}, {}, about, ranges)
             os._exit(0)
         processes.append(process)
     stored.build(1)
@@ -206,7 +209,7 @@ def test_what_was_made_from_graphs_that_are_gone_is_refused(manifest, work):
     bundle = Bundle.open(stored.path)
     stored.export(2)
     with pytest.raises(X3DDeployError, match="was replaced while this command ran"):
-        add_precision(bundle, "fp16", {"head.onnx": b"x"}, {}, Precision(None, False, {}, None, {}))
+        add_precision(bundle, "fp16", {"head.onnx": b"x"}, {}, PrecisionEntry(None, False, {}, None, {}))
     assert not Bundle.open(stored.path).manifest.precisions
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from x3ddeploy.bundle import PARTS, Bundle, seal
 from x3ddeploy.bundle.check import RAW, open_whole, problems_of, unchecked
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.engines.graphs import Clips
@@ -20,6 +20,7 @@ from x3ddeploy.engines.pipeline import EngineRequest, build_engines
 from x3ddeploy.engines.place import Host
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.literal import model_of
+from x3ddeploy.terms import Precision
 
 
 @pytest.fixture
@@ -294,7 +295,7 @@ def test_predict_refuses_it_too(copied, run):
 
 def test_engines_are_not_built_of_it(copied):
     host = Host(None, None, None, Flavour.RTX, "1.0")
-    options = BuildOptions(Flavour.RTX, EnginePrecision.FP32, Batches(1, 1, 1), ("8.9",))
+    options = BuildOptions(Flavour.RTX, Precision.FP32, Batches(1, 1, 1), ("8.9",))
     say(copied, lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]))
     with pytest.raises(BundleError, match=r"rgb_input\.mean"):
         build_engines(Bundle.open(copied), host, EngineRequest(options, PARTS, Clips(), None, ""), print)

@@ -10,13 +10,16 @@ from pathlib import Path
 import onnx
 import pytest
 
-from x3ddeploy.bundle import PARTS, Bundle, Precision, add_precision
+from x3ddeploy.bundle import PARTS, Bundle, add_precision
+from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.precision.golden import with_golden
-from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.half import float32_nodes, to_half
+from x3ddeploy.runtimes.registry import Execution
+from x3ddeploy.terms import Precision
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
 from fake_machines import Machines
@@ -48,7 +51,7 @@ def quantized(bundle, tmp_path_factory):
     quantizer = Quantizer(target_named("tensorrt"), ranges)
     sites = {site.node for site in quantizer.eligible(parts["recognizer"])}
     made = {
-        "fp16": {part: to_half(graph, Half.FP16, float32_nodes(graph)) for part, graph in parts.items()},
+        "fp16": {part: to_half(graph, Precision.FP16, float32_nodes(graph)) for part, graph in parts.items()},
         "int8": {part: quantizer.quantize(graph, sites) for part, graph in parts.items()},
     }
     opened = Bundle.open(path)
@@ -57,9 +60,11 @@ def quantized(bundle, tmp_path_factory):
         for part, graph in graphs.items():
             replace(PartMetadata.of(parts[part]), precision=precision).stamped(graph)
         files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.items()}
-        golden = with_golden(graphs, precision, "onnxruntime", clip)
-        entry = Precision(None, precision == "int8", {}, None, {}, golden.rounding)
-        opened = add_precision(opened, precision, files, golden.golden_files(), entry)
+        golden = with_golden(graphs, precision, Execution("onnxruntime", "cpu", Precision(precision)), clip)
+        is_int8 = precision == "int8"
+        entry = PrecisionEntry("calib/made_up.json" if is_int8 else None, is_int8, {}, None, {}, golden.rounding)
+        ranges_file = b"{}" if is_int8 else b""
+        opened = add_precision(opened, precision, files, golden.golden_files(), entry, ranges_file)
     return path
 
 

@@ -9,12 +9,13 @@ import click
 import pytest
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.cli import quantize
 from x3ddeploy.cli.main import VERBS, main
 from x3ddeploy.embedding.triton import Options, write_repository
 from x3ddeploy.engines.place import build_command
 from x3ddeploy.errors import BundleError
+from x3ddeploy.terms import Precision
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_quantize_and_hints_name_the_bundle(odd, capsys):
     quantize._print(SimpleNamespace(made=(), verdict=Nothing(), bundle=SimpleNamespace(path=odd)))
     assert opened_by(after(capsys.readouterr().out, "next:")) == odd
     bundle = Bundle.open(odd)
-    for precision in EnginePrecision:
+    for precision in (Precision.FP32, Precision.FP16, Precision.INT8):
         assert opened_by(build_command(bundle, precision, Flavour.RTX)) == odd
     with pytest.raises(BundleError) as error:
         write_repository(bundle, odd.parent / "repository", Options(engines="gpu"))

@@ -133,7 +133,7 @@ def test_verify_finds_a_wrong_scale(quantized, run, tmp_path):
     seal(path, replace(manifest, files={}))
     process = run("verify", path, "--runtime", "onnxruntime")
     assert process.returncode == 3
-    assert "int8: rgb_backbone -> rgb_feat" in process.stderr
+    assert "QuantizeLinear has not the scale of" in process.stderr
 
 
 def test_a_new_export_does_not_lose_them_unasked(quantized, checkpoint, run):
@@ -243,3 +243,30 @@ def test_an_altered_bundle_is_refused(fresh, run):
     process = run("quantize", fresh, "--fp16")
     assert process.returncode == 1
     assert "recognizer.onnx" in process.stderr
+
+
+@pytest.mark.openvino
+def test_bfloat16_is_judged_where_it_is_computed_and_verified_there(fresh, run):
+    process = run("quantize", fresh, "--bf16", "--runtime", "openvino", "--json")
+    assert process.returncode == 0, process.stderr
+    verified = run("verify", fresh, "--precision", "bf16", "--json")
+    assert verified.returncode == 0, verified.stderr
+    found = json.loads(verified.stdout)
+    assert {check["runtime"] for check in found["checks"]} == {"openvino"}
+    assert any("onnxruntime bf16" in line for line in found["skipped"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--fp16", "--runtime", "torch"), 2, "float32 only"),
+        (("--bf16", "--runtime", "onnxruntime"), 2, "do not compute in bf16"),
+        (("--fp16", "--runtime", "onnxruntime", "--device", "cuda"), 4, "CUDAExecutionProvider"),
+    ],
+)
+def test_a_runtime_that_cannot_judge_is_refused_before_anything_is_made(fresh, run, arguments, code, message):
+    before = contents(fresh)
+    process = run("quantize", fresh, *arguments)
+    assert process.returncode == code, process.stderr
+    assert message in process.stderr
+    assert contents(fresh) == before

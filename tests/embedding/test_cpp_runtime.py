@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry, sha256_of
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
@@ -19,6 +19,7 @@ from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.modalities.sampling import uniform_indices
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.terms import Precision
 
 TINY = PRESETS["tiny"]
 # Two builds of the same kernels may order a sum differently; a wrong weight or channel is far beyond this.
@@ -239,7 +240,7 @@ ENGINES = {
     "another GPU, compatible": {"capability": "8.0", "hardware_compatibility": HardwareCompatibility.AMPERE_PLUS},
     "built without a GPU": {"flavour": Flavour.RTX, "version": "1.7.1.116", "gpu": None, "capability": "8.9"},
     "another graph": {"sha256": "0" * 64},
-    "another precision": {"precision": EnginePrecision.INT8},
+    "another precision": {"precision": Precision.INT8},
 }
 
 
@@ -250,14 +251,14 @@ def test_an_engine_fits_where_python_says_so_and_for_its_reasons(cpp_build, bund
     version, gpu, capability, sha256 = (built.pop(name) for name in ("version", "gpu", "capability", "sha256"))
     copy = shutil.copytree(bundle, tmp_path / "copy")
     sha256 = sha256 or Bundle.open(copy).manifest.files["head.onnx"].sha256
-    options = {"flavour": Flavour.TENSORRT, "precision": EnginePrecision.FP32, "batches": Batches(1, 1, 8), **built}
+    options = {"flavour": Flavour.TENSORRT, "precision": Precision.FP32, "batches": Batches(1, 1, 8), **built}
     entry = EngineEntry("head", sha256, version, gpu, (capability,), None, BuildOptions(**options))
     name = plan_name(entry)
     contents = {name: b"plan", f"{name.removesuffix('.plan')}.json": b"{}"}
     opened = update(copy, lambda manifest: Change(replace(manifest, engines={name: entry}), contents))
     host = Host("NVIDIA H200", "9.0", None, Flavour.TENSORRT, "10.13.2.6")
     try:
-        assert engine_path(opened, "head", EnginePrecision.FP32, host).read_bytes() == b"plan"
+        assert engine_path(opened, "head", Precision.FP32, host).read_bytes() == b"plan"
         expected = name
     except BundleError as error:
         expected = str(error)

@@ -10,10 +10,11 @@ import onnx
 import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.embedding.triton import Options, write_repository
 from x3ddeploy.engines.place import plan_name
 from x3ddeploy.errors import BundleError, UsageError
+from x3ddeploy.terms import Precision
 
 NUMPY = {"TYPE_FP32": np.float32, "TYPE_UINT8": np.uint8}
 
@@ -125,7 +126,7 @@ def with_engines(bundle, tmp_path, **options):
     copy = shutil.copytree(bundle, tmp_path / "copy")
     files = Bundle.open(copy).manifest.files
     for part in ("rgb_backbone", "pose_backbone", "head"):
-        build = BuildOptions(**{"flavour": Flavour.TENSORRT, "precision": EnginePrecision.FP32, **options})
+        build = BuildOptions(**{"flavour": Flavour.TENSORRT, "precision": Precision.FP32, **options})
         sha256 = files[f"{part}.onnx"].sha256
         entry = EngineEntry(part, sha256, "10.13.2.6", "NVIDIA H200", ("9.0",), None, build)
         add_engine(copy, plan_name(entry), entry, part.encode(), b"{}")

@@ -9,9 +9,10 @@ from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
-from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
+from x3ddeploy.terms import Precision
 
 SPEC = PRESETS["tiny"]
 
@@ -29,7 +30,7 @@ def graphs(precision, batch=None, opset17=False):
     if precision == "fp32":
         return parts
     if precision == "fp16":
-        return {part: to_half(graph, Half.FP16, float32_nodes(graph)) for part, graph in parts.items()}
+        return {part: to_half(graph, Precision.FP16, float32_nodes(graph)) for part, graph in parts.items()}
     quantizer = Quantizer(target_named("tensorrt"), _ranges(parts["recognizer"]), (), opset17)
     sites = {site.node for site in quantizer.eligible(parts["recognizer"])}
     return {part: quantizer.quantize(graph, sites) for part, graph in parts.items()}

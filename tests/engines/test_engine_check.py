@@ -11,8 +11,9 @@ from engine_graphs import graphs, inputs
 from fake_cuda import FakeCuda
 from fake_tensorrt import SHAPES, Module
 
-from x3ddeploy.bundle import MANIFEST, Bundle, Precision, Spread, seal
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle import MANIFEST, Bundle, Spread, seal
+from x3ddeploy.bundle import Precision as PrecisionEntry
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.bisect import blocks_of, first_wrong_block, up_to
 from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, compare_session
 from x3ddeploy.engines.trt import TensorRT
@@ -20,6 +21,7 @@ from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.terms import Precision
 
 OUTPUTS = ("rgb_logits", "pose_logits", "rgb_coarse_logits", "pose_coarse_logits", "scores")
 
@@ -42,7 +44,7 @@ def lower(bundle, tmp_path_factory):
 def held_to(rounding=0.0):
     """A manifest whose lower precisions have this rounding, in each measure."""
     spread = Spread(rounding, rounding, rounding)
-    entry = Precision(None, False, {}, None, {}, {f"recognizer -> {name}": spread for name in OUTPUTS})
+    entry = PrecisionEntry(None, False, {}, None, {}, {f"recognizer -> {name}": spread for name in OUTPUTS})
     return lambda manifest: replace(manifest, precisions={"fp16": entry, "int8": entry})
 
 
@@ -53,9 +55,9 @@ def result_of(bundle, part="recognizer", precision="fp32", error=0.0, largest=4,
     module = Module(SHAPES["11"], cuda)
     module.error = error
     tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
-    options = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, largest))
+    options = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, largest))
     plan, _ = tensorrt.parse(opened.part_path(part).read_bytes()).build(options, None, lambda text: None)
-    wanted = CheckRequest(str(bundle), part, (("",),), EnginePrecision(precision), options.batches, Flavour.TENSORRT)
+    wanted = CheckRequest(str(bundle), part, (("",),), Precision(precision), options.batches, Flavour.TENSORRT)
     opened = Bundle(opened.path, (manifest or held_to())(opened.manifest))
     return compare_session(opened, wanted, session_of_plans(cuda, tensorrt, [[plan]]))
 

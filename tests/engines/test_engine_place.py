@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.engines.place import Host, engine_path, misfit, plan_name
 from x3ddeploy.engines.shapes import batches_from, parse_shapes
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.terms import Precision
 
-FP16 = EnginePrecision.FP16
-OPTIONS = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, 8))
+FP16 = Precision.FP16
+OPTIONS = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 8))
 ENTRY = EngineEntry("head", "", "10.16.1.11", "NVIDIA H200", ("9.0",), "580.1", OPTIONS)
 HOST = Host("NVIDIA H200", "9.0", "580.1", Flavour.TENSORRT, "10.16.1.11")
 
@@ -73,7 +74,7 @@ def of_recognizer(opened):
 
 
 def test_an_engine_that_fits_is_read(filled):
-    assert engine_path(filled[0], "head", EnginePrecision.FP32, HOST).read_bytes() == b"a plan"
+    assert engine_path(filled[0], "head", Precision.FP32, HOST).read_bytes() == b"a plan"
 
 
 def test_the_manifest_has_engine_and_report_and_still_holds(filled):
@@ -112,12 +113,12 @@ def test_a_failed_write_leaves_what_was_there(filled, monkeypatch):
     with pytest.raises(X3DDeployError, match="No space left"):
         add_engine(opened.path, plan_name(other), other, b"another", b"{}")
     assert (opened.path / "manifest.json").read_bytes() == before
-    assert engine_path(Bundle.open(opened.path), "head", EnginePrecision.FP32, HOST).read_bytes() == b"a plan"
+    assert engine_path(Bundle.open(opened.path), "head", Precision.FP32, HOST).read_bytes() == b"a plan"
 
 
 def test_another_version_is_refused_with_the_command_that_rebuilds(filled):
     with pytest.raises(BundleError, match="fits this machine") as error:
-        engine_path(filled[0], "head", EnginePrecision.FP32, replace(HOST, version="11.4.0"))
+        engine_path(filled[0], "head", Precision.FP32, replace(HOST, version="11.4.0"))
     assert "built with TensorRT 10.16.1.11, and 11.4.0 is installed" in error.value.details[0]
     assert f"x3ddeploy build-trt {filled[0].path}" in error.value.hint
 
@@ -126,7 +127,7 @@ def test_an_altered_engine_is_refused(filled):
     opened, name = filled
     (opened.path / name).write_bytes(b"b plan")
     with pytest.raises(BundleError) as error:
-        engine_path(opened, "head", EnginePrecision.FP32, HOST)
+        engine_path(opened, "head", Precision.FP32, HOST)
     assert "its sha256 differs" in error.value.details[0]
 
 
@@ -135,7 +136,7 @@ def test_an_engine_of_an_older_graph_is_refused(filled):
     stale = replace(opened.manifest.engines[name], graph_sha256="0" * 64)
     manifest = replace(opened.manifest, engines={name: stale})
     with pytest.raises(BundleError) as error:
-        engine_path(Bundle(opened.path, manifest), "head", EnginePrecision.FP32, HOST)
+        engine_path(Bundle(opened.path, manifest), "head", Precision.FP32, HOST)
     assert "built from another head.onnx" in error.value.details[0]
 
 
@@ -156,7 +157,7 @@ def test_an_export_over_engines_says_what_would_be_lost(filled, run, checkpoint)
 
 def batches(bundle, minimum="", optimum="", maximum=""):
     shapes = [parse_shapes(text) if text else {} for text in (minimum, optimum, maximum)]
-    return batches_from(Bundle.open(bundle).manifest, *shapes)
+    return batches_from(Bundle.open(bundle).contract, *shapes)
 
 
 def test_profiles_are_read_as_trtexec_reads_them(bundle):
@@ -188,7 +189,8 @@ def test_a_minimum_over_the_maximum_is_refused(bundle):
 
 
 def test_a_fixed_batch_takes_no_other(bundle):
-    manifest = replace(Bundle.open(bundle).manifest, batch=2)
-    assert batches_from(manifest, {}, {}, {}) == Batches(2, 2, 2)
+    opened = Bundle.open(bundle)
+    contract = Bundle(opened.path, replace(opened.manifest, batch=2)).contract
+    assert batches_from(contract, {}, {}, {}) == Batches(2, 2, 2)
     with pytest.raises(UsageError, match="2 clips at a time"):
-        batches_from(manifest, {}, {}, {"imgs": (4, 3, 4, 32, 32)})
+        batches_from(contract, {}, {}, {"imgs": (4, 3, 4, 32, 32)})

@@ -4,11 +4,12 @@ import pytest
 from engine_graphs import graphs
 from fake_tensorrt import SHAPES, Module
 
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.asked import asked_precisions
 from x3ddeploy.engines.inspection import precision_of_engine, precision_of_network
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import GateError
+from x3ddeploy.terms import Precision
 
 ALL = list(SHAPES)
 
@@ -23,7 +24,7 @@ def report(shape, precision, part="recognizer", **knobs):
         setattr(module, name, value)
     graph = graphs(precision, opset17=shape == "8.6")[part]
     tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
-    options = BuildOptions(Flavour.TENSORRT, EnginePrecision(precision), Batches(1, 1, 8))
+    options = BuildOptions(Flavour.TENSORRT, Precision(precision), Batches(1, 1, 8))
     plan, _ = tensorrt.parse(graph.SerializeToString()).build(options, None, lambda text: None)
     information = tensorrt.load(plan, host_code=False).inspect()
     strong = tensorrt.features.strongly_typed
@@ -61,7 +62,7 @@ def test_every_layer_is_found_in_every_versions_words(shape, precision):
     assert found.wider == []
     assert found.reformats == 1
     assert found.engine_layers == len(found.layers) + 1
-    found.raise_if_not_as_asked(EnginePrecision(precision))
+    found.raise_if_not_as_asked(Precision(precision))
 
 
 @pytest.mark.parametrize("shape", ALL)
@@ -71,7 +72,7 @@ def test_a_builder_that_ignores_the_precision_fails(shape, precision):
     found = report(shape, precision, ignores_precision=True)
     assert found.counts == {"fp32": len(found.layers)}
     with pytest.raises(GateError, match="not what was asked for") as error:
-        found.raise_if_not_as_asked(EnginePrecision(precision))
+        found.raise_if_not_as_asked(Precision(precision))
     assert "runs fp32" in error.value.details[0]
 
 
@@ -111,13 +112,13 @@ def test_types_are_read_in_all_their_words(text, weights, tactic, runs):
 
 def test_an_engine_that_tells_nothing_is_not_kept():
     with pytest.raises(GateError, match="tells of none"):
-        layers_of("N/A due to dynamic shapes").raise_if_not_as_asked(EnginePrecision.INT8)
+        layers_of("N/A due to dynamic shapes").raise_if_not_as_asked(Precision.INT8)
 
 
 def test_an_engine_from_the_wrong_graph_is_not_fp16():
     found = report("11", "fp32")
     with pytest.raises(GateError, match="no half-typed layer"):
-        found.raise_if_not_as_asked(EnginePrecision.FP16)
+        found.raise_if_not_as_asked(Precision.FP16)
 
 
 def test_a_weakly_typed_builder_may_choose_a_wider_kernel_here_and_there():
@@ -132,10 +133,10 @@ def test_a_weakly_typed_builder_may_choose_a_wider_kernel_here_and_there():
     ]
     weak = precision_of_engine({"Layers": layers}, asked, strongly_typed=False)
     assert len(weak.wider) == 2
-    weak.raise_if_not_as_asked(EnginePrecision.FP16)
+    weak.raise_if_not_as_asked(Precision.FP16)
     strong = precision_of_engine({"Layers": layers}, asked, strongly_typed=True)
     with pytest.raises(GateError, match="2 of"):
-        strong.raise_if_not_as_asked(EnginePrecision.FP16)
+        strong.raise_if_not_as_asked(Precision.FP16)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

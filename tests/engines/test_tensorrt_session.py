@@ -11,7 +11,7 @@ from fake_cuda import FakeCuda, FakeMemory, FakeStream
 from fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.place import plan_name
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
@@ -35,7 +35,7 @@ def cuda(request):
 
 def open_session(cuda, waves=PARTS, largest=4, shape="11"):
     tensorrt = TensorRT(Module(SHAPES[shape], cuda), Flavour.TENSORRT, lambda severity, text: None)
-    options = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, largest))
+    options = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, largest))
     plans = [
         [
             tensorrt.parse(graphs("fp32")[part].SerializeToString()).build(options, None, lambda text: None)[0]
@@ -263,7 +263,7 @@ def with_engines(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(tensorrt_session, "Cuda", lambda device: cuda)
     monkeypatch.setattr(tensorrt_session, "open_tensorrt", lambda flavour, log: TensorRT(module, flavour, log))
     opened = Bundle.open(shutil.copytree(bundle, tmp_path / "deploy"))
-    options = BuildOptions(Flavour.TENSORRT, EnginePrecision.FP32, Batches(1, 1, 4))
+    options = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 4))
     for part in ("rgb_backbone", "pose_backbone", "head"):
         graph = opened.manifest.files[f"{part}.onnx"].sha256
         entry = EngineEntry(part, graph, module.__version__, "Fake GPU", ("9.0",), None, options)

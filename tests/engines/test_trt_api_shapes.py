@@ -12,15 +12,16 @@ from engine_graphs import PARTS, graphs
 from fake_tensorrt import SHAPES, Module
 
 import x3ddeploy
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.engines.trt import TensorRT, TensorRTError
+from x3ddeploy.terms import Precision
 
 ALL = list(SHAPES)
 STRONG = [name for name in ALL if name != "8.6"]
 
 
 def options(precision="fp16", **changes):
-    return BuildOptions(Flavour.TENSORRT, EnginePrecision(precision), Batches(1, 2, 8), **changes)
+    return BuildOptions(Flavour.TENSORRT, Precision(precision), Batches(1, 2, 8), **changes)
 
 
 def build(shape, precision="fp16", part="head", cache=None, log=None, progress=None, **changes):

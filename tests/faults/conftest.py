@@ -13,10 +13,11 @@ from x3ddeploy.export.pipeline import export_bundle
 from x3ddeploy.loading import Loaded
 from x3ddeploy.precision import pipeline
 from x3ddeploy.precision.request import Reporter, Request
+from x3ddeploy.terms import Precision
 
 sys.path.append(str(Path(__file__).parents[1] / "engines"))  # the TensorRT stand-ins
 SILENT = Reporter(lambda text: None, lambda name, done, total: None)
-FP16_INT8 = Request(("fp16", "int8"), Recipe(clips=4), random=True)
+FP16_INT8 = Request((Precision.FP16, Precision.INT8), Recipe(clips=4), random=True)
 
 
 @pytest.fixture(scope="session")

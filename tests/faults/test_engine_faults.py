@@ -11,11 +11,12 @@ from support.faults.float_graphs import EVERY_FORM, FRAMES
 from support.faults.scales import LOST_BIASES
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.check import CheckRequest, compare_session
 from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import GateError
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.terms import Precision
 
 PRECISIONS = ("fp16", "int8")
 
@@ -26,7 +27,7 @@ def verdict(deployed, part, precision, edit=lambda model: None):
     cuda = FakeCuda()
     tensorrt = TensorRT(Module(SHAPES["11"], cuda), Flavour.TENSORRT, lambda severity, text: None)
     graph = edited(onnx.load(bundle.part_path(part, precision)), edit)
-    options = BuildOptions(Flavour.TENSORRT, EnginePrecision(precision), Batches(1, 1, 4))
+    options = BuildOptions(Flavour.TENSORRT, Precision(precision), Batches(1, 1, 4))
     plan, _ = tensorrt.parse(graph.SerializeToString()).build(options, None, lambda text: None)
     wanted = CheckRequest(str(bundle.path), part, (("",),), options.precision, options.batches, Flavour.TENSORRT)
     compare_session(bundle, wanted, session_of_plans(cuda, tensorrt, [[plan]])).raise_for_failures(part)

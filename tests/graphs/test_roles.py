@@ -6,9 +6,10 @@ from onnx import TensorProto
 
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.roles import Role, roles
-from x3ddeploy.precision.half import Half, to_half
+from x3ddeploy.precision.half import to_half
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.terms import Precision
 
 
 def convolution(graph, name, x, weight, groups=1, kernel=3):
@@ -65,7 +66,7 @@ def test_roles_are_told_by_what_layers_compute(resnet):
 
 
 def test_roles_are_the_same_in_half_precision(resnet):
-    half = to_half(resnet, Half.FP16, {"pool", "prob"})
+    half = to_half(resnet, Precision.FP16, {"pool", "prob"})
     assert any(tensor.data_type == TensorProto.FLOAT16 for tensor in half.graph.initializer)
     assert roles(half) == EXPECTED
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from contracts import two_streams
 
 from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies, agreement, softmax
 
@@ -14,7 +15,7 @@ def one_hot(*classes, strength=4.0):
 
 def measured(before, after, labels):
     logits = [{"rgb": one_hot(*classes), "pose": one_hot(*classes)} for classes in (before, after)]
-    return accuracies(*logits, labels, [f"clip{index}" for index in range(len(before))], (1, 1))
+    return accuracies(*logits, labels, [f"clip{index}" for index in range(len(before))], two_streams())
 
 
 def test_top1_flips_and_class_changes_are_counted():
@@ -41,7 +42,10 @@ def test_unlabelled_clips_count_for_agreement_only():
 
 def test_fusion_weights_decide_the_fused_class():
     before = {"rgb": one_hot(0), "pose": one_hot(1, strength=3.0)}
-    found = [accuracies(before, before, [1], ["clip"], weights)["fused"].top1_before for weights in ((1, 1), (1, 3))]
+    found = [
+        accuracies(before, before, [1], ["clip"], two_streams(weights))["fused"].top1_before
+        for weights in ((1, 1), (1, 3))
+    ]
     assert found == [0.0, 100.0]
 
 

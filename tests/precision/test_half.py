@@ -7,12 +7,13 @@ from onnx import TensorProto, numpy_helper
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.precision.half import FLOAT16_TINY, Half, float32_nodes, to_half
+from x3ddeploy.precision.half import FLOAT16_TINY, float32_nodes, to_half
 from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.terms import Precision
 
 
 def types_of(graph):
@@ -22,7 +23,7 @@ def types_of(graph):
 
 @pytest.fixture
 def typed(recognizer):
-    return to_half(recognizer, Half.FP16, float32_nodes(recognizer))
+    return to_half(recognizer, Precision.FP16, float32_nodes(recognizer))
 
 
 def test_inputs_and_outputs_stay_float32_under_their_names(recognizer, typed):
@@ -61,7 +62,7 @@ def test_half_computes_the_same_to_its_own_precision(recognizer, typed, clips, r
 
 @pytest.mark.openvino
 def test_bfloat16_computes_the_same_to_its_own_precision(recognizer, clips):
-    typed = to_half(recognizer, Half.BF16, float32_nodes(recognizer))
+    typed = to_half(recognizer, Precision.BF16, float32_nodes(recognizer))
     onnx.checker.check_model(typed, full_check=True)
     assert typed.opset_import[0].version == 22
     expected = open_session("onnxruntime", recognizer.SerializeToString()).run(clips[2])
@@ -74,7 +75,7 @@ def test_quantized_and_half_typed_graphs_have_half_scales_and_run(recognizer, ra
     scheme = TARGETS["tensorrt"].scheme
     sites = [site for site in find_sites(recognizer) if site.role in scheme.roles]
     quantized = insert_qdq(recognizer, sites, ranges_of(recognizer), scheme)
-    typed = to_half(quantized, Half.FP16, float32_nodes(quantized))
+    typed = to_half(quantized, Precision.FP16, float32_nodes(quantized))
     onnx.checker.check_model(typed, full_check=True)
     assert typed.opset_import[0].version == 19
     scales = [tensor for tensor in typed.graph.initializer if "/scale" in tensor.name]
@@ -103,9 +104,9 @@ def test_a_node_near_float16s_end_is_found_and_stays_float32(recognizer, clips):
     assert "rgb_backbone/conv5/Conv" in found
     assert not any(name.startswith("pose_backbone") for name in found)
     kept = {*float32_nodes(model), *found}
-    actual = open_session("onnxruntime", to_half(model, Half.FP16, kept).SerializeToString()).run(clips[0])
+    actual = open_session("onnxruntime", to_half(model, Precision.FP16, kept).SerializeToString()).run(clips[0])
     assert all(np.isfinite(value).all() for value in actual.values())
-    lost = open_session("onnxruntime", to_half(model, Half.FP16, float32_nodes(model)).SerializeToString())
+    lost = open_session("onnxruntime", to_half(model, Precision.FP16, float32_nodes(model)).SerializeToString())
     expected = open_session("onnxruntime", model.SerializeToString()).run(clips[0])
     assert compare(expected["rgb_logits"], actual["rgb_logits"]).relative < 5e-3
     assert not compare(expected["rgb_logits"], lost.run(clips[0])["rgb_logits"]).relative < 5e-3
@@ -113,4 +114,4 @@ def test_a_node_near_float16s_end_is_found_and_stays_float32(recognizer, clips):
 
 def test_weights_beyond_float16_are_refused_by_name(recognizer):
     with pytest.raises(X3DDeployError, match=r"rgb_backbone\.conv5\.weight"):
-        to_half(enlarged(recognizer, 1e7), Half.FP16, ())
+        to_half(enlarged(recognizer, 1e7), Precision.FP16, ())

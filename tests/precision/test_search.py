@@ -2,17 +2,23 @@
 
 import numpy as np
 import pytest
+from contracts import two_streams
 
 from x3ddeploy.errors import GateError
 from x3ddeploy.precision.accuracy import Agreement
 from x3ddeploy.precision.qdq import Scheme
 from x3ddeploy.precision.search import Gate, search
-from x3ddeploy.precision.sensitivity import Sensitivity, Unit, measure_sensitivity, units_by_block, units_by_kind
+from x3ddeploy.precision.sensitivity import Layers, Sensitivity, Unit, measure_sensitivity
 from x3ddeploy.precision.sites import QUANTIZABLE, find_sites
-from x3ddeploy.precision.targets import TARGETS, Target
+from x3ddeploy.precision.streams import stream_graph, streams_of, streams_of_nodes
+from x3ddeploy.precision.targets import TARGETS, TargetPrecision
 from x3ddeploy.precision.trials import Quantizer, Trials
+from x3ddeploy.runtimes.registry import Execution
+from x3ddeploy.terms import Precision
 
 CLIPS = 40
+ORT = Execution("onnxruntime", "cpu", Precision.INT8)
+STREAMS = streams_of(two_streams())
 BLOCKS = ("a", "b", "c", "d")
 
 
@@ -45,7 +51,7 @@ def sensitivities(kl):
 
 
 def gate(max_drop=0.5):
-    return Gate([index % 4 for index in range(CLIPS)], [str(index) for index in range(CLIPS)], (1, 1), max_drop)
+    return Gate([index % 4 for index in range(CLIPS)], [str(index) for index in range(CLIPS)], two_streams(), max_drop)
 
 
 def found(breaks, kl):
@@ -103,10 +109,33 @@ def quantizer(recognizer, ranges_of):
 def test_units_hold_every_eligible_layer_once(recognizer, quantizer):
     sites = quantizer.eligible(recognizer)
     work = {site.node: 7 for site in sites}
-    for units in (units_by_block(sites, work), units_by_kind(sites, work)):
+    layers = Layers(tuple(sites), work, streams_of_nodes(recognizer, STREAMS))
+    for units in (layers.by_block(), layers.by_kind()):
         members = [name for unit in units for name in unit.sites]
         assert sorted(members) == sorted(site.node for site in sites)
         assert all(unit.multiply_adds == 7 * len(unit.sites) for unit in units)
+
+
+def test_a_layer_counts_to_the_streams_that_it_leads_to(recognizer):
+    reached = streams_of_nodes(recognizer, STREAMS)
+    assert reached["rgb_backbone/conv5/Conv"] == ("rgb",)
+    assert reached["pose_backbone/conv5/Conv"] == ("pose",)
+    assert all(reached[site.node] for site in find_sites(recognizer))
+    both = streams_of_nodes(recognizer, {"a": "rgb_logits", "b": "rgb_logits"})
+    assert both["rgb_backbone/conv5/Conv"] == ("a", "b")
+
+
+def test_a_stream_needs_the_inputs_that_its_graph_reads(recognizer):
+    graph = stream_graph(recognizer, "pose_logits")
+    assert [value.name for value in graph.graph.input] == ["heatmap_imgs"]
+    both = stream_graph(recognizer, "scores")
+    assert [value.name for value in both.graph.input] == ["imgs", "heatmap_imgs"]
+
+
+def test_a_block_of_several_streams_is_given_up_for_any_of_them():
+    shared = Sensitivity(Unit("trunk", "rgb", frozenset({"pose/a"}), 1, ("pose",)), Agreement(1.0, 1.0, 0))
+    choice = search(FakeTrials({"pose": [("a",)]}), [shared, *sensitivities({})], gate(), lambda text: None)
+    assert "trunk" in choice.kept
 
 
 def test_sensitivity_is_zero_for_nothing_and_grows_with_a_coarser_range(recognizer, ranges_of, clips):
@@ -114,36 +143,38 @@ def test_sensitivity_is_zero_for_nothing_and_grows_with_a_coarser_range(recogniz
 
     site = next(site for site in find_sites(recognizer) if site.node == "pose_backbone/conv5/Conv")
     unit = Unit("last", "pose", frozenset({site.node}), 1)
-    target = Target(Scheme(QUANTIZABLE, True, True), None, "onnxruntime")
+    target = TargetPrecision(Scheme(QUANTIZABLE, True, True), None, "onnxruntime")
     ranges = ranges_of(recognizer)
     found = []
     for factor in (1, 30):
         wide = {**ranges, site.source: Range(0, ranges[site.source].high * factor)}
-        found.append(measure_sensitivity(Trials(recognizer, Quantizer(target, wide), clips), [unit])[0].agreement)
+        found.append(
+            measure_sensitivity(Trials(recognizer, STREAMS, ORT, Quantizer(target, wide), clips), [unit])[0].agreement
+        )
     nothing = Unit("nothing", "pose", frozenset(), 1)
-    assert measure_sensitivity(Trials(recognizer, Quantizer(target, ranges), clips), [nothing])[0].agreement.kl == (
-        pytest.approx(0, abs=1e-12)
-    )
+    assert measure_sensitivity(Trials(recognizer, STREAMS, ORT, Quantizer(target, ranges), clips), [nothing])[
+        0
+    ].agreement.kl == (pytest.approx(0, abs=1e-12))
     assert 0 < found[0].kl < found[1].kl
 
 
 def test_trials_are_remembered_over_an_interruption(recognizer, quantizer, clips, tmp_path):
     journal = tmp_path / "trials.npz"
     sites = {site.node for site in quantizer.eligible(recognizer)}
-    first = Trials(recognizer, quantizer, clips, journal, "key")
+    first = Trials(recognizer, STREAMS, ORT, quantizer, clips, journal, "key")
     expected = first.logits("rgb", sites)
 
     class Unreadable:
         def __iter__(self):
             raise AssertionError("measured again")
 
-    again = Trials(recognizer, quantizer, Unreadable(), journal, "key")
+    again = Trials(recognizer, STREAMS, ORT, quantizer, Unreadable(), journal, "key")
     np.testing.assert_array_equal(again.logits("rgb", sites), expected)
     with pytest.raises(AssertionError, match="measured again"):
-        Trials(recognizer, quantizer, Unreadable(), journal, "another key").logits("rgb", sites)
+        Trials(recognizer, STREAMS, ORT, quantizer, Unreadable(), journal, "another key").logits("rgb", sites)
 
 
 def test_a_damaged_journal_is_started_anew(recognizer, quantizer, clips, tmp_path):
     journal = tmp_path / "trials.npz"
     journal.write_bytes(b"PK\x03\x04 and no more")
-    assert Trials(recognizer, quantizer, clips, journal, "key").reference("pose").shape == (len(clips), 6)
+    assert Trials(recognizer, STREAMS, ORT, quantizer, clips, journal, "key").reference("pose").shape == (len(clips), 6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from x3ddeploy.bundle import Bundle, EngineEntry
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.runtimes.registry import (
@@ -89,7 +89,7 @@ def test_a_precision_that_the_bundle_lacks_says_how_to_make_it(opened):
 
 
 def test_engines_take_part_where_the_bundle_has_some_and_need_a_gpu(opened):
-    options = BuildOptions(Flavour.RTX, EnginePrecision.FP16, Batches(1, 1, 1))
+    options = BuildOptions(Flavour.RTX, Precision.FP16, Batches(1, 1, 1))
     entry = EngineEntry("head", "0", "1.7", None, ("8.9",), None, options)
     with_engine = replace(opened, manifest=replace(opened.manifest, engines={"engines/x/head.fp16.plan": entry}))
     assert not any("tensorrt" in line for line in choose(opened).left_out)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
+from x3ddeploy.terms import Precision
 
 FLAVOURS = {"tensorrt": Flavour.TENSORRT, "tensorrt-rtx": Flavour.RTX}
 
@@ -44,7 +45,7 @@ def build_session(network: str, graph: bytes, runtime: str, clips: int, progress
     """
     cuda = Cuda()
     tensorrt = open_tensorrt(FLAVOURS[runtime], _log)
-    options = BuildOptions(FLAVOURS[runtime], EnginePrecision.FP32, Batches(clips, clips, clips))
+    options = BuildOptions(FLAVOURS[runtime], Precision.FP32, Batches(clips, clips, clips))
     with tempfile.TemporaryDirectory() as directory:
         source, plan = Path(directory) / "graph.onnx", Path(directory) / "graph.plan"
         source.write_bytes(graph)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from x3ddeploy.terms import Precision
+
 
 class Flavour(Enum):
     """The two builders; the value is the Python module's name."""
@@ -15,14 +17,6 @@ class Flavour(Enum):
     @property
     def title(self) -> str:
         return "TensorRT" if self is Flavour.TENSORRT else "TensorRT-RTX"
-
-
-class EnginePrecision(Enum):
-    """Which of a bundle's graphs an engine is built from; the value is the graphs' folder."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
 
 
 class HardwareCompatibility(Enum):
@@ -58,7 +52,7 @@ class BuildOptions:
     """
 
     flavour: Flavour
-    precision: EnginePrecision
+    precision: Precision
     batches: Batches
     compute_capabilities: tuple[str, ...] = ()
     workspace_mib: int | None = None

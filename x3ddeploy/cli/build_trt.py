@@ -33,9 +33,9 @@ _MOST_MIB = 1 << 20  # a TiB
     default=(),
     help="With --rtx: the GPUs to build for. None of them has to be here; nothing is run then.",
 )
-@click.option("--parts", metavar="PART,...", help="Some of rgb_backbone,pose_backbone,head,recognizer.  [default: all]")
+@click.option("--parts", metavar="PART,...", help="Some of the bundle's, by name: head,recognizer.  [default: all]")
 @click.option(
-    "--min-shapes", metavar="SHAPES", default="", help="As trtexec's: imgs:1x3x16x224x224,...  [default: 1 clip]"
+    "--min-shapes", metavar="SHAPES", default="", help="As trtexec's: NAME:1x3x16x224x224,...  [default: 1 clip]"
 )
 @click.option("--opt-shapes", metavar="SHAPES", default="", help="What kernels are chosen for.  [default: the minimum]")
 @click.option("--max-shapes", metavar="SHAPES", default="", help="Likewise the largest.  [default: 8 clips]")
@@ -77,26 +77,29 @@ def command(
     Each engine is built and loaded in a process of its own, asked what it computes in, and compared with PyTorch; only
     then it goes into the bundle. Exit code 3 where it is not what was asked for, 4 without a GPU or TensorRT.
     """
-    from x3ddeploy.bundle import PARTS, Bundle
-    from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+    from x3ddeploy.bundle import Bundle
+    from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.engines.graphs import Clips
     from x3ddeploy.engines.machine import find_host
     from x3ddeploy.engines.pipeline import EngineRequest, build_engines, parts_named
     from x3ddeploy.engines.shapes import batches_from, parse_shapes
     from x3ddeploy.errors import UsageError
+    from x3ddeploy.terms import Precision
 
     if fp16 and int8:
         raise UsageError("--fp16 and --int8 are two sets of engines", hint="build one after the other")
     clips = Clips(calib, calib_random)
-    chosen = parts_named([name.strip() for name in parts.split(",")]) if parts else PARTS
+    opened = Bundle.open(bundle)
+    chosen = parts_named(
+        opened.contract, [name.strip() for name in (parts.split(",") if parts else opened.contract.parts)]
+    )
     shapes = [parse_shapes(text) if text else {} for text in (min_shapes, opt_shapes, max_shapes)]
     host = find_host(Flavour.RTX if rtx else Flavour.TENSORRT, capabilities)
-    opened = Bundle.open(bundle)
     options = BuildOptions(
         flavour=host.flavour,
-        precision=EnginePrecision.INT8 if int8 else EnginePrecision.FP16 if fp16 else EnginePrecision.FP32,
-        batches=batches_from(opened.manifest, *shapes),
+        precision=Precision.INT8 if int8 else Precision.FP16 if fp16 else Precision.FP32,
+        batches=batches_from(opened.contract, *shapes),
         compute_capabilities=capabilities,
         workspace_mib=workspace,
         optimization_level=builder_optimization_level,
@@ -115,6 +118,7 @@ def command(
 
 def _print(engines: Engines) -> None:
     from x3ddeploy.cli.output import print_table, size_text
+    from x3ddeploy.engines.pipeline import together
 
     host, batches = engines.host, engines.made[0].entry.options.batches
     gpu = host.gpu if engines.made[0].entry.gpu else ", ".join(engines.made[0].entry.compute_capabilities)
@@ -127,7 +131,7 @@ def _print(engines: Engines) -> None:
     )
     if engines.together is not None:
         worst = max(row.difference.relative for row in engines.together.rows)
-        echo(f"both backbones side by side, then the head: relative error at most {worst:.1e}")
+        echo(f"{together(engines.bundle.contract)}, as they are deployed: relative error at most {worst:.1e}")
     _print_outside_int8(engines.made)
     for line in dict.fromkeys(line for made in engines.made for line in made.unproven):
         echo(f"NOT proven: {line}")

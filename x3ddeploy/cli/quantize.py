@@ -23,7 +23,7 @@ _MOST_SENSITIVE = 12
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @click.option("--fp16", is_flag=True, help="Half-typed graphs. The default is --fp16 --int8.")
-@click.option("--bf16", is_flag=True, help="bfloat16-typed graphs, for TensorRT.")
+@click.option("--bf16", is_flag=True, help="bfloat16-typed graphs, for TensorRT and OpenVINO.")
 @click.option("--int8", is_flag=True, help="Quantized graphs with explicit Q/DQ.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML file of the options below; they override it.")
 @click.option(
@@ -55,6 +55,8 @@ _MOST_SENSITIVE = 12
     show_default=True,
     help="Of INT8 graphs for TensorRT: 19 types the rest float16 (TensorRT 10, 11, RTX), 17 leaves it float32 (8.6).",
 )
+@click.option("--runtime", help="What graphs are judged in.  [default: the runtime of the bundle's target]")
+@click.option("--device", help="Of that runtime: cpu, cuda, gpu, ...  [default: its first]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     bundle: Path,
@@ -75,6 +77,8 @@ def command(
     eval_clips: int | None,
     max_drop: float | None,
     opset: str,
+    runtime: str | None,
+    device: str | None,
     as_json: bool,
 ) -> None:
     """Add graphs of lower precision to BUNDLE (default: deploy).
@@ -90,10 +94,12 @@ def command(
     from x3ddeploy.errors import UsageError
     from x3ddeploy.precision.pipeline import quantize_bundle
     from x3ddeploy.precision.request import Reporter, Request
+    from x3ddeploy.terms import Precision
 
     if calib_random and (calib or recipe):
         raise UsageError("--calib-random makes clips up: it goes with no --calib and no --recipe")
-    wanted = tuple(name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen)
+    flags = {Precision.FP16: fp16, Precision.BF16: bf16, Precision.INT8: int8}
+    wanted = tuple(precision for precision, chosen in flags.items() if chosen)
     options = {
         "data": str(calib) if calib else None,
         "videos": str(videos) if videos else None,
@@ -107,11 +113,13 @@ def command(
         "max_drop": max_drop,
     }
     request = Request(
-        precisions=wanted or ("fp16", "int8"),
+        precisions=wanted or (Precision.FP16, Precision.INT8),
         recipe=_recipe(recipe, {name: value for name, value in options.items() if value is not None}),
         random=calib_random,
         calibration=calib_cache,
         opset17=opset == "17",
+        runtime=runtime,
+        device=device,
     )
     with counting() as on_count:
         quantized = quantize_bundle(Bundle.open(bundle), request, Reporter(Steps(), on_count))

@@ -8,8 +8,9 @@ import importlib
 import sys
 from typing import Any
 
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.trt import TensorRT, open_tensorrt
+from x3ddeploy.terms import Precision
 
 Facts = dict[str, Any]
 
@@ -151,7 +152,7 @@ def _driver_version() -> str | None:
 
 def _build_engine(tensorrt: TensorRT, *compute_capabilities: str) -> int:
     """Bytes of the tiny model's engine."""
-    options = BuildOptions(tensorrt.flavour, EnginePrecision.FP32, Batches(1, 1, 1), compute_capabilities)
+    options = BuildOptions(tensorrt.flavour, Precision.FP32, Batches(1, 1, 1), compute_capabilities)
     plan, _ = tensorrt.parse(TINY_MODEL).build(options, None, lambda phase: None)
     return len(plan)
 

@@ -94,8 +94,8 @@ def first_wrong_block(
         tolerance: relative error from which on an output counts as wrong.
 
     Returns:
-        'rgb_backbone/layer2.3', or None where every block is right (the head is to blame, then). What different inputs
-        lead to is searched one after the other.
+        The block's name, or None where every block is right (what comes after them is to blame, then). What different
+        inputs lead to is searched one after the other.
     """
     ways: dict[tuple[str, ...], list[Block]] = {}
     for block in blocks_of(graph):

@@ -17,7 +17,8 @@ import numpy as np
 import onnx
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle.engine_options import Batches, EnginePrecision, Flavour
+from x3ddeploy.bundle.engine_options import Batches, Flavour
+from x3ddeploy.contract import OutputKind
 from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.trt import open_tensorrt
@@ -26,6 +27,7 @@ from x3ddeploy.parity.gates import ENGINE_FLOAT32_FLOOR, ENGINE_LOWER_FLOOR, Flo
 from x3ddeploy.parity.golden import AMONG_OTHERS, among_others, load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
 from x3ddeploy.runtimes.base import Array, Session
+from x3ddeploy.terms import Precision
 
 CHECK = f"{__name__}:check"
 GOLDEN = "golden clip"
@@ -57,7 +59,7 @@ class CheckRequest:
     bundle: str
     part: str
     waves: tuple[tuple[str, ...], ...]
-    precision: EnginePrecision
+    precision: Precision
     batches: Batches
     flavour: Flavour
 
@@ -139,7 +141,7 @@ def check(request: Request, progress: Progress) -> Any:
 def compare_session(bundle: Bundle, wanted: CheckRequest, session: Session) -> CheckResult:
     """Run a session on every case that its profile holds."""
     tolerances = _Tolerances(bundle, wanted)
-    names = list(bundle.manifest.tensors[wanted.part]["inputs"])
+    names = bundle.contract.parts[wanted.part].inputs
     rows: list[CheckRow] = []
     notes: list[str] = []
 
@@ -164,7 +166,7 @@ def compare_session(bundle: Bundle, wanted: CheckRequest, session: Session) -> C
 
 def _polygraphy(bundle: Bundle, wanted: CheckRequest, plan: bytes) -> tuple[list[CheckRow], list[str]]:
     golden = load_golden(bundle, wanted.precision.value)
-    feeds = {name: golden[name] for name in bundle.manifest.tensors[wanted.part]["inputs"]}
+    feeds = {name: golden[name] for name in bundle.contract.parts[wanted.part].inputs}
     batch = len(next(iter(feeds.values())))
     try:
         from polygraphy import config
@@ -202,9 +204,10 @@ class _Tolerances:
 
     def __init__(self, bundle: Bundle, wanted: CheckRequest) -> None:
         self._part, self._precision, self._manifest = wanted.part, wanted.precision, bundle.manifest
-        self._outputs = list(bundle.manifest.tensors[wanted.part]["outputs"])
+        self._outputs = bundle.contract.parts[wanted.part].outputs
+        self._kinds = {name: output.kind for name, output in bundle.contract.outputs.items()}
         made = bundle.manifest.precisions.get(wanted.precision.value)
-        if wanted.precision is not EnginePrecision.FP32 and (made is None or not made.rounding):
+        if wanted.precision is not Precision.FP32 and (made is None or not made.rounding):
             raise BundleError(
                 f"{bundle.path} has no golden outputs of its own {wanted.precision.value} graphs",
                 hint=f"it is of an older version: `x3ddeploy quantize --{wanted.precision.value}` makes them",
@@ -223,11 +226,11 @@ class _Tolerances:
         difference = compare_output(name, expected, actual.astype(np.float32))
         tolerance = self._tolerance(name, case.startswith(GOLDEN))
         margin, flips = 0.0, 0
-        if name.endswith("_logits") and difference.finite:
+        if self._kinds[name] is OutputKind.LOGITS and difference.finite:
             relative = tolerance.relative if isinstance(tolerance, Spread) else tolerance
             margin = _MARGIN_FACTOR * relative * float(np.abs(expected).max())
             flips = _flips(expected, actual, margin)
-        is_gated = self._precision is not EnginePrecision.INT8 or isinstance(tolerance, Spread)
+        is_gated = self._precision is not Precision.INT8 or isinstance(tolerance, Spread)
         return CheckRow(runner, case, batch, name, difference, tolerance if is_gated else None, flips, margin)
 
     def _tolerance(self, output: str, is_golden: bool) -> float | Spread:
@@ -236,8 +239,8 @@ class _Tolerances:
             return max(Float32Gate(self._manifest.rounding).tolerance(self._part, output), ENGINE_FLOAT32_FLOOR)
         if is_golden:
             return lower_tolerance(self._made, label, ENGINE_LOWER_FLOOR)
-        if self._precision is EnginePrecision.FP16:
-            return _FP16_LOGITS if output.endswith("_logits") else _FP16_OTHERS
+        if self._precision is Precision.FP16:
+            return _FP16_LOGITS if self._kinds[output] is OutputKind.LOGITS else _FP16_OTHERS
         return _INT8_FACTOR * self._made.golden_error.get(label, 0.0) + _INT8_SLACK
 
 

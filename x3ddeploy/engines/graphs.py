@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from x3ddeploy.bundle import PARTS, Bundle
-from x3ddeploy.bundle.engine_options import EnginePrecision
+from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.errors import UsageError
+from x3ddeploy.terms import Precision, Target
 
-_TARGET = "tensorrt"
 _MADE_UP_CLIPS = 16  # ranges of made-up clips stand for nothing; these keep every branch of the network alive
 
 
@@ -36,7 +35,7 @@ class Clips:
 
 
 def with_graphs(
-    bundle: Bundle, precision: EnginePrecision, calib: Clips, *, opset17: bool, progress: Callable[[str], None]
+    bundle: Bundle, precision: Precision, calib: Clips, *, opset17: bool, progress: Callable[[str], None]
 ) -> Bundle:
     """The bundle with graphs of the precision.
 
@@ -53,18 +52,18 @@ def with_graphs(
         GateError: the lower precision loses too much accuracy.
     """
     target = bundle.manifest.target
-    if target != _TARGET:
+    if target != Target.TENSORRT:
         raise UsageError(
             f"{bundle.path} was lowered for {target}, and TensorRT wants graphs of another form",
-            hint=f"x3ddeploy export CKPT -o DIR --target {_TARGET}",
+            hint=f"x3ddeploy export CKPT -o DIR --target {Target.TENSORRT}",
         )
-    if calib and precision is not EnginePrecision.INT8:
+    if calib and precision is not Precision.INT8:
         raise UsageError(f"--calib and --calib-random go with --int8: {precision.value} needs no clips")
-    if all(graph_name(part, precision.value) in bundle.manifest.files for part in PARTS):
+    if all(graph_name(part, precision.value) in bundle.manifest.files for part in bundle.contract.parts):
         if calib:
             progress("the bundle has INT8 graphs: the clips are not used (`x3ddeploy quantize` makes new ones)")
         return bundle
-    if precision is EnginePrecision.INT8 and not calib:
+    if precision is Precision.INT8 and not calib:
         raise UsageError(
             f"{bundle.path} has no INT8 graphs, and making them takes clips to calibrate with",
             hint="--calib PATH names a data set, an annotation pickle, a folder of .npz files or a script; or see "
@@ -76,5 +75,5 @@ def with_graphs(
 
     progress(f"the bundle has no {precision.value} graphs: quantizing first")
     recipe = Recipe(clips=_MADE_UP_CLIPS) if calib.made_up else Recipe(data=str(calib.data) if calib.data else None)
-    request = Request((precision.value,), recipe, random=calib.made_up, opset17=opset17)
+    request = Request((precision,), recipe, random=calib.made_up, opset17=opset17)
     return quantize_bundle(bundle, request, Reporter(progress, lambda name, done, total: None)).bundle

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from x3ddeploy.bundle.engine_options import EnginePrecision
 from x3ddeploy.engines.asked import Asked
 from x3ddeploy.engines.trt import ParsedLayer
 from x3ddeploy.errors import GateError
+from x3ddeploy.terms import Precision
 
 UNKNOWN = "unknown"
 # Where types in the graph are not the law, TensorRT may pick a wider kernel that is faster; below half of what was
@@ -86,14 +86,14 @@ class PrecisionReport:
         """Layers that do not run in INT8 though others do or should, each with its reason."""
         return [layer for layer in self.layers if layer.reason and layer.runs != "int8"]
 
-    def raise_if_not_as_asked(self, precision: EnginePrecision) -> None:
+    def raise_if_not_as_asked(self, precision: Precision) -> None:
         """Raise GateError for an engine that is not what its graph asks for, or of which nothing can be told.
 
         Args:
             precision: what the user asked for. An INT8 part may be without INT8 layers, where quantization left them
                 all in a higher precision; that is the graph's word, and stands in its report.
         """
-        if precision is EnginePrecision.FP16 and self.layers and not {"fp16"} & {layer.asked for layer in self.layers}:
+        if precision is Precision.FP16 and self.layers and not {"fp16"} & {layer.asked for layer in self.layers}:
             raise GateError("the graph asked for as fp16 has no half-typed layer", hint="x3ddeploy quantize --fp16")
         reduced = [layer for layer in self.layers if _WIDTH.get(layer.asked, 4) < _WIDTH["fp32"]]
         wrong = self.wider

@@ -15,10 +15,11 @@ import numpy as np
 
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors
-from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, add_engine
+from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.check import require_whole
-from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision
+from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.bundle.paths import graph_name
+from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
 from x3ddeploy.engines.child import run_in_child
@@ -28,10 +29,9 @@ from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.places import require_place
+from x3ddeploy.terms import Precision
 
 TIMING_CACHE = "timing.cache"
-TOGETHER = "rgb_backbone + pose_backbone + head"
-_WAVES = (("rgb_backbone", "pose_backbone"), ("head",))
 _BISECT_TOLERANCE = 2e-2  # a block that is off by twice what a whole half-typed backbone may be
 _QUIET_S = 5.0  # between two lines about the phases of one build
 
@@ -44,7 +44,7 @@ class EngineRequest:
 
     Attributes:
         options: how.
-        parts: some of PARTS.
+        parts: of the contract.
         calib: for INT8 graphs, where the bundle has none.
         timing_cache: file; None for the one in the bundle.
         command: as it was typed, for the report beside each engine.
@@ -81,7 +81,7 @@ class Engines:
     """A finished run.
 
     Attributes:
-        together: the check of the three parts as a deployment runs them; None where that could not be.
+        together: the check of the pieces as a deployment runs them; None where that could not be.
     """
 
     bundle: Bundle
@@ -201,18 +201,20 @@ class _Run:
         return msgspec.convert(reply, CheckResult)
 
     def _check_together(self, plans: dict[str, Path]) -> CheckResult | None:
-        """All three parts as a deployment runs them: two streams, then the head."""
-        if not {part for wave in _WAVES for part in wave} <= plans.keys():
+        """The pieces as a deployment runs them, wave by wave; None where some are missing, or there is one alone."""
+        contract = self._bundle.contract
+        if contract.pieces == (WHOLE,) or not plans.keys() >= set(contract.pieces):
             return None
-        waves = tuple(tuple(str(plans[part]) for part in wave) for wave in _WAVES)
-        check = self._check("recognizer", waves, TOGETHER)
+        waves = tuple(tuple(str(plans[part]) for part in wave) for wave in contract.waves)
+        what = together(contract)
+        check = self._check(WHOLE, waves, what)
         if check is not None:
-            check.raise_for_failures(TOGETHER)
+            check.raise_for_failures(what)
         return check
 
     def _diverging(self, part: str, graph: Path) -> tuple[str, ...]:
         """The first wrong block, as a detail of the error; what goes wrong on the way does not hide the error."""
-        if part == "head":
+        if part != WHOLE and part not in self._bundle.contract.backbones:
             return ()
         golden = load_golden(self._bundle)
         with tempfile.TemporaryDirectory(prefix="x3ddeploy-") as directory:
@@ -233,7 +235,8 @@ class _Run:
                 block = run_in_child(BISECT, msgspec.to_builtins(request), "bisection", self._progress)
             except X3DDeployError as error:
                 return (f"which block it is could not be found: {error.message}",)
-        return (f"first diverging block: {block}",) if block else ("every block is right: the head is to blame",)
+        found = f"first diverging block: {block}" if block else "every block is right: what comes after is to blame"
+        return (found,)
 
     def _unproven(self, check: CheckResult | None) -> tuple[str, ...]:
         lines: list[str] = []
@@ -246,8 +249,8 @@ class _Run:
             ]
         else:
             lines += check.notes
-        quantized = self._bundle.manifest.precisions.get(EnginePrecision.INT8.value)
-        if self._options.precision is EnginePrecision.INT8 and quantized:
+        quantized = self._bundle.manifest.precisions.get(Precision.INT8.value)
+        if self._options.precision is Precision.INT8 and quantized:
             if quantized.random_calibration:
                 lines.append("accuracy: the INT8 ranges are of made-up clips; do not deploy this")
             elif quantized.accuracy is None:
@@ -277,12 +280,17 @@ class _Quiet:
             self._progress(f"  {text}")
 
 
-def parts_named(names: Sequence[str]) -> tuple[str, ...]:
-    """Parts in the bundle's order. Raises UsageError for one that is none."""
-    unknown = [name for name in names if name not in PARTS]
+def together(contract: Contract) -> str:
+    """The pieces that run as one, in words."""
+    return " + ".join(contract.pieces)
+
+
+def parts_named(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
+    """Parts in the contract's order. Raises UsageError for one that is none."""
+    unknown = [name for name in names if name not in contract.parts]
     if unknown:
-        raise UsageError(f"no part named {unknown[0]!r}", hint=f"some of: {','.join(PARTS)}")
-    return tuple(part for part in PARTS if part in names)
+        raise UsageError(f"no part named {unknown[0]!r}", hint=f"some of: {','.join(contract.parts)}")
+    return tuple(part for part in contract.parts if part in names)
 
 
 def _made_to_json(made: Made) -> dict[str, Any]:

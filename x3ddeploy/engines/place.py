@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from x3ddeploy.bundle import ENGINES, Bundle, EngineEntry
-from x3ddeploy.bundle.engine_options import EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import Flavour, HardwareCompatibility
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.errors import BundleError
+from x3ddeploy.terms import Precision
 from x3ddeploy.text import shell_word
 
 _TAGS = {Flavour.TENSORRT: "trt", Flavour.RTX: "trtrtx"}
@@ -60,7 +61,7 @@ def engines_of(bundle: Bundle, runtime: str, precision: str) -> list[EngineEntry
     ]
 
 
-def engine_path(bundle: Bundle, part: str, precision: EnginePrecision, host: Host) -> Path:
+def engine_path(bundle: Bundle, part: str, precision: Precision, host: Host) -> Path:
     """The plan of a part that may be loaded on this host.
 
     Raises:
@@ -106,12 +107,10 @@ def misfit(entry: EngineEntry, host: Host) -> str:
     return f"{built_on}, and this is {host.gpu} of compute capability {host.compute_capability}"
 
 
-def build_command(bundle: Bundle, precision: EnginePrecision, flavour: Flavour) -> str:
+def build_command(bundle: Bundle, precision: Precision, flavour: Flavour) -> str:
     """The command that builds the engines of a precision."""
-    flags = {EnginePrecision.FP32: "", EnginePrecision.FP16: " --fp16", EnginePrecision.INT8: " --int8"}
-    return (
-        f"x3ddeploy build-trt {shell_word(bundle.path)}{flags[precision]}{' --rtx' if flavour is Flavour.RTX else ''}"
-    )
+    flag = "" if precision is Precision.FP32 else f" --{precision}"
+    return f"x3ddeploy build-trt {shell_word(bundle.path)}{flag}{' --rtx' if flavour is Flavour.RTX else ''}"
 
 
 def _stale(bundle: Bundle, entry: EngineEntry) -> str:

@@ -1,12 +1,12 @@
-"""Profiles as trtexec writes them: 'imgs:1x3x16x224x224,heatmap_imgs:1x17x48x56x56'."""
+"""Profiles as trtexec writes them: 'input:1x3x16x224x224,other:1x17x48x56x56'."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from x3ddeploy.bundle import Manifest
 from x3ddeploy.bundle.engine_options import Batches
+from x3ddeploy.contract import Contract
 from x3ddeploy.errors import UsageError
 
 DEFAULT_BATCHES = Batches(1, 1, 8)
@@ -20,16 +20,16 @@ def parse_shapes(text: str) -> dict[str, tuple[int, ...]]:
     for entry in text.split(","):
         name, _, shape = entry.strip().rpartition(":")
         if not name or not re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8})*", shape):
-            raise UsageError(f"{entry!r} is not of the form imgs:1x3x16x224x224", hint="as in trtexec --minShapes")
+            raise UsageError(f"{entry!r} is not of the form NAME:1x3x16x224x224", hint="as in trtexec --minShapes")
         shapes[name] = tuple(int(axis) for axis in shape.split("x"))
     return shapes
 
 
-def batches_from(manifest: Manifest, minimum: Shapes, optimum: Shapes, maximum: Shapes) -> Batches:
+def batches_from(contract: Contract, minimum: Shapes, optimum: Shapes, maximum: Shapes) -> Batches:
     """The profile that shapes ask for; all inputs share their first axis, and have the others fixed.
 
     Args:
-        manifest: says the inputs.
+        contract: says the inputs.
         minimum: shapes, or {} for the default of 1 clip.
         optimum: likewise; the default is the minimum.
         maximum: likewise; the default is 8 clips, or the optimum where that is more.
@@ -38,14 +38,14 @@ def batches_from(manifest: Manifest, minimum: Shapes, optimum: Shapes, maximum: 
         UsageError: an input that is not there, another extent than the graphs', contradicting batches, or a minimum
             over the maximum.
     """
-    given = [_batch(manifest, shapes) for shapes in (minimum, optimum, maximum)]
-    if manifest.batch is not None:
-        if any(batch not in (None, manifest.batch) for batch in given):
+    given = [_batch(contract, shapes) for shapes in (minimum, optimum, maximum)]
+    if contract.batch is not None:
+        if any(batch not in (None, contract.batch) for batch in given):
             raise UsageError(
-                f"the graphs of this bundle take {manifest.batch} clips at a time, no other number",
+                f"the graphs of this bundle take {contract.batch} clips at a time, no other number",
                 hint="export without --batch for a dynamic one",
             )
-        return Batches(manifest.batch, manifest.batch, manifest.batch)
+        return Batches(contract.batch, contract.batch, contract.batch)
     low, best, high = given
     low = low or min(DEFAULT_BATCHES.minimum, best or high or DEFAULT_BATCHES.minimum)
     best = best or max(low, DEFAULT_BATCHES.optimum)
@@ -55,14 +55,16 @@ def batches_from(manifest: Manifest, minimum: Shapes, optimum: Shapes, maximum: 
     return Batches(low, best, high)
 
 
-def _batch(manifest: Manifest, shapes: Shapes) -> int | None:
-    inputs = {name: shape for part in manifest.tensors.values() for name, shape in part["inputs"].items()}
+def _batch(contract: Contract, shapes: Shapes) -> int | None:
+    taken = {name for part in contract.parts.values() for name in part.inputs}
+    inputs = {name: value.shape for name, value in contract.inputs.items()}
+    inputs |= {name: value.shape for name, value in contract.outputs.items() if name in taken}
     batches = set()
     for name, shape in shapes.items():
         if name not in inputs:
             raise UsageError(f"no graph has an input {name!r}", hint=f"one of: {', '.join(inputs)}")
         wanted = inputs[name][1:]
-        if list(shape[1:]) != wanted:
+        if shape[1:] != wanted:
             extent = "x".join(map(str, wanted))
             raise UsageError(f"{name!r} is of N x {extent}: time and size are fixed at export")
         batches.add(shape[0])

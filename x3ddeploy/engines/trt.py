@@ -19,8 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from x3ddeploy.bundle.engine_options import BuildOptions, EnginePrecision, Flavour, HardwareCompatibility
+from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
+from x3ddeploy.terms import Precision
 
 INSTALL = {
     Flavour.TENSORRT: "pip install --extra-index-url https://pypi.nvidia.com 'x3ddeploy[tensorrt]'",
@@ -228,13 +229,13 @@ class Network:
         self._add_profile(config, options)
         return config
 
-    def _allow_precision(self, config: Any, precision: EnginePrecision) -> None:
+    def _allow_precision(self, config: Any, precision: Precision) -> None:
         flags = self._trt.BuilderFlag
         if hasattr(flags, "TF32"):
             config.clear_flag(flags.TF32)  # float32 means float32: TF32 keeps 10 bits of mantissa
         if self._owner.features.strongly_typed:
             return
-        wanted = {EnginePrecision.FP32: (), EnginePrecision.FP16: ("FP16",), EnginePrecision.INT8: ("FP16", "INT8")}
+        wanted = {Precision.FP32: (), Precision.FP16: ("FP16",), Precision.INT8: ("FP16", "INT8")}
         for name in wanted[precision]:
             config.set_flag(self._flag(name))
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.precision.streams import Logits
+from x3ddeploy.contract import Activation, Contract
+from x3ddeploy.precision.streams import Logits, streams_of
 
-STREAMS = ("rgb", "pose")
-FUSED = "fused"
 # Of the clips, how many must keep their class whatever the labels say: gains that make up for losses are luck.
 MIN_AGREEMENT = 0.95
 
@@ -102,22 +101,19 @@ def accuracies(
     after: Mapping[str, Logits],
     labels: Labels,
     names: Sequence[str],
-    fusion: tuple[float, float],
+    contract: Contract,
 ) -> dict[str, StreamAccuracy]:
-    """Both streams and the fused scores.
+    """Every score of the network, by name.
 
     Args:
         before: float32 logits by stream.
         after: those of the lower precision.
         labels: class of each clip, or None.
         names: of the clips.
-        fusion: weights of the streams.
+        contract: says which streams each score is of.
     """
-    probabilities = [_with_fused(logits, fusion) for logits in (before, after)]
-    return {
-        name: _stream_accuracy(probabilities[0][name], probabilities[1][name], labels, names)
-        for name in (*STREAMS, FUSED)
-    }
+    first, second = (_scores(logits, contract) for logits in (before, after))
+    return {name: _stream_accuracy(first[name], second[name], labels, names) for name in contract.scores}
 
 
 def softmax(logits: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
@@ -126,11 +122,22 @@ def softmax(logits: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float64)
 
 
-def _with_fused(logits: Mapping[str, Logits], fusion: tuple[float, float]) -> dict[str, npt.NDArray[np.float64]]:
-    result = {stream: softmax(logits[stream]) for stream in STREAMS}
-    total = sum(fusion)
-    result[FUSED] = sum(weight / total * result[stream] for weight, stream in zip(fusion, STREAMS, strict=True))  # type: ignore[assignment]
-    return result
+def _scores(logits: Mapping[str, Logits], contract: Contract) -> dict[str, npt.NDArray[np.float64]]:
+    """(N, classes) of each score, from the logits of each stream."""
+    probabilities = {
+        tensor: _activated(logits[stream], contract.outputs[tensor].activation)
+        for stream, tensor in streams_of(contract).items()
+    }
+    return {
+        name: np.asarray(sum(share * probabilities[tensor] for tensor, share in score.shares().items()), np.float64)
+        for name, score in contract.scores.items()
+    }
+
+
+def _activated(logits: Logits, activation: Activation | None) -> npt.NDArray[np.float64]:
+    if activation is Activation.SIGMOID:
+        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return softmax(logits)
 
 
 def _stream_accuracy(

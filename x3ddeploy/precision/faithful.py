@@ -18,9 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.errors import GateError
-from x3ddeploy.precision.half import FLOAT16_TINY, Half
+from x3ddeploy.precision.half import FLOAT16_TINY, FORMATS
 from x3ddeploy.precision.qdq import Scheme, activation_parameters, weight_scales
 from x3ddeploy.precision.sites import Site
+from x3ddeploy.terms import Precision
 
 _WRAPPERS = frozenset({"Cast", "QuantizeLinear", "DequantizeLinear"})
 
@@ -39,7 +40,7 @@ class Intent:
         scheme: of the Q/DQ; None where there is none.
     """
 
-    half: Half | None
+    half: Precision | None
     keep: Collection[str] | None = ()
     sites: Collection[Site] = ()
     ranges: Mapping[str, Range] | None = None
@@ -103,7 +104,7 @@ class _Comparison:
         half, keep = self._intent.half, self._intent.keep
         if keep is None:
             return
-        wanted = TensorProto.FLOAT if half is None or node.name in keep else half.value.onnx_type
+        wanted = TensorProto.FLOAT if half is None or node.name in keep else FORMATS[half].onnx_type
         made = self._types.get(node.output[0], wanted)
         if made != wanted:
             yield f"it computes in {TensorProto.DataType.Name(made)}, not in {TensorProto.DataType.Name(wanted)}"

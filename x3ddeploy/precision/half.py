@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 import onnx
@@ -16,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.roles import Structure
+from x3ddeploy.terms import Precision
 
 FLOAT16_MAX = 65504.0
 # Smallest normal float16: a scale under it loses digits, so that a channel of such weights gets this one instead.
@@ -34,19 +34,15 @@ class HalfFormat:
         opset: without and with Q/DQ pairs: QuantizeLinear takes float16 from opset 19 on, Conv takes bfloat16 from 22.
     """
 
-    name: str
     onnx_type: int
     opset: int
     quantized_opset: int
 
 
-class Half(Enum):
-    """The formats by name."""
-
-    FP16 = HalfFormat("fp16", TensorProto.FLOAT16, 17, 19)
-    BF16 = HalfFormat("bf16", TensorProto.BFLOAT16, 22, 22)
-
-
+FORMATS: dict[Precision, HalfFormat] = {
+    Precision.FP16: HalfFormat(TensorProto.FLOAT16, 17, 19),
+    Precision.BF16: HalfFormat(TensorProto.BFLOAT16, 22, 22),
+}
 _IR_OF_OPSET = {17: 8, 19: 9, 22: 10}
 
 
@@ -62,19 +58,19 @@ def float32_nodes(model: onnx.ModelProto) -> dict[str, str]:
     return kept
 
 
-def to_half(model: onnx.ModelProto, half: Half, keep: Collection[str]) -> onnx.ModelProto:
+def to_half(model: onnx.ModelProto, half: Precision, keep: Collection[str]) -> onnx.ModelProto:
     """A copy of a float32 graph whose tensors are half-typed except around the nodes in `keep`.
 
     Args:
         model: float32 graph, with or without Q/DQ pairs.
-        half: the format.
+        half: key in FORMATS.
         keep: names of the nodes that compute in float32.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    _Typist(result, half.value, frozenset(keep)).type_nodes()
+    _Typist(result, half, frozenset(keep)).type_nodes()
     pairs = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    opset = half.value.quantized_opset if pairs else half.value.opset
+    opset = FORMATS[half].quantized_opset if pairs else FORMATS[half].opset
     if opset > result.opset_import[0].version:
         _raise_opset(result, opset)
     return onnx.shape_inference.infer_shapes(result, check_type=True, strict_mode=True, data_prop=True)
@@ -96,8 +92,9 @@ def _raise_opset(model: onnx.ModelProto, opset: int) -> None:
 class _Typist:
     """Gives every float tensor of a graph its type, and puts casts between."""
 
-    def __init__(self, model: onnx.ModelProto, half: HalfFormat, keep: frozenset[str]) -> None:
-        self._graph, self._half, self._keep = model.graph, half, keep
+    def __init__(self, model: onnx.ModelProto, half: Precision, keep: frozenset[str]) -> None:
+        self._graph, self._name, self._keep = model.graph, half, keep
+        self._type = FORMATS[half].onnx_type
         self._initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self._floats = {name for name, tensor in self._initializers.items() if tensor.data_type == TensorProto.FLOAT}
         self._stored: dict[str, onnx.TensorProto] = {}
@@ -109,7 +106,7 @@ class _Typist:
     def type_nodes(self) -> None:
         outputs = {value.name for value in self._graph.output}
         for node in self._graph.node:
-            wanted = TensorProto.FLOAT if node.name in self._keep else self._half.onnx_type
+            wanted = TensorProto.FLOAT if node.name in self._keep else self._type
             node.input[:] = [self._as(name, wanted) for name in node.input]
             self._nodes.append(node)
             if node.op_type == "QuantizeLinear":
@@ -117,7 +114,7 @@ class _Typist:
             for index, name in enumerate(node.output):
                 self._types[name] = wanted
                 if name in outputs and wanted != TensorProto.FLOAT:
-                    node.output[index] = f"{name}/{self._half.name}"
+                    node.output[index] = f"{name}/{self._name}"
                     self._types[node.output[index]] = wanted
                     self._types[name] = TensorProto.FLOAT
                     self._nodes.append(_cast(node.output[index], name, TensorProto.FLOAT))
@@ -133,7 +130,7 @@ class _Typist:
             return self._constant(name, wanted)
         if self._types.get(name, wanted) == wanted:
             return name
-        result = f"{name}/{self._half.name if wanted == self._half.onnx_type else 'fp32'}"
+        result = f"{name}/{self._name if wanted == self._type else 'fp32'}"
         if result not in self._cast:
             self._cast.add(result)
             self._nodes.append(_cast(name, result, wanted))
@@ -144,7 +141,7 @@ class _Typist:
         if wanted == TensorProto.FLOAT:
             self._stored[name] = tensor
             return name
-        result = f"{name}/{self._half.name}"
+        result = f"{name}/{self._name}"
         if result not in self._stored:
             value = numpy_helper.to_array(tensor)
             if wanted == TensorProto.FLOAT16:

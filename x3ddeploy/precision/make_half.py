@@ -4,37 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import GateError
 from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies
 from x3ddeploy.precision.faithful import Intent, require_faithful
 from x3ddeploy.precision.golden import Graphs
-from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.material import Material
-from x3ddeploy.precision.request import BF16, FP16, Made
-from x3ddeploy.runtimes.registry import require
+from x3ddeploy.precision.request import Made
+from x3ddeploy.terms import Precision
 
 # Largest error of logits and features of half-typed graphs on the golden clip, relative to their range: float16 has 11
 # significant bits and bfloat16 8, and some 80 layers add up; ten times what was seen on trained networks.
-_TOLERANCE = {FP16: 1e-2, BF16: 8e-2}
+_TOLERANCE = {Precision.FP16: 1e-2, Precision.BF16: 8e-2}
 
 
-def make_half(material: Material, precision: str) -> tuple[Graphs, Made]:
+def make_half(material: Material, precision: Precision) -> tuple[Graphs, Made]:
     """The parts, half-typed where that is safe.
 
     Raises:
         GateError: a graph is not float32's in another type, an error is beyond the tolerance, or a loss of accuracy
             beyond the recipe's.
     """
-    half = Half[precision.upper()]
     # bfloat16 has float32's range.
-    kept = {**float32_nodes(material.recognizer), **(material.overflow if half is Half.FP16 else {})}
-    parts = {part: to_half(graph, half, {*float32_nodes(graph), *kept}) for part, graph in material.parts.items()}
+    kept = {**float32_nodes(material.recognizer), **(material.overflow if precision is Precision.FP16 else {})}
+    parts = {part: to_half(graph, precision, {*float32_nodes(graph), *kept}) for part, graph in material.parts.items()}
     for part, graph in material.parts.items():
-        intent = Intent(half, {*float32_nodes(graph), *kept})
+        intent = Intent(precision, {*float32_nodes(graph), *kept})
         require_faithful(graph, parts[part], intent, f"{precision}/{part}.onnx")
-    runtime = "openvino" if half is Half.BF16 else material.target.runtime
-    require(runtime)
-    graphs = material.checked(parts, precision, runtime)
+    execution = material.judge(precision)
+    graphs = material.checked(parts, precision)
     errors = material.golden_error(graphs)
     worst = max(errors, key=lambda name: errors[name])
     if not errors[worst] <= _TOLERANCE[precision]:
@@ -44,11 +43,10 @@ def make_half(material: Material, precision: str) -> tuple[Graphs, Made]:
         )
     accuracy = None
     if material.judges:
-        material.reporter.step(f"judging {precision} on {len(material.judges.indices)} clips in {runtime}")
-        recognizers = (material.recognizer, graphs.parts["recognizer"])
-        before, after = (material.judged_logits(graph, runtime) for graph in recognizers)
-        fusion = material.bundle.manifest.fusion
-        accuracy = accuracies(before, after, material.judges.labels(), material.judges.names(), fusion)
+        material.reporter.step(f"judging {precision} on {len(material.judges.indices)} clips in {execution.place}")
+        recognizers = (material.recognizer, graphs.parts[WHOLE])
+        before, after = (material.judged_logits(graph, execution) for graph in recognizers)
+        accuracy = accuracies(before, after, material.judges.labels(), material.judges.names(), material.contract)
         _require_accuracy(precision, accuracy, material.request.recipe.max_drop)
     return graphs, Made(precision, kept, accuracy, errors)
 

@@ -9,24 +9,26 @@ import msgspec
 
 from x3ddeploy import __version__
 from x3ddeploy.bundle import CALIBRATION
+from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.calibration.cache import Calibration, CalibrationKey, read_calibration
 from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.calibration.run import run_calibration
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.errors import GateError
-from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.graphs.work import multiply_adds
-from x3ddeploy.precision.accuracy import STREAMS
 from x3ddeploy.precision.clips import ReusedClips
 from x3ddeploy.precision.faithful import require_faithful
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.precision.material import Material
-from x3ddeploy.precision.request import INT8, Made
+from x3ddeploy.precision.request import Made
 from x3ddeploy.precision.search import Choice, Gate, search
-from x3ddeploy.precision.sensitivity import Sensitivity, measure_sensitivity, units_by_block, units_by_kind
+from x3ddeploy.precision.sensitivity import Layers, Sensitivity, measure_sensitivity
+from x3ddeploy.precision.streams import streams_of_nodes
 from x3ddeploy.precision.trials import Quantizer, Trials
-from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.runtimes.onnxruntime_session import OnnxRuntimeSession
+from x3ddeploy.terms import Precision, Target
 
 _SENSITIVITY_CLIPS = 32
 
@@ -51,16 +53,16 @@ def make_int8(material: Material) -> tuple[Graphs, Made, Calibration]:
     parts = {part: quantizer.quantize(graph, chosen) for part, graph in material.parts.items()}
     for part, graph in material.parts.items():
         require_faithful(graph, parts[part], quantizer.intent(graph, chosen), f"int8/{part}.onnx")
-    if material.bundle.manifest.target == "tensorrt":
+    if material.bundle.manifest.target == Target.TENSORRT:
         problems = [f"{part}: {text}" for part, graph in parts.items() for text in lint_qdq(graph)]
         if problems:
             raise GateError("the quantized graphs break TensorRT's rules", details=problems[:12])
-    graphs = material.checked(parts, INT8, material.target.runtime)
+    graphs = material.checked(parts, Precision.INT8)
     floats = dict(choice.kept) if choice else {}
     if material.target.rest and not opset17:
         floats |= {name: reason for name, reason in material.overflow.items() if name not in chosen}
     made = Made(
-        INT8,
+        Precision.INT8,
         floats,
         choice.accuracy if choice else None,
         material.golden_error(graphs),
@@ -74,14 +76,14 @@ def make_int8(material: Material) -> tuple[Graphs, Made, Calibration]:
 def _calibrate(material: Material, clips: Chosen) -> Calibration:
     manifest, request = material.bundle.manifest, material.request
     key = CalibrationKey(
-        graph_sha256=manifest.files["recognizer.onnx"].sha256,
+        graph_sha256=manifest.files[graph_name(WHOLE)].sha256,
         target=manifest.target,
         data=dict(clips.source.description),
         clips=tuple(clips.names()),
         method=request.recipe.method,
         versions={
             "x3ddeploy": __version__,
-            "onnxruntime": open_session("onnxruntime", serialize(material.parts["head"])).version,
+            "onnxruntime": OnnxRuntimeSession.version,
         },
     )
     directory = material.bundle.path / CALIBRATION
@@ -116,7 +118,8 @@ def _trials(
         if total:
             material.reporter.count(name, done, total)
 
-    return Trials(material.recognizer, quantizer, clips, journal, key, count)
+    execution = material.judge(Precision.INT8)
+    return Trials(material.recognizer, material.streams, execution, quantizer, clips, journal, key, count)
 
 
 def _sensitivities(
@@ -130,10 +133,11 @@ def _sensitivities(
     clips = ReusedClips(Chosen(judges.source, tuple(judges.indices[index] for index in few)))
     sites, work = quantizer.eligible(material.recognizer), multiply_adds(material.recognizer)
     assert work is not None, "our own graphs have known shapes"
-    by_block, by_kind = units_by_block(sites, work), units_by_kind(sites, work)
+    layers = Layers(tuple(sites), work, streams_of_nodes(material.recognizer, material.streams))
+    by_block, by_kind = layers.by_block(), layers.by_kind()
     material.reporter.step(f"sensitivity of {len(by_block)} blocks and {len(by_kind)} kinds on {len(few)} clips")
     trials = _trials(
-        material, quantizer, calibration, clips, "sensitivity", len(by_block) + len(by_kind) + len(STREAMS)
+        material, quantizer, calibration, clips, "sensitivity", len(by_block) + len(by_kind) + len(material.streams)
     )
     blocks = measure_sensitivity(trials, by_block)
     return [*blocks, *measure_sensitivity(trials, by_kind)], blocks
@@ -146,7 +150,7 @@ def _search(
         material.reporter.step("no clips to judge with: the accuracy of INT8 is NOT known")
         return None
     judges, recipe = material.judges, material.request.recipe
-    gate = Gate(judges.labels(), judges.names(), material.bundle.manifest.fusion, recipe.max_drop)
+    gate = Gate(judges.labels(), judges.names(), material.contract, recipe.max_drop)
     material.reporter.step(f"judging INT8 on {len(judges.indices)} clips: at most {recipe.max_drop:g} points lost")
     trials = _trials(material, quantizer, calibration, material.judging, "search", None)
     return search(trials, blocks, gate, material.reporter.step)

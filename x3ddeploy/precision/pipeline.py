@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
-from x3ddeploy.bundle import CALIBRATION, Bundle, Precision, add_precision
+from x3ddeploy.bundle import CALIBRATION, Bundle, add_precision
+from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.calibration.cache import Calibration
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.precision.golden import Graphs
@@ -16,8 +18,9 @@ from x3ddeploy.precision.latency import BlockTime, block_times
 from x3ddeploy.precision.make_half import make_half
 from x3ddeploy.precision.make_int8 import make_int8
 from x3ddeploy.precision.material import Material
-from x3ddeploy.precision.request import INT8, Made, Reporter, Request
-from x3ddeploy.precision.verdict import FP32, Verdict, judge
+from x3ddeploy.precision.request import Made, Reporter, Request
+from x3ddeploy.precision.verdict import Verdict, judge
+from x3ddeploy.terms import Precision
 
 REPORT = "report.json"
 
@@ -63,20 +66,21 @@ def quantize_bundle(bundle: Bundle, request: Request, reporter: Reporter) -> Qua
     if material.clips:
         judging = f", {len(material.judges.indices)} judge" if material.judges else ", none judge"
         reporter.step(f"{len(material.clips.calibration.indices)} clips calibrate{judging}")
-    made, recognizers = [], {FP32: material.recognizer}
+    made, recognizers = [], {Precision.FP32: material.recognizer}
     calibration: Calibration | None
     for precision in request.precisions:
-        if precision == INT8:
+        if precision is Precision.INT8:
             graphs, result, calibration = make_int8(material)
         else:
             (graphs, result), calibration = make_half(material, precision), None
-        recognizers[precision] = graphs.parts["recognizer"]
+        recognizers[precision] = graphs.parts[WHOLE]
         made.append(result)
         bundle = _sealed(bundle, graphs, result, calibration)
         reporter.step(f"{precision} is in the bundle")
-    clip, threads, runtime = material.golden_clip, usable_cores(), material.target.runtime
+    clip, threads, quantized = material.golden_clip, usable_cores(), recognizers.get(Precision.INT8)
     verdict = judge(recognizers, clip, threads, reporter.step)
-    times = block_times(runtime, material.recognizer, recognizers[INT8], clip, threads) if INT8 in recognizers else ()
+    runtime = material.judge(Precision.INT8).runtime if quantized else material.target.runtime
+    times = block_times(runtime, material.recognizer, quantized, clip, threads) if quantized else ()
     return Quantized(bundle, tuple(made), verdict, runtime, times)
 
 
@@ -89,7 +93,7 @@ def _sealed(bundle: Bundle, graphs: Graphs, made: Made, calibration: Calibration
             for name, entry in made.accuracy.items()
         }
     place = f"{CALIBRATION}/{calibration.key.digest()}.json" if calibration else None
-    precision = Precision(
+    precision = PrecisionEntry(
         calibration=place,
         random_calibration=made.random,
         float_layers=made.float_layers,

@@ -12,8 +12,7 @@ import msgspec
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.precision.accuracy import StreamAccuracy
 from x3ddeploy.precision.sensitivity import Sensitivity
-
-FP16, BF16, INT8 = "fp16", "bf16", "int8"
+from x3ddeploy.terms import Precision
 
 
 @dataclass(frozen=True)
@@ -21,18 +20,22 @@ class Request:
     """What to make.
 
     Attributes:
-        precisions: of 'fp16', 'bf16', 'int8'.
+        precisions: all but float32.
         recipe: the clips and the budget.
         random: calibrate with made-up clips.
         calibration: a cache file to take the ranges from.
         opset17: for TensorRT 8.6: quantized graphs whose other tensors stay float32.
+        runtime: in which graphs are judged; None for that of the bundle's target, or one that computes the precision.
+        device: of that runtime; None for its default.
     """
 
-    precisions: tuple[str, ...]
+    precisions: tuple[Precision, ...]
     recipe: Recipe
     random: bool = False
     calibration: Path | None = None
     opset17: bool = False
+    runtime: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Made:
         random: whether it was calibrated with made-up clips.
     """
 
-    precision: str
+    precision: Precision
     float_layers: dict[str, str]
     accuracy: dict[str, StreamAccuracy] | None
     golden_error: dict[str, float]
@@ -69,4 +72,6 @@ class Made:
         value: dict[str, Any] = msgspec.to_builtins(self)
         for entry, sensitivity in zip(value["sensitivities"], self.sensitivities, strict=True):
             entry["unit"]["sites"] = sorted(sensitivity.unit.sites)
+            if not sensitivity.unit.others:
+                del entry["unit"]["others"]
         return value

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from x3ddeploy.contract import Contract
 from x3ddeploy.errors import GateError
-from x3ddeploy.precision.accuracy import FUSED, STREAMS, Labels, StreamAccuracy, accuracies
+from x3ddeploy.precision.accuracy import Labels, StreamAccuracy, accuracies
 from x3ddeploy.precision.sensitivity import Sensitivity
+from x3ddeploy.precision.streams import streams_of
 from x3ddeploy.precision.trials import Trials
 
 
@@ -18,13 +20,13 @@ class Gate:
     Attributes:
         labels: class of each clip, or None.
         names: of the clips.
-        fusion: weights of the streams.
-        max_drop: percentage points of top-1, for each stream and for the fused scores.
+        contract: of the network; says what is scored.
+        max_drop: percentage points of top-1, for each score.
     """
 
     labels: Labels
     names: Sequence[str]
-    fusion: tuple[float, float]
+    contract: Contract
     max_drop: float
 
 
@@ -35,7 +37,7 @@ class Choice:
     Attributes:
         kept: blocks that stay float, each with the reason.
         sites: names of the layers that are quantized.
-        accuracy: of both streams and of the fused scores.
+        accuracy: of each score, by name.
         steps: what was tried, one line each.
     """
 
@@ -65,6 +67,7 @@ class _Search:
         self._ordered = sorted(sensitivities, key=lambda entry: entry.cost, reverse=True)
         self._kept: list[Sensitivity] = []
         self._steps: list[str] = []
+        self._streams = streams_of(gate.contract)
 
     def run(self) -> Choice:
         accuracy = self._measure(self._kept, "everything quantized")
@@ -94,11 +97,14 @@ class _Search:
         return {name: texts for name, texts in found.items() if texts}
 
     def _next(self, accuracy: dict[str, StreamAccuracy]) -> Sensitivity | None:
-        """The next block to give up: of a stream that fails, or, where only their fusion does, of either."""
+        """The next block to give up: of a stream that fails, or, where only a fusion does, of any in it."""
         failing = self._problems(accuracy)
-        streams = [stream for stream in STREAMS if stream in failing] or list(STREAMS if FUSED in failing else ())
-        left = (entry for entry in self._ordered if entry.unit.stream in streams and entry not in self._kept)
-        return next(left, None)
+        fused = {tensor for name in failing for tensor in self._gate.contract.scores[name].weights}
+        streams = self._streams.keys() & failing.keys() or {
+            stream for stream, tensor in self._streams.items() if tensor in fused
+        }
+        left = (entry for entry in self._ordered if entry not in self._kept)
+        return next((entry for entry in left if streams & {entry.unit.stream, *entry.unit.others}), None)
 
     def _sites(self, kept: Sequence[Sensitivity]) -> frozenset[str]:
         floats = frozenset[str]().union(*(entry.unit.sites for entry in kept))
@@ -106,10 +112,10 @@ class _Search:
 
     def _measure(self, kept: Sequence[Sensitivity], what: str) -> dict[str, StreamAccuracy]:
         sites = self._sites(kept)
-        before = {stream: self._trials.reference(stream) for stream in STREAMS}
-        after = {stream: self._trials.logits(stream, sites) for stream in STREAMS}
+        before = {stream: self._trials.reference(stream) for stream in self._streams}
+        after = {stream: self._trials.logits(stream, sites) for stream in self._streams}
         gate = self._gate
-        accuracy = accuracies(before, after, gate.labels, gate.names, gate.fusion)
+        accuracy = accuracies(before, after, gate.labels, gate.names, gate.contract)
         step = f"{what}: " + ", ".join(
             f"{name} {_top1(entry)}, {entry.agreement:.1%} agree" for name, entry in accuracy.items()
         )

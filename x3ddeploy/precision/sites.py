@@ -19,7 +19,7 @@ class Site:
 
     Attributes:
         node: the Conv's or Gemm's name.
-        block: what it belongs to: 'rgb_backbone/layer2.0', 'pose_backbone/conv5', 'head/rgb'.
+        block: name of the module that it belongs to: 'backbone/layer2.0'.
         role: what it is to the network.
         source: the tensor whose values it reads, looked for behind nodes that only move values (the shift). One scale
             serves it and everything on the way.
@@ -33,12 +33,6 @@ class Site:
     source: str
     moves: frozenset[str] = frozenset()
     skip: str | None = None
-
-    @property
-    def stream(self) -> str:
-        """'rgb' or 'pose'."""
-        first, second, *_ = self.block.split("/")
-        return second if first == "head" else first.removesuffix("_backbone")
 
 
 def find_sites(model: onnx.ModelProto) -> list[Site]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import onnx
 
-from x3ddeploy.bundle import PARTS, Bundle, Precision
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.errors import BundleError
 from x3ddeploy.files import read_json
 from x3ddeploy.precision.faithful import Intent, require_faithful
-from x3ddeploy.precision.half import Half, float32_nodes
+from x3ddeploy.precision.half import float32_nodes
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import target_named
+from x3ddeploy.terms import Precision
 
 # The only opset of INT8 graphs whose other tensors stay float32, which TensorRT 8.6 asks for.
 _OPSET_WITHOUT_HALF_PAIRS = 17
@@ -26,11 +28,11 @@ def require_stored_faithful(bundle: Bundle, precision: str) -> None:
     """
     made = bundle.manifest.precisions[precision]
     ranges = _ranges(bundle, made)
-    for part in PARTS:
+    for part in bundle.contract.parts:
         float32 = onnx.load(bundle.part_path(part))
         lower = onnx.load(bundle.part_path(part, precision))
         if ranges is None:
-            intent = Intent(Half[precision.upper()], {*float32_nodes(float32), *made.float_layers})
+            intent = Intent(Precision(precision), {*float32_nodes(float32), *made.float_layers})
         else:
             intent = _int8_intent(bundle, float32, lower, ranges)
         require_faithful(float32, lower, intent, f"{precision}/{part}.onnx")
@@ -46,7 +48,7 @@ def _int8_intent(bundle: Bundle, float32: onnx.ModelProto, lower: onnx.ModelProt
     return Intent(half, None, sites, ranges, target.scheme)
 
 
-def _ranges(bundle: Bundle, made: Precision) -> dict[str, Range] | None:
+def _ranges(bundle: Bundle, made: PrecisionEntry) -> dict[str, Range] | None:
     if made.calibration is None:
         return None
     path = bundle.path / made.calibration

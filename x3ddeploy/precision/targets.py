@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from x3ddeploy.errors import UsageError
 from x3ddeploy.graphs.roles import Role
-from x3ddeploy.precision.half import Half
 from x3ddeploy.precision.qdq import Scheme
 from x3ddeploy.precision.sites import QUANTIZABLE
+from x3ddeploy.terms import Precision, Target
 
 _PRODUCTS = frozenset({Role.POINTWISE, Role.DENSE, Role.CLASSIFIER})
 
 
 @dataclass(frozen=True)
-class Target:
-    """Precision for one lowering target.
+class TargetPrecision:
+    """Lower precision for one lowering target.
 
     Attributes:
         scheme: its Q/DQ.
@@ -25,24 +25,26 @@ class Target:
     """
 
     scheme: Scheme
-    rest: Half | None
+    rest: Precision | None
     runtime: str
     bf16: bool = False
 
 
-TARGETS: dict[str, Target] = {
+TARGETS: dict[Target, TargetPrecision] = {
     # int8 with zero point 0 and weights behind a pair are what TensorRT 8.6 to 11 all take. Depthwise convolutions
     # and the stem stay half: they do little arithmetic, and INT8 tensor cores have no form of them.
-    "tensorrt": Target(Scheme(_PRODUCTS, unsigned=False, stored_int8=False), Half.FP16, "onnxruntime", bf16=True),
+    Target.TENSORRT: TargetPrecision(
+        Scheme(_PRODUCTS, unsigned=False, stored_int8=False), Precision.FP16, "onnxruntime", bf16=True
+    ),
     # The pointwise layers alone lose least: each quantized depthwise convolution costs two more layout changes there.
-    "onnxruntime": Target(Scheme(_PRODUCTS, unsigned=True, stored_int8=True), None, "onnxruntime"),
+    Target.ONNXRUNTIME: TargetPrecision(Scheme(_PRODUCTS, unsigned=True, stored_int8=True), None, "onnxruntime"),
     # Everything: its plugin fuses ReLU and the next quantization into a convolution, which then writes a quarter.
-    "openvino": Target(Scheme(QUANTIZABLE, unsigned=True, stored_int8=True), None, "openvino"),
+    Target.OPENVINO: TargetPrecision(Scheme(QUANTIZABLE, unsigned=True, stored_int8=True), None, "openvino"),
 }
 
 
-def target_named(name: str) -> Target:
+def target_named(name: str) -> TargetPrecision:
     """Raises UsageError for an unknown name."""
     if name not in TARGETS:
         raise UsageError(f"no target named {name!r}", hint=f"one of: {', '.join(TARGETS)}")
-    return TARGETS[name]
+    return TARGETS[Target(name)]

@@ -16,12 +16,14 @@ import onnx
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.precision.faithful import Intent
-from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.sites import Site, find_sites
 from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph
-from x3ddeploy.precision.targets import Target
+from x3ddeploy.precision.targets import TargetPrecision
 from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.registry import Execution
+from x3ddeploy.terms import Precision
 
 Clips = Iterable[Mapping[str, Array]]
 
@@ -36,7 +38,7 @@ class Quantizer:
         opset17: leave what is not quantized float32, for TensorRT 8.6, whose opset has no half-typed pairs.
     """
 
-    target: Target
+    target: TargetPrecision
     ranges: Mapping[str, Range]
     overflow: Collection[str] = ()
     opset17: bool = False
@@ -64,17 +66,19 @@ class Quantizer:
         return Intent(self._rest, {*float32_nodes(model), *self.overflow}, chosen, self.ranges, self.target.scheme)
 
     @property
-    def _rest(self) -> Half | None:
+    def _rest(self) -> Precision | None:
         """Type of what is not quantized; None is float32."""
         return None if self.opset17 else self.target.rest
 
 
 class Trials:
-    """Logits of both streams for choices of quantized layers, on a fixed set of clips."""
+    """Logits of every stream for choices of quantized layers, on a fixed set of clips."""
 
     def __init__(
         self,
         recognizer: onnx.ModelProto,
+        streams: Mapping[str, str],
+        execution: Execution,
         quantizer: Quantizer,
         clips: Clips,
         journal: Path | None = None,
@@ -84,14 +88,17 @@ class Trials:
         """Prepare.
 
         Args:
-            recognizer: float32 graph.
+            recognizer: float32 graph of the whole network.
+            streams: by `streams_of`.
+            execution: what runs the trials.
             quantizer: makes the trials' graphs.
             clips: the graph's inputs, one video each; gone through once a trial.
             journal: file that keeps what was measured, so that an interrupted search goes on where it was.
             key: of what the journal belongs to; a journal with another key is started anew.
-            on_trial: told after each trial that was run.
+            on_trial: called after each trial that was run.
         """
-        self.streams = {stream: stream_graph(recognizer, stream) for stream in ("rgb", "pose")}
+        self.streams = {stream: stream_graph(recognizer, tensor) for stream, tensor in streams.items()}
+        self._execution = execution
         self._quantizer, self._clips, self._journal, self._key, self._on_trial = (
             quantizer,
             clips,
@@ -114,7 +121,7 @@ class Trials:
 
     def _remember(self, name: str, build: Callable[[], onnx.ModelProto], stream: str) -> Logits:
         if name not in self._known:
-            session = open_stream(build(), self._quantizer.target.runtime)
+            session = open_stream(build(), self._execution)
             self._known[name] = logits_on(session, stream, self._clips)
             if self._journal:
                 _write_journal(self._journal, self._key, self._known)

@@ -12,9 +12,9 @@ from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.precision.placed import Placed, placed
 from x3ddeploy.runtimes.base import Array
-from x3ddeploy.runtimes.registry import installed_runtimes, open_session
+from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported
+from x3ddeploy.terms import Precision
 
-FP32 = "fp32"
 _ROUNDS = 25
 _MOST_SECONDS = 15.0
 
@@ -29,7 +29,7 @@ class Timing:
     """
 
     runtime: str
-    precision: str
+    precision: Precision
     device: str
     median_ms: float
     speedup: float
@@ -49,7 +49,7 @@ class Verdict:
 
 
 def judge(
-    recognizers: Mapping[str, onnx.ModelProto],
+    recognizers: Mapping[Precision, onnx.ModelProto],
     feeds: Mapping[str, Array],
     threads: int,
     progress: Callable[[str], None],
@@ -57,16 +57,17 @@ def judge(
     """Time every precision of the recognizer in every runtime that is here and runs it, interleaved.
 
     Args:
-        recognizers: precision to graph; 'fp32' among them.
+        recognizers: precision to graph; float32 among them.
         feeds: one clip.
         threads: CPU threads of each.
         progress: told the steps.
     """
     runners, devices, absent = {}, {}, []
-    for runtime in installed_runtimes():
-        if runtime == "torch":
-            continue
+    for runtime in graph_runtimes():
         for precision, graph in recognizers.items():
+            if problem := unsupported(Execution(runtime, RUNTIMES[runtime].default_device, precision)):
+                absent.append(f"{precision} in {runtime}: {problem.partition(': ')[2]}")
+                continue
             try:
                 session = open_session(runtime, graph.SerializeToString(), threads=threads)
                 session.run(feeds)
@@ -86,7 +87,7 @@ def judge(
     samples = measure(timed, seconds).samples_ms
     timings = []
     for runtime, precision in runners:
-        own, baseline = samples[f"{runtime} {precision}"], samples.get(f"{runtime} {FP32}")
+        own, baseline = samples[f"{runtime} {precision}"], samples.get(f"{runtime} {Precision.FP32}")
         if not own or not baseline:
             continue
         gain, graph = ratio(baseline, own), recognizers[precision]
@@ -112,7 +113,7 @@ def _run(session: object, feeds: Mapping[str, Array]) -> Callable[[], object]:
 
 def _sentences(timings: Sequence[Timing]) -> list[str]:
     """One a runtime and lower precision."""
-    return [_sentence(timing) for timing in timings if timing.precision != FP32]
+    return [_sentence(timing) for timing in timings if timing.precision is not Precision.FP32]
 
 
 def _sentence(timing: Timing) -> str:
@@ -128,7 +129,7 @@ def _reason(timing: Timing) -> str:
     found = timing.placed
     if found is None:
         return "the runtime does not tell why"
-    if timing.precision != "int8":
+    if timing.precision is not Precision.INT8:
         return f"it computes in float32 here, and converts on the way ({found.conversions} conversions)"
     stayed = found.convolutions - found.int8
     return (

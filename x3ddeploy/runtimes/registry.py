@@ -207,7 +207,7 @@ def open_part(bundle: Bundle, execution: Execution, part: str = WHOLE, *, thread
         MissingRequirementError, FallbackError: as `open_session`.
     """
     runtime = runtime_named(execution.runtime)
-    if problem := _unsupported(runtime, execution.device, execution.precision):
+    if problem := unsupported(execution):
         raise UsageError(problem, hint="--precision names another")
     if runtime.builds_engines:
         require(runtime.name, execution.device)
@@ -248,7 +248,7 @@ def choose(
         place = device or runtime.default_device
         held, count, problem = _held(bundle, runtime), len(executions), ""
         for precision in asked or (Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)):
-            if problem := _unsupported(runtime, place, precision):
+            if problem := unsupported(Execution(name, place, precision)):
                 left_out.append(problem)
             elif precision in held:
                 if runtime.builds_engines:
@@ -292,14 +292,15 @@ def _held(bundle: Bundle, runtime: Runtime) -> set[Precision]:
     return {Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)}
 
 
-def _unsupported(runtime: Runtime, device: str, precision: Precision) -> str:
+def unsupported(execution: Execution) -> str:
     """Why a runtime cannot run a precision on a device, in words; '' where it can."""
-    runs = runtime.devices.get(device.partition(":")[0], frozenset())
+    name, precision = execution.runtime, execution.precision
+    runs = RUNTIMES[name].devices.get(execution.device.partition(":")[0], frozenset())
     if precision in runs:
         return ""
-    if runtime.name == "torch":
+    if name == REFERENCE.runtime:
         return f"torch {precision}: PyTorch rebuilds the network in float32 only"
-    return f"{runtime.name} {precision}: its {device} kernels do not compute in {precision}"
+    return f"{name} {precision}: its {execution.device} kernels do not compute in {precision}"
 
 
 def _precision(name: str) -> Precision:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle.engine_options import EnginePrecision
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.engines.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
 from x3ddeploy.engines.place import Host, engine_path, engines_of, flavour_of
@@ -310,7 +309,7 @@ def _plans(
     is_cut = part == WHOLE and built.issuperset(bundle.contract.pieces)
     waves = bundle.contract.waves if is_cut else ((part,),)
     host = Host(cuda.name, cuda.compute_capability, None, flavour_of(runtime), tensorrt.version)
-    return [[engine_path(bundle, name, EnginePrecision(precision), host) for name in wave] for wave in waves]
+    return [[engine_path(bundle, name, precision, host) for name in wave] for wave in waves]
 
 
 def session_of_plans(

@@ -11,11 +11,12 @@ from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, PoseInput, RGBInput, StageSpec
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.precision.faithful import Intent
-from x3ddeploy.precision.half import Half, float32_nodes, to_half
+from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.terms import Precision
 
 # Height is not width, frames of the streams differ, no channel count is another's, and no fold divides 10 or 22.
 STAGES = (StageSpec(2, 10, 22, 2, (8, 0)), StageSpec(1, 12, 26, 2, (8,)))
@@ -68,7 +69,7 @@ def lower(target, precision, part):
     graph = graphs(target)[part]
     if precision == "int8":
         return quantizer(target).quantize(graph, _sites(target, part))
-    return to_half(graph, Half[precision.upper()], float32_nodes(graph))
+    return to_half(graph, Precision(precision), float32_nodes(graph))
 
 
 def intent(target, precision, part):
@@ -76,4 +77,4 @@ def intent(target, precision, part):
     graph = graphs(target)[part]
     if precision == "int8":
         return quantizer(target).intent(graph, _sites(target, part))
-    return Intent(Half[precision.upper()], float32_nodes(graph))
+    return Intent(Precision(precision), float32_nodes(graph))
