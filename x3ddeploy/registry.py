@@ -9,13 +9,15 @@ from __future__ import annotations
 from mmaction import registry as mmaction
 from mmengine.registry import Registry
 
+from x3ddeploy.families import FAMILIES, family_named
+
 SCOPE = "x3ddeploy"
 
 _LOCATIONS = {
-    "MODELS": ("backbones", "head", "recognizer"),
-    "DATASETS": ("dataset",),
-    "TRANSFORMS": ("decode",),
-    "HOOKS": ("seeding", "divergence"),
+    "MODELS": [module for name in FAMILIES for module in family_named(name).training],
+    "DATASETS": ["x3ddeploy.training.dataset"],
+    "TRANSFORMS": ["x3ddeploy.training.decode"],
+    "HOOKS": ["x3ddeploy.training.seeding", "x3ddeploy.training.divergence"],
 }
 # One child for each of MMAction2's, empty or not: where a scope has no registry, MMEngine falls back to its own root,
 # and does not find what is MMAction2's.
@@ -24,7 +26,7 @@ _CHILDREN = {
         f"{SCOPE} {parent.name}",
         parent=parent,
         scope=SCOPE,
-        locations=[f"x3ddeploy.training.{module}" for module in _LOCATIONS.get(name, ())],
+        locations=_LOCATIONS.get(name, []),
     )
     for name, parent in vars(mmaction).items()
     if isinstance(parent, Registry) and parent.scope == "mmaction"

@@ -169,8 +169,8 @@ def test_labels_in_the_checkpoint_become_labels_txt(run, tiny_network, tmp_path)
     ("options", "code", "said"),
     [
         (("--fusion", "1"), 2, "is not of the form 2:1"),
-        (("--fusion", "0:0"), 2, "one is over zero"),
-        (("--fusion", "nan:1"), 2, "weights are not negative"),
+        (("--fusion", "0:0"), 2, "one is over 0"),
+        (("--fusion", "nan:1"), 2, "weights are 0 or from"),
         (("--size", "224"), 2, "is not of the form 224x224"),
         (("--frames", "0"), 2, "--frames"),
         (("--target", "tpu"), 2, "tpu"),

@@ -99,6 +99,7 @@ class ToyFamily:
     name, title = "toy", "toy"
     presets: Collection[str] = ()
     prefixes = ("backbone.", "neck.", "head.")
+    training = ()
 
     def claims(self, keys):
         return "neck.weight" in keys

@@ -10,8 +10,8 @@ from x3ddeploy.mmaction_compat import import_everything
 import_everything()
 
 from x3ddeploy.families.two_stream_x3d.head import fuse_scores  # noqa: E402
-from x3ddeploy.training.coarse import coarse_map  # noqa: E402
-from x3ddeploy.training.head import RGBPoseHead, variation  # noqa: E402
+from x3ddeploy.families.two_stream_x3d.training.coarse import coarse_map  # noqa: E402
+from x3ddeploy.families.two_stream_x3d.training.head import RGBPoseHead, variation  # noqa: E402
 
 WEIGHTS = [1.0, 1.5, 0.6, 1.2]
 COARSE_OF = [0, 0, 1, 2, 2, 2]

@@ -74,7 +74,7 @@ def test_weights_are_those_of_the_deployed_network():
 def test_mmaction_head_keeps_its_name_in_its_own_scope():
     keys = {"type": "RGBPoseHead", "num_classes": 4, "in_channels": [8, 6]}
     assert type(build(keys, "mmaction")).__module__ == "mmaction.models.heads.rgbpose_head"
-    assert type(build(keys)).__module__ == "x3ddeploy.training.head"
+    assert type(build(keys)).__module__ == "x3ddeploy.families.two_stream_x3d.training.head"
     assert type(build({**keys, "type": "mmaction.RGBPoseHead"})).__module__ == "mmaction.models.heads.rgbpose_head"
 
 

@@ -67,13 +67,15 @@ class Family(Protocol):
         name: key in `x3ddeploy.families`, and what a manifest calls it.
         title: for people.
         presets: names that `--config` takes beside files.
-        prefixes: weights that a checkpoint's name begins with one of these are the network's; others are left out.
+        prefixes: the network's weights are named so in a checkpoint; others are left out.
+        training: modules that register the network's classes with MMEngine, in the scope 'x3ddeploy'.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     presets: Collection[str]
     prefixes: ClassVar[tuple[str, ...]]
+    training: ClassVar[tuple[str, ...]]
 
     def claims(self, keys: Collection[str]) -> bool:
         """Whether weights of these names are those of a network of this family, whole or damaged."""

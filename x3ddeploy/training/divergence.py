@@ -11,9 +11,9 @@ from mmengine.hooks import Hook
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.registry import HOOKS
-from x3ddeploy.training.head import STREAMS
 
 _HISTORY = 5
+_VARIATION = "_variation"
 _HINT = "lower the learning rate, lengthen the warm-up, or go on from the checkpoint with --resume"
 
 
@@ -39,7 +39,7 @@ class DivergenceHook(Hook):
         self.window = window
         self.min_variation = min_variation
         self._losses: deque[float] = deque(maxlen=_HISTORY)
-        self._collapsed = dict.fromkeys(STREAMS, 0)
+        self._collapsed: dict[str, int] = {}
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
@@ -51,9 +51,12 @@ class DivergenceHook(Hook):
             raise _diverged(runner, "the loss is not finite", [*bad, f"losses before: {history}"])
         if "loss" in logged:
             self._losses.append(logged["loss"])
-        for stream in STREAMS:
-            value = logged.get(f"{stream}_variation", math.inf)
-            self._collapsed[stream] = self._collapsed[stream] + 1 if value < self.min_variation else 0
+        variations = {
+            name.removesuffix(_VARIATION): value for name, value in logged.items() if name.endswith(_VARIATION)
+        }
+        collapsed = {stream: value for stream, value in variations.items() if value < self.min_variation}
+        self._collapsed = {stream: self._collapsed.get(stream, 0) + 1 for stream in collapsed}
+        for stream, value in collapsed.items():
             if self._collapsed[stream] >= self.window:
                 what = f"the {stream} branch has collapsed: its features are the same for every clip"
                 seen = f"{stream}_variation {value:.1e}, for {self.window} iterations under {self.min_variation:.0e}"

@@ -28,6 +28,9 @@ class TwoStreamX3DFamily:
     title: ClassVar[str] = "two-stream X3D"
     presets: Collection[str] = tuple(PRESETS)
     prefixes: ClassVar[tuple[str, ...]] = ("rgb_backbone.", "pose_backbone.", "cls_head.")
+    training: ClassVar[tuple[str, ...]] = tuple(
+        f"x3ddeploy.families.two_stream_x3d.training.{module}" for module in ("backbones", "head", "recognizer")
+    )
 
     def claims(self, keys: Collection[str]) -> bool:
         return all(any(key.startswith(prefix) for key in keys) for prefix in self.prefixes)

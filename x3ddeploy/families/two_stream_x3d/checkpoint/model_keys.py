@@ -1,7 +1,7 @@
 """Every key of a config's `model` dict, class by class.
 
 Read off the public code of the original classes (9527haoyunlai/PCANetwork, ahmed-nady/Multimodal-Action-Recognition,
-MMAction2 1.2.0) and off the classes of x3ddeploy.training, which take a few keys more.
+MMAction2 1.2.0) and off the classes of the family's training, which take a few keys more.
 """
 
 from __future__ import annotations

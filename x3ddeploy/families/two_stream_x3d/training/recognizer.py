@@ -13,8 +13,8 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from x3ddeploy.errors import UsageError
+from x3ddeploy.families.two_stream_x3d.training.head import STREAMS
 from x3ddeploy.registry import MODELS
-from x3ddeploy.training.head import STREAMS
 
 _INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
 

@@ -16,8 +16,8 @@ from x3ddeploy.families.two_stream_x3d.config_keys import read_keys
 from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION
 from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
+from x3ddeploy.families.two_stream_x3d.training.coarse import coarse_map
 from x3ddeploy.registry import MODELS
-from x3ddeploy.training.coarse import coarse_map
 from x3ddeploy.training.dropout import ShardedDropout
 
 STREAMS = ("rgb", "pose")
