@@ -138,6 +138,9 @@ def _bundle(path: Path) -> dict[str, Any]:
     return {
         "kind": "bundle",
         "manifest": msgspec.to_builtins(bundle.manifest),
+        "batch": bundle.contract.batch,
+        "classes": bundle.contract.classes,
+        "tensors": bundle.manifest.tensors,
         "problems": problems_of(bundle),
         "unchecked": unchecked(bundle),
     }

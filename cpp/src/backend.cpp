@@ -63,15 +63,16 @@ Result<Opened> open_backend(const Bundle& bundle, const Options& options) {
                "build the library with one of them (docs/embed.md)", opened.notes};
 }
 
-Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Tensors& tensors, bool device_memory) {
+Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Feeds& tensors, bool device_memory) {
   std::vector<std::string> problems;
   std::int64_t clips = 0;
   for (const auto& [name, wanted] : inputs) {
-    const View<float>& given = name == "imgs" ? tensors.imgs : tensors.heatmap_imgs;
-    if (given.data == nullptr) {
+    const auto found = tensors.find(name);
+    if (found == tensors.end() || found->second.data == nullptr) {
       problems.push_back("missing input '" + name + "'");
       continue;
     }
+    const View<float>& given = found->second;
     bool fits = wanted.size() == given.shape.size();
     for (std::size_t axis = 0; fits && axis < wanted.size(); ++axis) {
       fits = given.shape[axis] > 0 && (wanted[axis] == kDynamic || wanted[axis] == given.shape[axis]);
@@ -80,7 +81,7 @@ Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Tensors& tenso
       problems.push_back("'" + name + "' has shape " + shape_text(given.shape) + ", and the graph takes " +
                          shape_text(wanted));
     } else if (clips != 0 && clips != given.shape[0]) {
-      problems.push_back("'" + name + "' holds " + std::to_string(given.shape[0]) + " clips, and the other stream " +
+      problems.push_back("'" + name + "' holds " + std::to_string(given.shape[0]) + " clips, and another input " +
                          std::to_string(clips));
     } else {
       clips = given.shape[0];

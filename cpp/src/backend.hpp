@@ -1,4 +1,4 @@
-// One small interface to every runtime: a loaded recognizer that turns both streams' tensors into the head's outputs.
+// One small interface to every runtime: a loaded network that turns its inputs into its outputs.
 #pragma once
 
 #include <limits>
@@ -11,21 +11,19 @@
 
 namespace x3ddeploy::detail {
 
-using Outputs = std::map<std::string, std::vector<float>>;  // (N, classes) each, by the names of the head's outputs
-
 class Backend {
  public:
   virtual ~Backend() = default;
 
   // "openvino 2026.4.1 on cpu"
   virtual std::string description() const = 0;
-  // Shapes of `imgs` and `heatmap_imgs`.
+  // Names and shapes.
   virtual NamedShapes inputs() const = 0;
   // Clips that one run takes, where their number is not fixed by `inputs()`.
   virtual std::int64_t most_clips() const { return std::numeric_limits<std::int64_t>::max(); }
   virtual bool takes_device_memory() const { return false; }
-  // `tensors` fit `inputs()`, both of `clips` clips. May throw; the caller turns that into an error value.
-  virtual Result<Outputs> run(const Tensors& tensors, std::int64_t clips) = 0;
+  // `tensors` fit `inputs()`, each of `clips` clips. May throw; the caller turns that into an error value.
+  virtual Result<Outputs> run(const Feeds& tensors, std::int64_t clips) = 0;
 };
 
 using BackendResult = Result<std::unique_ptr<Backend>>;
@@ -52,7 +50,7 @@ struct Opened {
 Result<Opened> open_backend(const Bundle& bundle, const Options& options);
 
 // Refuses missing and misshapen inputs by name, all at once; gives the number of clips.
-Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Tensors& tensors, bool device_memory);
+Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Feeds& tensors, bool device_memory);
 
 // "(1, 3, 16, 224, 224)"
 std::string shape_text(const Shape& shape);

@@ -121,7 +121,7 @@ Result<Bundle> Bundle::opened(std::string name, const std::string& where, const 
   if (bundle.manifest_.find(kLabels) != nullptr) {
     const Result<Bytes> labels = bundle.read(kLabels);
     if (!labels) return labels.error();
-    Contract& contract = bundle.manifest_.contract;
+    Contract& contract = bundle.manifest_.network.contract;
     contract.labels = lines_of(*labels);
     if (contract.labels.size() != static_cast<std::size_t>(contract.classes)) {
       return bundle.altered(std::string(kLabels) + ": " + std::to_string(contract.labels.size()) + " labels, and " +

@@ -22,7 +22,7 @@ class Bundle {
 
   const std::string& name() const noexcept { return name_; }
   const Manifest& manifest() const noexcept { return manifest_; }
-  const Contract& contract() const noexcept { return manifest_.contract; }
+  const Contract& contract() const noexcept { return manifest_.network.contract; }
 
   // A file's contents, of the size and the sha256 that the manifest says.
   Result<Bytes> read(const std::string& file) const;

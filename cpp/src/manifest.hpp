@@ -8,24 +8,17 @@
 #include <utility>
 #include <vector>
 
-#include "x3ddeploy/x3ddeploy.hpp"
+#include "contract.hpp"
 
 namespace x3ddeploy::detail {
 
-inline constexpr std::int64_t kSchemaVersion = 1;
-inline constexpr std::int64_t kDynamic = -1;
+inline constexpr std::int64_t kSchemaVersion = 2;
 
-using Shape = std::vector<std::int64_t>;  // kDynamic for an axis of any size
 using NamedShapes = std::vector<std::pair<std::string, Shape>>;
 
 struct FileEntry {
   std::string sha256;
   std::uint64_t size_bytes = 0;
-};
-
-struct PartTensors {
-  NamedShapes inputs;
-  NamedShapes outputs;
 };
 
 // A TensorRT engine: what it was built from, with and on.
@@ -42,8 +35,7 @@ struct EngineEntry {
 };
 
 struct Manifest {
-  Contract contract;  // its labels are in a file of their own
-  std::map<std::string, PartTensors> tensors;
+  Network network;
   std::vector<std::pair<std::string, FileEntry>> files;      // in the manifest's order
   std::vector<std::pair<std::string, EngineEntry>> engines;  // by the plan's path
   // Of the recognizer's outputs: precision -> output -> how far rounding takes it.

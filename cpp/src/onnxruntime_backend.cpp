@@ -1,4 +1,4 @@
-// ONNX Runtime on the CPU: the recognizer as one graph.
+// ONNX Runtime on the CPU: the network as one graph.
 #include <onnxruntime_cxx_api.h>
 
 #include "backend.hpp"
@@ -25,7 +25,7 @@ class OnnxRuntimeBackend final : public Backend {
   std::string description() const override { return "onnxruntime " + Ort::GetVersionString() + " on cpu"; }
   NamedShapes inputs() const override { return inputs_; }
 
-  Result<Outputs> run(const Tensors& tensors, std::int64_t) override {
+  Result<Outputs> run(const Feeds& tensors, std::int64_t) override {
     const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
     const auto borrowed = [&](const View<float>& view) {
       std::size_t count = 1;
@@ -34,12 +34,15 @@ class OnnxRuntimeBackend final : public Backend {
       return Ort::Value::CreateTensor<float>(memory, const_cast<float*>(view.data), count, view.shape.data(),
                                              view.shape.size());
     };
-    const char* const names[] = {"imgs", "heatmap_imgs"};
-    const Ort::Value feeds[] = {borrowed(tensors.imgs), borrowed(tensors.heatmap_imgs)};
-    std::vector<const char*> wanted;
+    std::vector<const char*> names, wanted;
+    std::vector<Ort::Value> feeds;
+    for (const auto& [name, shape] : inputs_) {
+      names.push_back(name.c_str());
+      feeds.push_back(borrowed(tensors.at(name)));
+    }
     for (const std::string& name : outputs_) wanted.push_back(name.c_str());
     const std::vector<Ort::Value> values =
-        session_.Run(Ort::RunOptions(), names, feeds, 2, wanted.data(), wanted.size());
+        session_.Run(Ort::RunOptions(), names.data(), feeds.data(), feeds.size(), wanted.data(), wanted.size());
     Outputs outputs;
     for (std::size_t i = 0; i < values.size(); ++i) {
       const float* data = values[i].GetTensorData<float>();
@@ -72,7 +75,7 @@ BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
                  "take another runtime or precision",
                  {}};
   }
-  const Result<std::string> file = bundle.graph("recognizer", options.precision);
+  const Result<std::string> file = bundle.graph(kWhole, options.precision);
   if (!file) return file.error();
   const Result<Bytes> graph = bundle.read(*file);
   if (!graph) return graph.error();

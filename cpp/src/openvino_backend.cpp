@@ -1,4 +1,4 @@
-// OpenVINO on the CPU: the recognizer as one graph, in the precision that the graph says.
+// OpenVINO on the CPU: the network as one graph, in the precision that the graph says.
 #include <openvino/openvino.hpp>
 
 #include "backend.hpp"
@@ -40,9 +40,8 @@ class OpenVINOBackend final : public Backend {
   std::string description() const override { return "openvino " + version() + " on cpu"; }
   NamedShapes inputs() const override { return inputs_; }
 
-  Result<Outputs> run(const Tensors& tensors, std::int64_t) override {
-    request_.set_tensor("imgs", borrowed(tensors.imgs));
-    request_.set_tensor("heatmap_imgs", borrowed(tensors.heatmap_imgs));
+  Result<Outputs> run(const Feeds& tensors, std::int64_t) override {
+    for (const auto& [name, shape] : inputs_) request_.set_tensor(name, borrowed(tensors.at(name)));
     request_.infer();
     Outputs outputs;
     for (const std::string& name : outputs_) {
@@ -63,7 +62,7 @@ class OpenVINOBackend final : public Backend {
 }  // namespace
 
 BackendResult open_openvino(const Bundle& bundle, const Options& options) {
-  const Result<std::string> file = bundle.graph("recognizer", options.precision);
+  const Result<std::string> file = bundle.graph(kWhole, options.precision);
   if (!file) return file.error();
   const Result<Bytes> graph = bundle.read(*file);
   if (!graph) return graph.error();

@@ -19,10 +19,16 @@ Error wrong(std::vector<std::string> problems) {
           std::move(problems)};
 }
 
+// To draw them, or to crop frames about them.
+bool takes_keypoints(const Contract& contract) { return contract.pose_frames > 0 || contract.crops_to_persons; }
+
 // What is wrong with a video whatever is done with it; empty when all is well.
 std::vector<std::string> problems_of(const Video& video, const Contract& contract) {
   std::vector<std::string> problems;
-  if (video.frames.empty()) problems.emplace_back("there are no frames");
+  if (!contract.foreign_step.empty()) {
+    problems.push_back("the library cannot do " + contract.foreign_step + ": give ready tensors");
+  }
+  if (contract.rgb_frames > 0 && video.frames.empty()) problems.emplace_back("there are no frames");
   for (std::size_t i = 0; i < video.frames.size(); ++i) {
     if (video.frames[i] == nullptr) problems.push_back("frame " + std::to_string(i) + " is a null pointer");
   }
@@ -32,19 +38,21 @@ std::vector<std::string> problems_of(const Video& video, const Contract& contrac
     problems.push_back("row_bytes is " + std::to_string(video.row_bytes) + ", and a row has " +
                        std::to_string(video.width) + " pixels");
   }
+  if (!takes_keypoints(contract)) return problems;
   const Shape& points = video.keypoints.shape;
   const bool is_keypoints = points.size() == 4 && points[3] == 2 && points[0] >= 0 && points[1] > 0;
   if (!is_keypoints) {
     problems.push_back("keypoints are " + shape_text(points) + ", and not (persons, frames, joints, 2)");
-  } else if (points[2] != contract.joints) {
+  } else if (contract.pose_frames > 0 && points[2] != contract.joints) {
     problems.push_back("the video has " + std::to_string(points[2]) + " joints, and the network takes " +
                        std::to_string(contract.joints));
-  } else if (contract.use_score && video.keypoint_scores.shape != Shape(points.begin(), points.end() - 1)) {
+  } else if (contract.use_score && contract.pose_frames > 0 && video.keypoint_scores.shape != Shape(points.begin(), points.end() - 1)) {
     problems.push_back("keypoint_scores are " + shape_text(video.keypoint_scores.shape) + ", and keypoints " +
                        shape_text(points));
   }
   const bool persons = is_keypoints && points[0] > 0;
-  if (persons && (video.keypoints.data == nullptr || (contract.use_score && video.keypoint_scores.data == nullptr))) {
+  const bool scores = contract.use_score && contract.pose_frames > 0;
+  if (persons && (video.keypoints.data == nullptr || (scores && video.keypoint_scores.data == nullptr))) {
     problems.emplace_back("keypoints or their scores are a null pointer");
   }
   if (video.keypoints.memory == Memory::device || video.keypoint_scores.memory == Memory::device) {
@@ -67,21 +75,29 @@ std::size_t elements(const Shape& shape) {
 
 PreparedClips empty_clips(std::int64_t clips, const Contract& contract) {
   PreparedClips result;
-  result.imgs_shape = {clips, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
-  result.heatmap_imgs_shape = {clips, contract.joints, contract.pose_frames, contract.pose_height, contract.pose_width};
-  result.imgs.resize(elements(result.imgs_shape));
-  result.heatmap_imgs.resize(elements(result.heatmap_imgs_shape));
+  if (contract.rgb_frames > 0) {
+    result.imgs_shape = {clips, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
+    if (!contract.channels_first) std::swap(result.imgs_shape[1], result.imgs_shape[2]);
+    result.imgs.resize(elements(result.imgs_shape));
+  }
+  if (contract.pose_frames > 0) {
+    result.heatmap_imgs_shape = {clips, contract.joints, contract.pose_frames, contract.pose_height,
+                                 contract.pose_width};
+    result.heatmap_imgs.resize(elements(result.heatmap_imgs_shape));
+  }
   return result;
 }
 
 // Where frame `frame` of clip `clip` goes, its red plane; green and blue lie `plane_stride` behind each other.
 float* frame_of(PreparedClips& result, std::size_t clip, std::size_t frame, const Contract& contract) {
   const std::size_t plane = area(contract.rgb_height, contract.rgb_width);
-  return result.imgs.data() + (clip * 3 * static_cast<std::size_t>(contract.rgb_frames) + frame) * plane;
+  const std::size_t planes = contract.channels_first ? 1 : 3;  // from one frame to the next
+  return result.imgs.data() + (clip * 3 * static_cast<std::size_t>(contract.rgb_frames) + planes * frame) * plane;
 }
 
 std::size_t plane_stride(const Contract& contract) {
-  return static_cast<std::size_t>(contract.rgb_frames) * area(contract.rgb_height, contract.rgb_width);
+  const auto planes = static_cast<std::size_t>(contract.channels_first ? contract.rgb_frames : 1);
+  return planes * area(contract.rgb_height, contract.rgb_width);
 }
 
 void draw(const float* keypoints, const float* scores, std::int64_t persons, std::size_t clip, const Contract& contract,
@@ -94,9 +110,9 @@ void draw(const float* keypoints, const float* scores, std::int64_t persons, std
 // Coordinates or scores of the frames `indices` (clips x length): `width` values a joint. The result is ordered by clip,
 // person, frame, joint.
 std::vector<float> gathered(const View<float>& source, std::size_t width, const std::vector<std::int64_t>& indices,
-                            int length, const Contract& contract) {
+                            std::int64_t length) {
   const auto persons = static_cast<std::size_t>(source.shape[0]), frames = static_cast<std::size_t>(source.shape[1]);
-  const std::size_t frame_size = static_cast<std::size_t>(contract.joints) * width;
+  const std::size_t frame_size = static_cast<std::size_t>(source.shape[2]) * width;
   std::vector<float> result;
   result.reserve(persons * indices.size() * frame_size);
   for (std::size_t start = 0; start < indices.size(); start += static_cast<std::size_t>(length)) {
@@ -110,6 +126,49 @@ std::vector<float> gathered(const View<float>& source, std::size_t width, const 
   return result;
 }
 
+// The joints of the clips of a video, in pixels of the resized frames, and the part of the frames that is resized.
+struct Joints {
+  Box box;
+  bool seen = false;  // where nobody is, nothing is drawn: by their scores alone, joints at 0, 0 would light the corner
+  std::vector<float> keypoints;
+  std::vector<float> scores;
+};
+
+Result<Joints> joints_of(const Video& video, int clips, const Contract& contract,
+                         const std::optional<float>& min_score) {
+  Joints joints;
+  joints.box = {0, 0, video.width, video.height};
+  if (!takes_keypoints(contract)) return joints;
+  const People people = look_at(video, min_score);
+  if (!people.problem.empty()) return wrong({people.problem});
+  joints.seen = people.seen;
+  // Only cropped by, the joints of all frames count.
+  std::vector<std::int64_t> frames(static_cast<std::size_t>(video.keypoints.shape[1]));
+  std::iota(frames.begin(), frames.end(), std::int64_t{0});
+  if (contract.pose_frames > 0) frames = uniform_indices(video.keypoints.shape[1], contract.pose_frames, clips);
+  const std::int64_t length = contract.pose_frames > 0 ? contract.pose_frames : video.keypoints.shape[1];
+  std::vector<float>& keypoints = joints.keypoints = gathered(video.keypoints, 2, frames, length);
+  if (video.keypoint_scores.data != nullptr) joints.scores = gathered(video.keypoint_scores, 1, frames, length);
+  std::vector<std::size_t> left_out;  // joints that neither widen the crop nor are drawn
+  for (std::size_t joint = 0; joint < keypoints.size() / 2; ++joint) {
+    float &x = keypoints[2 * joint], &y = keypoints[2 * joint + 1];
+    if (is_left_out(x, y, joints.scores.empty() ? 1.0f : joints.scores[joint], min_score)) {
+      x = y = 0;
+      left_out.push_back(joint);
+    }
+  }
+  std::replace_if(keypoints.begin(), keypoints.end(), [](float value) { return std::isnan(value); }, 0.0f);
+  if (contract.crops_to_persons) {
+    // Clips of one video share their crop: MMCompact's box is about the joints of all of them.
+    const Result<Box> box = crop_about(keypoints, video.height, video.width);
+    if (!box) return box.error();
+    joints.box = *box;
+  }
+  move_keypoints(keypoints, joints.box, contract.rgb_height, contract.rgb_width);
+  for (const std::size_t joint : left_out) keypoints[2 * joint] = keypoints[2 * joint + 1] = HUGE_VALF;
+  return joints;
+}
+
 }  // namespace
 
 Result<PreparedClips> prepare_video(const Video& video, int clips, const Contract& contract,
@@ -117,29 +176,12 @@ Result<PreparedClips> prepare_video(const Video& video, int clips, const Contrac
   std::vector<std::string> problems = problems_of(video, contract);
   if (clips < 1 || clips > kMostClips) problems.push_back(std::to_string(clips) + " clips were asked for");
   if (!problems.empty()) return wrong(std::move(problems));
-  const People people = look_at(video, min_score);
-  if (!people.problem.empty()) return wrong({people.problem});
-  const auto rgb = uniform_indices(static_cast<std::int64_t>(video.frames.size()), contract.rgb_frames, clips);
-  const auto pose = uniform_indices(video.keypoints.shape[1], contract.pose_frames, clips);
-  std::vector<float> keypoints = gathered(video.keypoints, 2, pose, contract.pose_frames, contract);
-  const std::vector<float> scores = video.keypoint_scores.data != nullptr
-                                        ? gathered(video.keypoint_scores, 1, pose, contract.pose_frames, contract)
-                                        : std::vector<float>();
-  std::vector<std::size_t> left_out;  // joints that neither widen the crop nor are drawn
-  for (std::size_t joint = 0; joint < keypoints.size() / 2; ++joint) {
-    float &x = keypoints[2 * joint], &y = keypoints[2 * joint + 1];
-    if (is_left_out(x, y, scores.empty() ? 1.0f : scores[joint], min_score)) {
-      x = y = 0;
-      left_out.push_back(joint);
-    }
+  Result<Joints> joints = joints_of(video, clips, contract, min_score);
+  if (!joints) return std::move(joints.error());
+  std::vector<std::int64_t> rgb;
+  if (contract.rgb_frames > 0) {
+    rgb = uniform_indices(static_cast<std::int64_t>(video.frames.size()), contract.rgb_frames, clips);
   }
-  std::replace_if(keypoints.begin(), keypoints.end(), [](float value) { return std::isnan(value); }, 0.0f);
-  // Clips of one video share their crop: MMCompact's box is about the joints of all of them.
-  const Result<Box> box = crop_about(keypoints, video.height, video.width);
-  if (!box) return box.error();
-  move_keypoints(keypoints, *box, contract.rgb_height, contract.rgb_width);
-  for (const std::size_t joint : left_out) keypoints[2 * joint] = keypoints[2 * joint + 1] = HUGE_VALF;
-
   PreparedClips result = empty_clips(clips, contract);
   std::map<std::int64_t, std::vector<std::size_t>> places;  // frame of the video -> its places in the clips
   for (std::size_t i = 0; i < rgb.size(); ++i) places[rgb[i]].push_back(i);
@@ -149,42 +191,46 @@ Result<PreparedClips> prepare_video(const Video& video, int clips, const Contrac
   const auto length = static_cast<std::size_t>(contract.rgb_frames);
   for (const auto& [frame, clip_places] : places) {
     const Image image = {video.frames[static_cast<std::size_t>(frame)], video.height, video.width, row_bytes(video)};
-    crop_and_resize(image, *box, contract.rgb_height, contract.rgb_width, picture.data());
+    crop_and_resize(image, joints->box, contract.rgb_height, contract.rgb_width, picture.data());
     for (const std::size_t place : clip_places) {
       normalise_frame(cropped, contract, frame_of(result, place / length, place % length, contract),
                       plane_stride(contract));
     }
   }
+  if (contract.pose_frames == 0 || !joints->seen) return result;
   const std::int64_t persons = video.keypoints.shape[0];
   const std::size_t clip_scores = elements({persons, contract.pose_frames, contract.joints});
-  // Where nobody is, nothing is drawn: by their scores alone, joints at 0, 0 would light the corner.
-  for (std::size_t clip = 0; people.seen && clip < static_cast<std::size_t>(clips); ++clip) {
-    const float* clip_peaks = contract.use_score ? scores.data() + clip * clip_scores : nullptr;
-    draw(keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);
+  for (std::size_t clip = 0; clip < static_cast<std::size_t>(clips); ++clip) {
+    const float* clip_peaks = contract.use_score ? joints->scores.data() + clip * clip_scores : nullptr;
+    draw(joints->keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);
   }
   return result;
 }
 
 Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Contract& contract) {
   if (clips.empty()) return wrong({"there are no clips"});
+  Contract cropped = contract;  // what stands in the pipeline before frames are normalised and joints are drawn is done
+  cropped.foreign_step.clear();
+  cropped.crops_to_persons = false;
   std::vector<std::string> problems;
   for (std::size_t clip = 0; clip < clips.size(); ++clip) {
     const Video& video = clips[clip];
     const auto report = [&](const std::string& what) {
       problems.push_back((clips.size() == 1 ? "" : "clip " + std::to_string(clip) + ": ") + what);
     };
-    for (const std::string& problem : problems_of(video, contract)) report(problem);
+    for (const std::string& problem : problems_of(video, cropped)) report(problem);
     const auto length = static_cast<std::int64_t>(video.frames.size());
-    if (length != contract.rgb_frames || video.height != contract.rgb_height || video.width != contract.rgb_width) {
+    const bool frames = contract.rgb_frames > 0, heatmaps = contract.pose_frames > 0;
+    if (frames && (length != contract.rgb_frames || video.height != contract.rgb_height || video.width != contract.rgb_width)) {
       report("frames are " + shape_text({length, video.height, video.width, 3}) + ", and the network takes " +
              shape_text({contract.rgb_frames, contract.rgb_height, contract.rgb_width, 3}));
     }
-    if (video.keypoints.shape.size() == 4 && video.keypoints.shape[1] != contract.pose_frames) {
+    if (heatmaps && video.keypoints.shape.size() == 4 && video.keypoints.shape[1] != contract.pose_frames) {
       report("keypoints are of " + std::to_string(video.keypoints.shape[1]) + " frames, and the network takes " +
              std::to_string(contract.pose_frames));
     }
   }
-  for (std::size_t clip = 0; problems.empty() && clip < clips.size(); ++clip) {
+  for (std::size_t clip = 0; takes_keypoints(cropped) && problems.empty() && clip < clips.size(); ++clip) {
     const People people = look_at(clips[clip], std::nullopt);
     if (!people.problem.empty()) problems.push_back("clip " + std::to_string(clip) + ": " + people.problem);
   }
@@ -192,10 +238,11 @@ Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Con
   PreparedClips result = empty_clips(static_cast<std::int64_t>(clips.size()), contract);
   for (std::size_t clip = 0; clip < clips.size(); ++clip) {
     const Video& video = clips[clip];
-    for (std::size_t frame = 0; frame < video.frames.size(); ++frame) {
+    for (std::size_t frame = 0; frame < static_cast<std::size_t>(contract.rgb_frames); ++frame) {
       const Image image = {video.frames[frame], video.height, video.width, row_bytes(video)};
       normalise_frame(image, contract, frame_of(result, clip, frame, contract), plane_stride(contract));
     }
+    if (contract.pose_frames == 0) continue;
     draw(video.keypoints.data, video.keypoint_scores.data, video.keypoints.shape[0], clip, contract, result);
   }
   return result;

@@ -59,7 +59,7 @@ Result<Options> checked(const Options& options) {
 
 struct Recognizer::Impl {
   Contract contract;
-  std::optional<std::array<double, 2>> fusion;
+  bool weighed_anew = false;
   std::optional<float> min_keypoint_score;
   std::unique_ptr<detail::Backend> backend;
   std::vector<std::string> notes;
@@ -73,13 +73,16 @@ struct Recognizer::Impl {
       if (!valid) return valid.error();
       Result<detail::Bundle> bundle = detail::Bundle::open(source);
       if (!bundle) return std::move(bundle.error());
+      if (const std::size_t scores = bundle->contract().weights.size(); options.fusion && scores != 2) {
+        return Error{ErrorKind::usage, "fusion weights are of two streams, and this network has " + std::to_string(scores),
+                     "leave them out", {}};
+      }
       Result<detail::Opened> opened = detail::open_backend(*bundle, options);
       if (!opened) return std::move(opened.error());
       auto impl = std::make_unique<Impl>();
       impl->contract = bundle->contract();
-      impl->fusion = options.fusion;
       impl->min_keypoint_score = options.min_keypoint_score;
-      if (options.fusion) impl->contract.fusion = *options.fusion;
+      if (options.fusion) impl->weigh(*options.fusion);
       const auto& roundings = bundle->manifest().roundings;
       if (const auto found = roundings.find(options.precision); found != roundings.end()) {
         impl->contract.rounding = found->second;
@@ -91,34 +94,68 @@ struct Recognizer::Impl {
     });
   }
 
-  Result<std::vector<Prediction>> predict(const Tensors& tensors) {
+  void weigh(const std::array<double, 2>& fusion) {
+    contract.fusion = fusion;
+    for (std::size_t i = 0; i < fusion.size(); ++i) contract.weights.at(i).second = fusion[i];
+    weighed_anew = true;
+  }
+
+  // By the names of the network's inputs.
+  Feeds feeds(const Tensors& tensors) const {
+    Feeds result;
+    for (const Input& input : contract.inputs) {
+      if (input.kind == InputKind::frames) result[input.name] = tensors.imgs;
+      if (input.kind == InputKind::heatmaps) result[input.name] = tensors.heatmap_imgs;
+    }
+    return result;
+  }
+
+  Result<std::int64_t> clips_in(const Feeds& tensors) const {
+    return detail::check_feeds(backend->inputs(), tensors, backend->takes_device_memory());
+  }
+
+  Result<Outputs> run(const Feeds& tensors) {
     const std::lock_guard<std::mutex> lock(turn);
-    const Result<std::int64_t> clips = detail::check_feeds(backend->inputs(), tensors, backend->takes_device_memory());
+    const Result<std::int64_t> clips = clips_in(tensors);
     if (!clips) return clips.error();
-    const Result<detail::Outputs> outputs = backend->run(tensors, *clips);
+    return backend->run(tensors, *clips);
+  }
+
+  Result<std::vector<Prediction>> predict(const Feeds& tensors) {
+    const Result<Outputs> outputs = run(tensors);
     if (!outputs) return outputs.error();
-    Result<std::vector<Prediction>> all = detail::predictions(*outputs, *clips, contract, fusion);
-    if (all && tensors.heatmap_imgs.memory == Memory::host) detail::count_persons(tensors.heatmap_imgs, *all);
+    const std::int64_t clips = tensors.at(contract.inputs.at(0).name).shape.at(0);
+    Result<std::vector<Prediction>> all = detail::predictions(*outputs, clips, contract, weighed_anew);
+    for (const Input& input : contract.inputs) {
+      const View<float>& view = tensors.at(input.name);
+      if (all && input.kind == InputKind::heatmaps && view.memory == Memory::host) detail::count_persons(view, *all);
+    }
     return all;
   }
 
   // As many clips at a time as the runtime takes; to a fixed number the last group is filled up with its last clip.
   Result<std::vector<Prediction>> predict(PreparedClips clips) {
-    const auto count = static_cast<std::size_t>(clips.imgs_shape.at(0));
+    const bool frames = contract.rgb_frames > 0, heatmaps = contract.pose_frames > 0;
+    const auto count = static_cast<std::size_t>((frames ? clips.imgs_shape : clips.heatmap_imgs_shape).at(0));
     const std::size_t imgs_size = clips.imgs.size() / count, heatmaps_size = clips.heatmap_imgs.size() / count;
     const auto most = static_cast<std::size_t>(backend->most_clips());
     const std::size_t group = contract.batch ? static_cast<std::size_t>(*contract.batch) : std::min(count, most);
     const std::size_t missing = contract.batch ? (group - count % group) % group : 0;
-    append_last(clips.imgs, imgs_size, missing);
-    append_last(clips.heatmap_imgs, heatmaps_size, missing);
+    if (frames) append_last(clips.imgs, imgs_size, missing);
+    if (heatmaps) append_last(clips.heatmap_imgs, heatmaps_size, missing);
     std::vector<Prediction> all;
     for (std::size_t start = 0; start < count; start += group) {
+      const auto size = static_cast<std::int64_t>(std::min(group, count + missing - start));
       Tensors tensors = clips.view();
-      tensors.imgs.data += start * imgs_size;
-      tensors.heatmap_imgs.data += start * heatmaps_size;
-      const std::size_t size = std::min(group, count + missing - start);
-      tensors.imgs.shape[0] = tensors.heatmap_imgs.shape[0] = static_cast<std::int64_t>(size);
-      Result<std::vector<Prediction>> some = predict(tensors);
+      if (frames) {
+        tensors.imgs.data += start * imgs_size;
+        tensors.imgs.shape[0] = size;
+      }
+      if (heatmaps) {
+        tensors.heatmap_imgs.data += start * heatmaps_size;
+        tensors.heatmap_imgs.shape[0] = size;
+      }
+      Result<std::vector<Prediction>> some = predict(feeds(tensors));
       if (!some) return some;
       std::move(some->begin(), some->end(), std::back_inserter(all));
     }
@@ -159,7 +196,15 @@ Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cr
 }
 
 Result<std::vector<Prediction>> Recognizer::predict(const Tensors& tensors) {
+  return guarded([&] { return impl_->predict(impl_->feeds(tensors)); });
+}
+
+Result<std::vector<Prediction>> Recognizer::predict(const Feeds& tensors) {
   return guarded([&] { return impl_->predict(tensors); });
+}
+
+Result<Outputs> Recognizer::run(const Feeds& tensors) {
+  return guarded([&] { return impl_->run(tensors); });
 }
 
 Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
@@ -171,7 +216,7 @@ Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) con
 }
 
 Result<Prediction> Recognizer::average(const std::vector<Prediction>& clips) const {
-  return guarded([&] { return detail::averaged(clips, impl_->contract.average_clips, impl_->contract.fusion); });
+  return guarded([&] { return detail::averaged(clips, impl_->contract); });
 }
 
 std::vector<Label> Recognizer::top(const Prediction& prediction, int count) const {

@@ -8,8 +8,12 @@ namespace {
 
 constexpr float kDrawn = 1e-4f;  // the least score that is drawn
 
-std::vector<double> softmax(const std::vector<float>& logits) {
+std::vector<double> probabilities(const std::vector<float>& logits, Activation activation) {
   std::vector<double> values(logits.begin(), logits.end());
+  if (activation == Activation::sigmoid) {
+    for (double& value : values) value = 1 / (1 + std::exp(-value));
+    return values;
+  }
   const double largest = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
   double sum = 0;
   for (double& value : values) sum += value = std::exp(value - largest);
@@ -17,68 +21,86 @@ std::vector<double> softmax(const std::vector<float>& logits) {
   return values;
 }
 
-std::vector<float> fused(const Prediction& clip, const std::array<double, 2>& fusion) {
-  const std::vector<double> rgb = softmax(clip.rgb_logits), pose = softmax(clip.pose_logits);
-  const double total = fusion[0] + fusion[1];
-  std::vector<float> scores(std::min(rgb.size(), pose.size()));
-  for (std::size_t k = 0; k < scores.size(); ++k) {
-    scores[k] = static_cast<float>(fusion[0] / total * rgb[k] + fusion[1] / total * pose[k]);
+// The probabilities that the logits give, in the contract's weights.
+std::vector<float> weighed(const Outputs& logits, const Contract& contract) {
+  double total = 0;
+  for (const auto& [name, weight] : contract.weights) total += weight;
+  std::vector<double> sums(static_cast<std::size_t>(contract.classes), 0.0);
+  for (const Output& output : contract.outputs) {
+    for (const auto& [name, weight] : contract.weights) {
+      if (name != output.name) continue;
+      const std::vector<double> values = probabilities(logits.at(name), output.activation);
+      for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += weight / total * values.at(k);
+    }
   }
-  return scores;
+  return {sums.begin(), sums.end()};
 }
 
 bool is_finite(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
 }
 
-std::vector<float> mean(const std::vector<Prediction>& clips, std::vector<float> Prediction::* member) {
-  std::vector<double> sums((clips.front().*member).size(), 0.0);
-  for (const Prediction& clip : clips) {
-    for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += (clip.*member)[k];
-  }
+// Adds up `values`; false where they are not as many as before.
+bool add(std::vector<double>& sums, const std::vector<float>& values) {
+  if (sums.empty()) sums.resize(values.size(), 0.0);
+  if (sums.size() != values.size()) return false;
+  std::transform(values.begin(), values.end(), sums.begin(), sums.begin(),
+                 [](float value, double sum) { return sum + static_cast<double>(value); });
+  return true;
+}
+
+std::vector<float> mean(const std::vector<double>& sums, std::size_t clips) {
   std::vector<float> means;
-  for (const double sum : sums) means.push_back(static_cast<float>(sum / static_cast<double>(clips.size())));
+  for (const double sum : sums) means.push_back(static_cast<float>(sum / static_cast<double>(clips)));
   return means;
 }
 
-constexpr std::pair<const char*, std::vector<float> Prediction::*> kMembers[] = {
-    {"scores", &Prediction::scores},
-    {"rgb_logits", &Prediction::rgb_logits},
-    {"pose_logits", &Prediction::pose_logits},
-    {"rgb_coarse_logits", &Prediction::rgb_coarse_logits},
-    {"pose_coarse_logits", &Prediction::pose_coarse_logits}};
+void name_streams(Prediction& prediction) {
+  const std::pair<const char*, std::vector<float> Prediction::*> members[] = {
+      {"rgb_logits", &Prediction::rgb_logits},
+      {"pose_logits", &Prediction::pose_logits},
+      {"rgb_coarse_logits", &Prediction::rgb_coarse_logits},
+      {"pose_coarse_logits", &Prediction::pose_coarse_logits}};
+  for (const auto& [name, member] : members) {
+    if (const auto found = prediction.logits.find(name); found != prediction.logits.end()) {
+      prediction.*member = found->second;
+    }
+  }
+}
 
 }  // namespace
 
 Result<std::vector<Prediction>> predictions(const Outputs& outputs, std::int64_t clips, const Contract& contract,
-                                            const std::optional<std::array<double, 2>>& fusion) {
+                                            bool anew) {
   std::vector<Prediction> all(static_cast<std::size_t>(clips));
-  for (const auto& [name, member] : kMembers) {
-    const bool coarse = std::string(name).find("coarse") != std::string::npos;
-    const auto width = static_cast<std::size_t>(coarse ? contract.coarse_classes : contract.classes);
-    if (width == 0) continue;
-    const auto output = outputs.find(name);
-    const std::size_t found = output == outputs.end() ? 0 : output->second.size();
+  for (const Output& output : contract.outputs) {
+    if (output.kind == OutputKind::features) continue;
+    const auto width = static_cast<std::size_t>(output.shape.at(1));
+    const auto values = outputs.find(output.name);
+    const std::size_t found = values == outputs.end() ? 0 : values->second.size();
     if (found != width * all.size()) {
       return Error{ErrorKind::failed,
-                   std::string("the graph gives ") + std::to_string(found) + " values of " + name +
+                   std::string("the graph gives ") + std::to_string(found) + " values of " + output.name +
                        ", and the manifest says " + std::to_string(width) + " a clip",
                    "export again",
                    {}};
     }
-    if (!is_finite(output->second)) {
+    if (!is_finite(values->second)) {
       return Error{ErrorKind::gate,
-                   std::string(name) + " holds NaN or infinity",
+                   output.name + " holds NaN or infinity",
                    "look at the inputs; `x3ddeploy verify` looks at the graphs",
                    {}};
     }
     for (std::size_t clip = 0; clip < all.size(); ++clip) {
-      const auto start = output->second.begin() + static_cast<std::ptrdiff_t>(clip * width);
-      (all[clip].*member).assign(start, start + static_cast<std::ptrdiff_t>(width));
+      const auto start = values->second.begin() + static_cast<std::ptrdiff_t>(clip * width);
+      std::vector<float>& target =
+          output.kind == OutputKind::scores ? all[clip].scores : all[clip].logits[output.name];
+      target.assign(start, start + static_cast<std::ptrdiff_t>(width));
     }
   }
-  if (fusion) {
-    for (Prediction& clip : all) clip.scores = fused(clip, *fusion);
+  for (Prediction& clip : all) {
+    if (anew || clip.scores.empty()) clip.scores = weighed(clip.logits, contract);
+    name_streams(clip);
   }
   return all;
 }
@@ -101,23 +123,24 @@ void count_persons(const View<float>& heatmaps, std::vector<Prediction>& clips) 
   }
 }
 
-Result<Prediction> averaged(const std::vector<Prediction>& clips, const std::string& how,
-                            const std::array<double, 2>& fusion) {
+Result<Prediction> averaged(const std::vector<Prediction>& clips, const Contract& contract) {
   const auto refused = [](const char* message, const char* hint) { return Error{ErrorKind::usage, message, hint, {}}; };
   if (clips.empty()) return refused("there are no clips to average", "give at least one");
   if (clips.size() == 1) return clips.front();
-  if (how == "none") {
+  if (contract.average_clips == "none") {
     return refused("the network was trained to average no clips (average_clips 'none')", "take its clips one by one");
   }
-  Prediction result;
-  for (const auto& [name, member] : kMembers) {
-    for (const Prediction& clip : clips) {
-      if ((clip.*member).size() != (clips.front().*member).size()) {
-        return refused("the predictions are of different networks", "average the clips of one recognizer");
-      }
-    }
-    result.*member = mean(clips, member);
+  std::vector<double> scores;
+  std::map<std::string, std::vector<double>> logits;
+  for (const Prediction& clip : clips) {
+    bool alike = add(scores, clip.scores) && clip.logits.size() == clips.front().logits.size();
+    for (const auto& [name, values] : clip.logits) alike = alike && add(logits[name], values);
+    if (!alike) return refused("the predictions are of different networks", "average the clips of one recognizer");
   }
+  Prediction result;
+  result.scores = mean(scores, clips.size());
+  for (const auto& [name, sums] : logits) result.logits[name] = mean(sums, clips.size());
+  name_streams(result);
   result.frames_with_persons = 0;
   for (const Prediction& clip : clips) {
     if (result.frames_with_persons && clip.frames_with_persons) {
@@ -126,8 +149,8 @@ Result<Prediction> averaged(const std::vector<Prediction>& clips, const std::str
       result.frames_with_persons.reset();
     }
   }
-  // 'prob': the mean of the probabilities, which fusion keeps. 'score': the probabilities of the mean logits.
-  if (how == "score") result.scores = fused(result, fusion);
+  // 'prob': the mean of the probabilities, which weighing keeps. 'score': the probabilities of the mean logits.
+  if (contract.average_clips == "score") result.scores = weighed(result.logits, contract);
   return result;
 }
 

@@ -1,8 +1,9 @@
-// TensorRT: both backbones side by side, each in a CUDA stream of its own, then the head; what lies between them stays on
-// the GPU. A call that comes a second time with as many clips, from the same memory, is recorded as a CUDA graph.
+// TensorRT: the parts in waves, those of one wave side by side, each in a CUDA stream of its own; what lies between them
+// stays on the GPU. A call that comes a second time with as many clips, from the same memory, is recorded as a CUDA graph.
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <set>
 
 #include "backend.hpp"
 #include "cuda.hpp"
@@ -17,8 +18,6 @@ constexpr std::size_t kKeptBatches = 4;
 constexpr std::size_t kKeptGraphs = 8;
 // Of every address that TensorRT is given; IExecutionContext::setTensorAddress.
 constexpr std::uintptr_t kAlignment = 256;
-constexpr const char* kParts[] = {"rgb_backbone", "pose_backbone", "head"};
-constexpr std::size_t kRgb = 0, kPose = 1, kHead = 2;
 
 struct Buffer {
   std::size_t clip_bytes = 0;
@@ -28,18 +27,14 @@ struct Buffer {
 
 using Addresses = std::map<std::string, void*>;
 
-// Where `imgs` and `heatmap_imgs` are read, and whether they are copied there first.
-struct Sources {
-  const void* imgs;
-  const void* heatmap_imgs;
-  bool copied_imgs;
-  bool copied_heatmap_imgs;
+// Where an input is read, and whether it is copied there first.
+struct Source {
+  const void* place = nullptr;
+  bool copied = false;
 
-  bool operator==(const Sources& other) const {
-    return imgs == other.imgs && heatmap_imgs == other.heatmap_imgs && copied_imgs == other.copied_imgs &&
-           copied_heatmap_imgs == other.copied_heatmap_imgs;
-  }
+  bool operator==(const Source& other) const { return place == other.place && copied == other.copied; }
 };
+using Sources = std::map<std::string, Source>;
 
 struct Recorded {
   Sources sources;
@@ -48,25 +43,34 @@ struct Recorded {
 
 struct Batch {
   std::int64_t clips = 0;
-  std::vector<std::unique_ptr<nvinfer1::IExecutionContext>> contexts;  // by kParts
+  std::vector<std::unique_ptr<nvinfer1::IExecutionContext>> contexts;  // by part
   std::vector<Recorded> recorded;                                      // the last used one last
 };
 
 class TensorRTBackend final : public Backend {
  public:
-  TensorRTBackend(std::vector<Bytes> plans, const Options& options, const Host& host)
+  // Plans in the order of the waves' parts.
+  TensorRTBackend(const Network& network, std::vector<Bytes> plans, const Options& options, const Host& host)
       : options_(options),
         description_("tensorrt " + host.version + " on " + host.gpu),
         runtime_(make_runtime(log_)),
-        streams_{make_stream(), make_stream()},
-        events_{make_event(), make_event(), make_event()} {
-    for (std::size_t part = 0; part < plans.size(); ++part) {
-      engines_.emplace_back(*runtime_, plans[part], kParts[part], log_);
-      for (const EngineTensor& tensor : engines_.back().tensors()) {
-        if (tensor.is_input) largest_ = largest_ == 0 ? tensor.largest : std::min(largest_, tensor.largest);
+        waves_(network.waves),
+        callers_event_(make_event()) {
+    for (const Input& input : network.contract.inputs) borders_.insert(input.name);
+    for (const Output& output : network.contract.outputs) borders_.insert(output.name);
+    for (const auto& wave : waves_) {
+      while (streams_.size() < wave.size()) streams_.push_back(make_stream());
+      for (const Part& part : wave) {
+        engines_.emplace_back(*runtime_, plans.at(engines_.size()), part.name, log_);
+        for (const EngineTensor& tensor : engines_.back().tensors()) {
+          if (tensor.is_input) largest_ = largest_ == 0 ? tensor.largest : std::min(largest_, tensor.largest);
+        }
+        add_tensors();
       }
     }
-    for (std::size_t part = 0; part < engines_.size(); ++part) add_tensors(part);
+    for (const auto& wave : waves_) {  // where the other streams part from the first, and where they join it again
+      for (std::size_t i = 2; i < 2 * wave.size(); ++i) events_.push_back(make_event());
+    }
     for (auto& [name, buffer] : buffers_) {
       const std::size_t bytes = buffer.clip_bytes * static_cast<std::size_t>(largest_);
       buffer.device = allocate_device(bytes);
@@ -76,7 +80,7 @@ class TensorRTBackend final : public Backend {
 
   ~TensorRTBackend() override {
     last_.emplace(options_.gpu);
-    cudaStreamSynchronize(streams_[0].get());
+    cudaStreamSynchronize(main());
   }
 
   std::string description() const override { return description_; }
@@ -84,7 +88,7 @@ class TensorRTBackend final : public Backend {
   std::int64_t most_clips() const override { return largest_; }
   bool takes_device_memory() const override { return true; }
 
-  Result<Outputs> run(const Tensors& tensors, std::int64_t clips) override {
+  Result<Outputs> run(const Feeds& tensors, std::int64_t clips) override {
     if (clips > largest_) {
       return Error{ErrorKind::usage,
                    std::to_string(clips) + " clips at once, and the engines take at most " + std::to_string(largest_),
@@ -92,14 +96,16 @@ class TensorRTBackend final : public Backend {
                    {}};
     }
     const CurrentDevice device(options_.gpu);
-    const auto imgs = source_of("imgs", tensors.imgs, clips),
-               heatmaps = source_of("heatmap_imgs", tensors.heatmap_imgs, clips);
-    if (!imgs || !heatmaps) return (imgs ? heatmaps : imgs).error();
-    const Sources sources = {*imgs, *heatmaps, tensors.imgs.memory == Memory::host,
-                             tensors.heatmap_imgs.memory == Memory::host};
-    if (!sources.copied_imgs || !sources.copied_heatmap_imgs) {
-      order(static_cast<cudaStream_t>(options_.cuda_stream), main(), events_[2]);
+    Sources sources;
+    bool all_copied = true;
+    for (const auto& [name, shape] : inputs_) {
+      const View<float>& view = tensors.at(name);
+      const Result<const void*> place = source_of(name, view, clips);
+      if (!place) return place.error();
+      sources[name] = {*place, view.memory == Memory::host};
+      all_copied = all_copied && view.memory == Memory::host;
     }
+    if (!all_copied) order(static_cast<cudaStream_t>(options_.cuda_stream), main(), callers_event_);
     try {
       launch(batch_of(clips), sources);
     } catch (...) {  // what was launched still reads the caller's memory
@@ -118,24 +124,24 @@ class TensorRTBackend final : public Backend {
 
  private:
   cudaStream_t main() const { return streams_[0].get(); }
-  cudaStream_t beside() const { return streams_[1].get(); }
 
-  // Made by a backbone and taken by the head.
-  static bool is_between(const std::string& name) { return name == "rgb_feat" || name == "pose_feat"; }
+  // Made by a part and taken by others alone.
+  bool is_between(const std::string& name) const { return borders_.count(name) == 0; }
 
-  void add_tensors(std::size_t part) {
-    for (const EngineTensor& tensor : engines_[part].tensors()) {
+  void add_tensors() {
+    for (const EngineTensor& tensor : engines_.back().tensors()) {
       std::size_t bytes = tensor.element_bytes;
       for (std::size_t axis = 1; axis < tensor.shape.size(); ++axis)
         bytes *= static_cast<std::size_t>(tensor.shape[axis]);
       Buffer& buffer = buffers_[tensor.name];
+      const bool is_new = buffer.clip_bytes == 0;
       if (buffer.clip_bytes != 0 && buffer.clip_bytes != bytes) {
         throw std::runtime_error("the engines disagree about " + tensor.name + ": build all parts again");
       }
       buffer.clip_bytes = bytes;
       if (is_between(tensor.name)) continue;
       if (!tensor.is_float32) throw std::runtime_error(tensor.name + " is not float32 in the engine: build it again");
-      (tensor.is_input ? inputs_ : outputs_).emplace_back(tensor.name, tensor.shape);
+      if (is_new) (tensor.is_input ? inputs_ : outputs_).emplace_back(tensor.name, tensor.shape);
     }
   }
 
@@ -205,13 +211,32 @@ class TensorRTBackend final : public Backend {
   void enqueue(Batch& batch, const Sources& sources) {
     Addresses addresses;
     for (const auto& [name, buffer] : buffers_) addresses[name] = buffer.device.get();
-    order(main(), beside(), events_[0]);
-    feed("imgs", sources.imgs, sources.copied_imgs, batch.clips, main(), addresses);
-    feed("heatmap_imgs", sources.heatmap_imgs, sources.copied_heatmap_imgs, batch.clips, beside(), addresses);
-    enqueue_part(batch, kRgb, main(), addresses);
-    enqueue_part(batch, kPose, beside(), addresses);
-    order(beside(), main(), events_[1]);
-    enqueue_part(batch, kHead, main(), addresses);
+    std::set<std::string> waiting;  // inputs that are not there yet
+    for (const auto& [name, source] : sources) {
+      if (source.copied) {
+        waiting.insert(name);
+      } else {  // an input is read only; TensorRT's interface cannot say so
+        addresses[name] = const_cast<void*>(source.place);
+      }
+    }
+    const auto feed = [&](const std::string& name, cudaStream_t stream) {
+      if (waiting.erase(name) == 0) return;
+      const std::size_t bytes = buffers_.at(name).clip_bytes * static_cast<std::size_t>(batch.clips);
+      X3DDEPLOY_CUDA(cudaMemcpyAsync(addresses.at(name), sources.at(name).place, bytes, cudaMemcpyHostToDevice, stream));
+    };
+    // What one part alone takes, and at once, comes in that part's stream; the rest before the streams part.
+    for (const auto& [name, source] : sources) {
+      if (takers(name) != 1) feed(name, main());
+    }
+    std::size_t part = 0, event = 0;
+    for (const std::vector<Part>& wave : waves_) {
+      for (std::size_t i = 1; i < wave.size(); ++i) order(main(), streams_[i].get(), events_[event++]);
+      for (std::size_t i = 0; i < wave.size(); ++i, ++part) {
+        for (const std::string& name : wave[i].inputs) feed(name, streams_[i].get());
+        enqueue_part(batch, part, wave[i].name, streams_[i].get(), addresses);
+      }
+      for (std::size_t i = 1; i < wave.size(); ++i) order(streams_[i].get(), main(), events_[event++]);
+    }
     for (const auto& [name, shape] : outputs_) {
       const Buffer& buffer = buffers_.at(name);
       X3DDEPLOY_CUDA(cudaMemcpyAsync(buffer.pinned.get(), buffer.device.get(),
@@ -220,25 +245,23 @@ class TensorRTBackend final : public Backend {
     }
   }
 
-  void feed(const std::string& name, const void* source, bool copied, std::int64_t clips, cudaStream_t stream,
-            Addresses& addresses) {
-    if (!copied) {
-      addresses[name] = const_cast<void*>(source);  // an input is read only; TensorRT's interface cannot say so
-      return;
+  std::size_t takers(const std::string& name) const {
+    std::size_t count = 0;
+    for (const auto& wave : waves_) {
+      for (const Part& part : wave) count += static_cast<std::size_t>(std::count(part.inputs.begin(), part.inputs.end(), name));
     }
-    const std::size_t bytes = buffers_.at(name).clip_bytes * static_cast<std::size_t>(clips);
-    X3DDEPLOY_CUDA(cudaMemcpyAsync(addresses.at(name), source, bytes, cudaMemcpyHostToDevice, stream));
+    return count;
   }
 
-  void enqueue_part(Batch& batch, std::size_t part, cudaStream_t stream, const Addresses& addresses) {
+  void enqueue_part(Batch& batch, std::size_t part, const std::string& name, cudaStream_t stream,
+                    const Addresses& addresses) {
     nvinfer1::IExecutionContext& context = *batch.contexts[part];
     for (const EngineTensor& tensor : engines_[part].tensors()) {
       if (!context.setTensorAddress(tensor.name.c_str(), addresses.at(tensor.name))) {
-        throw std::runtime_error(std::string(kParts[part]) + " does not take the address of " + tensor.name);
+        throw std::runtime_error(name + " does not take the address of " + tensor.name);
       }
     }
-    if (!context.enqueueV3(stream))
-      throw std::runtime_error(std::string(kParts[part]) + " fails: " + log_.last_error());
+    if (!context.enqueueV3(stream)) throw std::runtime_error(name + " fails: " + log_.last_error());
   }
 
   // In the order of construction; what is destroyed first stands last.
@@ -247,8 +270,11 @@ class TensorRTBackend final : public Backend {
   std::string description_;
   TensorRTLog log_;
   std::unique_ptr<nvinfer1::IRuntime> runtime_;
-  Stream streams_[2];
-  Event events_[3];
+  std::vector<std::vector<Part>> waves_;
+  std::vector<Stream> streams_;  // as many as the widest wave has parts
+  std::vector<Event> events_;
+  Event callers_event_;
+  std::set<std::string> borders_;  // the network's inputs and outputs
   std::vector<TensorRTEngine> engines_;
   std::int64_t largest_ = 0;  // clips
   std::map<std::string, Buffer> buffers_;
@@ -280,8 +306,11 @@ BackendResult open_tensorrt(const Bundle& bundle, const Options& options) {
   const Host host = {properties.name, std::to_string(properties.major) + "." + std::to_string(properties.minor),
                      tensorrt_version()};
   std::vector<Bytes> plans;
-  for (const char* part : kParts) {
-    Result<std::string> name = find_engine(bundle, part, options.precision, host);
+  const Network& network = bundle.manifest().network;
+  std::vector<Part> parts;
+  for (const auto& wave : network.waves) parts.insert(parts.end(), wave.begin(), wave.end());
+  for (const Part& part : parts) {
+    Result<std::string> name = find_engine(bundle, part.name, options.precision, host);
     if (!name) {
       // Left to choose, another runtime can serve; asked for TensorRT, this is the answer.
       if (options.runtime == Runtime::automatic) name.error().kind = ErrorKind::missing_requirement;
@@ -291,7 +320,7 @@ BackendResult open_tensorrt(const Bundle& bundle, const Options& options) {
     if (!plan) return std::move(plan.error());
     plans.push_back(std::move(*plan));
   }
-  return BackendResult(std::make_unique<TensorRTBackend>(std::move(plans), options, host));
+  return BackendResult(std::make_unique<TensorRTBackend>(network, std::move(plans), options, host));
 }
 
 }  // namespace x3ddeploy::detail

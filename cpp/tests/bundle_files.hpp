@@ -16,6 +16,53 @@ class BundleFiles {
   std::map<std::string, std::string> contents = {{"recognizer.onnx", "fake"}, {"rgb_backbone.onnx", "rgb"}};
   std::map<std::string, std::string> replaced;  // in the manifest's text
   std::string engines;                          // JSON members of the manifest's section
+  std::string network = kSchema1;               // what the manifest says of it, and the schema's version
+
+  static constexpr const char* kSchema1 = R"("schema_version": 1, "batch": null, "fusion": [1.0, 1.0],
+      "spec": {"rgb": {"in_channels": 3}, "pose": {"in_channels": 2},
+        "head": {"classes": 2, "coarse_classes": 0, "average_clips": "prob"},
+        "rgb_input": {"frames": 2, "height": 4, "width": 4, "mean": [1.0, 2.0, 3.0], "std": [2.0, 4.0, 8.0]},
+        "pose_input": {"frames": 3, "height": 4, "width": 4, "sigma": 0.6, "scaling": 0.5, "use_score": true}})";
+  // The same network.
+  static constexpr const char* kSchema2 = R"("schema_version": 2, "family": "two_stream_x3d",
+      "inputs": {
+        "imgs": {"kind": "frames", "shape": ["N", 3, 2, 4, 4], "dtype": "float32", "pipeline": [
+          {"type": "MMCompact", "parameters": {}}, {"type": "Resize", "parameters": {"scale": [4, 4], "keep_ratio": false}},
+          {"type": "Normalize", "parameters": {"mean": [1.0, 2.0, 3.0], "std": [2.0, 4.0, 8.0]}}]},
+        "heatmap_imgs": {"kind": "heatmaps", "shape": ["N", 2, 3, 4, 4], "dtype": "float32", "pipeline": [
+          {"type": "MMCompact", "parameters": {}}, {"type": "Resize", "parameters": {"scale": [4, 4]}},
+          {"type": "GeneratePoseTarget", "parameters": {"sigma": 0.6, "scaling": 0.5, "use_score": true}}]}},
+      "parts": {
+        "rgb_backbone": {"inputs": ["imgs"], "outputs": ["rgb_feat"]},
+        "pose_backbone": {"inputs": ["heatmap_imgs"], "outputs": ["pose_feat"]},
+        "head": {"inputs": ["rgb_feat", "pose_feat"], "outputs": ["rgb_logits", "pose_logits", "scores"]},
+        "recognizer": {"inputs": ["imgs", "heatmap_imgs"], "outputs": ["rgb_logits", "pose_logits", "scores"]}},
+      "outputs": {
+        "rgb_feat": {"kind": "features", "shape": ["N", 5, 2, 1, 1], "activation": null, "average": "none"},
+        "pose_feat": {"kind": "features", "shape": ["N", 5, 3, 1, 1], "activation": null, "average": "none"},
+        "rgb_logits": {"kind": "logits", "shape": ["N", 2], "activation": "softmax", "average": "prob"},
+        "pose_logits": {"kind": "logits", "shape": ["N", 2], "activation": "softmax", "average": "prob"},
+        "scores": {"kind": "scores", "shape": ["N", 2], "activation": null, "average": "prob"}},
+      "scores": {"rgb": {"weights": {"rgb_logits": 1.0}}, "both": {"weights": {"rgb_logits": 1.0, "pose_logits": 1.0}}},
+      "deployed": "both")";
+  // Frames alone through a backbone, a neck and a head; no crop.
+  static constexpr const char* kOneStream = R"("schema_version": 2, "family": "toy",
+      "inputs": {"imgs": {"kind": "frames", "shape": ["N", 2, 3, 4, 4], "dtype": "float32", "pipeline": [
+        {"type": "UniformSampleFrames", "parameters": {"clip_len": 2}},
+        {"type": "Resize", "parameters": {"scale": [4, 4], "keep_ratio": false}},
+        {"type": "Normalize", "parameters": {"mean": [1.0, 2.0, 3.0], "std": [2.0, 4.0, 8.0]}}]}},
+      "parts": {
+        "head": {"inputs": ["neck_feat"], "outputs": ["logits", "scores"]},
+        "neck": {"inputs": ["feat"], "outputs": ["neck_feat"]},
+        "backbone": {"inputs": ["imgs"], "outputs": ["feat"]},
+        "recognizer": {"inputs": ["imgs"], "outputs": ["logits", "scores"]}},
+      "outputs": {
+        "feat": {"kind": "features", "shape": ["N", 5, 2, 1, 1], "activation": null, "average": "none"},
+        "neck_feat": {"kind": "features", "shape": ["N", 5], "activation": null, "average": "none"},
+        "logits": {"kind": "logits", "shape": ["N", 2], "activation": "softmax", "average": "prob"},
+        "scores": {"kind": "scores", "shape": ["N", 2], "activation": null, "average": "prob"}},
+      "scores": {"scores": {"weights": {"logits": 1.0}}},
+      "deployed": "scores")";
 
   std::string manifest() const {
     std::string files;
@@ -24,13 +71,7 @@ class BundleFiles {
                x3ddeploy::detail::sha256(content.data(), content.size()) +
                "\", \"size_bytes\": " + std::to_string(content.size()) + "}";
     }
-    std::string text = R"({"schema_version": 1, "batch": null, "fusion": [1.0, 1.0],
-      "spec": {"rgb": {"in_channels": 3}, "pose": {"in_channels": 2},
-        "head": {"classes": 2, "coarse_classes": 0, "average_clips": "prob"},
-        "rgb_input": {"frames": 2, "height": 4, "width": 4, "mean": [1.0, 2.0, 3.0], "std": [2.0, 4.0, 8.0]},
-        "pose_input": {"frames": 3, "height": 4, "width": 4, "sigma": 0.6, "scaling": 0.5, "use_score": true}},
-      "tensors": {"recognizer": {"inputs": {"imgs": ["N", 3, 2, 4, 4], "heatmap_imgs": ["N", 2, 3, 4, 4]},
-        "outputs": {"scores": ["N", 2]}}},
+    std::string text = "{" + network + R"(,
       "engines": {)" + engines +
                        "}, \"files\": {" + files + "}}";
     for (const auto& [from, to] : replaced) {

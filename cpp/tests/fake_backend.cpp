@@ -9,6 +9,8 @@
 namespace x3ddeploy::detail {
 namespace {
 
+constexpr std::pair<const char*, const char*> kLogits[] = {{"imgs", "rgb_logits"}, {"heatmap_imgs", "pose_logits"}};
+
 class FakeBackend final : public Backend {
  public:
   FakeBackend(std::string behaviour, NamedShapes inputs)
@@ -19,15 +21,21 @@ class FakeBackend final : public Backend {
   std::int64_t most_clips() const override { return behaviour_ == "takes two" ? 2 : Backend::most_clips(); }
 
   // Class 0 has the clip's mean, class 1 nothing.
-  Result<Outputs> run(const Tensors& tensors, std::int64_t clips) override {
+  Result<Outputs> run(const Feeds& tensors, std::int64_t clips) override {
     if (clips > most_clips()) throw std::runtime_error("too many clips for the fake");
     if (behaviour_ == "throws") throw std::runtime_error("the fake has thrown");
     Outputs outputs;
     for (std::int64_t clip = 0; clip < clips; ++clip) {
-      const float rgb = mean(tensors.imgs, clip), pose = mean(tensors.heatmap_imgs, clip);
-      outputs["rgb_logits"].insert(outputs["rgb_logits"].end(), {rgb, 0});
-      outputs["pose_logits"].insert(outputs["pose_logits"].end(), {pose, 0});
-      const float score = behaviour_ == "nan" ? std::numeric_limits<float>::quiet_NaN() : rgb;
+      float first = std::numeric_limits<float>::quiet_NaN();
+      for (const auto& [name, logits] : kLogits) {
+        const auto input = tensors.find(name);
+        if (input == tensors.end()) continue;
+        const float value = mean(input->second, clip);
+        const std::string output = inputs_.size() == 1 ? "logits" : logits;
+        outputs[output].insert(outputs[output].end(), {value, 0});
+        if (name == inputs_.front().first) first = value;
+      }
+      const float score = behaviour_ == "nan" ? std::numeric_limits<float>::quiet_NaN() : first;
       outputs["scores"].insert(outputs["scores"].end(), {score, 1 - score});
     }
     if (behaviour_ == "forgets") outputs.erase("pose_logits");
@@ -55,7 +63,9 @@ BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
   if (!graph) return graph.error();
   const std::string behaviour(graph->begin(), graph->end());
   if (behaviour == "refuses") throw std::runtime_error("the fake cannot read its graph");
-  return BackendResult(std::make_unique<FakeBackend>(behaviour, bundle.manifest().tensors.at("recognizer").inputs));
+  NamedShapes inputs;
+  for (const Input& input : bundle.contract().inputs) inputs.emplace_back(input.name, input.shape);
+  return BackendResult(std::make_unique<FakeBackend>(behaviour, std::move(inputs)));
 }
 
 }  // namespace x3ddeploy::detail

@@ -28,8 +28,8 @@ int main(int count, char** words) {
   const std::string text = required(cli::read_file(words[1]));
   const detail::Manifest manifest = required(detail::parse_manifest(text, words[1]));
   const cli::Arrays arrays = required(cli::read_arrays(words[2]));
-  const Video video = required(cli::video_of(arrays));
-  const PreparedClips clips = required(detail::prepare_video(video, std::atoi(words[3]), manifest.contract));
+  const Video video = required(cli::video_of(arrays, manifest.network.contract));
+  const PreparedClips clips = required(detail::prepare_video(video, std::atoi(words[3]), manifest.network.contract));
   std::fwrite(clips.imgs.data(), sizeof(float), clips.imgs.size(), stdout);
   std::fwrite(clips.heatmap_imgs.data(), sizeof(float), clips.heatmap_imgs.size(), stdout);
   return 0;

@@ -8,31 +8,82 @@ namespace {
 using x3ddeploy::detail::Manifest;
 using x3ddeploy::detail::parse_manifest;
 
-std::string problem_with(const std::string& from, const std::string& to) {
+std::string problem_with(const std::string& from, const std::string& to,
+                         const std::string& network = check::BundleFiles::kSchema1) {
   check::BundleFiles files;
+  files.network = network;
   files.replaced = {{from, to}};
   const auto manifest = parse_manifest(files.manifest(), "m");
   return manifest ? "" : manifest.error().text();
 }
 
+std::string problem_in_2(const std::string& from, const std::string& to) {
+  return problem_with(from, to, check::BundleFiles::kSchema2);
+}
+
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-TEST(a_good_manifest_is_read) {
-  const auto manifest = parse_manifest(check::BundleFiles().manifest(), "m");
-  CHECK(manifest);
-  if (!manifest) return;
-  const x3ddeploy::Contract& contract = manifest->contract;
-  CHECK_EQUAL(contract.classes, 2);
-  CHECK_EQUAL(contract.joints, 2);
-  CHECK_EQUAL(contract.pose_frames, 3);
-  CHECK_EQUAL(contract.std[2], 8.0f);
-  CHECK(!contract.batch);
-  CHECK_EQUAL(manifest->tensors.at("recognizer").inputs[0].second[0], x3ddeploy::detail::kDynamic);
-  CHECK(manifest->find("recognizer.onnx") != nullptr && manifest->find("head.onnx") == nullptr);
+TEST(a_good_manifest_is_read_in_both_schemas) {
+  for (const char* network : {check::BundleFiles::kSchema1, check::BundleFiles::kSchema2}) {
+    check::BundleFiles files;
+    files.network = network;
+    const auto manifest = parse_manifest(files.manifest(), "m");
+    if (!manifest) return check::report(__FILE__, __LINE__, manifest.error().text());
+    const x3ddeploy::Contract& contract = manifest->network.contract;
+    CHECK_EQUAL(contract.family, "two_stream_x3d");
+    CHECK_EQUAL(contract.classes, 2);
+    CHECK_EQUAL(contract.joints, 2);
+    CHECK_EQUAL(contract.rgb_frames, 2);
+    CHECK_EQUAL(contract.pose_frames, 3);
+    CHECK_EQUAL(contract.rgb_height, 4);
+    CHECK_EQUAL(contract.std[2], 8.0f);
+    CHECK_EQUAL(contract.sigma, 0.6);
+    CHECK_EQUAL(contract.average_clips, "prob");
+    CHECK_EQUAL(contract.fusion[1], 1.0);
+    CHECK(contract.crops_to_persons && contract.foreign_step.empty() && !contract.batch);
+    CHECK_EQUAL(contract.inputs.at(0).shape[0], x3ddeploy::detail::kDynamic);
+    CHECK_EQUAL(contract.outputs.size(), 3u);
+    CHECK_EQUAL(manifest->network.waves.size(), 2u);
+    CHECK_EQUAL(manifest->network.waves.at(0).size(), 2u);
+    CHECK_EQUAL(manifest->network.waves.at(1).at(0).name, "head");
+    CHECK(manifest->find("recognizer.onnx") != nullptr && manifest->find("head.onnx") == nullptr);
+  }
+}
+
+TEST(a_network_of_another_shape_is_read) {
+  check::BundleFiles files;
+  files.network = check::BundleFiles::kOneStream;
+  const auto manifest = parse_manifest(files.manifest(), "m");
+  if (!manifest) return check::report(__FILE__, __LINE__, manifest.error().text());
+  const x3ddeploy::Contract& contract = manifest->network.contract;
+  CHECK(!contract.channels_first && !contract.crops_to_persons);
+  CHECK_EQUAL(contract.rgb_frames, 2);
+  CHECK_EQUAL(contract.joints, 0);
+  const auto& waves = manifest->network.waves;
+  CHECK_EQUAL(waves.size(), 3u);
+  CHECK(waves.at(0).at(0).name == "backbone" && waves.at(1).at(0).name == "neck" && waves.at(2).at(0).name == "head");
+}
+
+TEST(what_is_wrong_with_a_contract_is_said) {
+  CHECK(contains(problem_in_2("\"inputs\": [\"rgb_feat\", ", "\"inputs\": [\"sound\", "), "which nothing gives"));
+  CHECK(contains(problem_in_2("\"outputs\": [\"rgb_feat\"]", "\"outputs\": [\"tail\", \"rgb_feat\"]"),
+                 "which is not described"));
+  CHECK(contains(problem_in_2("\"inputs\": [\"imgs\"]", "\"inputs\": [\"scores\"]"), "wait for each other"));
+  CHECK(contains(problem_in_2("\"recognizer\": {", "\"rec\": {"), "'recognizer' are needed"));
+  CHECK(contains(problem_in_2("\"pose_logits\": 1.0", "\"pose_feat\": 1.0"), "which is no logits"));
+  CHECK(contains(problem_in_2("\"pose_logits\": 1.0", "\"pose_logits\": -1.0"), "weights that cannot be weights"));
+  CHECK(contains(problem_in_2("\"deployed\": \"both\"", "\"deployed\": \"none\""), "missing required field `none`"));
+  CHECK(contains(problem_in_2("[\"N\", 3, 2, 4, 4]", "[4, 3, 2, 4, 4]"), "different numbers of clips"));
+  CHECK(contains(problem_in_2("[\"N\", 3, 2, 4, 4]", "[\"N\", 3, 2, 4, 99999]"), "invalid model specification"));
+  CHECK(contains(problem_in_2("[\"N\", 3, 2, 4, 4]", "[\"N\", 3, 9999, 9999, 9999]"), "a shape that no tensor has"));
+  CHECK(contains(problem_in_2("\"sigma\": 0.6", "\"sigma\": 0"), "not a positive number"));
+  CHECK(contains(problem_in_2("\"float32\"", "\"float16\""), "'float16'"));
+  CHECK(contains(problem_in_2("[2.0, 4.0, 8.0]", "[2.0, 4.0]"), "length 3"));
+  CHECK_EQUAL(problem_in_2("\"MMCompact\"", "\"ThreeCrop\""), "");  // ready tensors can be taken
 }
 
 TEST(what_is_wrong_with_a_manifest_is_said_as_python_says_it) {
-  CHECK(contains(problem_with("\"schema_version\": 1", "\"schema_version\": 2"), "m has schema version 2, and this"));
+  CHECK(contains(problem_with("\"schema_version\": 1", "\"schema_version\": 3"), "m has schema version 3, and this"));
   CHECK(contains(problem_with("\"fusion\"", "\"fission\""),
                  "not a valid manifest: Object missing required field `fusion`"));
   CHECK(contains(problem_with("\"batch\": null", "\"batch\": \"many\""),

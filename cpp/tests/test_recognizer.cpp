@@ -86,7 +86,7 @@ TEST(tensors_that_do_not_fit_are_refused_by_name) {
   const PreparedClips two = clips_of(0, 0, 2);
   tensors = clips.view();
   tensors.heatmap_imgs = two.view().heatmap_imgs;
-  CHECK(refusal(recognizer->predict(tensors)).find("2 clips, and the other stream 1") != std::string::npos);
+  CHECK(refusal(recognizer->predict(tensors)).find("2 clips, and another input 1") != std::string::npos);
   CHECK(!refusal(recognizer->predict(Tensors())).empty());
 }
 
@@ -151,9 +151,7 @@ TEST(a_video_is_computed_in_groups_that_the_runtime_takes) {
   const GreyVideo grey;
   check::BundleFiles fixed;
   fixed.contents["recognizer.onnx"] = "fake";
-  fixed.replaced = {{"\"batch\": null", "\"batch\": 2"},
-                    {"\"imgs\": [\"N\"", "\"imgs\": [2"},
-                    {"\"heatmap_imgs\": [\"N\"", "\"heatmap_imgs\": [2"}};
+  fixed.replaced = {{"\"batch\": null", "\"batch\": 2"}};
   std::map<std::string, std::string> held;
   auto of_two = Recognizer::open(fixed.embedded(held)), at_most_two = opened("takes two");
   CHECK(of_two && at_most_two);
@@ -164,6 +162,69 @@ TEST(a_video_is_computed_in_groups_that_the_runtime_takes) {
     if (one && five) CHECK_NEAR(one->scores[0], five->scores[0], 1e-4);
     CHECK(!recognizer->predict(clips_of(0, 0, 3).view()));
   }
+}
+
+TEST(a_network_of_frames_alone_takes_videos_without_keypoints) {
+  check::BundleFiles files;
+  files.network = check::BundleFiles::kOneStream;
+  files.contents["recognizer.onnx"] = "fake";
+  std::map<std::string, std::string> held;
+  auto recognizer = Recognizer::open(files.embedded(held));
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  const std::vector<std::uint8_t> pixels(6 * 8 * 3, 101);
+  Video video;
+  video.frames.assign(7, pixels.data());
+  video.height = 6;
+  video.width = 8;
+  const auto prepared = recognizer->prepare(video, 2);
+  if (!prepared) return check::report(__FILE__, __LINE__, prepared.error().text());
+  CHECK(prepared->imgs_shape == (std::vector<std::int64_t>{2, 2, 3, 4, 4}));
+  CHECK(prepared->heatmap_imgs.empty());
+  // Frames stand before channels: (101 - 1) / 2, (101 - 2) / 4, (101 - 3) / 8, a plane each.
+  CHECK_EQUAL(prepared->imgs.at(0), 50.0f);
+  CHECK_EQUAL(prepared->imgs.at(16), 24.75f);
+  CHECK_EQUAL(prepared->imgs.at(3 * 16), 50.0f);
+  CHECK_EQUAL(prepared->imgs.back(), 12.25f);
+  const auto prediction = recognizer->predict(video, 3);
+  if (!prediction) return check::report(__FILE__, __LINE__, prediction.error().text());
+  CHECK_NEAR(prediction->scores.at(0), (50 + 24.75 + 12.25) / 3, 1e-4);
+  CHECK_EQUAL(prediction->logits.count("logits"), 1u);
+  CHECK_EQUAL(recognizer->top(*prediction, 5).size(), 2u);
+  const auto outputs = recognizer->run({{"imgs", prepared->view().imgs}});
+  CHECK(outputs && outputs->at("scores").size() == 4);
+  CHECK(!recognizer->run({{"images", prepared->view().imgs}}));
+  Options options;
+  options.fusion = {1, 1};
+  const auto refused = Recognizer::open(files.embedded(held), options);
+  CHECK(!refused && refused.error().kind == ErrorKind::usage);
+}
+
+TEST(a_network_of_heatmaps_alone_takes_videos_without_frames) {
+  check::BundleFiles files;
+  files.network = R"("schema_version": 2, "family": "bones",
+      "inputs": {"heatmap_imgs": {"kind": "heatmaps", "shape": ["N", 2, 3, 4, 4], "dtype": "float32", "pipeline": [
+        {"type": "Resize", "parameters": {"scale": [8, 8]}},
+        {"type": "GeneratePoseTarget", "parameters": {"sigma": 0.6, "scaling": 0.5, "use_score": true}}]}},
+      "parts": {"recognizer": {"inputs": ["heatmap_imgs"], "outputs": ["logits"]}},
+      "outputs": {"logits": {"kind": "logits", "shape": ["N", 2], "activation": "softmax", "average": "score"}},
+      "scores": {"pose": {"weights": {"logits": 1.0}}}, "deployed": "pose")";
+  files.contents["recognizer.onnx"] = "fake";
+  std::map<std::string, std::string> held;
+  auto recognizer = Recognizer::open(files.embedded(held));
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  const std::vector<float> keypoints(2 * 5 * 2 * 2, 4.0f), scores(2 * 5 * 2, 1.0f);
+  Video video;
+  video.height = video.width = 16;
+  video.keypoints = {keypoints.data(), {2, 5, 2, 2}};
+  video.keypoint_scores = {scores.data(), {2, 5, 2}};
+  const auto prepared = recognizer->prepare(video, 1);
+  if (!prepared) return check::report(__FILE__, __LINE__, prepared.error().text());
+  CHECK(prepared->imgs.empty());
+  CHECK_EQUAL(prepared->heatmap_imgs.at(4 + 1), 1.0f);  // 4 of 16 pixels is 2 of 8, and 1 of 4
+  const auto prediction = recognizer->predict(video, 2);
+  if (!prediction) return check::report(__FILE__, __LINE__, prediction.error().text());
+  CHECK_NEAR(prediction->scores.at(0) + prediction->scores.at(1), 1, 1e-6);
+  CHECK(prediction->frames_with_persons.has_value());
 }
 
 // Run under the thread sanitizer: several recognizers side by side, and one recognizer from several threads.

@@ -51,19 +51,30 @@ def test_paths_that_lead_outside_are_refused(bundle, tmp_path, name):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda m: m.update(batch="many"),
-        lambda m: m["spec"]["rgb"].update(fold_div=None),
+        lambda m: m["inputs"]["imgs"]["shape"].__setitem__(0, "many"),
+        lambda m: m["inputs"]["imgs"].update(kind="smells"),
+        lambda m: m["inputs"]["imgs"].update(dtype="float16"),
+        lambda m: m["inputs"]["heatmap_imgs"].update(keypoint_order="any"),
+        lambda m: m["inputs"].update({"../imgs": m["inputs"]["imgs"]}),
+        lambda m: m["inputs"]["imgs"]["pipeline"][-1]["parameters"].update(std=[1, 0, 1]),
+        lambda m: m["inputs"]["imgs"]["pipeline"][-1]["parameters"].update(mean=[1, 1]),
+        lambda m: m["inputs"]["heatmap_imgs"]["pipeline"][-1]["parameters"].update(sigma=-1),
         lambda m: m["files"].update(x=3),
-        lambda m: m.pop("spec"),
-        lambda m: m["spec"]["rgb_input"].update(frames=0),
+        lambda m: m.pop("model"),
+        lambda m: m.update(deployed="none"),
+        lambda m: m["parts"]["head"]["inputs"].append("sound"),
+        lambda m: m["parts"].pop("recognizer"),
+        lambda m: m["parts"].update({"\x1b[2J": m["parts"]["head"]}),
+        lambda m: m["preprocessing"].update(head={"inputs": {}, "outputs": []}),
+        lambda m: m["preprocessing"].update(front={"inputs": {}, "outputs": ["scores"]}),
     ],
 )
 def test_values_of_the_wrong_kind_are_refused(bundle, tmp_path, change):
-    with pytest.raises(Exception, match=r"not a valid manifest|invalid model specification"):
+    with pytest.raises(BundleError, match="not a valid manifest"):
         Bundle.open(changed(bundle, tmp_path, change))
 
 
 def test_a_newer_schema_is_refused_before_it_is_understood(bundle, tmp_path):
-    path = changed(bundle, tmp_path, lambda m: m.update(schema_version=2, spec="unheard of"))
-    with pytest.raises(BundleError, match="schema version 2"):
+    path = changed(bundle, tmp_path, lambda m: m.update(schema_version=3, parts="unheard of"))
+    with pytest.raises(BundleError, match="schema version 3"):
         Bundle.open(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import schema_1
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import require_whole
@@ -33,9 +34,13 @@ VALUES = HOSTILE | st.recursive(
 VALUES = VALUES.map(copy.deepcopy)  # what is put into a document may be altered there
 
 
-@pytest.fixture(scope="module")
-def good(bundle):
-    return json.loads((bundle / "manifest.json").read_text())
+@pytest.fixture(scope="module", params=[1, 2])
+def good(bundle, request, tmp_path_factory):
+    """A good manifest in each schema."""
+    path = shutil.copytree(bundle, tmp_path_factory.mktemp("good") / "deploy")
+    if request.param == 1:
+        schema_1.rewrite(path)
+    return json.loads((path / "manifest.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +89,17 @@ def opened(folder, content):
     return None
 
 
-@settings(max_examples=500, **QUICK)
+@settings(max_examples=250, **QUICK)
 @given(data=st.data())
 def test_an_altered_manifest_opens_or_is_one_error(good, folder, data):
     content = json.dumps(data.draw(altered(good))).encode("utf-8", "surrogatepass")
     found = opened(folder, content)
     if found is not None:
         assert all((folder / name).resolve().is_relative_to(folder.resolve()) for name in found.manifest.files)
-        assert min(found.manifest.fusion) >= 0 < sum(found.manifest.fusion) < float("inf")
+        assert min(found.contract.fusion) >= 0 < sum(found.contract.fusion) < float("inf")
 
 
-@settings(max_examples=300, **QUICK)
+@settings(max_examples=150, **QUICK)
 @given(data=st.data())
 def test_damaged_bytes_open_or_are_one_error(good, folder, data):
     content = bytearray(json.dumps(good).encode())
@@ -110,7 +115,7 @@ def test_any_bytes_are_one_error(folder, content):
     assert opened(folder, content) is None
 
 
-@settings(max_examples=40, **QUICK)
+@settings(max_examples=20, **QUICK)
 @given(data=st.data())
 def test_a_manifest_that_opens_is_held_against_the_files_or_is_one_error(bundle, good, folder, data):
     root = folder / "bundle"

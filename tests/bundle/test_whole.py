@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from support import schema_1
 
 from x3ddeploy.bundle import PARTS, Bundle, seal
-from x3ddeploy.bundle.check import RAW, open_whole, problems_of, unchecked
+from x3ddeploy.bundle.check import open_whole, problems_of, unchecked
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.metadata import PartMetadata
@@ -19,7 +20,8 @@ from x3ddeploy.engines.graphs import Clips
 from x3ddeploy.engines.pipeline import EngineRequest, build_engines
 from x3ddeploy.engines.place import Host
 from x3ddeploy.errors import BundleError
-from x3ddeploy.families.two_stream_x3d.literal import model_of
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
+from x3ddeploy.families.two_stream_x3d.literal import model_of, spec_of
 from x3ddeploy.terms import Precision
 
 
@@ -48,16 +50,17 @@ def reseal(path):
     seal(path, manifest)
 
 
-def say_everywhere(path, **changes):
-    """Alter the manifest and the metadata of every graph with it."""
-    manifest = replace(Bundle.open(path).manifest, **changes)
-    if "spec" in changes:
-        changes["model"] = model_of(changes.pop("spec"))
+def say_everywhere(path, spec, fusion=(1.0, 1.0)):
+    """Alter the manifest, contract and all, and the metadata of every graph with it."""
+    manifest = Bundle.open(path).manifest
+    contract = two_stream_contract(spec, fusion, manifest.batch, {})
+    said = {name: getattr(contract, name) for name in ("inputs", "outputs", "scores", "deployed")}
     for file in path.glob("*.onnx"):
         model = onnx.load(file)
-        put(file, replace(PartMetadata.of(model), **changes).stamped(model).SerializeToString())
+        metadata = replace(PartMetadata.of(model), model=model_of(spec), fusion=fusion)
+        put(file, metadata.stamped(model).SerializeToString())
     (path / "manifest.json").unlink()
-    seal(path, manifest)
+    seal(path, replace(manifest, model=model_of(spec), **said))
 
 
 def labelled(path, text):
@@ -66,7 +69,7 @@ def labelled(path, text):
 
 
 def names(path):
-    return [f"action {index}" for index in range(Bundle.open(path).manifest.spec.head.classes)]
+    return [f"action {index}" for index in range(Bundle.open(path).contract.classes)]
 
 
 def test_a_good_bundle_is_whole_with_labels_too(copied):
@@ -75,56 +78,59 @@ def test_a_good_bundle_is_whole_with_labels_too(copied):
     assert open_whole(copied).labels() == names(copied)
 
 
+def rgb_step(manifest):
+    return manifest["inputs"]["imgs"]["pipeline"][-1]["parameters"]
+
+
+def pose_step(manifest):
+    return manifest["inputs"]["heatmap_imgs"]["pipeline"][-1]["parameters"]
+
+
+def made():
+    entry = {"calibration": None, "random_calibration": False, "float_layers": {}, "accuracy": None}
+    return {**entry, "golden_error": {}}
+
+
 SAID = {
-    "mean": (lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]), "rgb_input.mean"),
-    "std": (lambda m: m["spec"]["rgb_input"].update(std=[1, 1, 1]), "rgb_input.std"),
-    "sigma": (lambda m: m["spec"]["pose_input"].update(sigma=0.7), "pose_input.sigma"),
-    "fold_div": (lambda m: m["spec"]["rgb"].update(fold_div=4), "rgb.fold_div"),
-    "average_clips": (lambda m: m["spec"]["head"].update(average_clips="score"), "average_clips"),
-    "fusion": (lambda m: m.update(fusion=[1, 2]), "its fusion"),
-    "negative fusion": (lambda m: m.update(fusion=[-1, 2]), "cannot be weights"),
-    "no fusion": (lambda m: m.update(fusion=[0, 0]), "cannot be weights"),
-    "a billion classes": (lambda m: m["spec"]["head"].update(classes=10**9), "classes"),
-    "one class more": (lambda m: m["spec"]["head"].update(classes=m["spec"]["head"]["classes"] + 1), "head.classes"),
-    "batch": (lambda m: m.update(batch=2), "clips"),
+    "mean": (lambda m: rgb_step(m).update(mean=[0, 0, 0]), "inputs.imgs"),
+    "std": (lambda m: rgb_step(m).update(std=[1, 1, 1]), "inputs.imgs"),
+    "sigma": (lambda m: pose_step(m).update(sigma=0.7), "inputs.heatmap_imgs"),
+    "mean of the model": (lambda m: m["model"]["rgb_input"].update(mean=[0, 0, 0]), "rgb_input.mean"),
+    "fold_div": (lambda m: m["model"]["rgb"].update(fold_div=4), "rgb.fold_div"),
+    "average": (lambda m: m["outputs"]["rgb_logits"].update(average="score"), "outputs.rgb_logits"),
+    "average_clips": (lambda m: m["model"]["head"].update(average_clips="score"), "average_clips"),
+    "fusion": (lambda m: m["scores"]["fused"]["weights"].update(rgb_logits=2), "its fusion"),
+    "negative fusion": (lambda m: m["scores"]["fused"]["weights"].update(rgb_logits=-1), "negative"),
+    "no fusion": (lambda m: m["scores"]["fused"].update(weights={"rgb_logits": 0}), "all zero"),
+    "another deployed score": (lambda m: m.update(deployed="rgb"), "deployed score"),
+    "another family": (lambda m: m.update(family="two_stream_x3d", model={}), "none of the family"),
+    "a billion classes": (lambda m: m["model"]["head"].update(classes=10**9), "classes"),
+    "one class more": (lambda m: m["model"]["head"].update(classes=m["model"]["head"]["classes"] + 1), "head.classes"),
+    "batch": (lambda m: m["inputs"]["imgs"].update(shape=[2, *m["inputs"]["imgs"]["shape"][1:]]), "clips"),
     "opset": (lambda m: m.update(opset=16), "opset"),
     "IR": (lambda m: m.update(ir_version=9), "IR"),
     "target": (lambda m: m.update(target="openvino"), "its target"),
     "source": (lambda m: m["source"].update(sha256="0" * 64), "source_sha256"),
-    "shape": (lambda m: m["tensors"]["head"]["outputs"].update(scores=["N", 1000]), "head.onnx: outputs"),
-    "an input": (lambda m: m["tensors"]["rgb_backbone"]["inputs"].clear(), "rgb_backbone.onnx: inputs"),
-    "a part of no network": (lambda m: m["tensors"].update(tail=m["tensors"]["head"]), "'tail'"),
-    "a part without tensors": (lambda m: m["tensors"].pop("head"), "head.onnx"),
+    "shape": (lambda m: m["outputs"]["rgb_feat"].update(shape=["N", 1000]), "head.onnx: inputs"),
+    "an input": (lambda m: m["parts"]["rgb_backbone"].update(inputs=["heatmap_imgs"]), "rgb_backbone.onnx: inputs"),
+    "a part of no network": (lambda m: m["parts"].update(tail=m["parts"]["head"]), "tail.onnx: missing"),
+    "a part less": (lambda m: m["parts"].pop("head"), "parts.head"),
+    "a block of no graph": (
+        lambda m: m["parts"]["rgb_backbone"].update(blocks=[{"name": "layer9", "tensor": "layer9/Relu"}]),
+        "block layer9",
+    ),
+    "preprocessing that is not there": (
+        lambda m: m["preprocessing"].update(front={"inputs": {}, "outputs": ["imgs"]}),
+        "front.onnx: missing",
+    ),
     "a file less": (lambda m: m["files"].pop("recognizer.onnx"), "recognizer.onnx: missing"),
     "golden less": (lambda m: m["files"].pop("golden/frames.npy"), "golden/frames.npy: missing"),
     "a rounding less": (lambda m: m["rounding"].popitem(), "rounding: it is not of the graphs' outputs"),
     "a rounding more": (lambda m: m["rounding"].update(tail=0.1), "rounding: it is not of the graphs' outputs: tail"),
     "a negative rounding": (lambda m: m["rounding"].update({"head -> scores": -1}), "rounding: head -> scores -1"),
     "a rounding of all": (lambda m: m["rounding"].update({"head -> scores": 1e6}), "rounding: head -> scores 1e+06"),
-    "INT8 without a calibration": (
-        lambda m: m["precisions"].update(
-            int8={
-                "calibration": None,
-                "random_calibration": False,
-                "float_layers": {},
-                "accuracy": None,
-                "golden_error": {},
-            }
-        ),
-        "its calibration is None",
-    ),
-    "a precision that is not there": (
-        lambda m: m["precisions"].update(
-            fp16={
-                "calibration": None,
-                "random_calibration": False,
-                "float_layers": {},
-                "accuracy": None,
-                "golden_error": {},
-            }
-        ),
-        "fp16/head.onnx: missing",
-    ),
+    "INT8 without a calibration": (lambda m: m["precisions"].update(int8=made()), "its calibration is None"),
+    "a precision that is not there": (lambda m: m["precisions"].update(fp16=made()), "fp16/head.onnx: missing"),
 }
 
 
@@ -139,11 +145,12 @@ def test_a_manifest_that_its_files_contradict_is_refused(copied, said):
 
 def older(path):
     """Without what older versions did not write: rounding, and the raw golden clip where there was no --preprocess."""
+    schema_1.rewrite(path)
     manifest = json.loads((path / "manifest.json").read_text())
     for part in ("preprocess_rgb", "preprocess_pose"):
         del manifest["tensors"][part], manifest["files"][f"{part}.onnx"]
         (path / f"{part}.onnx").unlink()
-    for name in RAW:
+    for name in ("frames", "keypoints", "keypoint_scores"):
         del manifest["files"][f"golden/{name}.npy"]
         (path / "golden" / f"{name}.npy").unlink()
     del manifest["rounding"]
@@ -160,7 +167,7 @@ def test_a_bundle_of_an_older_version_is_read_and_what_is_not_checked_is_said(co
     assert process.returncode == 0, process.stderr
     assert "not verified: golden: the preprocessing of its clip" in process.stdout
     assert "not checked: golden: the preprocessing of its clip" in run("inspect", copied).stdout
-    say(copied, lambda m: m.update(fusion=[1, 2]))
+    say(copied, lambda m: m["scores"]["fused"]["weights"].update(pose_logits=2))
     with pytest.raises(BundleError, match="its fusion"):
         open_whole(copied)
 
@@ -188,27 +195,27 @@ def test_every_part_has_to_be_there_and_be_itself(copied, part):
 
 def test_what_manifest_and_graphs_both_say_is_held_against_the_golden_clip(copied):
     manifest = Bundle.open(copied).manifest
-    spec = manifest.spec
-    dark = replace(spec, rgb_input=replace(spec.rgb_input, mean=(0.0, 0.0, 0.0)))
-    say_everywhere(copied, spec=dark)
+    spec = spec_of(manifest.model)
+    say_everywhere(copied, replace(spec, rgb_input=replace(spec.rgb_input, mean=(0.0, 0.0, 0.0))))
     with pytest.raises(BundleError, match="manifest's mean and std"):
         open_whole(copied)
-    say_everywhere(copied, spec=replace(spec, pose_input=replace(spec.pose_input, sigma=spec.pose_input.sigma * 1.05)))
+    sharper = replace(spec, pose_input=replace(spec.pose_input, sigma=spec.pose_input.sigma * 1.05))
+    say_everywhere(copied, sharper)
     with pytest.raises(BundleError, match="manifest's sigma and scaling"):
         open_whole(copied)
-    say_everywhere(copied, spec=spec, fusion=(1.0, 1.2))
-    with pytest.raises(BundleError, match="in the manifest's fusion"):
+    say_everywhere(copied, spec, (1.0, 1.2))
+    with pytest.raises(BundleError, match="in the manifest's weights"):
         open_whole(copied)
-    say_everywhere(copied, fusion=manifest.fusion)
+    say_everywhere(copied, spec)
     assert problems_of(open_whole(copied)) == []
 
 
 @pytest.mark.parametrize(
     ("alter", "problem"),
     [
-        (lambda lines: [*lines, "one too many"], "names, and the head has"),
-        (lambda lines: lines[1:], "names, and the head has"),
-        (lambda lines: ["a\nb", *lines[1:]], "names, and the head has"),
+        (lambda lines: [*lines, "one too many"], "names, and the network has"),
+        (lambda lines: lines[1:], "names, and the network has"),
+        (lambda lines: ["a\nb", *lines[1:]], "names, and the network has"),
         *((lambda lines, char=char: [f"a{char}b", *lines[1:]], "no class name") for char in "\r\x1b\x85\u2028\u202e\0"),
         (lambda lines: ["", *lines[1:]], "no class name"),
     ],
@@ -279,7 +286,7 @@ def test_the_manifest_is_read_back_as_it_was(bundle):
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_refuses_a_bundle_that_is_not_what_it_says(copied, run, verb, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    say(copied, lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]))
+    say(copied, lambda m: m["model"]["rgb_input"].update(mean=[0, 0, 0]))
     process = run(verb, copied, *VERBS[verb])
     assert "rgb_input.mean" in process.stderr + process.stdout
     assert process.returncode == (0 if verb == "inspect" else 1)
@@ -287,7 +294,7 @@ def test_every_verb_refuses_a_bundle_that_is_not_what_it_says(copied, run, verb,
 
 
 def test_predict_refuses_it_too(copied, run):
-    say(copied, lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]))
+    say(copied, lambda m: m["model"]["rgb_input"].update(mean=[0, 0, 0]))
     process = run("predict", "--bundle", copied, "video.mp4")
     assert process.returncode == 1
     assert "rgb_input.mean" in process.stderr
@@ -296,6 +303,6 @@ def test_predict_refuses_it_too(copied, run):
 def test_engines_are_not_built_of_it(copied):
     host = Host(None, None, None, Flavour.RTX, "1.0")
     options = BuildOptions(Flavour.RTX, Precision.FP32, Batches(1, 1, 1), ("8.9",))
-    say(copied, lambda m: m["spec"]["rgb_input"].update(mean=[0, 0, 0]))
+    say(copied, lambda m: m["model"]["rgb_input"].update(mean=[0, 0, 0]))
     with pytest.raises(BundleError, match=r"rgb_input\.mean"):
         build_engines(Bundle.open(copied), host, EngineRequest(options, PARTS, Clips(), None, ""), print)

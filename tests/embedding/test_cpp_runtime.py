@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import schema_1
 
 from x3ddeploy.bundle import Bundle, EngineEntry, sha256_of
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
@@ -165,10 +166,10 @@ def damage_manifest(bundle, change):
 DAMAGES = {
     "no directory": shutil.rmtree,
     "no manifest": lambda bundle: (bundle / "manifest.json").unlink(),
-    "newer schema": lambda bundle: damage_manifest(bundle, lambda m: m.update(schema_version=2)),
+    "newer schema": lambda bundle: damage_manifest(bundle, lambda m: m.update(schema_version=3)),
     "cut off": lambda bundle: (bundle / "manifest.json").write_bytes(b'{"schema_version": 1'),
-    "missing field": lambda bundle: damage_manifest(bundle, lambda m: m.pop("fusion")),
-    "wrong type": lambda bundle: damage_manifest(bundle, lambda m: m.update(batch="many")),
+    "missing field": lambda bundle: damage_manifest(bundle, lambda m: m.pop("deployed")),
+    "wrong type": lambda bundle: damage_manifest(bundle, lambda m: m["inputs"]["imgs"].update(dtype=3)),
     "outside": lambda bundle: damage_manifest(
         bundle, lambda m: m["files"].update({"../x": {"sha256": "0", "size_bytes": 1}})
     ),
@@ -183,6 +184,14 @@ def test_a_damaged_bundle_is_refused_in_pythons_words(cli, bundle, tmp_path, dam
         Bundle.open(copy)
     process = start(cli, copy, "--self-test")
     assert (process.returncode, process.stderr.decode()) == (1, f"error: {error.value}\n")
+
+
+@pytest.mark.openvino
+def test_a_bundle_of_schema_1_runs(cli, bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    schema_1.rewrite(copy)
+    assert start(cli, copy, "--self-test").returncode == 0
+    np.testing.assert_array_equal(scores_of(cli, copy, copy / "golden"), scores_of(cli, bundle, bundle / "golden"))
 
 
 @pytest.mark.openvino

@@ -43,7 +43,7 @@ def test_a_bundle_holds_what_its_manifest_says(exported):
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (entry["sha256"], entry["size_bytes"])
     assert {f"{name}.onnx" for name in GRAPHS} <= on_disk
     assert json.loads((path / "parity.json").read_text())["passed"]
-    assert manifest["spec"]["rgb_input"]["mean"] == [123.675, 116.28, 103.53]
+    assert manifest["model"]["rgb_input"]["mean"] == [123.675, 116.28, 103.53]
     assert manifest["origins"]["rgb.fold_div"] == "checkpoint config"
     assert manifest["origins"]["rgb.stages"] == "weights"
     assert set(manifest["versions"]) >= {"x3ddeploy", "torch", "onnx", "onnxruntime"}

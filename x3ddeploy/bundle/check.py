@@ -13,15 +13,16 @@ from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.bundle.graph_check import graph_problems
 from x3ddeploy.bundle.labels import read_labels
 from x3ddeploy.bundle.opened import Bundle
-from x3ddeploy.bundle.paths import GOLDEN, LABELS, PARTS, PREPROCESSING, golden_folder, graph_name
+from x3ddeploy.bundle.paths import GOLDEN, LABELS, golden_folder, graph_name
+from x3ddeploy.contract import Activation, Contract, OutputKind, Shape
 from x3ddeploy.errors import BundleError, X3DDeployError
+from x3ddeploy.families.manifests import contradictions
 from x3ddeploy.modalities import modalities_of
 from x3ddeploy.text import escaped
 
-RAW = ("frames", "keypoints", "keypoint_scores")
 _OLDER = "made by an older version; export again to have it checked"
 _SHOWN = 12
-_MOST_PERSONS = 64
+_KEYPOINTS, _MOST_PERSONS = "keypoints", 64
 # Of the largest value: what the same formulas may differ by on another machine, which is float32 rounding.
 _TOLERANCE = 1e-4
 
@@ -38,9 +39,10 @@ def open_whole(path: Path) -> Bundle:
 def require_whole(bundle: Bundle) -> None:
     """Refuse a bundle that is not what it says.
 
-    Every file has the manifest's sha256. Every graph is there, and its metadata and shapes are the manifest's. There
-    are as many labels as classes. The golden inputs are what the preprocessing makes of the golden frames and
-    keypoints, and the golden scores are the logits fused in the manifest's weights.
+    Every file has the manifest's sha256. The contract is the one that follows from the model, where its family is
+    known here. Every graph is there, and its metadata, shapes and blocks are the manifest's. There are as many labels
+    as classes. The golden inputs are what the preprocessing makes of the golden frames and keypoints, and the golden
+    scores are the logits fused in the manifest's weights.
 
     Raises:
         BundleError: it is not; every problem is listed.
@@ -60,32 +62,47 @@ def problems_of(bundle: Bundle) -> list[str]:
     altered = bundle.altered_files()
     if altered:
         return altered  # what is in other files than the manifest's says nothing of it
-    return [*_graphs(bundle), *_labels(bundle), *_golden(bundle), *_rounding(bundle)]
+    return [*_contract(bundle), *_graphs(bundle), *_labels(bundle), *_golden(bundle), *_rounding(bundle)]
 
 
 def unchecked(bundle: Bundle) -> list[str]:
-    """What cannot be asked of a bundle, because the version that made it did not write it."""
-    return [f"{GOLDEN}: the preprocessing of its clip ({_OLDER})"] if _lacks_raw_clip(bundle) else []
+    """What cannot be asked of a bundle: of older versions, and of inputs that are prepared elsewhere."""
+    try:
+        raw = _raw_names(bundle.contract)
+    except BundleError as error:
+        return [f"{GOLDEN}: the preprocessing of its clip ({error.message})"]
+    return [f"{GOLDEN}: the preprocessing of its clip ({_OLDER})"] if _lacks_raw_clip(bundle, raw) else []
 
 
-def _lacks_raw_clip(bundle: Bundle) -> bool:
+def _lacks_raw_clip(bundle: Bundle, raw: tuple[str, ...]) -> bool:
     """Whether a version that wrote the golden clip's frames and keypoints with `--preprocess` alone left them out."""
     manifest = bundle.manifest
-    return not manifest.rounding and not any(f"{GOLDEN}/{name}.npy" in manifest.files for name in RAW)
+    return not manifest.rounding and not any(f"{GOLDEN}/{name}.npy" in manifest.files for name in raw)
+
+
+def _raw_names(contract: Contract) -> tuple[str, ...]:
+    """What of a golden clip its inputs were made from. Raises BundleError where they are prepared elsewhere."""
+    return tuple(name for kind in modalities_of(contract.inputs).values() for name in kind.raw)
+
+
+def _raw_to_check(bundle: Bundle) -> tuple[str, ...]:
+    return () if unchecked(bundle) else _raw_names(bundle.contract)
+
+
+def _contract(bundle: Bundle) -> Iterator[str]:
+    try:
+        yield from contradictions(bundle.manifest.model, bundle.contract)
+    except (ValueError, X3DDeployError) as error:
+        yield f"its model is none of the family {bundle.manifest.family}: {error}"
 
 
 def _graphs(bundle: Bundle) -> Iterator[str]:
     manifest = bundle.manifest
-    unknown = [part for part in manifest.tensors if part not in (*PARTS, *PREPROCESSING)]
-    yield from (f"tensors: no part is called {part!r}" for part in unknown)
-    described = [part for part in manifest.tensors if part not in unknown]
-    wanted = {graph_name(part): (part, "fp32") for part in (*PARTS, *described)}
-    wanted |= {graph_name(part, name): (part, name) for name in manifest.precisions for part in PARTS}
+    wanted = {graph_name(part): (part, "fp32") for part in (*manifest.parts, *manifest.preprocessing)}
+    wanted |= {graph_name(part, name): (part, name) for name in manifest.precisions for part in manifest.parts}
     for name, (part, precision) in wanted.items():
         if name not in manifest.files:
             yield f"{name}: missing"
-        elif part not in manifest.tensors:
-            yield f"{name}: the manifest does not describe its tensors"
         else:
             yield from (f"{name}: {problem}" for problem in _graph(bundle, name, part, precision))
 
@@ -107,17 +124,19 @@ def _labels(bundle: Bundle) -> Iterator[str]:
     except BundleError as error:
         yield f"{LABELS}: {'; '.join((error.message, *error.details))}"
         return
-    classes = bundle.manifest.spec.head.classes
+    classes = bundle.contract.classes
     if len(names) != classes:
-        yield f"{LABELS}: {len(names)} names, and the head has {classes} classes"
+        yield f"{LABELS}: {len(names)} names, and the network has {classes} classes"
 
 
 def _golden(bundle: Bundle) -> Iterator[str]:
-    described = [tensors for part in bundle.manifest.tensors.values() for tensors in part.values()]
-    shapes = {name: shape for tensors in described for name, shape in tensors.items()}
+    contract = bundle.contract
+    shapes: dict[str, Shape | None] = {name: value.shape for name, value in contract.inputs.items()}
+    shapes |= {name: value.shape for name, value in contract.outputs.items()}
+    raw = _raw_to_check(bundle)
+    shapes |= dict.fromkeys(raw)
     arrays: dict[str, Array] = {}
-    raw = () if _lacks_raw_clip(bundle) else RAW
-    for name in dict.fromkeys((*shapes, *raw)):
+    for name, shape in shapes.items():
         file = f"{GOLDEN}/{name}.npy"
         if file not in bundle.manifest.files:
             yield f"{file}: missing"
@@ -127,20 +146,20 @@ def _golden(bundle: Bundle) -> Iterator[str]:
         except BundleError as error:
             yield error.message
             continue
-        yield from (f"{file}: {problem}" for problem in _array(arrays[name], shapes.get(name)))
+        yield from (f"{file}: {problem}" for problem in _array(arrays[name], shape))
     sizes = {len(array) for array in arrays.values() if array.ndim}
     if len(sizes) > 1:
         yield f"{GOLDEN}: tensors of {', '.join(map(str, sorted(sizes)))} clips"
-    elif arrays.keys() >= {*shapes, *raw}:
+    elif arrays.keys() >= shapes.keys():
         try:
-            yield from _fusion(bundle, arrays)
+            yield from _scores(contract, arrays)
             if raw:
-                yield from _preprocessing(bundle, arrays)
+                yield from _preprocessing(contract, arrays)
         except (ValueError, IndexError, TypeError, X3DDeployError) as error:
             yield f"{GOLDEN}: its tensors do not belong together: {error}"
 
 
-def _array(array: Array, shape: list[int | str] | None) -> Iterator[str]:
+def _array(array: Array, shape: Shape | None) -> Iterator[str]:
     if array.dtype not in (np.float32, np.uint8):
         yield f"of {array.dtype}"
     elif not array.size or not np.isfinite(array).all():
@@ -154,37 +173,39 @@ def _array(array: Array, shape: list[int | str] | None) -> Iterator[str]:
         yield f"{' x '.join(map(str, array.shape))}, not {' x '.join(map(str, shape))}"
 
 
-def _preprocessing(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
-    """The golden inputs against the golden frames and keypoints, and what the manifest says of preprocessing."""
-    contract = bundle.contract
+def _preprocessing(contract: Contract, golden: dict[str, Array]) -> Iterator[str]:
+    """The golden inputs against the golden frames and keypoints, and what the contract says of preprocessing."""
     kinds = modalities_of(contract.inputs)
-    clips, persons = len(golden[RAW[0]]), golden[RAW[1]].shape[1]
+    clips = len(next(iter(golden.values())))
+    persons = golden[_KEYPOINTS].shape[1] if _KEYPOINTS in golden else 0
     wanted = contract.input_shapes(clips)
     for kind in kinds.values():
         wanted |= kind.raw_shapes(clips, persons)
     wrong = [f"{GOLDEN}/{name}.npy: {golden[name].shape}" for name in wanted if golden[name].shape != wanted[name]]
     if wrong or persons > _MOST_PERSONS:
-        yield from wrong or [f"{GOLDEN}/keypoints.npy: {persons} persons"]
+        yield from wrong or [f"{GOLDEN}/{_KEYPOINTS}.npy: {persons} persons"]
         return
     for name, kind in kinds.items():
         if not _agree(kind.from_raw(golden), golden[name]):
             yield f"{GOLDEN}/{name}.npy is not {GOLDEN}/{kind.raw[0]}.npy with the manifest's {kind.settings}"
 
 
-def _fusion(bundle: Bundle, golden: dict[str, Array]) -> Iterator[str]:
-    """The golden scores against the golden logits, and the manifest's fusion."""
-    weights = np.array(bundle.manifest.fusion) / sum(bundle.manifest.fusion)
-    streams = [_softmax(golden[f"{stream}_logits"]) for stream in ("rgb", "pose")]
-    if not _agree(weights[0] * streams[0] + weights[1] * streams[1], golden["scores"]):
-        yield f"{GOLDEN}/scores.npy is not the logits' softmax in the manifest's fusion"
+def _scores(contract: Contract, golden: dict[str, Array]) -> Iterator[str]:
+    """The golden scores against the golden logits, and the deployed score's weights."""
+    weights = contract.scores[contract.deployed].shares()
+    fused = sum(
+        weight * _probabilities(golden[logits], contract.outputs[logits].activation)
+        for logits, weight in weights.items()
+    )
+    for name, output in contract.outputs.items():
+        if output.kind is OutputKind.SCORES and not _agree(np.asarray(fused), golden[name]):
+            yield f"{GOLDEN}/{name}.npy is not what the logits give in the manifest's weights"
 
 
 def _rounding(bundle: Bundle) -> Iterator[str]:
     """Every output has a rounding, or none has: an output without one would be compared with nothing."""
     manifest = bundle.manifest
-    outputs = {
-        f"{part} -> {name}" for part in PARTS if part in manifest.tensors for name in manifest.tensors[part]["outputs"]
-    }
+    outputs = {f"{name} -> {output}" for name, part in manifest.parts.items() for output in part.outputs}
     if manifest.rounding and manifest.rounding.keys() != outputs:
         yield f"rounding: it is not of the graphs' outputs: {_odd(manifest.rounding.keys() ^ outputs)}"
     for precision, made in manifest.precisions.items():
@@ -198,10 +219,14 @@ def _odd(names: Set[str]) -> str:
     return ", ".join(sorted(names)[:4])
 
 
-def _softmax(logits: Array) -> npt.NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    result: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return result
+def _probabilities(logits: Array, activation: Activation | None) -> npt.NDArray[np.float64]:
+    values = logits.astype(np.float64)
+    if activation is Activation.SIGMOID:
+        sigmoid: npt.NDArray[np.float64] = 1 / (1 + np.exp(-values))
+        return sigmoid
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    softmax: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return softmax
 
 
 def _agree(expected: Array, found: Array) -> bool:

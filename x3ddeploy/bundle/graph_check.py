@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx.external_data_helper import uses_external_data
 
 from x3ddeploy.bundle.manifest import Manifest
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.contract import BATCH_AXIS
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.families.two_stream_x3d.contract import FAMILY
-from x3ddeploy.families.two_stream_x3d.literal import model_of, spec_of
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, flat_values
 
 
 def graph_problems(model: onnx.ModelProto, manifest: Manifest, part: str, precision: str) -> Iterator[str]:
@@ -28,7 +25,9 @@ def graph_problems(model: onnx.ModelProto, manifest: Manifest, part: str, precis
         said = manifest.tensors[part][direction]
         if found != said:
             yield f"{direction} are {_text(found)}, not {_text(said)}"
-    yield from _against_spec(shapes, manifest)
+    if precision == "fp32":
+        yield from _types(model, manifest)
+        yield from _blocks(model, manifest, part)
 
 
 def _metadata(model: onnx.ModelProto, manifest: Manifest, part: str, precision: str) -> Iterator[str]:
@@ -41,27 +40,31 @@ def _metadata(model: onnx.ModelProto, manifest: Manifest, part: str, precision: 
         "part": part,
         "precision": precision,
         "target": manifest.target,
-        "fusion": manifest.fusion,
-        "family": FAMILY,
-        "model": model_of(manifest.spec),
+        "fusion": manifest.contract.fusion,
+        "family": manifest.family,
+        "model": manifest.model,
         "source_sha256": manifest.source.sha256,
     }
     for name, value in said.items():
         found = getattr(metadata, name)
         if found != value:
-            differing = _differing(found, manifest.spec) if name == "model" else f"{found}, not {value}"
+            differing = _differing(found, manifest.model) if name == "model" else f"{found}, not {value}"
             yield f"its {name} is not the manifest's: {differing}"
 
 
-def _differing(found: Mapping[str, Any], said: ModelSpec) -> str:
-    """The values in which two models differ."""
-    try:
-        before, after = flat_values(spec_of(found)), flat_values(said)
-    except (ValueError, X3DDeployError) as error:
-        return f"it is none ({error})"
-    return "; ".join(
-        f"{name} {before.get(name)}, not {after[name]}" for name in after if before.get(name) != after[name]
-    )
+def _differing(found: dict[str, Any], said: dict[str, Any]) -> str:
+    """The values in which two descriptions of a network differ."""
+    before, after = dict(_flat(found)), dict(_flat(said))
+    names = [name for name in {**after, **before} if before.get(name) != after.get(name)]
+    return "; ".join(f"{name} {before.get(name)}, not {after.get(name)}" for name in names)
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value
 
 
 def _version(model: onnx.ModelProto, manifest: Manifest, precision: str) -> Iterator[str]:
@@ -72,21 +75,21 @@ def _version(model: onnx.ModelProto, manifest: Manifest, precision: str) -> Iter
         yield f"opset {found[0]} and IR {found[1]}, and the manifest says {said[0]} and {said[1]}"
 
 
-def _against_spec(shapes: dict[str, dict[str, list[int | str]]], manifest: Manifest) -> Iterator[str]:
-    spec, head = manifest.spec, manifest.spec.head
-    expected: dict[str, tuple[int, ...]] = {
-        **{name: shape[1:] for name, shape in spec.input_shapes().items()},
-        **{name: shape[1:] for name, shape in spec.feature_shapes().items()},
-        **dict.fromkeys(("rgb_logits", "pose_logits", "scores"), (head.classes,)),
-        **dict.fromkeys(("rgb_coarse_logits", "pose_coarse_logits"), (head.coarse_classes,)),
-    }
-    leading = manifest.batch or BATCH_AXIS
-    for tensors in shapes.values():
-        for name, shape in tensors.items():
-            if shape[:1] != [leading]:
-                yield f"{name} takes {shape[:1]} clips, and the manifest says {leading}"
-            if name in expected and tuple(shape[1:]) != expected[name]:
-                yield f"{name} is {shape[1:]}, and the spec says {list(expected[name])}"
+def _types(model: onnx.ModelProto, manifest: Manifest) -> Iterator[str]:
+    for value in model.graph.input:
+        said = manifest.inputs.get(value.name)
+        found = value.type.tensor_type.elem_type
+        if said is not None and found != onnx.helper.np_dtype_to_tensor_dtype(np.dtype(said.dtype)):
+            yield f"{value.name} is {onnx.TensorProto.DataType.Name(found).lower()}, not {said.dtype}"
+
+
+def _blocks(model: onnx.ModelProto, manifest: Manifest, part: str) -> Iterator[str]:
+    if part not in manifest.parts:
+        return
+    made = {tensor for node in model.graph.node for tensor in node.output}
+    for block in manifest.parts[part].blocks:
+        if block.tensor not in made:
+            yield f"block {block.name} ends in {block.tensor!r}, which is no tensor of it"
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

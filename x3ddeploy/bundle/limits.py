@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from x3ddeploy.bundle.manifest import EngineEntry, Manifest, Precision
-from x3ddeploy.bundle.paths import CALIBRATION, ENGINES, PARTS
+from x3ddeploy.bundle.paths import CALIBRATION, ENGINES, names_a_file
+from x3ddeploy.contract import Input, Transform
+from x3ddeploy.errors import BundleError
 from x3ddeploy.text import escaped
 
 # Far over any network of this kind, and small enough for products of a few sizes to stay inside 64 bits.
@@ -38,9 +40,10 @@ def beyond_limits(manifest: Manifest) -> list[str]:
 
 
 def _problems(manifest: Manifest) -> Iterator[str]:
-    yield from _numbers(msgspec.to_builtins(manifest), "")
-    yield from _network(manifest)
-    yield from _tensors(manifest)
+    outside = [*_numbers(msgspec.to_builtins(manifest), ""), *_sizes(manifest)]
+    yield from outside
+    if not outside:
+        yield from _network(manifest)
     yield from _files(manifest)
     for name, precision in manifest.precisions.items():
         yield from _precision(name, precision, manifest)
@@ -60,23 +63,79 @@ def _numbers(value: Any, place: str) -> Iterator[str]:
         yield f"{place}: {str(value)[:_LONGEST_NUMBER]}"
 
 
+def _sizes(manifest: Manifest) -> Iterator[str]:
+    """Sizes of tensors, and whole numbers of the model, that are larger than any can be."""
+    for place, value in _integers(manifest.model, "model"):
+        if value > LARGEST_SIZE:
+            yield f"{place}: {value}"
+    shapes = {name: value.shape for name, value in manifest.inputs.items()}
+    shapes |= {name: value.shape for name, value in manifest.outputs.items()}
+    for graph, preprocessing in manifest.preprocessing.items():
+        shapes |= {f"preprocessing.{graph}.{name}": shape for name, shape in preprocessing.inputs.items()}
+    for name, shape in shapes.items():
+        if not all(isinstance(size, str) or 1 <= size <= LARGEST_SIZE for size in shape):
+            yield f"{name} of {' x '.join(map(str, shape))}"
+
+
 def _network(manifest: Manifest) -> Iterator[str]:
-    for group, part in msgspec.to_builtins(manifest.spec).items():
-        yield from (f"spec.{group}{place}: {value}" for place, value in _integers(part, "") if value > LARGEST_SIZE)
-    for name, shape in manifest.spec.input_shapes().items():
-        if math.prod(shape) > _LARGEST_VALUES:
-            yield f"{name} of {' x '.join(map(str, shape))}: larger than any clip"
-    if manifest.batch is not None and not 1 <= manifest.batch <= LARGEST_SIZE:
-        yield f"batch: {manifest.batch}"
-    if not (min(manifest.fusion) >= 0 and sum(manifest.fusion) > 0):
-        yield f"fusion: {manifest.fusion[0]:g} and {manifest.fusion[1]:g} cannot be weights"
-    for label, error in manifest.rounding.items():
-        if not 0 <= error <= _LARGEST_ERROR:
-            yield f"rounding: {label} {error:g}"
+    try:
+        contract = manifest.contract
+    except BundleError as error:
+        yield from error.details
+        return
+    for name, value in contract.inputs.items():
+        if math.prod(value.clip_shape) * (contract.batch or 1) > _LARGEST_VALUES:
+            yield f"{name} of {' x '.join(map(str, value.shape))}: larger than any clip"
+        yield from (f"inputs.{name}: {problem}" for problem in _input(value))
+    for name, graph in manifest.preprocessing.items():
+        if name in contract.parts:
+            yield f"preprocessing.{name}: a part of the network has this name"
+        yield from (
+            f"preprocessing.{name} gives {output!r}" for output in graph.outputs if output not in manifest.inputs
+        )
+    for name in (*contract.parts, *manifest.preprocessing, *contract.inputs, *contract.outputs):
+        if not names_a_file(name) or escaped(name) != name:
+            yield f"{name!r} is no name for a file"
+    for label, rounding in manifest.rounding.items():
+        if not 0 <= rounding <= _LARGEST_ERROR:
+            yield f"rounding: {label} {rounding:g}"
     if manifest.opset < 1 or manifest.ir_version < 1:
         yield f"opset {manifest.opset}, IR {manifest.ir_version}"
     if not _SHA256.fullmatch(manifest.source.sha256):
         yield f"source.sha256: {manifest.source.sha256[:80]!r}"
+
+
+def _input(value: Input) -> Iterator[str]:
+    if value.dtype != "float32":
+        yield f"dtype {value.dtype!r}"
+    if value.keypoint_order not in (None, "coco17", "dataset"):
+        yield f"keypoint_order {value.keypoint_order!r}"
+    for count in (value.views.clips, value.views.crops):
+        if not 1 <= count <= LARGEST_SIZE:
+            yield f"{count} views"
+    for step in value.pipeline:
+        yield from _transform(step)
+
+
+def _transform(step: Transform) -> Iterator[str]:
+    """Parameters that arithmetic is done with; those of other transforms are not looked at."""
+    known = step.parameters
+    if step.type == "Normalize":
+        mean, std = known.get("mean", ()), known.get("std", ())
+        if not (_are_numbers(mean) and _are_numbers(std) and len(mean) == len(std) == 3 and min(std) > 0):
+            yield f"Normalize of mean {mean!r:.80} and std {std!r:.80}"
+    elif step.type == "GeneratePoseTarget":
+        sigma, scaling = known.get("sigma"), known.get("scaling", 1.0)
+        if not (_are_numbers([sigma, scaling]) and min(sigma, scaling) > 0):
+            yield f"GeneratePoseTarget of sigma {sigma!r:.80} and scaling {scaling!r:.80}"
+        if not isinstance(known.get("use_score", True), bool):
+            yield f"GeneratePoseTarget of use_score {known['use_score']!r:.80}"
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
 
 
 def _integers(value: Any, place: str) -> Iterator[tuple[str, int]]:
@@ -88,17 +147,6 @@ def _integers(value: Any, place: str) -> Iterator[tuple[str, int]]:
             yield from _integers(item, f"{place}[{index}]")
     elif isinstance(value, int) and not isinstance(value, bool):
         yield place, value
-
-
-def _tensors(manifest: Manifest) -> Iterator[str]:
-    for part, directions in manifest.tensors.items():
-        if set(directions) != {"inputs", "outputs"}:
-            yield f"tensors.{part}: it has {', '.join(directions) or 'nothing'}, not inputs and outputs"
-        for tensors in directions.values():
-            for name, shape in tensors.items():
-                sizes = [size for size in shape if isinstance(size, int)]
-                if not all(1 <= size <= LARGEST_SIZE for size in sizes):
-                    yield f"tensors.{part}: {name} of {' x '.join(map(str, shape))}"
 
 
 def _files(manifest: Manifest) -> Iterator[str]:
@@ -135,7 +183,7 @@ def _engine(name: str, engine: EngineEntry, manifest: Manifest) -> Iterator[str]
     batches, level = engine.options.batches, engine.options.optimization_level
     if name not in manifest.files or name.split("/")[0] != ENGINES:
         yield f"engines: {name!r} is no engine of the bundle"
-    if engine.part not in PARTS:
+    if engine.part not in manifest.parts:
         yield f"engines: {name} is of no part: {engine.part!r}"
     if not _SHA256.fullmatch(engine.graph_sha256):
         yield f"engines: {name} does not say which graph it was built from"

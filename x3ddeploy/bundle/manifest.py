@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from x3ddeploy.bundle.engine_options import BuildOptions
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.contract import Contract, Input, Output, Part, Score, Shape
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -98,17 +102,30 @@ class EngineEntry:
 
 
 @dataclass(frozen=True)
+class Preprocessing:
+    """A graph that makes inputs of the network from what a camera or a pose estimator gives.
+
+    Attributes:
+        inputs: name -> shape; axes of any size have a letter.
+        outputs: names of the network's inputs that it gives.
+    """
+
+    inputs: dict[str, Shape]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself; see docs/bundle.md.
 
     Attributes:
         versions: of x3ddeploy and of the libraries that made the bundle.
-        spec: the network and what each stream is fed.
-        origins: for each value of the spec, by dotted name, where it came from.
+        family: of the network; what `model` holds is that family's affair.
+        model: the network in the family's own words, literals only.
+        origins: for each value of the model, by dotted name, where it came from.
         target: lowering target of the graphs.
-        batch: fixed number of clips, None for a dynamic axis.
-        fusion: weights of the RGB and the pose stream in `scores`.
-        tensors: part -> inputs and outputs -> name -> shape, 'N' for the dynamic axis.
+        inputs, parts, outputs, scores, deployed: the contract, see x3ddeploy.contract.Contract.
+        preprocessing: name of a graph -> what it takes and gives.
         notes: what the reader of the checkpoint had to say.
         files: path in the bundle -> sha256 and size. Every file but the manifest and reports written later.
         precisions: name of a folder of lower precision ('fp16', 'int8') -> how it was made.
@@ -120,16 +137,59 @@ class Manifest:
     schema_version: int
     versions: dict[str, str]
     source: Source
-    spec: ModelSpec
+    family: str
+    model: dict[str, Any]
     origins: dict[str, str]
     target: str
-    batch: int | None
-    fusion: tuple[float, float]
     opset: int
     ir_version: int
-    tensors: dict[str, dict[str, dict[str, list[int | str]]]]
+    inputs: dict[str, Input]
+    parts: dict[str, Part]
+    outputs: dict[str, Output]
+    scores: dict[str, Score]
+    deployed: str
+    preprocessing: dict[str, Preprocessing] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     files: dict[str, FileEntry] = field(default_factory=dict)
     precisions: dict[str, Precision] = field(default_factory=dict)
     engines: dict[str, EngineEntry] = field(default_factory=dict)
     rounding: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def contract(self) -> Contract:
+        """What the network takes and gives, part by part. Raises BundleError where it contradicts itself."""
+        return Contract(self.family, self.inputs, self.parts, self.outputs, self.scores, self.deployed)
+
+    @property
+    def batch(self) -> int | None:
+        """Fixed number of clips, None for a dynamic axis."""
+        return self.contract.batch
+
+    @property
+    def tensors(self) -> dict[str, dict[str, dict[str, list[int | str]]]]:
+        """Graph -> inputs and outputs -> name -> shape, 'N' for the dynamic axis."""
+        shapes = {name: list(value.shape) for name, value in self.inputs.items()}
+        shapes |= {name: list(value.shape) for name, value in self.outputs.items()}
+        graphs = {
+            name: {side: {tensor: shapes[tensor] for tensor in getattr(part, side)} for side in ("inputs", "outputs")}
+            for name, part in self.parts.items()
+        }
+        return graphs | {
+            name: {
+                "inputs": {tensor: list(shape) for tensor, shape in graph.inputs.items()},
+                "outputs": {tensor: shapes[tensor] for tensor in graph.outputs},
+            }
+            for name, graph in self.preprocessing.items()
+        }
+
+    # Both in the words of the first family, until every stage reads the contract.
+    @property
+    def spec(self) -> ModelSpec:
+        from x3ddeploy.families.two_stream_x3d.literal import spec_of
+
+        return spec_of(self.model)
+
+    @property
+    def fusion(self) -> tuple[float, float]:
+        rgb, pose = self.contract.fusion
+        return rgb, pose

@@ -31,3 +31,8 @@ def stays_inside(name: str) -> bool:
     """Whether a file's name in a manifest is a path inside the bundle, on every system."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not name.startswith("/") and ".." not in parts and "\\" not in name and ":" not in name
+
+
+def names_a_file(name: str) -> bool:
+    """Whether a name of a graph or a tensor can be that of a file, on every system."""
+    return stays_inside(name) and "/" not in name

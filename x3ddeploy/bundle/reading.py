@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from x3ddeploy.bundle.limits import beyond_limits
 from x3ddeploy.bundle.manifest import SCHEMA_VERSION, Manifest
@@ -29,13 +33,15 @@ def read_manifest(file: Path) -> Manifest:
     try:
         versioned: _Versioned = decode_json(text, _Versioned)
         version = versioned.schema_version
-        if version != SCHEMA_VERSION:
+        if version not in (1, SCHEMA_VERSION):
             raise BundleError(
-                f"{file} has schema version {version}, and this x3ddeploy reads {SCHEMA_VERSION}",
+                f"{file} has schema version {version}, and this x3ddeploy reads 1 to {SCHEMA_VERSION}",
                 hint="use the version of x3ddeploy that made it, or export again",
             )
-        manifest: Manifest = decode_json(text, Manifest)
-    except BundleError:
+        manifest: Manifest = decode_json(text, Manifest) if version == SCHEMA_VERSION else _from_schema_1(text)
+    except BundleError as error:
+        if error.details:
+            raise _invalid(file, error.details) from error
         raise
     except (ValueError, X3DDeployError) as error:
         raise BundleError(f"{file} is not a valid manifest: {error}", hint="export again") from error
@@ -44,8 +50,19 @@ def read_manifest(file: Path) -> Manifest:
         raise BundleError(f"{file} names files outside the bundle", details=outside, hint="do not use this bundle")
     problems = beyond_limits(manifest)
     if problems:
-        raise BundleError(f"{file} is not a valid manifest", details=problems, hint="do not use this bundle")
+        raise _invalid(file, problems)
     return manifest
+
+
+def _from_schema_1(text: bytes) -> Manifest:
+    from x3ddeploy.families.manifests import upgraded
+
+    document: dict[str, Any] = decode_json(text, dict[str, Any])
+    return msgspec.convert(upgraded(document), Manifest)
+
+
+def _invalid(file: Path, problems: Sequence[str]) -> BundleError:
+    return BundleError(f"{file} is not a valid manifest", details=list(problems), hint="do not use this bundle")
 
 
 @dataclass(frozen=True)

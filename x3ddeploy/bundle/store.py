@@ -21,7 +21,6 @@ from x3ddeploy.bundle.paths import (
     ENGINES,
     EVAL,
     MANIFEST,
-    PARTS,
     golden_folder,
     graph_name,
 )
@@ -147,7 +146,7 @@ def add_precision(
         contents[precision.calibration] = calibration
 
     def change(manifest: Manifest) -> Change:
-        for part in PARTS:
+        for part in bundle.manifest.parts:
             _require_same(bundle.path, manifest, graph_name(part), bundle.manifest.files[graph_name(part)].sha256)
         precisions = {**manifest.precisions, name: precision}
         calibrations = {entry.calibration for entry in precisions.values()}

@@ -34,11 +34,12 @@ def _print_bundle(path: Path, report: dict[str, Any]) -> None:
 
     manifest = report["manifest"]
     source = manifest["source"]
-    rgb, pose = manifest["fusion"]
-    echo(f"{path}: a bundle for {manifest['target']}, batch {manifest['batch'] or 'dynamic'}")
+    deployed, batch = manifest["scores"][manifest["deployed"]]["weights"], report["batch"]
+    weights = " + ".join(f"{weight:g} {logits}" for logits, weight in deployed.items())
+    echo(f"{path}: {manifest['family']}, a bundle for {manifest['target']}, batch {batch or 'dynamic'}")
     echo(f"made from {source['name']} (sha256 {source['sha256'][:16]}...) by {_versions(manifest['versions'])}")
-    echo(f"scores = {rgb:g} RGB : {pose:g} pose, {manifest['spec']['head']['classes']} classes")
-    _print_tensors(manifest["tensors"])
+    echo(f"scores of {report['classes']} classes: {manifest['deployed']} = {weights}")
+    _print_tensors(report["tensors"])
     altered = {problem.partition(":")[0]: problem.partition(": ")[2] for problem in report["problems"]}
     print_table(
         "",

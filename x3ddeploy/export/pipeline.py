@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,25 @@ import onnx
 
 from x3ddeploy import __version__
 from x3ddeploy.atomic import json_bytes
-from x3ddeploy.bundle import GOLDEN, LABELS, PARITY, SCHEMA_VERSION, Bundle, Manifest, Source, create, derived_files
+from x3ddeploy.bundle import (
+    GOLDEN,
+    LABELS,
+    PARITY,
+    SCHEMA_VERSION,
+    Bundle,
+    Manifest,
+    Preprocessing,
+    Source,
+    create,
+    derived_files,
+)
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.labels import label_problems
-from x3ddeploy.contract import Input
+from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.contract import Input, Part
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.export.parts import build_parts, part_metadata
 from x3ddeploy.families.network import Network
-from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.loading import Loaded
@@ -99,7 +110,7 @@ def export_bundle(
         X3DDeployError: the disk is full or read-only, or a graph breaks the rules.
     """
     network = loaded.network
-    contract, spec = network.contract(options.batch), spec_of(network.model)
+    contract = network.contract(options.batch)
     _check_output(output, options)
     require_place(output.resolve().parent, _estimated_bytes(network, options))
     _check_labels(options.labels, contract.classes)
@@ -111,14 +122,18 @@ def export_bundle(
         schema_version=SCHEMA_VERSION,
         versions=_versions(),
         source=loaded.source,
-        spec=spec,
+        family=contract.family,
+        model=network.model,
         origins=dict(loaded.origins),
         target=options.target,
-        batch=options.batch,
-        fusion=(contract.fusion[0], contract.fusion[1]),
         opset=OPSET,
         ir_version=IR_VERSION,
-        tensors={name: _tensors(graph) for name, graph in graphs.items()},
+        inputs=contract.inputs,
+        parts={name: _with_blocks(part, graphs[name]) for name, part in contract.parts.items()},
+        outputs=contract.outputs,
+        scores=contract.scores,
+        deployed=contract.deployed,
+        preprocessing={name: _preprocessing(graph) for name, graph in graphs.items() if name not in contract.parts},
         notes=loaded.notes,
         rounding=dict(gate.rounding),
     )
@@ -276,13 +291,16 @@ def _estimated_bytes(network: Network, options: Options) -> int:
     return 4 * (2 * weights + 2 * values)
 
 
-def _tensors(model: onnx.ModelProto) -> dict[str, dict[str, list[int | str]]]:
-    def shapes(values: Any) -> dict[str, list[int | str]]:
-        return {
-            value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values
-        }
+def _with_blocks(part: Part, model: onnx.ModelProto) -> Part:
+    return replace(part, blocks=PartMetadata.of(model).blocks)
 
-    return {"inputs": shapes(model.graph.input), "outputs": shapes(model.graph.output)}
+
+def _preprocessing(model: onnx.ModelProto) -> Preprocessing:
+    inputs = {
+        value.name: tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in model.graph.input
+    }
+    return Preprocessing(inputs, tuple(value.name for value in model.graph.output))
 
 
 def _versions() -> dict[str, str]:

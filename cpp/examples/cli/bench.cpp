@@ -68,20 +68,27 @@ std::vector<float> repeated(const Array& array, int batch) {
 Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments) {
   const Result<Arrays> golden = read_arrays(arguments.bundle + "/golden");
   if (!golden) return golden.error();
-  if (golden->count("imgs") == 0 || golden->count("heatmap_imgs") == 0) {
-    return Error{ErrorKind::failed, arguments.bundle + " has no golden clip", "export again", {}};
+  const x3ddeploy::Contract& contract = recognizer.contract();
+  const int batch = arguments.batch > 0 ? arguments.batch : contract.batch.value_or(1);
+  Arrays ready;
+  for (const x3ddeploy::Input& input : contract.inputs) {
+    const auto found = golden->find(input.name);
+    if (found == golden->end() || found->second.is_bytes() || found->second.shape.empty()) {
+      return Error{ErrorKind::failed, arguments.bundle + " has no golden clip", "export again", {}};
+    }
+    Array& array = ready[input.name];
+    array.floats = repeated(found->second, batch);
+    array.shape = found->second.shape;
+    array.shape[0] = batch;
   }
-  const int batch = arguments.batch > 0 ? arguments.batch : recognizer.contract().batch.value_or(1);
-  x3ddeploy::PreparedClips ready = {repeated(golden->at("imgs"), batch), repeated(golden->at("heatmap_imgs"), batch),
-                                    golden->at("imgs").shape, golden->at("heatmap_imgs").shape};
-  ready.imgs_shape[0] = ready.heatmap_imgs_shape[0] = batch;
+  const x3ddeploy::Feeds feeds = feeds_of(ready, contract);
   const bool copies = recognizer.runtime().rfind("tensorrt", 0) == 0;
   std::vector<Scope> scopes = {{copies ? "with_copies" : "compute",
                                 "ready tensors in host memory to scores in host memory",
-                                [&] { return error_of(recognizer.predict(ready.view())); }}};
+                                [&] { return error_of(recognizer.predict(feeds)); }}};
   std::vector<x3ddeploy::Video> videos;
-  if (golden->count("frames") != 0) {
-    Result<x3ddeploy::Video> video = video_of(*golden);
+  if (!is_ready(*golden, contract)) {
+    Result<x3ddeploy::Video> video = video_of(*golden, contract);
     if (!video) return video.error();
     videos.assign(static_cast<std::size_t>(batch), *video);
     scopes.push_back({"pipeline", "cropped frames and keypoints to scores in host memory",

@@ -1,5 +1,8 @@
 #include "clip.hpp"
 
+#include <algorithm>
+#include <optional>
+
 namespace cli {
 namespace {
 
@@ -31,19 +34,7 @@ Result<x3ddeploy::View<float>> clip_of(const Arrays& arrays, const std::string& 
                                 {shape.begin() + 1, shape.end()}};
 }
 
-}  // namespace
-
-bool is_ready(const Arrays& arrays) { return arrays.count("frames") == 0; }
-
-x3ddeploy::Tensors tensors_of(const Arrays& arrays) {
-  const auto view = [&](const char* name) {
-    const auto found = arrays.find(name);
-    return found == arrays.end() || found->second.is_bytes() ? x3ddeploy::View<float>() : found->second.view();
-  };
-  return {view("imgs"), view("heatmap_imgs")};
-}
-
-Result<x3ddeploy::Video> video_of(const Arrays& arrays, std::size_t clip) {
+std::optional<Error> add_frames(const Arrays& arrays, std::size_t clip, x3ddeploy::Video& video) {
   const auto frames = arrays.find("frames");
   if (frames == arrays.end() || !frames->second.is_bytes()) return unfit("the clip has no uint8 frames");
   std::vector<std::int64_t> shape = frames->second.shape;
@@ -53,19 +44,69 @@ Result<x3ddeploy::Video> video_of(const Arrays& arrays, std::size_t clip) {
     shape.erase(shape.begin());
   }
   if (shape.size() != 4 || shape[3] != 3) return unfit("frames are not (T, H, W, 3)");
-  Result<x3ddeploy::View<float>> keypoints = clip_of(arrays, "keypoints", 4, clip);
-  if (!keypoints) return keypoints.error();
+  video.height = static_cast<int>(shape[1]);
+  video.width = static_cast<int>(shape[2]);
+  for (std::int64_t frame = 0; frame < shape[0]; ++frame) video.frames.push_back(first + frame * elements(shape, 1));
+  return std::nullopt;
+}
+
+// Of keypoints alone the size of the picture has to be known: `frame_size`, height and width, or that of resized frames.
+std::optional<Error> add_picture(const Arrays& arrays, const x3ddeploy::Contract& contract, x3ddeploy::Video& video) {
+  video.height = contract.rgb_height;
+  video.width = contract.rgb_width;
+  const auto size = arrays.find("frame_size");
+  if (size == arrays.end()) return std::nullopt;
+  if (size->second.floats.size() != 2) return unfit("frame_size is not height and width");
+  video.height = static_cast<int>(size->second.floats[0]);
+  video.width = static_cast<int>(size->second.floats[1]);
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool is_ready(const Arrays& arrays, const x3ddeploy::Contract& contract) {
+  const std::vector<std::string> raw = raw_names(contract);
+  return std::all_of(raw.begin(), raw.end(), [&](const std::string& name) { return arrays.count(name) == 0; });
+}
+
+x3ddeploy::Feeds feeds_of(const Arrays& arrays, const x3ddeploy::Contract& contract) {
+  x3ddeploy::Feeds feeds;
+  for (const x3ddeploy::Input& input : contract.inputs) {
+    const auto found = arrays.find(input.name);
+    if (found != arrays.end() && !found->second.is_bytes()) feeds[input.name] = found->second.view();
+  }
+  return feeds;
+}
+
+std::vector<std::string> raw_names(const x3ddeploy::Contract& contract) {
+  std::vector<std::string> names;
+  if (contract.rgb_frames > 0) names.emplace_back("frames");
+  if (contract.pose_frames > 0 || contract.crops_to_persons) names.emplace_back("keypoints");
+  if (contract.pose_frames > 0) names.emplace_back("keypoint_scores");
+  return names;
+}
+
+Result<x3ddeploy::Video> video_of(const Arrays& arrays, const x3ddeploy::Contract& contract, std::size_t clip) {
+  x3ddeploy::Video video;
+  const std::vector<std::string> wanted = raw_names(contract);
+  const auto is_wanted = [&](const char* name) { return std::find(wanted.begin(), wanted.end(), name) != wanted.end(); };
+  if (is_wanted("frames")) {
+    if (const auto error = add_frames(arrays, clip, video)) return *error;
+  } else {
+    if (const auto error = add_picture(arrays, contract, video)) return *error;
+  }
+  if (is_wanted("keypoints")) {
+    Result<x3ddeploy::View<float>> keypoints = clip_of(arrays, "keypoints", 4, clip);
+    if (!keypoints) return keypoints.error();
+    video.keypoints = std::move(*keypoints);
+  }
+  if (!is_wanted("keypoint_scores")) return video;
   // The preprocessing graph takes scores with an axis of one behind them, videos without.
   const auto scores = arrays.find("keypoint_scores");
   const bool column = scores != arrays.end() && scores->second.shape.size() >= 4 && scores->second.shape.back() == 1;
   Result<x3ddeploy::View<float>> peaks = clip_of(arrays, "keypoint_scores", column ? 4 : 3, clip);
   if (!peaks) return peaks.error();
   if (column) peaks->shape.pop_back();
-  x3ddeploy::Video video;
-  video.height = static_cast<int>(shape[1]);
-  video.width = static_cast<int>(shape[2]);
-  for (std::int64_t frame = 0; frame < shape[0]; ++frame) video.frames.push_back(first + frame * elements(shape, 1));
-  video.keypoints = std::move(*keypoints);
   video.keypoint_scores = std::move(*peaks);
   return video;
 }

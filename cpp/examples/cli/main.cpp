@@ -23,16 +23,16 @@ std::string quoted(const std::string& text) {
 }
 
 Result<Prediction> predicted(x3ddeploy::Recognizer& recognizer, const Arguments& arguments, const Arrays& arrays) {
-  if (!is_ready(arrays) && !arguments.cropped) {
-    const Result<x3ddeploy::Video> video = video_of(arrays);
+  if (!is_ready(arrays, recognizer.contract()) && !arguments.cropped) {
+    const Result<x3ddeploy::Video> video = video_of(arrays, recognizer.contract());
     if (!video) return video.error();
     return recognizer.predict(*video, arguments.clips);
   }
   Result<std::vector<Prediction>> each = std::vector<Prediction>();
-  if (is_ready(arrays)) {
-    each = recognizer.predict(tensors_of(arrays));
+  if (is_ready(arrays, recognizer.contract())) {
+    each = recognizer.predict(feeds_of(arrays, recognizer.contract()));
   } else {
-    const Result<x3ddeploy::Video> video = video_of(arrays);
+    const Result<x3ddeploy::Video> video = video_of(arrays, recognizer.contract());
     if (!video) return video.error();
     each = recognizer.predict(std::vector<x3ddeploy::Video>{*video});
   }

@@ -14,7 +14,6 @@ namespace {
 
 using x3ddeploy::Error;
 using x3ddeploy::ErrorKind;
-using x3ddeploy::Prediction;
 using x3ddeploy::Result;
 using x3ddeploy::Rounding;
 
@@ -64,7 +63,7 @@ Result<Rounding> tolerance_of(const std::string& output, const Arguments& argume
 
 // Of tensors without frames, where every channel is one value: the measures of x3ddeploy/parity/metrics.py. Probabilities
 // are compared in absolute terms. What is not finite is infinitely far.
-Rounding difference_of(const std::string& name, const std::vector<float>& actual, const std::vector<float>& golden) {
+Rounding difference_of(bool absolute, const std::vector<float>& actual, const std::vector<float>& golden) {
   double largest = 0, range = 0, squares = 0, golden_squares = 0;
   for (std::size_t i = 0; i < actual.size(); ++i) {
     if (!std::isfinite(actual[i]) || !std::isfinite(golden[i])) return {kUnbounded, kUnbounded, kUnbounded};
@@ -76,7 +75,7 @@ Rounding difference_of(const std::string& name, const std::vector<float>& actual
   }
   const auto ratio = [](double value, double scale) { return value == 0 ? 0 : scale > 0 ? value / scale : kUnbounded; };
   const double rms = ratio(std::sqrt(squares), std::sqrt(golden_squares));
-  return {ratio(largest, name == "scores" ? 1 : range), rms, rms};
+  return {ratio(largest, absolute ? 1 : range), rms, rms};
 }
 
 // The golden tensor of that name and shape.
@@ -90,64 +89,53 @@ Result<std::vector<float>> floats(const Arrays& golden, const std::string& name,
   return found->second.floats;
 }
 
-Result<std::vector<Row>> output_rows(const std::vector<Prediction>& clips, const Arrays& golden,
+Result<std::vector<Row>> output_rows(const x3ddeploy::Outputs& outputs, std::int64_t clips, const Arrays& golden,
                                      const Arguments& arguments, const x3ddeploy::Recognizer& recognizer) {
-  const x3ddeploy::Contract& contract = recognizer.contract();
-  struct Output {
-    const char* name;
-    std::vector<float> Prediction::* member;
-    int classes;
-  };
-  const Output outputs[] = {{"scores", &Prediction::scores, contract.classes},
-                            {"rgb_logits", &Prediction::rgb_logits, contract.classes},
-                            {"pose_logits", &Prediction::pose_logits, contract.classes},
-                            {"rgb_coarse_logits", &Prediction::rgb_coarse_logits, contract.coarse_classes},
-                            {"pose_coarse_logits", &Prediction::pose_coarse_logits, contract.coarse_classes}};
   std::vector<Row> rows;
-  for (const auto& [name, member, classes] : outputs) {
-    if (classes == 0) continue;
-    std::vector<float> values;
-    for (const Prediction& clip : clips) values.insert(values.end(), (clip.*member).begin(), (clip.*member).end());
-    const auto count = static_cast<std::int64_t>(clips.size());
-    const Result<std::vector<float>> expected = floats(golden, name, {count, classes});
+  for (const x3ddeploy::Output& output : recognizer.contract().outputs) {
+    std::vector<std::int64_t> shape = output.shape;
+    shape[0] = clips;
+    const Result<std::vector<float>> expected = floats(golden, output.name, shape);
     if (!expected) return expected.error();
-    if (values.size() != expected->size()) return broken(std::string("the network gives no whole '") + name + "'");
-    const Result<Rounding> tolerance = tolerance_of(name, arguments, recognizer);
+    const auto values = outputs.find(output.name);
+    if (values == outputs.end() || values->second.size() != expected->size()) {
+      return broken("the network gives no whole '" + output.name + "'");
+    }
+    const Result<Rounding> tolerance = tolerance_of(output.name, arguments, recognizer);
     if (!tolerance) return tolerance.error();
-    rows.push_back({name, difference_of(name, values, *expected), *tolerance});
+    const bool absolute = output.kind == x3ddeploy::OutputKind::scores;
+    rows.push_back({output.name, difference_of(absolute, values->second, *expected), *tolerance});
   }
   return rows;
 }
 
-Result<std::vector<x3ddeploy::Video>> golden_videos(const Arrays& golden) {
-  const std::vector<std::int64_t>& shape = golden.at("frames").shape;
-  if (shape.size() != 5) return broken("the golden 'frames' are no clips of frames");
+Result<std::vector<x3ddeploy::Video>> golden_videos(const x3ddeploy::Contract& contract, const Arrays& golden,
+                                                    std::int64_t clips) {
   std::vector<x3ddeploy::Video> videos;
-  for (std::size_t clip = 0; clip < static_cast<std::size_t>(shape[0]); ++clip) {
-    Result<x3ddeploy::Video> video = video_of(golden, clip);
+  for (std::size_t clip = 0; clip < static_cast<std::size_t>(clips); ++clip) {
+    Result<x3ddeploy::Video> video = video_of(golden, contract, clip);
     if (!video) return video.error();
     videos.push_back(std::move(*video));
   }
   return videos;
 }
 
-Result<std::vector<Row>> preparation_rows(const x3ddeploy::Recognizer& recognizer, const Arrays& golden) {
-  const Result<std::vector<x3ddeploy::Video>> videos = golden_videos(golden);
+Result<std::vector<Row>> preparation_rows(const x3ddeploy::Recognizer& recognizer, const Arrays& golden,
+                                          std::int64_t clips) {
+  const x3ddeploy::Contract& contract = recognizer.contract();
+  const Result<std::vector<x3ddeploy::Video>> videos = golden_videos(contract, golden, clips);
   if (!videos) return videos.error();
   const Result<x3ddeploy::PreparedClips> prepared = recognizer.prepare(*videos);
   if (!prepared) return prepared.error();
-  struct Tensor {
-    const char* name;
-    const std::vector<float>& values;
-    const std::vector<std::int64_t>& shape;
-  };
-  const Tensor tensors[] = {{"imgs", prepared->imgs, prepared->imgs_shape},
-                            {"heatmap_imgs", prepared->heatmap_imgs, prepared->heatmap_imgs_shape}};
   std::vector<Row> rows;
-  for (const auto& [name, values, shape] : tensors) {
-    const Result<std::vector<float>> expected = floats(golden, name, shape);
+  for (const x3ddeploy::Input& input : contract.inputs) {
+    const bool frames = input.kind == x3ddeploy::InputKind::frames;
+    if (!frames && input.kind != x3ddeploy::InputKind::heatmaps) continue;
+    const std::vector<float>& values = frames ? prepared->imgs : prepared->heatmap_imgs;
+    const Result<std::vector<float>> expected =
+        floats(golden, input.name, frames ? prepared->imgs_shape : prepared->heatmap_imgs_shape);
     if (!expected) return expected.error();
-    rows.push_back({name, difference_of(name, values, *expected), {kPreprocessing, kUnbounded, kUnbounded}});
+    rows.push_back({input.name, difference_of(false, values, *expected), {kPreprocessing, kUnbounded, kUnbounded}});
   }
   return rows;
 }
@@ -179,15 +167,18 @@ Result<int> self_test(x3ddeploy::Recognizer& recognizer, const Arguments& argume
   const std::string folder = arguments.bundle + "/golden";
   Result<Arrays> golden = read_arrays(folder);
   if (!golden) return golden.error();
-  const Result<std::vector<Prediction>> clips = recognizer.predict(tensors_of(*golden));
-  if (!clips) return clips.error();
+  const x3ddeploy::Contract& contract = recognizer.contract();
+  const x3ddeploy::Feeds feeds = feeds_of(*golden, contract);
+  const Result<x3ddeploy::Outputs> outputs = recognizer.run(feeds);
+  if (!outputs) return outputs.error();
+  const std::int64_t clips = feeds.begin()->second.shape.at(0);
   const std::string& precision = arguments.options.precision;
   const Result<Arrays> own = precision == "fp32" ? golden : read_arrays(folder + "/" + precision);
   if (!own) return own.error();
-  Result<std::vector<Row>> rows = output_rows(*clips, *own, arguments, recognizer);
+  Result<std::vector<Row>> rows = output_rows(*outputs, clips, *own, arguments, recognizer);
   if (!rows) return rows.error();
-  if (golden->count("frames") != 0) {
-    const Result<std::vector<Row>> prepared = preparation_rows(recognizer, *golden);
+  if (!is_ready(*golden, contract)) {
+    const Result<std::vector<Row>> prepared = preparation_rows(recognizer, *golden, clips);
     if (!prepared) return prepared.error();
     rows->insert(rows->end(), prepared->begin(), prepared->end());
   }

@@ -85,13 +85,18 @@ struct Video {
   View<float> keypoint_scores;  // (persons, frames, joints)
 };
 
-// Ready tensors of N clips.
+// Ready tensors of N clips, by the names of the network's inputs.
+using Feeds = std::map<std::string, View<float>>;
+// What the network gives for N clips, one clip behind the other, by the names of its outputs.
+using Outputs = std::map<std::string, std::vector<float>>;
+
+// Ready tensors of N clips, for a network of frames, of heatmaps or of one input of each.
 struct Tensors {
   View<float> imgs;          // (N, 3, T, H, W), normalised
   View<float> heatmap_imgs;  // (N, joints, T', H', W')
 };
 
-// Tensors of the library's own.
+// Tensors of the library's own; those of an input that the network has not are empty.
 struct PreparedClips {
   std::vector<float> imgs;
   std::vector<float> heatmap_imgs;
@@ -103,8 +108,9 @@ struct PreparedClips {
 
 // Of one clip, or of a video's clips averaged.
 struct Prediction {
-  std::vector<float> scores;      // fused probabilities, one a class
-  std::vector<float> rgb_logits;  // of each stream, before softmax
+  std::vector<float> scores;      // probabilities, one a class
+  Outputs logits;                 // by the names of the network's outputs
+  std::vector<float> rgb_logits;  // the same of a two-stream network, by name
   std::vector<float> pose_logits;
   std::vector<float> rgb_coarse_logits;  // empty where the network has no coarse classes
   std::vector<float> pose_coarse_logits;
@@ -127,14 +133,39 @@ struct Rounding {
   double channels = 0;  // root mean square of the channels' mean differences
 };
 
-// What the network takes, as its bundle says.
+enum class InputKind { frames, heatmaps, other };
+enum class OutputKind { features, logits, scores };
+// What makes probabilities of logits.
+enum class Activation { none, softmax, sigmoid };
+
+// A tensor that the network takes, or gives. Shapes have the clips first, -1 for any number of them.
+struct Input {
+  std::string name;
+  InputKind kind = InputKind::other;
+  std::vector<std::int64_t> shape;
+};
+struct Output {
+  std::string name;
+  OutputKind kind = OutputKind::features;
+  std::vector<std::int64_t> shape;
+  Activation activation = Activation::none;
+};
+
+// What the network takes and gives, as its bundle says.
 struct Contract {
+  std::string family;
+  std::vector<Input> inputs;
+  std::vector<Output> outputs;
+  std::vector<std::pair<std::string, double>> weights;  // of the logits in the scores
+
+  // What the library needs to prepare clips: of the input of frames, and of the one of heatmaps; 0 where there is none.
   int classes = 0;
   int coarse_classes = 0;
   int joints = 0;
   int rgb_frames = 0;
-  int rgb_height = 0;
+  int rgb_height = 0;  // of frames as they are resized, in which the joints of heatmaps lie, too
   int rgb_width = 0;
+  bool channels_first = true;  // (N, 3, T, H, W), else (N, T, 3, H, W)
   std::array<float, 3> mean{};
   std::array<float, 3> std{};
   int pose_frames = 0;
@@ -143,8 +174,10 @@ struct Contract {
   double sigma = 0;    // of a keypoint's Gaussian, in heatmap pixels
   double scaling = 0;  // heatmap pixels a frame pixel
   bool use_score = true;
+  bool crops_to_persons = false;  // frames are cropped to the persons before they are resized
+  std::string foreign_step;       // of the pipeline, which the library cannot do; then it takes ready tensors alone
   std::string average_clips;        // how a video's clips are averaged: "prob", "score" or "none"
-  std::array<double, 2> fusion{};   // weights of the RGB and the pose stream in the scores
+  std::array<double, 2> fusion{};   // the weights, where they are of two
   std::optional<int> batch;         // a fixed number of clips; nothing for any
   std::vector<std::string> labels;  // class names; empty where the bundle has none
   // Of each output of the network in the precision that was opened; empty where the bundle does not say.
@@ -157,7 +190,7 @@ enum class Runtime { automatic, tensorrt, openvino, onnxruntime };
 struct Options {
   Runtime runtime = Runtime::automatic;
   std::string precision = "fp32";               // or "fp16", "bf16", "int8": that of the bundle's graph or engine
-  std::optional<std::array<double, 2>> fusion;  // weights of RGB and pose; nothing for the bundle's
+  std::optional<std::array<double, 2>> fusion;  // weights of two streams; nothing for the bundle's
   // Joints that are not finite or have a lower score neither widen a video's crop nor are drawn; nothing counts all, as
   // MMAction2 does.
   std::optional<float> min_keypoint_score;
@@ -198,6 +231,9 @@ class Recognizer {
   Result<std::vector<Prediction>> predict(const std::vector<Video>& cropped);
   // Ready tensors, one prediction a clip; as many clips as the graph or the engines take at a time.
   Result<std::vector<Prediction>> predict(const Tensors& tensors);
+  Result<std::vector<Prediction>> predict(const Feeds& tensors);
+  // What the network gives for ready tensors, as it comes.
+  Result<Outputs> run(const Feeds& tensors);
 
   // The tensors that `predict` would compute from.
   Result<PreparedClips> prepare(const Video& video, int clips = 1) const;
