@@ -32,7 +32,7 @@ from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, ModelSpec, StageSpec
 from x3ddeploy.machine import machine
 from x3ddeploy.modalities.synthetic import batch_inputs
-from x3ddeploy.parity.compare import PART_INPUTS, cases
+from x3ddeploy.parity.compare import cases
 from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR
 from x3ddeploy.parity.metrics import Difference, compare_output
 from x3ddeploy.parity.reference import Reference
@@ -88,7 +88,7 @@ def float32_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, 
     for case in cases(clip_inputs(spec), None):
         available = {**reference.outputs(case.inputs), **case.inputs}
         for (runtime, part), session in sessions.items():
-            outputs = session.run({name: available[name].astype("float32") for name in PART_INPUTS[part]})
+            outputs = session.run({name: available[name].astype("float32") for name in session.inputs})
             for name, value in outputs.items():
                 key = runtime, f"{part} -> {name}"
                 distance = compare_output(name, available[name], value).relative
@@ -111,7 +111,7 @@ def lower_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, An
             available = {**clip, **golden.outputs}
             for part in PARTS:
                 session = open_session(runtime, serialize(graphs[part]))
-                for name, value in session.run({name: available[name] for name in PART_INPUTS[part]}).items():
+                for name, value in session.run({name: available[name] for name in session.inputs}).items():
                     difference = compare_output(name, available[name], value)
                     label = f"{part} -> {name}"
                     yield {

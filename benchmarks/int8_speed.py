@@ -27,7 +27,6 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
-from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.precision.placed import placed
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
@@ -74,8 +73,8 @@ def main(seconds: float, output: Path) -> None:
         graphs = graphs_for(runtime)
         for part in PARTS:
             for precision, parts in graphs.items():
-                feeds = {name: inputs[name] for name in PART_INPUTS[part]}
                 session = open_session(runtime, parts[part].SerializeToString(), threads=threads)
+                feeds = {name: inputs[name] for name in session.inputs}
                 runners[f"{runtime} {part} {precision}"] = runner(session, feeds)
         where = placed(runtime, graphs["int8"]["recognizer"])
         assert where is not None

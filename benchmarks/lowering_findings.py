@@ -29,7 +29,6 @@ from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs
-from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
 from x3ddeploy.runtimes.registry import open_session
@@ -82,7 +81,7 @@ def main(seconds: float, output: Path) -> None:
     )
     runs = {}
     for part, model in backbones(network, "tensorrt").items():
-        feeds = {name: clip[name] for name in PART_INPUTS[part]}
+        feeds = {value.name: clip[value.name] for value in model.graph.input}
         for name, graph in (("named", model), ("unnamed", without_names(model))):
             session = open_session("onnxruntime", serialize(graph), threads=threads)
             runs[f"{part}, {name}"] = lambda session=session, feeds=feeds: session.run(feeds)
@@ -91,7 +90,7 @@ def main(seconds: float, output: Path) -> None:
 
     expected, errors = run_network(network, impulse), {}
     for part, model in backbones(network, "openvino").items():
-        feeds = {name: impulse[name] for name in PART_INPUTS[part]}
+        feeds = {value.name: impulse[value.name] for value in model.graph.input}
         for name, graph in (("two average poolings", model), ("one ReduceMean", with_one_mean(model))):
             outputs = open_session("openvino", serialize(graph), threads=threads).run(feeds)
             ((feature, value),) = outputs.items()

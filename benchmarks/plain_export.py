@@ -30,7 +30,6 @@ from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
-from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
 from x3ddeploy.runtimes.base import Array
@@ -51,8 +50,8 @@ def parts_runner(
 
     def run() -> Outputs:
         values = dict(inputs)
-        for part, session in sessions.items():
-            values |= session.run({name: values[name] for name in PART_INPUTS[part]})
+        for session in sessions.values():
+            values |= session.run({name: values[name] for name in session.inputs})
         return values
 
     return run

@@ -14,7 +14,6 @@ from x3ddeploy.bundle import PARTS, Bundle, add_precision
 from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.export.pipeline import serialize
-from x3ddeploy.parity.compare import PART_INPUTS
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.precision.golden import with_golden
 from x3ddeploy.precision.half import float32_nodes, to_half
@@ -55,7 +54,7 @@ def quantized(bundle, tmp_path_factory):
         "int8": {part: quantizer.quantize(graph, sites) for part, graph in parts.items()},
     }
     opened = Bundle.open(path)
-    clip = {name: load_golden(opened)[name] for name in PART_INPUTS["recognizer"]}
+    clip = {name: load_golden(opened)[name] for name in opened.contract.inputs}
     for precision, graphs in made.items():
         for part, graph in graphs.items():
             replace(PartMetadata.of(parts[part]), precision=precision).stamped(graph)

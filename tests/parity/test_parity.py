@@ -13,7 +13,7 @@ from x3ddeploy.errors import GateError
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
-from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures
+from x3ddeploy.parity.compare import cases, compare_parts, failures
 from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import Reference, run_network
@@ -44,7 +44,7 @@ def compared(tiny_network, reference):
 
     def run(parts):
         sessions = {part: open_session("onnxruntime", parts[part].SerializeToString()) for part in PARTS}
-        return compare_parts(reference, clip_inputs(tiny_network.spec), sessions, None)
+        return compare_parts(reference, tiny_network.contract(), sessions)
 
     return run
 
@@ -111,7 +111,7 @@ def test_one_wrong_weight_is_caught_and_its_block_named(tiny_network, parts, com
     rows = compared({**parts, part: wrong})
     assert {row.part for row in failures(rows, gate)} == {part}
     case = next(cases(clip_inputs(tiny_network.spec), None))
-    inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
+    inputs = {name: case.inputs[name] for name in tiny_network.contract().parts[part].inputs}
     blocks = compare_blocks(tiny_network, part, wrong.SerializeToString(), "onnxruntime", inputs)
     assert first_diverging(blocks) == block
 
@@ -140,7 +140,7 @@ def test_nan_is_a_failure(parts, compared):
 def test_blocks_of_both_backbones_are_compared_in_order(tiny_network, parts):
     case = next(cases(clip_inputs(tiny_network.spec), None))
     for part in ("rgb_backbone", "pose_backbone"):
-        inputs = {name: case.inputs[name] for name in PART_INPUTS[part]}
+        inputs = {name: case.inputs[name] for name in tiny_network.contract().parts[part].inputs}
         rows = compare_blocks(tiny_network, part, parts[part].SerializeToString(), "onnxruntime", inputs)
         stages = getattr(tiny_network, part).spec.stages
         blocks = [f"layer{s}.{b}" for s, stage in enumerate(stages, 1) for b in range(stage.blocks)]

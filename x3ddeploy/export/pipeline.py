@@ -232,9 +232,8 @@ def _verify(
     sessions = {part: open_session(runtime, serialize(graphs[part])) for part in network.contract().parts}
     rows = compare_parts(
         reference,
-        network.contract(options.batch).inputs,
+        network.contract(options.batch),
         sessions,
-        options.batch,
         lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}"),
     )
     if options.preprocess:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from x3ddeploy.contract import Input
+from x3ddeploy.contract import Contract, Input
 from x3ddeploy.errors import GateError
 from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs
 from x3ddeploy.parity.gates import Float32Gate
@@ -67,41 +67,30 @@ def cases(inputs: Mapping[str, Input], batch: int | None) -> Iterator[Case]:
 
 def compare_parts(
     reference: Reference,
-    inputs: Mapping[str, Input],
+    contract: Contract,
     sessions: Mapping[str, Session],
-    batch: int | None,
     on_case: Callable[[Case], None] = lambda case: None,
 ) -> list[Row]:
     """Every part in `sessions` against the training-form network in float64, on all cases; nothing is judged yet.
 
     Args:
         reference: the network; afterwards it knows its own rounding on the same clips.
-        inputs: of the network.
-        sessions: part name to session. The head gets the reference's features, so that it is judged alone.
-        batch: the only batch size that the graphs take, or None.
+        contract: of the network.
+        sessions: part name to session. Each gets what the reference gives, so that it is judged alone.
         on_case: told before each case.
     """
     rows = []
-    for case in cases(inputs, batch):
+    for case in cases(contract.inputs, contract.batch):
         on_case(case)
         expected = reference.outputs(case.inputs)
         available = {**case.inputs, **single(expected)}
         for part, session in sessions.items():
-            names = PART_INPUTS[part]
-            actual = session.run({name: available[name] for name in names})
+            actual = session.run({name: available[name] for name in contract.parts[part].inputs})
             rows += [
                 Row(part, case.name, case.batch, name, compare_output(name, expected[name], value))
                 for name, value in actual.items()
             ]
     return rows
-
-
-PART_INPUTS = {
-    "rgb_backbone": ("imgs",),
-    "pose_backbone": ("heatmap_imgs",),
-    "head": ("rgb_feat", "pose_feat"),
-    "recognizer": ("imgs", "heatmap_imgs"),
-}
 
 
 def failures(rows: Iterable[Row], gate: Float32Gate) -> list[Row]:

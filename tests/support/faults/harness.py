@@ -7,7 +7,7 @@ import pytest
 from support.faults.exact import run_exactly
 from support.faults.micro import SPEC, network
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
-from x3ddeploy.parity.compare import PART_INPUTS, cases, compare_parts, failures
+from x3ddeploy.parity.compare import cases, compare_parts, failures
 from x3ddeploy.parity.gates import FLOAT32_FLOOR, Float32Gate
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import Reference
@@ -37,7 +37,9 @@ def change(graph, part):
     """
     largest = 0.0
     for case in exact_cases():
-        for name, value in run_exactly(graph, {name: case[name] for name in PART_INPUTS[part]}).items():
+        for name, value in run_exactly(
+            graph, {name: case[name] for name in network().contract().parts[part].inputs}
+        ).items():
             largest = max(largest, compare(case[name], value).relative)
         if largest > LEAST_CHANGE:
             break
@@ -48,7 +50,7 @@ def moved(faulty, right, part):
     """How far one graph of lower precision is from another, both in float64; as `change`."""
     largest = 0.0
     for case in exact_cases():
-        feeds = {name: case[name] for name in PART_INPUTS[part]}
+        feeds = {name: case[name] for name in network().contract().parts[part].inputs}
         expected, actual = run_exactly(right, feeds), run_exactly(faulty, feeds)
         largest = max(largest, *(compare(expected[name], actual[name]).relative for name in expected))
         if largest > LEAST_CHANGE:
@@ -70,5 +72,5 @@ def refused(parts, target):
     """Names of the parts that the export's parity gate does not let pass."""
     runtime = "openvino" if target == "openvino" else "onnxruntime"
     sessions = {part: open_session(runtime, graph.SerializeToString()) for part, graph in parts.items()}
-    rows = compare_parts(reference(), clip_inputs(SPEC), sessions, None)
+    rows = compare_parts(reference(), network().contract(), sessions)
     return {row.part for row in failures(rows, Float32Gate(reference().rounding))}
