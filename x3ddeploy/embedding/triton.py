@@ -1,7 +1,7 @@
 """A bundle as a model repository of NVIDIA's Triton Inference Server.
 
 Each part is a model of its own, with dynamic batching, instances and a warm-up from the golden clip; an ensemble joins
-the backbones and the head, another one has the preprocessing in front. Fields and their meaning:
+the parts by the names of their tensors, another one has the preprocessing in front. Fields and their meaning:
 https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto.
 """
 
@@ -21,13 +21,12 @@ from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes
 from x3ddeploy.bundle import GOLDEN, LABELS, Bundle, EngineEntry
 from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.engine_options import Flavour
-from x3ddeploy.bundle.paths import PREPROCESSING
+from x3ddeploy.bundle.paths import graph_name
+from x3ddeploy.contract import Contract, OutputKind
 from x3ddeploy.embedding.pbtxt import Name, Value, to_pbtxt
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.text import shell_word
 
-PARTS = ("rgb_backbone", "pose_backbone", "head")
-_LABELLED = "scores"
 _VERSION = "1"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 _TYPES = {
@@ -36,8 +35,6 @@ _TYPES = {
     TensorProto.BFLOAT16: "TYPE_BF16",
     TensorProto.UINT8: "TYPE_UINT8",
 }
-# What the head gives beside the scores is of interest to few; it is left in the head's own model.
-_ENSEMBLE_OUTPUTS = (_LABELLED, "rgb_logits", "pose_logits")
 
 
 @dataclass(frozen=True)
@@ -121,11 +118,11 @@ def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str
         )
     require_whole(bundle)
     prefix = options.name
-    parts = {part: _model(bundle, part, options) for part in PARTS}
-    ensembles = {prefix if not _has_preprocessing(bundle) else f"{prefix}_tensors": list(parts.values())}
-    if _has_preprocessing(bundle):
-        front = {part: _graph_model(bundle, part, f"{part}.onnx", options) for part in PREPROCESSING}
-        ensembles[prefix] = [*front.values(), *parts.values()]
+    parts = [_model(bundle, part, options) for wave in bundle.contract.waves for part in wave]
+    front = [_graph_model(bundle, name, graph_name(name), options) for name in bundle.manifest.preprocessing]
+    ensembles = {f"{prefix}_tensors" if front else prefix: parts}
+    if front:
+        ensembles[prefix] = [*front, *parts]
     models = {model.name: model for steps in ensembles.values() for model in steps}
     with staged_directory(output) as staging, explain_os_errors(output):
         for name in (*models, *ensembles):
@@ -137,10 +134,6 @@ def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str
             config = _ensemble(bundle, name, steps, options)
             write_bytes(staging / name / "config.pbtxt", to_pbtxt(config).encode())
     return [*models, *ensembles]
-
-
-def _has_preprocessing(bundle: Bundle) -> bool:
-    return all(f"{part}.onnx" in bundle.manifest.files for part in PREPROCESSING)
 
 
 def _model(bundle: Bundle, part: str, options: Options) -> _Model:
@@ -204,7 +197,7 @@ def _write_model(bundle: Bundle, model: _Model, folder: Path, options: Options) 
         "dynamic_batching": {"max_queue_delay_microseconds": options.queue_delay_us},
     }
     config |= _warm_up(bundle, model, folder)
-    if any(tensor.name == _LABELLED for tensor in model.outputs):
+    if any(_is_labelled(bundle, tensor) for tensor in model.outputs):
         _write_labels(bundle, folder)
     write_bytes(folder / "config.pbtxt", to_pbtxt(config).encode())
 
@@ -227,8 +220,18 @@ def _warm_up(bundle: Bundle, model: _Model, folder: Path) -> dict[str, Value]:
 
 
 def _output(bundle: Bundle, tensor: _Tensor) -> dict[str, Value]:
-    labelled = tensor.name == _LABELLED and LABELS in bundle.manifest.files
-    return tensor.config() | ({"label_filename": LABELS} if labelled else {})
+    return tensor.config() | ({"label_filename": LABELS} if _is_labelled(bundle, tensor) else {})
+
+
+def _is_labelled(bundle: Bundle, tensor: _Tensor) -> bool:
+    described = bundle.contract.outputs.get(tensor.name)
+    return described is not None and described.kind is OutputKind.SCORES and LABELS in bundle.manifest.files
+
+
+def _asked(contract: Contract) -> set[str]:
+    """What an ensemble gives: the scores, and the logits that they are of; the rest is in the parts' own models."""
+    scores = {name for name, output in contract.outputs.items() if output.kind is OutputKind.SCORES}
+    return scores.union(*(score.weights for score in contract.scores.values()))
 
 
 def _write_labels(bundle: Bundle, folder: Path) -> None:
@@ -239,8 +242,9 @@ def _write_labels(bundle: Bundle, folder: Path) -> None:
 def _ensemble(bundle: Bundle, name: str, steps: list[_Model], options: Options) -> dict[str, Value]:
     """What no step gives is an input; every tensor keeps its name."""
     made = {tensor.name for step in steps for tensor in step.outputs}
-    inputs = [tensor for step in steps for tensor in step.inputs if tensor.name not in made]
-    outputs = [tensor for tensor in steps[-1].outputs if tensor.name in _ENSEMBLE_OUTPUTS]
+    inputs = {tensor.name: tensor for step in steps for tensor in step.inputs if tensor.name not in made}
+    asked = _asked(bundle.contract)
+    outputs = [tensor for step in steps for tensor in step.outputs if tensor.name in asked]
     taken = {tensor.name for step in steps for tensor in step.inputs} | {tensor.name for tensor in outputs}
 
     def same_names(tensors: tuple[_Tensor, ...]) -> list[Mapping[str, Value]]:
@@ -250,7 +254,7 @@ def _ensemble(bundle: Bundle, name: str, steps: list[_Model], options: Options) 
         "name": name,
         "platform": "ensemble",
         "max_batch_size": options.max_batch,
-        "input": [tensor.config() for tensor in inputs],
+        "input": [tensor.config() for tensor in inputs.values()],
         "output": [_output(bundle, tensor) for tensor in outputs],
         "ensemble_scheduling": {
             "step": [
