@@ -34,16 +34,19 @@ def find_videos(paths: Sequence[Path], inputs: Mapping[str, Input]) -> list[Path
         UsageError: a path is not there, or a folder holds no video.
     """
     framed = needs_frames(inputs)
-    suffixes = VIDEO_SUFFIXES if framed else (*VIDEO_SUFFIXES, *KEYPOINT_SUFFIXES)
     videos: list[Path] = []
     for path in paths:
         if path.is_dir():
-            # A video comes before the keypoints of its name, and stands for both.
-            files = sorted(path.iterdir(), key=lambda file: (file.suffix.lower() not in VIDEO_SUFFIXES, file))
-            found = {file.stem: file for file in reversed(files) if file.suffix.lower() in suffixes}
+            files = sorted(path.iterdir())
+            found = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
+            if not framed:
+                there = {file.stem for file in found}
+                posed = {file.stem: file for file in files if file.suffix in KEYPOINT_SUFFIXES}
+                found = sorted([*found, *(file for stem, file in posed.items() if stem not in there)])
             if not found:
+                suffixes = (*VIDEO_SUFFIXES, *(() if framed else KEYPOINT_SUFFIXES))
                 raise UsageError(f"{path} holds no videos", hint=f"their names end in {', '.join(suffixes)}")
-            videos += sorted(found.values())
+            videos += found
         elif path.exists() or not framed:
             videos.append(path)
         else:

@@ -1,0 +1,87 @@
+"""A network of one stream: its one score is reported and predicted; what it does not take is not asked for."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support.contracts import CLASSES, LENGTH, SIZE, frames_contract, frames_input, one_input
+
+from x3ddeploy.bundle import Source
+from x3ddeploy.contract import Activation
+from x3ddeploy.data.sources import open_source
+from x3ddeploy.evaluation import evaluate as module
+from x3ddeploy.evaluation.evaluate import Loading, evaluate
+from x3ddeploy.evaluation.report import eval_report
+from x3ddeploy.evaluation.scores import Scorer, VideoScores, reported_scores, sigmoid, softmax
+from x3ddeploy.runtimes import base
+from x3ddeploy.runtimes.registry import REFERENCE, Execution
+from x3ddeploy.terms import Precision
+
+CONTRACT = frames_contract()
+ORT = Execution("onnxruntime", "cpu", Precision.FP32)
+LABELS = [0, 1, 2, 1]
+
+
+class Averages(base.Session):
+    """The logits are the mean of each channel."""
+
+    runtime, version = "fake", "1"
+
+    def run(self, feeds):
+        assert set(feeds) == {"imgs"}
+        return {"logits": feeds["imgs"].mean((2, 3, 4))}
+
+
+@pytest.fixture
+def source(tmp_path):
+    random = np.random.default_rng(0)
+    for index, label in enumerate(LABELS):
+        imgs = random.normal(size=(3, LENGTH, SIZE, SIZE)).astype(np.float32)
+        imgs[label if index else 2] += 1  # the first one is taken for another class
+        np.savez(tmp_path / f"{index}.npz", imgs=imgs, label=label)
+    return open_source(tmp_path, CONTRACT)
+
+
+def test_one_score_is_reported_and_nobody_is_looked_for(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "open_part", lambda bundle, execution: Averages())
+    bundle = SimpleNamespace(
+        contract=CONTRACT,
+        path=tmp_path,
+        labels=lambda: None,
+        manifest=SimpleNamespace(source=Source("a.pth", "0" * 64), precisions={}),
+    )
+    evaluation = evaluate(bundle, source, [REFERENCE, ORT], Loading(batch=3), lambda done, total: None)
+    report = json.loads(json.dumps(eval_report(bundle, source, evaluation, Loading(), 1, []), allow_nan=False))
+    assert report["deployed"] == "classes"
+    assert report["persons"] is None
+    assert report["bundle"]["fusion"] == [1.0]
+    for result in report["results"]:
+        assert list(result["scores"]) == ["classes"]
+        assert result["scores"]["classes"]["top1"] == 0.75
+    assert len(report["classes"]) == CLASSES
+
+
+def test_the_activation_is_the_contracts():
+    clips = np.random.default_rng(1).normal(size=(2, 3, LENGTH, SIZE, SIZE)).astype(np.float32)
+    logits = clips.mean((2, 3, 4))
+    for activation, expected in ((Activation.SOFTMAX, softmax), (Activation.SIGMOID, sigmoid)):
+        contract = one_input("imgs", frames_input(), activation)
+        scores = Scorer(Averages(), contract, 1)([{"imgs": clips}])
+        np.testing.assert_allclose(scores.of(contract.scores["classes"])[0], expected(logits).mean(0))
+    np.testing.assert_allclose(sigmoid(np.array([[0.0, 800, -800]])), [[0.5, 1, 0]])
+
+
+def test_scores_of_more_than_two_streams_are_those_of_the_contract():
+    names = ("joint", "bone", "motion")
+    scores = {name: SimpleNamespace(weights={f"{name}_logits": 1.0}) for name in names}
+    scores["fused"] = SimpleNamespace(weights={f"{name}_logits": 1.0 for name in names})
+    contract = SimpleNamespace(scores=scores, deployed="fused", logits={name: f"{name}_logits" for name in names})
+    assert list(reported_scores(contract).scores) == [*names, "fused"]
+
+
+def test_a_score_is_the_weighted_mean():
+    scores = VideoScores({"a": np.array([[1.0, 0.0]]), "b": np.array([[0.0, 1.0]])})
+    from x3ddeploy.contract import Score
+
+    np.testing.assert_allclose(scores.of(Score({"a": 3, "b": 1})), [[0.75, 0.25]])
