@@ -109,7 +109,7 @@ def test_an_eval_json_with_anything_in_it_gives_accuracies_or_nothing(tmp_path, 
         "results": [{"runtime": "torch", "precision": "fp32", "scores": {"fused": {"top1": 0.5}}}],
     }
     (tmp_path / "eval.json").write_text(json.dumps(changed(data, document)), encoding="utf-8")
-    for entry in known_accuracy(Opened).values():
+    for entry in known_accuracy(Opened)[0].values():
         assert 0 <= entry.top1 <= 1
         assert entry.videos >= 1
 

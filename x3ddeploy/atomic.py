@@ -51,7 +51,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         _sweep(path)
         temporary, claimed = _claimed(lambda: _new_file(path))
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(temporary, os.O_WRONLY | getattr(os, "O_BINARY", 0))
             try:
                 view = memoryview(data)
                 while view:

@@ -15,6 +15,8 @@ T = TypeVar("T")
 TEXT_LIMIT = 16 << 20
 # bench.json and eval.json hold samples of every competitor; COCO files hold every joint of every frame.
 JSON_LIMIT = 1 << 30
+# Without O_NONBLOCK, opening a pipe would wait for a writer; Windows has no such flag, and one for bytes as they are.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def regular_size(path: Path, limit: int | None = None) -> int:
@@ -83,8 +85,7 @@ def decode_json(data: bytes, kind: type[T] | Any) -> T:
 
 
 def _open(path: Path, limit: int | None) -> int:
-    # Without O_NONBLOCK, opening a pipe would wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, _READ)
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):

@@ -33,7 +33,7 @@ def locked(directory: Path) -> Iterator[None]:
             f"cannot lock {directory}: this operating system has no flock", hint="write into bundles on Linux or macOS"
         )
     while True:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(directory, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if not os.path.samestat(os.fstat(descriptor), directory.stat()):
@@ -47,7 +47,7 @@ def locked(directory: Path) -> Iterator[None]:
 def claim(path: Path) -> int | None:
     """Lock a file or directory of this process's own; gives its descriptor, or None where it was swept before that."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     if fcntl is not None:
@@ -63,7 +63,7 @@ def is_claimed(path: Path) -> bool:
     if fcntl is None:
         return True
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return True
     try:

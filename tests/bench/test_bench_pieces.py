@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from x3ddeploy.bench.accuracy import known_accuracy
 from x3ddeploy.bench.ceilings import Ceilings
-from x3ddeploy.bench.competitor import Competitor, Loaded, Memory
+from x3ddeploy.bench.competitor import Absent, Competitor, Loaded, Memory
 from x3ddeploy.bench.gpu import parse_state
 from x3ddeploy.bench.likeness import differences
 from x3ddeploy.bench.place import Place, place_of
@@ -98,7 +98,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused():
 
 def test_accuracy_is_that_of_the_same_checkpoint_or_none(bundle, tmp_path):
     opened = replace(Bundle.open(bundle), path=tmp_path)
-    assert known_accuracy(opened) == {}
+    assert known_accuracy(opened) == ({}, [])
     results = [
         {"runtime": runtime, "precision": "fp32", "scores": {"fused 1:1": {"top1": top1}, "rgb": {"top1": 0.1}}}
         for runtime, top1 in (("torch", 0.9), ("onnxruntime", 0.8))
@@ -106,13 +106,18 @@ def test_accuracy_is_that_of_the_same_checkpoint_or_none(bundle, tmp_path):
     report = {"schema_version": 1, "data": {"path": "clips"}, "videos": 50, "deployed": "fused 1:1"}
     report |= {"results": results, "bundle": {"source": {"sha256": opened.manifest.source.sha256}}}
     (tmp_path / "eval.json").write_text(json.dumps(report))
-    assert {name: entry.top1 for name, entry in known_accuracy(opened).items()} == {
+    assert {name: entry.top1 for name, entry in known_accuracy(opened)[0].items()} == {
         "torch/eager": 0.9,
         "onnxruntime/fp32": 0.8,
     }
     report["bundle"]["source"]["sha256"] = "0" * 64
     (tmp_path / "eval.json").write_text(json.dumps(report))
-    assert known_accuracy(opened) == {}
+    assert known_accuracy(opened) == ({}, [Absent("accuracy", "eval.json is of another checkpoint")])
+    for broken in ("", "{", "[]", "NaN"):
+        (tmp_path / "eval.json").write_text(broken)
+        accuracy, (unknown,) = known_accuracy(opened)
+        assert accuracy == {}
+        assert unknown.reason.startswith("eval.json cannot be read: ")
 
 
 def competitor(name, infer):

@@ -241,6 +241,16 @@ def test_an_engine_that_computes_something_else_is_not_kept_and_its_block_is_nam
     assert Bundle.open(copied).manifest.engines == {}
 
 
+def test_a_file_that_is_no_timing_cache_is_not_replaced(spawn, copied, machine, tmp_path):
+    mine = tmp_path / "thesis.txt"
+    mine.write_bytes(b"garbage to TensorRT")
+    process = spawn("build-trt", copied, "--parts", "head", "--timing-cache", mine, env=machine("with tensorrt"))
+    assert process.returncode == 1
+    assert "what shall be the timing cache" in process.stderr
+    assert mine.read_bytes() == b"garbage to TensorRT"
+    assert Bundle.open(copied).manifest.engines == {}
+
+
 def test_a_crash_of_tensorrt_is_an_error_with_its_log(spawn, copied, machine, tmp_path):
     before = contents(copied)
     variables = machine("with tensorrt", FAKE_FAULT="crash", TMPDIR=str(tmp_path))

@@ -24,13 +24,14 @@ def options(precision="fp16", **changes):
     return BuildOptions(Flavour.TENSORRT, Precision(precision), Batches(1, 2, 8), **changes)
 
 
-def build(shape, precision="fp16", part="head", cache=None, log=None, progress=None, **changes):
+def build(shape, precision="fp16", part="head", cache=None, log=None, progress=None, keep_cache=False, **changes):
     """Give the module that was told, the plan and the cache."""
     module = Module(SHAPES[shape])
     messages = [] if log is None else log
     tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: messages.append((severity, text)))
     graph = graphs(precision, opset17=shape == "8.6")[part].SerializeToString()
-    plan, content = tensorrt.parse(graph).build(options(precision, **changes), cache, progress or (lambda text: None))
+    network, quiet = tensorrt.parse(graph), lambda text: None
+    plan, content = network.build(options(precision, **changes), cache, progress or quiet, keep_cache=keep_cache)
     return module, plan, content
 
 
@@ -183,6 +184,13 @@ def test_the_timing_cache_is_carried_on():
 @pytest.mark.parametrize("cache", [b"foreign", b"garbage"])
 def test_the_timing_cache_of_another_gpu_or_none_at_all_is_begun_anew(cache):
     assert build("11", cache=cache)[2] == b"+"
+
+
+@pytest.mark.parametrize("cache", [b"foreign", b"garbage"])
+def test_a_file_that_the_user_named_is_refused_where_it_is_no_timing_cache_for_this_build(cache):
+    with pytest.raises(TensorRTError, match="what shall be the timing cache"):
+        build("11", cache=cache, keep_cache=True)
+    assert build("11", cache=b"old", keep_cache=True)[2] == b"old+"
 
 
 @pytest.mark.parametrize("shape", ALL)

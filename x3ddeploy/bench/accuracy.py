@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 
+from x3ddeploy.bench.competitor import Absent
 from x3ddeploy.bundle import EVAL, Bundle
 from x3ddeploy.files import read_json
 
 _SCHEMA_VERSION = 1
+_ACCURACY = "accuracy"
 _NAMES = {"torch/fp32": "torch/eager"}
 
 
@@ -66,19 +67,22 @@ class _Report:
     results: tuple[_Result, ...]
 
 
-def known_accuracy(bundle: Bundle) -> dict[str, Accuracy]:
-    """Competitor's name -> accuracy; empty where there is no eval.json, or it is of another checkpoint."""
-    report: _Report | None = None
-    with contextlib.suppress(OSError, ValueError):
-        report = read_json(bundle.path / EVAL, _Report)
-    if report is None or report.schema_version != _SCHEMA_VERSION:
-        return {}
+def known_accuracy(bundle: Bundle) -> tuple[dict[str, Accuracy], list[Absent]]:
+    """Competitor's name -> accuracy, and why it is not known where an eval.json does not tell it."""
+    try:
+        report: _Report = read_json(bundle.path / EVAL, _Report)
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, ValueError) as error:
+        return {}, [Absent(_ACCURACY, f"{EVAL} cannot be read: {getattr(error, 'strerror', None) or error}")]
+    if report.schema_version != _SCHEMA_VERSION:
+        return {}, [Absent(_ACCURACY, f"{EVAL} has schema version {report.schema_version}, not {_SCHEMA_VERSION}")]
     if report.bundle.source.sha256 != bundle.manifest.source.sha256:
-        return {}
+        return {}, [Absent(_ACCURACY, f"{EVAL} is of another checkpoint")]
     found = {}
     for result in report.results:
         name = f"{result.runtime}/{result.precision}"
         if report.deployed in result.scores:
             top1 = result.scores[report.deployed].top1
             found[_NAMES.get(name, name)] = Accuracy(top1, report.videos, report.data.path)
-    return found
+    return found, []

@@ -39,7 +39,7 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
 
     manifest = bench.bundle.manifest
     rows = _rows(bench, outcome)
-    accuracy = known_accuracy(bench.bundle)
+    accuracy, unknown = known_accuracy(bench.bundle)
     return {
         "schema_version": SCHEMA_VERSION,
         "x3ddeploy": __version__,
@@ -75,7 +75,7 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
         "profiles": {name: [asdict(block) for block in blocks] for name, blocks in outcome.profiles.items()},
         "precisions": outcome.precisions,
         "accuracy": {name: asdict(entry) for name, entry in accuracy.items()},
-        "absent": [asdict(entry) for entry in outcome.absent],
+        "absent": [asdict(entry) for entry in (*outcome.absent, *unknown)],
     }
 
 

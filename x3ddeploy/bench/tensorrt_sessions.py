@@ -49,7 +49,7 @@ def build_session(network: str, graph: bytes, runtime: str, clips: int, progress
     with tempfile.TemporaryDirectory() as directory:
         source, plan = Path(directory) / "graph.onnx", Path(directory) / "graph.plan"
         source.write_bytes(graph)
-        request = BuildRequest(str(source), str(plan), options, {}, None, load=False)
+        request = BuildRequest(str(source), str(plan), options, {}, None, keep_cache=False, load=False)
         run_in_child(BUILD, msgspec.to_builtins(request), f"building {network}", progress)
         data = plan.read_bytes()
     return Built(session_of_plans(cuda, tensorrt, ((data,),)), len(data))

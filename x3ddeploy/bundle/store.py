@@ -93,7 +93,7 @@ def update(path: Path, change: Callable[[Manifest], Change]) -> Bundle:
 
     Raises:
         X3DDeployError: the disk is full or read-only; the bundle is the old or the new one.
-        BundleError: the bundle is gone, or lacks a file that its manifest names.
+        BundleError: the bundle is gone, lacks a file that its manifest names, or would say what cannot be.
     """
     with explain_os_errors(path), locked(path):
         settle(path)
@@ -203,6 +203,7 @@ def _lay_out(name: str, contents: Mapping[str, bytes], path: Path, staging: Path
 
 def _write_manifest(directory: Path, manifest: Manifest) -> None:
     write_json(directory / MANIFEST, msgspec.to_builtins(manifest))
+    read_manifest(directory / MANIFEST)  # what nobody could read again must not be decided
 
 
 def derived_files(path: Path, manifest: Manifest) -> list[str]:

@@ -149,6 +149,7 @@ class _Run:
                 options=self._options,
                 float_layers=quantized.float_layers if quantized else {},
                 timing_cache=str(cache) if cache else None,
+                keep_cache=self._request.timing_cache is not None,
                 load=self._runs_here,
             )
             reply = run_in_child(BUILD, msgspec.to_builtins(request), f"building {what}", _Quiet(self._progress))

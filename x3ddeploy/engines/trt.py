@@ -165,14 +165,16 @@ class Network:
         }
         return [self._describe(layer, dequantized) for layer in layers]
 
-    def build(self, options: BuildOptions, cache: bytes | None, progress: Progress) -> tuple[bytes, bytes | None]:
+    def build(
+        self, options: BuildOptions, cache: bytes | None, progress: Progress, *, keep_cache: bool = False
+    ) -> tuple[bytes, bytes | None]:
         """Build the engine.
 
         Args:
             options: see BuildOptions.
-            cache: the timing cache that an earlier build left, b'' to begin one, None for none. One of another version
-                or GPU is begun anew.
+            cache: the timing cache that an earlier build left, b'' to begin one, None for none.
             progress: told each phase that begins, where the version tells.
+            keep_cache: refuse what is no cache, or one of another version or GPU, instead of beginning anew.
 
         Returns:
             The plan, and the timing cache as it is now.
@@ -184,6 +186,12 @@ class Network:
         if cache is not None:
             earlier = config.create_timing_cache(cache)  # None for what is no cache at all
             if earlier is None or not config.set_timing_cache(earlier, False):
+                if keep_cache:
+                    raise TensorRTError(
+                        f"what shall be the timing cache is none of {self._owner.flavour.title} {self._owner.version} "
+                        "on this GPU",
+                        hint="name a file that does not exist yet with --timing-cache",
+                    )
                 config.set_timing_cache(config.create_timing_cache(b""), False)
         plan = self._builder.build_serialized_network(self._network, config)
         if plan is None:

@@ -18,10 +18,12 @@ from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.files import read_file
 from x3ddeploy.locks import locked
 
 BUILD = f"{__name__}:build"
 PROBE = f"{__name__}:probe"
+_LARGEST_CACHE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class BuildRequest:
         options: how.
         float_layers: what quantization left in a higher precision, and why.
         timing_cache: path, or None.
+        keep_cache: whether a file that lies there and is no timing cache for this build is refused, not replaced.
         load: load it once, and ask it what it is; needs the GPU that it is for.
     """
 
@@ -42,6 +45,7 @@ class BuildRequest:
     options: BuildOptions
     float_layers: dict[str, str]
     timing_cache: str | None
+    keep_cache: bool
     load: bool
 
 
@@ -107,7 +111,8 @@ def build(request: Request, progress: Progress) -> Any:
         cache = Path(wanted.timing_cache)
         # For the whole build: two builds on one GPU at a time would disturb what each other measures.
         with locked(cache.parent):
-            plan, content = network.build(wanted.options, cache.read_bytes() if cache.exists() else b"", progress)
+            earlier = read_file(cache, _LARGEST_CACHE) if cache.exists() else b""
+            plan, content = network.build(wanted.options, earlier, progress, keep_cache=wanted.keep_cache)
             if content:
                 write_bytes(cache, content)
     seconds = time.perf_counter() - start

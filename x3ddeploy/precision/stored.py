@@ -27,7 +27,7 @@ def require_stored_faithful(bundle: Bundle, precision: str) -> None:
         BundleError: the calibration cannot be read.
     """
     made = bundle.manifest.precisions[precision]
-    ranges = _ranges(bundle, made)
+    ranges = _ranges(bundle, made) if precision == Precision.INT8 else None
     for part in bundle.contract.parts:
         float32 = onnx.load(bundle.part_path(part))
         lower = onnx.load(bundle.part_path(part, precision))
@@ -44,13 +44,16 @@ def _int8_intent(bundle: Bundle, float32: onnx.ModelProto, lower: onnx.ModelProt
     dequantized = {node.output[0] for node in lower.graph.node if node.op_type == "DequantizeLinear"}
     chosen = {node.name for node in lower.graph.node if len(node.input) > 1 and node.input[1] in dequantized}
     sites = tuple(site for site in find_sites(float32) if site.node in chosen and site.role in target.scheme.roles)
+    missing = sorted({site.source for site in sites} - ranges.keys())
+    if missing:
+        raise BundleError(f"{bundle.path}: its calibration lacks tensors", details=missing[:12], hint="quantize again")
     half = None if lower.opset_import[0].version == _OPSET_WITHOUT_HALF_PAIRS else target.rest
     return Intent(half, None, sites, ranges, target.scheme)
 
 
-def _ranges(bundle: Bundle, made: PrecisionEntry) -> dict[str, Range] | None:
+def _ranges(bundle: Bundle, made: PrecisionEntry) -> dict[str, Range]:
     if made.calibration is None:
-        return None
+        raise BundleError(f"{bundle.path} does not name the calibration of its INT8 graphs", hint="quantize again")
     path = bundle.path / made.calibration
     try:
         calibration: Calibration = read_json(path, Calibration)

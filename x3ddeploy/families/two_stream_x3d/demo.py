@@ -7,11 +7,13 @@ from typing import Any
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, ModelSpec
 
+DEMO = "x3ddeploy_demo"  # what a demo checkpoint says that it is
+
 
 def checkpoint_dict(network: TwoStreamX3D) -> dict[str, Any]:
     """The network as an MMEngine checkpoint: `meta` with the config as Python text, and `state_dict`."""
     return {
-        "meta": {"epoch": 0, "iter": 0, "experiment_name": "x3ddeploy_demo", "cfg": config_text(network.spec)},
+        "meta": {"epoch": 0, "iter": 0, "experiment_name": DEMO, "cfg": config_text(network.spec)},
         "state_dict": network.state_dict(),
     }
 
