@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from support.batches import fixed_to
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
@@ -190,7 +191,7 @@ def test_a_minimum_over_the_maximum_is_refused(bundle):
 
 def test_a_fixed_batch_takes_no_other(bundle):
     opened = Bundle.open(bundle)
-    contract = Bundle(opened.path, replace(opened.manifest, batch=2)).contract
+    contract = fixed_to(opened, 2).contract
     assert batches_from(contract, {}, {}, {}) == Batches(2, 2, 2)
     with pytest.raises(UsageError, match="2 clips at a time"):
         batches_from(contract, {}, {}, {"imgs": (4, 3, 4, 32, 32)})

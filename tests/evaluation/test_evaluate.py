@@ -2,11 +2,11 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from support.batches import fixed_to
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.sources import open_source
@@ -221,7 +221,7 @@ def test_waiting_is_a_part_of_the_time(evaluation):
 
 
 def test_a_fixed_batch_cannot_be_asked_to_be_another(opened, source):
-    fixed = Bundle(opened.path, replace(opened.manifest, batch=2))
+    fixed = fixed_to(opened, 2)
     with pytest.raises(UsageError, match="takes 2 clips at a time, not 3"):
         evaluate(fixed, source, [ORT], Loading(batch=3), quiet)
 
