@@ -52,6 +52,16 @@ def test_frames_that_are_cropped_about_persons_need_them(tmp_path, picture):
     assert np.abs(made - prepare_clips(picture.__getitem__, None, FRAMES.inputs, indices)["imgs"]).max() > 0.1
 
 
+def test_an_input_that_is_not_cropped_sees_the_whole_picture_beside_one_that_is(tmp_path, picture):
+    (sample,) = read_annotations(write_annotations(tmp_path / "a.pkl", [entry()], {})).samples.values()
+    inputs = {**FRAMES.inputs, **HEATMAPS.inputs}
+    indices = sample_clips(LENGTHS, inputs)
+    made = prepare_clips(picture.__getitem__, sample, inputs, indices)
+    for contract, annotation_ in ((FRAMES, None), (HEATMAPS, sample)):
+        for name, alone in prepare_clips(picture.__getitem__, annotation_, contract.inputs, indices).items():
+            np.testing.assert_array_equal(made[name], alone)
+
+
 def without_keypoints():
     return {"frame_dir": "clip", "label": 1}
 

@@ -82,7 +82,7 @@ def collect(
         plan: from `plan_runs`.
         clips: name, and the graph's inputs with one clip each.
         statistics: gets the clips.
-        on_clip: told after each clip.
+        on_clip: called after each clip.
 
     Raises:
         DataError: a tensor is not finite on a clip; the message names both.

@@ -38,8 +38,8 @@ def run_calibration(
         key: of the cache.
         directory: of the cache: `<digest>.json`, and `<digest>.partial.npz` until it is whole.
         unsigned: see `choose_range`.
-        progress: told the steps, and first of all the memory that it will take.
-        on_clip: told the number of clips done and of all.
+        progress: receives the steps, first of all the memory that it will take.
+        on_clip: receives the number of clips done and of all.
 
     Raises:
         DataError: a clip cannot be read or gives values that are not finite.

@@ -89,7 +89,7 @@ def evaluate(
         source: every clip of it is labelled.
         executions: where and in what the network runs, the reference first.
         loading: batch, threads, what becomes of clips that fail, how many.
-        progress: told how many videos are done, and of how many.
+        progress: receives how many videos are done, and of how many.
 
     Raises:
         DataError: clips without a label; a clip that cannot be loaded, unless they are to be skipped; none is left,

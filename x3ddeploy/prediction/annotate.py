@@ -60,7 +60,7 @@ def annotate_video(
         predictions: at least one, of its windows.
         names: of the classes.
         output: file to write.
-        progress: told how many frames are drawn, and of how many.
+        progress: receives how many frames are drawn, and of how many.
 
     Raises:
         MissingRequirementError: OpenCV, or PyAV with libx264, is not installed.

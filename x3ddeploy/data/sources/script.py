@@ -80,7 +80,7 @@ def keep_clips(request: Mapping[str, Any], progress: Callable[[str], None]) -> i
 
     Args:
         request: the 'script', the 'spool' folder, and the network's 'inputs' as built-in types.
-        progress: nothing is told.
+        progress: not called.
 
     Returns:
         How many clips there are, each in a file of the spool.
