@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import x3ddeploy
+from x3ddeploy.child_process import run_probe
 from x3ddeploy.doctor.capabilities import Status, find_capabilities, find_faults
-from x3ddeploy.doctor.child import run_probe
 from x3ddeploy.doctor.install import Gpu, Installer
 from x3ddeploy.doctor.packages import PACKAGES, Package, Requirements, State, find_package
 from x3ddeploy.doctor.report import examine

@@ -33,7 +33,7 @@ from x3ddeploy.bench.measure import measure
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.paths import graph_name
-from x3ddeploy.engines.child import run_in_child
+from x3ddeploy.child_process import run_in_child
 from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.engines.trt import open_tensorrt

@@ -12,13 +12,18 @@ from x3ddeploy.bench.ceilings import Ceilings
 from x3ddeploy.bench.competitor import Absent, Competitor, Loaded, Memory
 from x3ddeploy.bench.gpu import parse_state
 from x3ddeploy.bench.likeness import differences
-from x3ddeploy.bench.place import Place, place_of
+from x3ddeploy.bench.place import Place, Places
 from x3ddeploy.bench.profile import fold, onnxruntime_runs
 from x3ddeploy.bench.stability import is_stable, window_cv
 from x3ddeploy.bench.throughput import measure_throughput
 from x3ddeploy.bench.work import floor_of, work_of
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.runtimes.base import FallbackError
+
+
+@pytest.fixture(scope="module")
+def places(bundle):
+    return Places(onnx.load(bundle / "recognizer.onnx"))
 
 
 def test_a_measurement_is_stable_when_the_medians_of_its_last_windows_agree():
@@ -47,21 +52,32 @@ def test_rows_are_unlike_by_extent_precision_scope_and_batch_and_alike_by_channe
 @pytest.mark.parametrize(
     ("name", "place"),
     [
-        ("rgb_backbone/layer2.0/conv1/Conv", Place("rgb", "layer2", "layer2.0", "pointwise")),
-        ("pose_backbone/layer1.3/conv2/Conv", Place("pose", "layer1", "layer1.3", "depthwise")),
-        ("pose_backbone/conv1_s/Conv", Place("pose", "stem", "stem", "stem")),
-        ("head/rgb/Gemm", Place("head", "head", "head", "head")),
+        ("rgb_backbone/layer2.0/conv1/Conv", Place("rgb_backbone", "layer2", "layer2.0", "pointwise")),
+        ("rgb_backbone/layer2.0/conv1/Conv_nchwc_3", Place("rgb_backbone", "layer2", "layer2.0", "pointwise")),
+        ("rgb_backbone/layer2.0/swish/QuickGelu", Place("rgb_backbone", "layer2", "layer2.0", "activation")),
+        ("pose_backbone/layer1.1/conv2/Conv", Place("pose_backbone", "layer1", "layer1.1", "depthwise")),
+        ("rgb_backbone/layer1.0/se_module/fc1", Place("rgb_backbone", "layer1", "layer1.0", "squeeze-excitation")),
+        ("rgb_backbone/layer1.0/Add", Place("rgb_backbone", "layer1", "layer1.0", "residual")),
+        ("pose_backbone/conv1_s/Conv", Place("pose_backbone", "conv1_s", "conv1_s", "stem")),
+        ("pose_backbone/clips/Transpose", Place("pose_backbone", "conv5", "conv5", "layout")),
+        ("head/rgb/fc_rgb", Place("head", "head", "head", "head")),
         ("ReorderOutput_token_3", None),
     ],
 )
-def test_a_node_is_placed_by_its_name(name, place):
-    assert place_of(name) == place
+def test_a_node_is_placed_by_the_blocks_that_its_graph_records(places, name, place):
+    assert places.of(name) == place
 
 
-def test_folding_sums_within_a_run_and_takes_the_median_over_runs():
+def test_of_graphs_of_others_kinds_alone_are_known(bundle):
+    model = onnx.load(bundle / "head.onnx")
+    del model.metadata_props[:]
+    assert Places(model).of("head/rgb/fc_rgb") == Place("", "", "", "classifier")
+
+
+def test_folding_sums_within_a_run_and_takes_the_median_over_runs(places):
     conv, reorder = "rgb_backbone/layer1.0/conv1/Conv", "ReorderOutput_token_1"
     runs = [[(conv, time_ms), (conv, 1.0), (reorder, 0.5)] for time_ms in (1.0, 100.0, 3.0)]
-    blocks = {block.kind: block for block in fold(runs)}
+    blocks = {block.kind: block for block in fold(runs, places)}
     assert blocks["pointwise"].time_ms == 4.0
     assert (blocks["layout"].time_ms, blocks["layout"].block) == (0.5, "layer1.0")
 

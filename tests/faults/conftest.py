@@ -12,11 +12,11 @@ from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.export.pipeline import export_bundle
 from x3ddeploy.loading import Loaded
 from x3ddeploy.precision import pipeline
-from x3ddeploy.precision.request import Reporter, Request
+from x3ddeploy.precision.request import Request
+from x3ddeploy.progress import QUIET
 from x3ddeploy.terms import Precision
 
 sys.path.append(str(Path(__file__).parents[1] / "engines"))  # the TensorRT stand-ins
-SILENT = Reporter(lambda text: None, lambda name, done, total: None)
 FP16_INT8 = Request((Precision.FP16, Precision.INT8), Recipe(clips=4), random=True)
 
 
@@ -42,5 +42,5 @@ def exported_micro(tmp_path_factory):
 def deployed(exported_micro, untimed, tmp_path_factory):
     """The bundle with FP16 and INT8, opened. Tests must not change it."""
     path = shutil.copytree(exported_micro.path, tmp_path_factory.mktemp("deployed") / "deploy")
-    pipeline.quantize_bundle(Bundle.open(path), FP16_INT8, SILENT)
+    pipeline.quantize_bundle(Bundle.open(path), FP16_INT8, QUIET)
     return Bundle.open(path)

@@ -1,4 +1,4 @@
-"""Time of each layer by the runtime's own profiler, folded onto streams, stages and blocks.
+"""Time of each layer by the runtime's own profiler, folded onto parts, stages and blocks.
 
 Profilers slow a run down and count what threads do in different ways: the shares are what counts, and the sum is not
 the latency.
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import onnx
+
 from x3ddeploy.bench.competitor import Feeds
-from x3ddeploy.bench.place import Place, place_of
+from x3ddeploy.bench.place import LAYOUT, Place, Places
 
 _RUNS = 5
 _WARM_UP = 2
-LAYOUT = "layout"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Block:
 Timed = tuple[str, float]  # a node's name and its milliseconds, in the order of execution
 
 
-def fold(runs: Iterable[Iterable[Timed]]) -> list[Block]:
+def fold(runs: Iterable[Iterable[Timed]], places: Places) -> list[Block]:
     """Add up nodes by place, and take the median over runs.
 
     Layout changes that a runtime put in between are counted as such, in the block of the node before them.
@@ -51,16 +52,15 @@ def fold(runs: Iterable[Iterable[Timed]]) -> list[Block]:
         totals: dict[Place | None, float] = defaultdict(float)
         before: Place | None = None
         for name, time_ms in nodes:
-            place = place_of(name)
+            place = places.of(name)
             if _is_reorder(name):
                 place = place or before
                 place = place and Place(place.stream, place.stage, place.block, LAYOUT)
             totals[place] += time_ms
             before = place or before
         sums.append(totals)
-    places = dict.fromkeys(place for totals in sums for place in totals)
     blocks = []
-    for place in places:
+    for place in dict.fromkeys(place for totals in sums for place in totals):
         time_ms = median(totals.get(place, 0.0) for totals in sums)
         names = (place.stream, place.stage, place.block, place.kind) if place else ("", "", "", "")
         blocks.append(Block(*names, time_ms))
@@ -84,7 +84,7 @@ def profile_onnxruntime(graph: Path, feeds: Feeds, threads: int) -> list[Block]:
         for _ in range(_WARM_UP + _RUNS):
             session.run(None, dict(feeds))
         events = json.loads(Path(session.end_profiling()).read_text())
-    return fold(onnxruntime_runs(events)[_WARM_UP:])
+    return fold(onnxruntime_runs(events)[_WARM_UP:], Places(onnx.load(graph)))
 
 
 def onnxruntime_runs(events: list[dict[str, object]]) -> list[list[Timed]]:
@@ -114,7 +114,7 @@ def profile_openvino(graph: Path, feeds: Feeds, threads: int) -> list[Block]:
     for _ in range(_WARM_UP + _RUNS):
         request.infer(dict(feeds))
         runs.append([(info.node_name, info.real_time.total_seconds() * 1e3) for info in request.profiling_info])
-    return fold(runs[_WARM_UP:])
+    return fold(runs[_WARM_UP:], Places(onnx.load(graph)))
 
 
 PROFILERS: dict[str, Callable[[Path, Feeds, int], list[Block]]] = {

@@ -24,12 +24,12 @@ from x3ddeploy.bench.throughput import Throughput, measure_throughput
 from x3ddeploy.bench.work import Work, work_of
 from x3ddeploy.bench.workbench import Workbench
 from x3ddeploy.errors import MissingRequirementError
+from x3ddeploy.progress import Progress
 
 # Shares of the time for timing. The comparison comes first: an interrupted run has it.
 COMPARISON, PARTS, THROUGHPUT = 0.6, 0.15, 0.25
 
 Step = Callable[[str], None]
-Share = Callable[[str, float], None]  # told a phase's name and the share of the whole budget that is used up
 
 
 @dataclass
@@ -70,7 +70,7 @@ def run_benchmark(
     names: Sequence[str],
     scopes: Sequence[Scope],
     seconds: float,
-    progress: Callable[[], contextlib.AbstractContextManager[Share]],
+    progress: Progress,
 ) -> Outcome:
     """Measure; Ctrl-C during the measurements ends them and keeps what is there.
 
@@ -79,7 +79,7 @@ def run_benchmark(
         names: who is to take part.
         scopes: that are timed.
         seconds: for timing in all. Loading, profiling and counting come on top.
-        progress: opens a display of what is going on.
+        progress: counts the share of the budget that is used up, phase by phase.
 
     Raises:
         MissingRequirementError: nobody can take part.
@@ -98,8 +98,7 @@ def run_benchmark(
         runs = part_runs(bench) if any(entry.loaded.is_ours for entry in competitors) else ({}, [])
         outcome.absent += runs[1]
         bench.progress(f"timing {len(competitors)} competitors in turn for up to {seconds:g} s")
-        with progress() as share:
-            _time(outcome, runs[0], bench, seconds, share)
+        _time(outcome, runs[0], bench, seconds, progress)
         outcome.load_average += _load_average()
         if not outcome.interrupted:
             _measure_ceilings_again(outcome)
@@ -110,9 +109,13 @@ def run_benchmark(
 
 
 def _time(
-    outcome: Outcome, parts: dict[str, Callable[[], object]], bench: Workbench, seconds: float, share: Share
+    outcome: Outcome, parts: dict[str, Callable[[], object]], bench: Workbench, seconds: float, progress: Progress
 ) -> None:
     """The three timed phases, until one is interrupted."""
+
+    def share(phase: str, used: float) -> None:
+        progress.count(phase, used, 1.0)
+
     rows = {row_key(entry.name, scope): run for entry in outcome.competitors for scope, run in entry.runs.items()}
     outcome.comparison = measure(
         rows, COMPARISON * seconds, lambda used: share("comparison", COMPARISON * used), is_stable=is_stable

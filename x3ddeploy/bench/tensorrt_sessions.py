@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
-from x3ddeploy.engines.child import run_in_child
+from x3ddeploy.child_process import run_in_child
 from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
+from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
 from x3ddeploy.terms import Precision
 
@@ -29,7 +29,7 @@ class Built:
     size_bytes: int
 
 
-def build_session(network: str, graph: bytes, runtime: str, clips: int, progress: Callable[[str], None]) -> Built:
+def build_session(network: str, graph: bytes, runtime: str, clips: int, progress: Step) -> Built:
     """Build a float32 engine of any graph as `build-trt` does, in a child process, and load it.
 
     Args:
@@ -37,7 +37,7 @@ def build_session(network: str, graph: bytes, runtime: str, clips: int, progress
         graph: an ONNX file's bytes.
         runtime: of FLAVOURS.
         clips: the profile's one batch.
-        progress: told about each step.
+        progress: receives each step.
 
     Raises:
         MissingRequirementError: no GPU or no TensorRT.

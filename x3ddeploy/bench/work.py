@@ -9,7 +9,7 @@ from math import prod
 import onnx
 
 from x3ddeploy.bench.ceilings import Ceilings
-from x3ddeploy.bench.place import Place, place_of
+from x3ddeploy.bench.place import Place, Places
 from x3ddeploy.graphs.work import for_one_clip, multiply_adds
 
 _FREE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant"})  # views, no traffic
@@ -23,7 +23,7 @@ class Layer:
 
     Attributes:
         name: of the node.
-        place: where it belongs, where its name tells.
+        place: where it belongs, where the graph records it.
         multiply_adds: padded channels count.
         traffic_bytes: of its inputs, weights and outputs, each once.
     """
@@ -89,7 +89,7 @@ def work_of(model: onnx.ModelProto) -> Work | None:
     for value in (*graph.input, *graph.value_info, *graph.output):
         dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         sizes[value.name] = prod(dims) * _ELEMENT_BYTES
-    layers = []
+    layers, places = [], Places(model)
     for node in graph.node:
         if node.op_type in _FREE:
             continue
@@ -97,7 +97,7 @@ def work_of(model: onnx.ModelProto) -> Work | None:
         moves_only = node.op_type in ("Slice", "Pad", "Gather", "Split")
         written = sum(sizes.get(name, 0) for name in node.output)
         read = written if moves_only else sum(sizes.get(name, 0) for name in node.input)
-        layers.append(Layer(node.name, place_of(node.name), products.get(node.name, 0), read + written))
+        layers.append(Layer(node.name, places.of(node.name), products.get(node.name, 0), read + written))
     ends = sum(sizes[value.name] for value in (*graph.input, *graph.output))
     return Work(tuple(layers), weights + ends, graph.input[0].type.tensor_type.shape.dim[0].dim_value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +16,7 @@ from x3ddeploy.contract import WHOLE
 from x3ddeploy.families.network import Network
 from x3ddeploy.loading import restore_network
 from x3ddeploy.modalities.synthetic import batch_inputs
+from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 
 _SEED = 0
@@ -33,7 +33,7 @@ class Setting:
 class Workbench:
     """See the module. Every attribute may raise what making it raises, each time anew."""
 
-    def __init__(self, bundle: Bundle, setting: Setting, progress: Callable[[str], None]) -> None:
+    def __init__(self, bundle: Bundle, setting: Setting, progress: Step) -> None:
         self.bundle, self.setting, self.progress = bundle, setting, progress
         torch.set_num_threads(setting.threads)
 

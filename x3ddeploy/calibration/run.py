@@ -12,6 +12,7 @@ from x3ddeploy.calibration.cache import Calibration, CalibrationKey, calibrate, 
 from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.statistics import Statistics
+from x3ddeploy.progress import Step
 
 _SAVE_EVERY = 10  # clips
 
@@ -24,7 +25,7 @@ def run_calibration(
     directory: Path,
     *,
     unsigned: bool,
-    progress: Callable[[str], None],
+    progress: Step,
     on_clip: Callable[[int, int], None],
 ) -> Calibration:
     """Ranges of `tensors` over `clips`; from the cache where the same was calibrated before.

@@ -85,7 +85,7 @@ def command(
     from x3ddeploy.bench.run import run_benchmark
     from x3ddeploy.bench.workbench import Setting, Workbench
     from x3ddeploy.bundle.check import open_whole
-    from x3ddeploy.cli.bench_output import print_report, progress
+    from x3ddeploy.cli.bench_output import print_report
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import GateError, X3DDeployError
     from x3ddeploy.machine import usable_cores
@@ -100,7 +100,8 @@ def command(
     steps = Steps()
     bench = Workbench(opened, setting, steps)
     chosen = [scope for scope in Scope if not scopes or scope.value in scopes]
-    outcome = run_benchmark(bench, names, chosen, seconds, progress)
+    with steps.bars():
+        outcome = run_benchmark(bench, names, chosen, seconds, steps)
     outcome.absent += left_out
     if outcome.comparison.rounds == 0:
         raise X3DDeployError("interrupted before one round was complete", hint="give it more time")

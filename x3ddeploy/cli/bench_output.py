@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from x3ddeploy.bench.view import (
@@ -16,23 +13,10 @@ from x3ddeploy.bench.view import (
     with_few_rounds,
 )
 from x3ddeploy.cli.echo import echo
-from x3ddeploy.cli.output import described, print_table
+from x3ddeploy.cli.output import print_table
 
 if TYPE_CHECKING:
     from x3ddeploy.bench.compare import Comparison
-
-
-@contextlib.contextmanager
-def progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr where that is a terminal; gives what is to be told a phase and the share of the whole."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    columns = (described(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("warming up", total=1.0)
-        yield lambda phase, share: bar.update(task, description=phase, completed=share)
 
 
 def print_report(report: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def command(
     from x3ddeploy.atomic import explain_os_errors, write_json
     from x3ddeploy.bundle import EVAL
     from x3ddeploy.bundle.check import open_whole
-    from x3ddeploy.cli.output import Steps, counting
+    from x3ddeploy.cli.output import Steps
     from x3ddeploy.data.sources import open_source
     from x3ddeploy.evaluation.evaluate import Loading, evaluate
     from x3ddeploy.evaluation.report import eval_report
@@ -104,8 +104,8 @@ def command(
         with explain_os_errors(output):
             output.mkdir(parents=True, exist_ok=True)
     loading = Loading(batch, workers, on_error, limit)
-    with counting() as on_count:
-        evaluation = evaluate(opened, source, executions, loading, partial(on_count, "videos"))
+    with steps.bars():
+        evaluation = evaluate(opened, source, executions, loading, partial(steps.count, "videos"))
     report = eval_report(opened, source, evaluation, loading, num_clips, choice.left_out)
     path = (output or bundle) / EVAL
     if as_json:

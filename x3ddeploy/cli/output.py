@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -16,44 +16,57 @@ from x3ddeploy.cli.echo import echo
 from x3ddeploy.text import escaped
 
 if TYPE_CHECKING:
-    from rich.progress import TextColumn
+    from rich.progress import Progress, ProgressColumn, TaskID
 
 
 class Steps:
-    """One line a finished or begun step on stderr, with the seconds since the start."""
+    """One line a finished or begun step on stderr, with the seconds since the start; a bar where one is opened."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, text: str) -> None:
+    def __call__(self, text: str, /) -> None:
         echo(f"[{time.perf_counter() - self._start:5.1f} s] {text}", err=True)
 
+    def count(self, name: str, done: float, total: float) -> None:
+        """Move the bar of something long; what has a total of 1 is a share, not a number."""
+        if self._bar is None:
+            return
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task(escaped(name), total=total, is_share=total == 1)
+        self._bar.update(self._tasks[name], completed=done, visible=done < total)
 
-def described() -> TextColumn:
-    """What a bar counts; '[red]' in a file's name is no markup."""
-    from rich.progress import TextColumn
+    @contextlib.contextmanager
+    def bars(self) -> Iterator[Steps]:
+        """Show what is counted meanwhile as bars on stderr, where that is a terminal."""
+        if not sys.stderr.isatty():
+            yield self
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    return TextColumn("{task.description:<12}", markup=False)
+        # '[red]' in a file's name is no markup.
+        described = TextColumn("{task.description:<12}", markup=False)
+        columns = (described, BarColumn(), _how_far(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as self._bar:
+            yield self
+        self._bar = None
+        self._tasks = {}
 
 
-@contextlib.contextmanager
-def counting() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr for each long step where that is a terminal; gives what is told its name, how far, of what."""
-    if not sys.stderr.isatty():
-        yield lambda name, done, total: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+def _how_far() -> ProgressColumn:
+    from rich.progress import MofNCompleteColumn, ProgressColumn, Task
 
-    columns = (described(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
+    class HowFar(ProgressColumn):
+        """'3/10' of what is counted, '30%' of a share."""
 
-        def on_count(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(escaped(name), total=total)
-            bar.update(tasks[name], completed=done, visible=done < total)
+        _counted = MofNCompleteColumn()
 
-        yield on_count
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.percentage:>3.0f}%") if task.fields["is_share"] else self._counted.render(task)
+
+    return HowFar()
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:

@@ -158,11 +158,11 @@ def _annotated_files(annotate: Path | None, videos: Sequence[Path], several: boo
 
 
 def _annotate(video: OpenedVideo, predictions: Sequence[Prediction], names: Sequence[str], output: Path) -> None:
-    from x3ddeploy.cli.output import counting
+    from x3ddeploy.cli.output import Steps
     from x3ddeploy.prediction.annotate import annotate_video
 
-    with counting() as on_count:
-        annotate_video(video, predictions, names, output, partial(on_count, f"drawing {output.name}"))
+    with Steps().bars() as progress:
+        annotate_video(video, predictions, names, output, partial(progress.count, f"drawing {output.name}"))
     echo(f"written: {output}", err=True)
 
 

@@ -90,10 +90,10 @@ def command(
     Interrupted, calibration and search go on where they were when the same command is given again.
     """
     from x3ddeploy.bundle import Bundle
-    from x3ddeploy.cli.output import Steps, counting
+    from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import UsageError
     from x3ddeploy.precision.pipeline import quantize_bundle
-    from x3ddeploy.precision.request import Reporter, Request
+    from x3ddeploy.precision.request import Request
     from x3ddeploy.terms import Precision
 
     if calib_random and (calib or recipe):
@@ -121,8 +121,8 @@ def command(
         runtime=runtime,
         device=device,
     )
-    with counting() as on_count:
-        quantized = quantize_bundle(Bundle.open(bundle), request, Reporter(Steps(), on_count))
+    with Steps().bars() as progress:
+        quantized = quantize_bundle(Bundle.open(bundle), request, progress)
     if as_json:
         print_json(quantized.to_json())
     else:

@@ -43,12 +43,12 @@ def command(
     """Write a synthetic data set of 12 actions to DIRECTORY: videos, and their keypoints as MMAction2's PoseDataset
     reads them. It shows that a pipeline works, not how accurate a model is on real video.
     """
-    from x3ddeploy.cli.output import counting, size_text
+    from x3ddeploy.cli.output import Steps, size_text
     from x3ddeploy.data.synth import SynthOptions, generate
 
     options = SynthOptions(seed, size, frames, clips_per_class, subjects)
-    with counting() as on_count:
-        summary = generate(directory, options, partial(on_count, "clips"), overwrite=overwrite)
+    with Steps().bars() as progress:
+        summary = generate(directory, options, partial(progress.count, "clips"), overwrite=overwrite)
     if as_json:
         print_json(summary.to_json())
         return

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from x3ddeploy import __version__
+from x3ddeploy.child_process import Outcome, run_probes
 from x3ddeploy.doctor.capabilities import (
     Capability,
     Fault,
@@ -14,7 +15,6 @@ from x3ddeploy.doctor.capabilities import (
     find_capabilities,
     find_faults,
 )
-from x3ddeploy.doctor.child import Outcome, run_probes
 from x3ddeploy.doctor.install import Gpu, Installer
 from x3ddeploy.doctor.machine import Machine, examine_machine
 from x3ddeploy.doctor.packages import PACKAGES, Known, Package, State, find_package, read_requirements

@@ -20,9 +20,10 @@ from onnx.utils import Extractor
 
 from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.child_process import Request
 from x3ddeploy.contract import Block
-from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import open_session
 
@@ -51,7 +52,7 @@ class BisectRequest:
     tolerance: float
 
 
-def bisect(request: Request, progress: Progress) -> Any:
+def bisect(request: Request, progress: Step) -> Any:
     """The child's task. Request: BisectRequest; result: the block's name, or None."""
     from x3ddeploy.engines.cuda import Cuda
     from x3ddeploy.engines.trt import open_tensorrt

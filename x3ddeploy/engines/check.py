@@ -18,14 +18,15 @@ import onnx
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, Flavour
+from x3ddeploy.child_process import Request
 from x3ddeploy.contract import OutputKind
-from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.gates import ENGINE_FLOAT32_FLOOR, ENGINE_LOWER_FLOOR, Float32Gate, lower_tolerance
 from x3ddeploy.parity.golden import AMONG_OTHERS, among_others, load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
+from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Session
 from x3ddeploy.terms import Precision
 
@@ -121,7 +122,7 @@ class CheckResult:
             )
 
 
-def check(request: Request, progress: Progress) -> Any:
+def check(request: Request, progress: Step) -> Any:
     """The child's task. Request: CheckRequest; result: CheckResult."""
     wanted = msgspec.convert(request, CheckRequest)
     # Here, and not above: the session's module is for machines with a GPU.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.errors import UsageError
+from x3ddeploy.progress import Step, StepsAlone
 from x3ddeploy.terms import Precision, Target
 
 _MADE_UP_CLIPS = 16  # ranges of made-up clips stand for nothing; these keep every branch of the network alive
@@ -34,9 +34,7 @@ class Clips:
         return self.data is not None or self.made_up
 
 
-def with_graphs(
-    bundle: Bundle, precision: Precision, calib: Clips, *, opset17: bool, progress: Callable[[str], None]
-) -> Bundle:
+def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: bool, progress: Step) -> Bundle:
     """The bundle with graphs of the precision.
 
     Args:
@@ -44,7 +42,7 @@ def with_graphs(
         precision: of the engines.
         calib: clips to calibrate INT8 with; only needed where the bundle has no INT8 graphs.
         opset17: make INT8 graphs for a weakly typed TensorRT, which reads no newer opset.
-        progress: told the steps.
+        progress: receives the steps.
 
     Raises:
         UsageError: the bundle was lowered for another runtime; or INT8 is to be made, and there are no clips; or there
@@ -71,9 +69,9 @@ def with_graphs(
         )
     from x3ddeploy.calibration.recipe import Recipe
     from x3ddeploy.precision.pipeline import quantize_bundle
-    from x3ddeploy.precision.request import Reporter, Request
+    from x3ddeploy.precision.request import Request
 
     progress(f"the bundle has no {precision.value} graphs: quantizing first")
     recipe = Recipe(clips=_MADE_UP_CLIPS) if calib.made_up else Recipe(data=str(calib.data) if calib.data else None)
     request = Request((precision,), recipe, random=calib.made_up, opset17=opset17)
-    return quantize_bundle(bundle, request, Reporter(progress, lambda name, done, total: None)).bundle
+    return quantize_bundle(bundle, request, StepsAlone(progress)).bundle

@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from x3ddeploy.bundle.engine_options import Flavour
-from x3ddeploy.doctor.child import run_probe
+from x3ddeploy.child_process import run_in_child, run_probe
 from x3ddeploy.doctor.packages import is_importable
-from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.place import Host
 from x3ddeploy.engines.trt import INSTALL
 from x3ddeploy.engines.worker import PROBE, Probed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,22 @@ from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.bundle.paths import graph_name
+from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
-from x3ddeploy.engines.child import run_in_child
 from x3ddeploy.engines.graphs import Clips, with_graphs
 from x3ddeploy.engines.place import Host, plan_name
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.places import require_place
+from x3ddeploy.progress import Step
 from x3ddeploy.terms import Precision
 
 TIMING_CACHE = "timing.cache"
 _BISECT_TOLERANCE = 2e-2  # a block that is off by twice what a whole half-typed backbone may be
 _QUIET_S = 5.0  # between two lines about the phases of one build
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Engines:
         }
 
 
-def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: Progress) -> Engines:
+def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: Step) -> Engines:
     """Build engines into a bundle, each only when it is proven to be what was asked for, as far as that can be here.
 
     Raises:
@@ -118,7 +117,7 @@ def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: 
 
 
 class _Run:
-    def __init__(self, bundle: Bundle, host: Host, request: EngineRequest, progress: Progress) -> None:
+    def __init__(self, bundle: Bundle, host: Host, request: EngineRequest, progress: Step) -> None:
         self._bundle, self._host, self._request, self._progress = bundle, host, request, progress
         self._options = request.options
         capabilities = self._options.compute_capabilities
@@ -272,7 +271,7 @@ class _Run:
 class _Quiet:
     """Lets one line every few seconds through: a build has thousands of phases."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Step) -> None:
         self._progress, self._last = progress, time.monotonic()
 
     def __call__(self, text: str) -> None:

@@ -8,7 +8,7 @@ What a version can do is asked of its classes (`hasattr`), never derived from it
 - 11 and TensorRT-RTX: they always are; the flags for precisions are gone. RTX builds for GPUs that are not there.
 
 Nothing here may run in a process that the user's work depends on where no GPU was seen: without one, TensorRT's Builder
-raises and its Runtime may crash. See `x3ddeploy.engines.child`.
+raises and its Runtime may crash. See `x3ddeploy.child_process`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
+from x3ddeploy.progress import Step
 from x3ddeploy.terms import Precision
 
 INSTALL = {
@@ -29,7 +30,6 @@ INSTALL = {
 }
 
 Log = Callable[[str, str], None]
-Progress = Callable[[str], None]
 
 
 class TensorRTError(X3DDeployError):
@@ -166,7 +166,7 @@ class Network:
         return [self._describe(layer, dequantized) for layer in layers]
 
     def build(
-        self, options: BuildOptions, cache: bytes | None, progress: Progress, *, keep_cache: bool = False
+        self, options: BuildOptions, cache: bytes | None, progress: Step, *, keep_cache: bool = False
     ) -> tuple[bytes, bytes | None]:
         """Build the engine.
 
@@ -211,7 +211,7 @@ class Network:
             reads_dequantized=source is not None and source.name in dequantized,
         )
 
-    def _config(self, options: BuildOptions, progress: Progress) -> Any:
+    def _config(self, options: BuildOptions, progress: Step) -> Any:
         trt, features = self._trt, self._owner.features
         config = self._builder.create_builder_config()
         self._allow_precision(config, options.precision)
@@ -438,7 +438,7 @@ def _logger(module: Any, log: Log) -> Any:
     return Logger()
 
 
-def _progress_monitor(module: Any, progress: Progress) -> Any:
+def _progress_monitor(module: Any, progress: Step) -> Any:
     class Monitor(module.IProgressMonitor):
         def __init__(self) -> None:
             module.IProgressMonitor.__init__(self)

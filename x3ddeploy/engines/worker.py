@@ -13,13 +13,14 @@ import onnx
 
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour
+from x3ddeploy.child_process import Request
 from x3ddeploy.engines.asked import asked_precisions
-from x3ddeploy.engines.child import Progress, Request
 from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.files import read_file
 from x3ddeploy.locks import locked
+from x3ddeploy.progress import Step
 
 BUILD = f"{__name__}:build"
 PROBE = f"{__name__}:probe"
@@ -83,14 +84,14 @@ class Probed:
     strongly_typed: bool
 
 
-def probe(request: Request, progress: Progress) -> Any:
+def probe(request: Request, progress: Step) -> Any:
     """Import TensorRT; where it is broken, that shows here. Request: {"flavour"}; result: Probed."""
     tensorrt = open_tensorrt(Flavour(request["flavour"]), _log)
     features = tensorrt.features
     return msgspec.to_builtins(Probed(tensorrt.version, features.compute_capabilities, features.strongly_typed))
 
 
-def build(request: Request, progress: Progress) -> Any:
+def build(request: Request, progress: Step) -> Any:
     """Build one engine. Request: BuildRequest; result: BuildResult."""
     wanted = msgspec.convert(request, BuildRequest)
     messages: list[str] = []

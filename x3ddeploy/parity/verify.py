@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from x3ddeploy.parity.gates import (
 from x3ddeploy.parity.golden import AMONG_OTHERS, among_others, load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
 from x3ddeploy.precision.stored import require_stored_faithful
+from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, Choice, Execution, open_part
 from x3ddeploy.terms import Precision
@@ -109,7 +110,7 @@ class Verification:
 
 
 def verify_bundle(
-    bundle: Bundle, choice: Choice, per_block: bool, tolerance: float | None, progress: Callable[[str], None]
+    bundle: Bundle, choice: Choice, per_block: bool, tolerance: float | None, progress: Step
 ) -> Verification:
     """Compare each part with the golden outputs, in every runtime and precision that was chosen.
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import onnx
 
 from x3ddeploy.bench.profile import PROFILERS
+from x3ddeploy.bundle.paths import graph_name
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.runtimes.base import Array
 
@@ -20,7 +22,7 @@ class BlockTime:
     """One block's milliseconds for one clip, profiled; a profiler's times are larger than those of a plain run.
 
     Attributes:
-        block: as a Site has it: 'rgb_backbone/layer2.0'.
+        block: as the graph records it: 'backbone/layer2.0'.
     """
 
     block: str
@@ -41,13 +43,9 @@ def block_times(
 def _times(runtime: str, graph: onnx.ModelProto, feeds: Mapping[str, Array], threads: int) -> dict[str, float]:
     times: dict[str, float] = defaultdict(float)
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "recognizer.onnx"
+        path = Path(directory) / graph_name(WHOLE)
         path.write_bytes(serialize(graph))
         for entry in PROFILERS[runtime](path, feeds, threads):
-            if entry.stream in ("rgb", "pose"):
-                times[f"{entry.stream}_backbone/{_SITE_NAMES.get(entry.block, entry.block)}"] += entry.time_ms
+            if entry.block != entry.stream:  # a part without blocks is no block
+                times[f"{entry.stream}/{entry.block}"] += entry.time_ms
     return dict(times)
-
-
-# Where a profile's stage and a layer to be quantized are called differently.
-_SITE_NAMES = {"stem": "conv1_s"}

@@ -43,7 +43,7 @@ def make_half(material: Material, precision: Precision) -> tuple[Graphs, Made]:
         )
     accuracy = None
     if material.judges:
-        material.reporter.step(f"judging {precision} on {len(material.judges.indices)} clips in {execution.place}")
+        material.progress(f"judging {precision} on {len(material.judges.indices)} clips in {execution.place}")
         recognizers = (material.recognizer, graphs.parts[WHOLE])
         before, after = (material.judged_logits(graph, execution) for graph in recognizers)
         accuracy = accuracies(before, after, material.judges.labels(), material.judges.names(), material.contract)

@@ -97,8 +97,8 @@ def _calibrate(material: Material, clips: Chosen) -> Calibration:
         key,
         directory,
         unsigned=material.target.scheme.unsigned,
-        progress=material.reporter.step,
-        on_clip=lambda done, total: material.reporter.count("calibrating", done, total),
+        progress=material.progress,
+        on_clip=lambda done, total: material.progress.count("calibrating", done, total),
     )
 
 
@@ -116,7 +116,7 @@ def _trials(
         nonlocal done
         done += 1
         if total:
-            material.reporter.count(name, done, total)
+            material.progress.count(name, done, total)
 
     execution = material.judge(Precision.INT8)
     return Trials(material.recognizer, material.streams, execution, quantizer, clips, journal, key, count)
@@ -135,7 +135,7 @@ def _sensitivities(
     assert work is not None, "our own graphs have known shapes"
     layers = Layers(tuple(sites), work, streams_of_nodes(material.recognizer, material.streams))
     by_block, by_kind = layers.by_block(), layers.by_kind()
-    material.reporter.step(f"sensitivity of {len(by_block)} blocks and {len(by_kind)} kinds on {len(few)} clips")
+    material.progress(f"sensitivity of {len(by_block)} blocks and {len(by_kind)} kinds on {len(few)} clips")
     trials = _trials(
         material, quantizer, calibration, clips, "sensitivity", len(by_block) + len(by_kind) + len(material.streams)
     )
@@ -147,10 +147,10 @@ def _search(
     material: Material, quantizer: Quantizer, calibration: Calibration, blocks: Sequence[Sensitivity]
 ) -> Choice | None:
     if not (material.judges and material.judging):
-        material.reporter.step("no clips to judge with: the accuracy of INT8 is NOT known")
+        material.progress("no clips to judge with: the accuracy of INT8 is NOT known")
         return None
     judges, recipe = material.judges, material.request.recipe
     gate = Gate(judges.labels(), judges.names(), material.contract, recipe.max_drop)
-    material.reporter.step(f"judging INT8 on {len(judges.indices)} clips: at most {recipe.max_drop:g} points lost")
+    material.progress(f"judging INT8 on {len(judges.indices)} clips: at most {recipe.max_drop:g} points lost")
     trials = _trials(material, quantizer, calibration, material.judging, "search", None)
-    return search(trials, blocks, gate, material.reporter.step)
+    return search(trials, blocks, gate, material.progress)

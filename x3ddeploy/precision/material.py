@@ -20,10 +20,11 @@ from x3ddeploy.parity.metrics import compare
 from x3ddeploy.places import require_place
 from x3ddeploy.precision.clips import ReusedClips
 from x3ddeploy.precision.golden import Graphs, with_golden
-from x3ddeploy.precision.request import Reporter, Request
+from x3ddeploy.precision.request import Request
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph, streams_of
 from x3ddeploy.precision.targets import target_named
+from x3ddeploy.progress import Progress
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, require, unsupported
 from x3ddeploy.terms import Precision
@@ -45,7 +46,7 @@ class Material:
         judging: their inputs, loaded once.
     """
 
-    def __init__(self, bundle: Bundle, request: Request, reporter: Reporter) -> None:
+    def __init__(self, bundle: Bundle, request: Request, progress: Progress) -> None:
         """Check what can be checked before any work.
 
         Raises:
@@ -55,7 +56,7 @@ class Material:
             DataError: clips cannot be read, or calibration clips show what is judged.
             MissingRequirementError: the runtime that judges is not installed.
         """
-        self.bundle, self.request, self.reporter = bundle, request, reporter
+        self.bundle, self.request, self.progress = bundle, request, progress
         self.contract = bundle.contract
         self.streams = streams_of(self.contract)
         self.target = target_named(bundle.manifest.target)
@@ -98,7 +99,7 @@ class Material:
             calibration = self.clips.calibration
             few = Chosen(calibration.source, calibration.indices[:_SCANNED_CLIPS])
             clips += [clip.inputs for clip in few.load()]
-        self.reporter.step(f"scanning the ranges of all tensors on {len(clips)} clips")
+        self.progress(f"scanning the ranges of all tensors on {len(clips)} clips")
         return overflowing_nodes(self.recognizer, clips)
 
     def checked(self, parts: Mapping[str, onnx.ModelProto], precision: Precision) -> Graphs:

@@ -18,8 +18,9 @@ from x3ddeploy.precision.latency import BlockTime, block_times
 from x3ddeploy.precision.make_half import make_half
 from x3ddeploy.precision.make_int8 import make_int8
 from x3ddeploy.precision.material import Material
-from x3ddeploy.precision.request import Made, Reporter, Request
+from x3ddeploy.precision.request import Made, Request
 from x3ddeploy.precision.verdict import Verdict, judge
+from x3ddeploy.progress import Progress
 from x3ddeploy.terms import Precision
 
 REPORT = "report.json"
@@ -52,7 +53,7 @@ class Quantized:
         }
 
 
-def quantize_bundle(bundle: Bundle, request: Request, reporter: Reporter) -> Quantized:
+def quantize_bundle(bundle: Bundle, request: Request, progress: Progress) -> Quantized:
     """Make the graphs of lower precision and put them into the bundle, each only when it passed its gate.
 
     Raises:
@@ -62,10 +63,10 @@ def quantize_bundle(bundle: Bundle, request: Request, reporter: Reporter) -> Qua
         GateError: accuracy cannot be kept within the budget; graphs made before that stay.
         MissingRequirementError: the runtime that judges is not installed.
     """
-    material = Material(bundle, request, reporter)
+    material = Material(bundle, request, progress)
     if material.clips:
         judging = f", {len(material.judges.indices)} judge" if material.judges else ", none judge"
-        reporter.step(f"{len(material.clips.calibration.indices)} clips calibrate{judging}")
+        progress(f"{len(material.clips.calibration.indices)} clips calibrate{judging}")
     made, recognizers = [], {Precision.FP32: material.recognizer}
     calibration: Calibration | None
     for precision in request.precisions:
@@ -76,9 +77,9 @@ def quantize_bundle(bundle: Bundle, request: Request, reporter: Reporter) -> Qua
         recognizers[precision] = graphs.parts[WHOLE]
         made.append(result)
         bundle = _sealed(bundle, graphs, result, calibration)
-        reporter.step(f"{precision} is in the bundle")
+        progress(f"{precision} is in the bundle")
     clip, threads, quantized = material.golden_clip, usable_cores(), recognizers.get(Precision.INT8)
-    verdict = judge(recognizers, clip, threads, reporter.step)
+    verdict = judge(recognizers, clip, threads, progress)
     runtime = material.judge(Precision.INT8).runtime if quantized else material.target.runtime
     times = block_times(runtime, material.recognizer, quantized, clip, threads) if quantized else ()
     return Quantized(bundle, tuple(made), verdict, runtime, times)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,6 @@ class Request:
     opset17: bool = False
     runtime: str | None = None
     device: str | None = None
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """Who is told what goes on: a step, and how far a long one is (name, done, of)."""
-
-    step: Callable[[str], None]
-    count: Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from x3ddeploy.contract import Contract
@@ -11,6 +11,7 @@ from x3ddeploy.precision.accuracy import Labels, StreamAccuracy, accuracies
 from x3ddeploy.precision.sensitivity import Sensitivity
 from x3ddeploy.precision.streams import streams_of
 from x3ddeploy.precision.trials import Trials
+from x3ddeploy.progress import Step
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Choice:
     steps: tuple[str, ...]
 
 
-def search(trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Callable[[str], None]) -> Choice:
+def search(trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Step) -> Choice:
     """Quantize everything, then give up the block that diverges most for the work it saves, until the gate holds.
 
     Each step measures all of the clips again. At the end every given-up block is tried once more, the most expensive
@@ -60,9 +61,7 @@ def search(trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, pro
 
 
 class _Search:
-    def __init__(
-        self, trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Callable[[str], None]
-    ) -> None:
+    def __init__(self, trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Step) -> None:
         self._trials, self._gate, self._progress = trials, gate, progress
         self._ordered = sorted(sensitivities, key=lambda entry: entry.cost, reverse=True)
         self._kept: list[Sensitivity] = []

@@ -11,6 +11,7 @@ import onnx
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.precision.placed import Placed, placed
+from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported
 from x3ddeploy.terms import Precision
@@ -52,7 +53,7 @@ def judge(
     recognizers: Mapping[Precision, onnx.ModelProto],
     feeds: Mapping[str, Array],
     threads: int,
-    progress: Callable[[str], None],
+    progress: Step,
 ) -> Verdict:
     """Time every precision of the recognizer in every runtime that is here and runs it, interleaved.
 
@@ -60,7 +61,7 @@ def judge(
         recognizers: precision to graph; float32 among them.
         feeds: one clip.
         threads: CPU threads of each.
-        progress: told the steps.
+        progress: receives the steps.
     """
     runners, devices, absent = {}, {}, []
     for runtime in graph_runtimes():

@@ -30,10 +30,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Heat:
-    """One stream in one competitor.
+    """One part in one competitor.
 
     Attributes:
-        stages: name and number of blocks, in the network's order.
+        stages: name and number of blocks, in the order of execution.
         strips: all layers first, then by kind, most time first.
     """
 
@@ -51,12 +51,12 @@ class Share:
 
 
 def heats(report: Report) -> list[Heat]:
-    """For every profiled competitor, both streams."""
+    """For every profiled competitor, each part that has blocks."""
     return [
         _heat(name, stream, [block for block in blocks if block["stream"] == stream], _total(blocks))
         for name, blocks in report["profiles"].items()
-        for stream in ("rgb", "pose")
-        if any(block["stream"] == stream for block in blocks)
+        for stream in dict.fromkeys(block["stream"] for block in blocks if block["block"] != block["stream"])
+        if stream
     ]
 
 
@@ -76,7 +76,7 @@ def kinds(report: Report) -> tuple[list[str], list[Share]]:
 
 
 def _heat(name: str, stream: str, blocks: list[Row], total: float) -> Heat:
-    order = sorted({(str(block["stage"]), str(block["block"])) for block in blocks}, key=_place)
+    order = list(dict.fromkeys((str(block["stage"]), str(block["block"])) for block in blocks))
     times: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for block in blocks:
         for kind in (TOTAL, block["kind"]):
@@ -98,16 +98,7 @@ def _heat(name: str, stream: str, blocks: list[Row], total: float) -> Heat:
     stages: dict[str, int] = defaultdict(int)
     for stage, _ in order:
         stages[stage] += 1
-    return Heat(f"{name}, {stream} stream: {shares[TOTAL]:.0%} of the profiled time", list(stages.items()), strips)
-
-
-def _place(stage_block: tuple[str, str]) -> tuple[int, int, int]:
-    """In the network's order: layout changes at the ends first, the stem, layers and blocks by number, conv5."""
-    stage, block = stage_block
-    rank = {"layout": 0, "stem": 1, "conv5": 3}.get(stage, 2)
-    layer = int(stage.removeprefix("layer")) if rank == 2 and stage.removeprefix("layer").isdigit() else 0
-    index = block.rpartition(".")[2]
-    return rank, layer, int(index) if index.isdigit() else 0
+    return Heat(f"{name}, {stream}: {shares[TOTAL]:.0%} of the profiled time", list(stages.items()), strips)
 
 
 def _total(blocks: list[Row]) -> float:

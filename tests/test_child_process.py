@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from x3ddeploy.engines.child import run_in_child
+from x3ddeploy.child_process import run_in_child
 from x3ddeploy.errors import GateError, X3DDeployError
 
 
@@ -113,7 +113,7 @@ def test_the_child_ends_with_a_parent_that_is_killed(tasks):
     """A builder that outlives its command would hold the GPU, and write where nobody waits for it."""
     program = (
         "import sys; sys.path[:] = sys.argv[1:]\n"
-        "from x3ddeploy.engines.child import run_in_child\n"
+        "from x3ddeploy.child_process import run_in_child\n"
         "run_in_child('engine_tasks:hold', {}, 'the task', lambda text: print(text, flush=True))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program, *sys.path], stdout=subprocess.PIPE, text=True)
