@@ -23,7 +23,7 @@ def ours():
 
 @pytest.mark.skipif(importlib.util.find_spec("mmaction") is None, reason="MMAction2 is not installed")
 def test_it_computes_what_mmaction2_computes(ours):
-    from x3ddeploy.bench import rgbposeconv3d
+    from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 
     reference = rgbposeconv3d.build(7)
     network = ours.RGBPoseConv3D(7).eval()

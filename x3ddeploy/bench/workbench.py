@@ -7,13 +7,13 @@ from functools import cached_property
 
 import torch
 
-from x3ddeploy.bench import rgbposeconv3d
 from x3ddeploy.bench.competitor import Feeds
 from x3ddeploy.bench.pipeline import VideoClip
 from x3ddeploy.bench.plain_export import plain_export
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.families.network import Network
+from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.loading import restore_network
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.progress import Step
@@ -73,7 +73,7 @@ class Workbench:
     def baseline(self) -> rgbposeconv3d.RGBPoseConv3D:
         """RGBPoseConv3D of as many classes."""
         self.progress("building RGBPoseConv3D from MMAction2's config")
-        return rgbposeconv3d.build(self.bundle.manifest.spec.head.classes)
+        return rgbposeconv3d.build(self.bundle.contract.classes)
 
     @cached_property
     def baseline_inputs(self) -> dict[str, Array]:
@@ -85,7 +85,7 @@ class Workbench:
         """Its ONNX file, fixed batch."""
         network = self.baseline
         self.progress("exporting RGBPoseConv3D with torch.onnx.export")
-        return rgbposeconv3d.export_onnx(network, self.setting.batch)
+        return plain_export(network, rgbposeconv3d.inputs(self.setting.batch), list(rgbposeconv3d.OUTPUTS))
 
     @cached_property
     def video(self) -> VideoClip:

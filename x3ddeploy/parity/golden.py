@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from x3ddeploy.bundle import PARTS, Bundle, golden_folder
+from x3ddeploy.bundle import Bundle, golden_folder
 from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.errors import BundleError
 from x3ddeploy.runtimes.base import Array
@@ -54,8 +54,7 @@ def load_golden(bundle: Bundle, precision: str = "fp32") -> dict[str, Array]:
 
 
 def _outputs(bundle: Bundle) -> set[str]:
-    parts = (tensors for part, tensors in bundle.manifest.tensors.items() if part in PARTS)
-    return {name for tensors in parts for name in tensors["outputs"]}
+    return {name for part in bundle.contract.parts.values() for name in part.outputs}
 
 
 def _read(bundle: Bundle, folder: str) -> dict[str, Array]:
