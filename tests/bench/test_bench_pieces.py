@@ -188,7 +188,7 @@ def test_work_counts_multiply_adds_and_bytes_and_the_floor_is_the_larger_of_both
     work = work_of(one_convolution("N"))
     assert work.multiply_adds == 8 * 4 * 100
     assert work.compulsory_bytes == work.traffic_bytes == 4 * (400 + 800 + 32)
-    assert list(work.by_kind()) == ["pointwise"]
+    assert list(work.by_kind()) == ["stem"]
     slow_memory = Ceilings("cpu", {"fp32": 1e9, "int8": None}, 1e6)
     floor = floor_of(work, slow_memory, "fp32", batch=2)
     assert floor.arithmetic_ms == pytest.approx(2e3 * 2 * 3200 / 1e9)

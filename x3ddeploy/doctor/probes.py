@@ -6,11 +6,10 @@ import base64
 import ctypes
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
-from x3ddeploy.engines.trt import TensorRT, open_tensorrt
-from x3ddeploy.terms import Precision
+if TYPE_CHECKING:
+    from x3ddeploy.engines.trt import TensorRT
 
 Facts = dict[str, Any]
 
@@ -87,7 +86,7 @@ def rgbposeconv3d_works() -> Facts:
 
 def tensorrt_works() -> Facts:
     """Import TensorRT; make a builder only where there is a GPU (without one it raises, or crashes)."""
-    tensorrt = open_tensorrt(Flavour.TENSORRT, _log)
+    tensorrt = _opened("tensorrt")
     has_gpu = bool(cuda_driver()["devices"])
     if has_gpu:
         _build_engine(tensorrt)
@@ -96,7 +95,7 @@ def tensorrt_works() -> Facts:
 
 def tensorrt_rtx_works() -> Facts:
     """Parse and build the tiny model with TensorRT-RTX, for a compute capability, which needs no GPU."""
-    return {"engine_bytes": _build_engine(open_tensorrt(Flavour.RTX, _log), "8.9")}
+    return {"engine_bytes": _build_engine(_opened("tensorrt_rtx"), "8.9")}
 
 
 def cuda_driver() -> Facts:
@@ -150,8 +149,19 @@ def _driver_version() -> str | None:
     return text.value.decode(errors="replace")
 
 
+def _opened(module: str) -> TensorRT:
+    """TensorRT as engines are built with it; imported here, since the other probes run without its requirements."""
+    from x3ddeploy.bundle.engine_options import Flavour
+    from x3ddeploy.engines.trt import open_tensorrt
+
+    return open_tensorrt(Flavour(module), _log)
+
+
 def _build_engine(tensorrt: TensorRT, *compute_capabilities: str) -> int:
     """Bytes of the tiny model's engine."""
+    from x3ddeploy.bundle.engine_options import Batches, BuildOptions
+    from x3ddeploy.terms import Precision
+
     options = BuildOptions(tensorrt.flavour, Precision.FP32, Batches(1, 1, 1), compute_capabilities)
     plan, _ = tensorrt.parse(TINY_MODEL).build(options, None, lambda phase: None)
     return len(plan)
