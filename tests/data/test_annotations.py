@@ -32,6 +32,16 @@ def test_samples_are_those_of_the_file_in_its_order(tmp_path, entries):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_that_were_read_can_be_pickled_again(tmp_path, protocol, entries):
+    """MMEngine's data sets do so with every sample; its workers read them anew."""
+    sample = read_annotations(write_annotations(tmp_path / "a.pkl", entries, {})).samples["a"]
+    again = pickle.loads(pickle.dumps(sample.keypoints, protocol))
+    assert type(again) is np.ndarray
+    np.testing.assert_array_equal(again, sample.keypoints)
+    assert again.dtype == sample.keypoints.dtype
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_pickle_protocol_gives_the_same_arrays(tmp_path, protocol):
     entry = annotation("x")
     entry["keypoint"] = np.asfortranarray(entry["keypoint"])

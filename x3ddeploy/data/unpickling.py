@@ -62,6 +62,10 @@ class _Array(np.ndarray[Any, Any]):
         checked: Any = (1, value.shape, value.dtype, bool(column_major), bytes(data))
         super().__setstate__(checked)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickled again, by MMEngine's data sets say, it is an array like any other."""
+        return np.asarray(self).__reduce_ex__(protocol)
+
 
 class _Function:
     """What a name in the file stands for: it can be called, and not changed."""
