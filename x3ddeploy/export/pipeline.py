@@ -40,6 +40,8 @@ from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import GOLDEN_SEED, Row, cases, compare_parts, failures, parity_error
+from x3ddeploy.parity.document import SCHEMA_VERSION as PARITY_SCHEMA_VERSION
+from x3ddeploy.parity.document import JudgedRow, ParityReport
 from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import Reference, single
@@ -140,7 +142,7 @@ def export_bundle(
     contents = {f"{name}.onnx": serialize(graph) for name, graph in graphs.items()}
     golden = _golden(contract.inputs, reference, options)
     contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in golden.items()}
-    contents[PARITY] = json_bytes(parity_report(rows, gate, _runtime(options.target)))
+    contents[PARITY] = json_bytes(msgspec.to_builtins(parity_report(rows, gate, _runtime(options.target))))
     if options.labels:
         contents[LABELS] = "".join(f"{name}\n" for name in options.labels).encode()
     bundle = create(output, manifest, contents, lambda: _check_output(output, options))
@@ -171,18 +173,18 @@ def serialize(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def parity_report(rows: list[Row], gate: Float32Gate, runtime: str) -> dict[str, Any]:
+def parity_report(rows: list[Row], gate: Float32Gate, runtime: str) -> ParityReport:
     """What goes into parity.json."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "reference": "PyTorch, training-form network, float64",
-        "runtime": runtime,
-        "tolerance": gate.explicit,
-        "rule": gate.describe(),
-        "rounding": dict(gate.rounding),
-        "passed": not failures(rows, gate),
-        "rows": [msgspec.to_builtins(row) | {"tolerance": gate.tolerance(row.part, row.output)} for row in rows],
-    }
+    return ParityReport(
+        schema_version=PARITY_SCHEMA_VERSION,
+        tolerance=gate.explicit,
+        reference="PyTorch, training-form network, float64",
+        runtime=runtime,
+        rule=gate.describe(),
+        rounding=dict(gate.rounding),
+        passed=not failures(rows, gate),
+        rows=tuple(JudgedRow(**vars(row), tolerance=gate.tolerance(row.part, row.output)) for row in rows),
+    )
 
 
 def _check_output(output: Path, options: Options) -> None:

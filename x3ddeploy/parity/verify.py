@@ -19,6 +19,7 @@ from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.files import TEXT_LIMIT, read_json
 from x3ddeploy.loading import restore_network
 from x3ddeploy.parity.blocks import compare_blocks
+from x3ddeploy.parity.document import ParityRule
 from x3ddeploy.parity.gates import (
     ENGINE_FLOAT32_FLOOR,
     ENGINE_LOWER_FLOOR,
@@ -229,13 +230,6 @@ def _compare_blocks(bundle: Bundle, execution: Execution, explicit: float | None
 def _exported_tolerance(bundle: Bundle) -> float | None:
     """What `export --verify-tol` said, or the one tolerance that bundles of older versions were held to."""
     try:
-        return read_json(bundle.path / PARITY, _ParityReport, TEXT_LIMIT).tolerance
+        return read_json(bundle.path / PARITY, ParityRule, TEXT_LIMIT).tolerance
     except (OSError, ValueError) as error:
         raise BundleError(f"cannot read {bundle.path / PARITY}: {error}", hint="give --verify-tol") from error
-
-
-@dataclass(frozen=True)
-class _ParityReport:
-    """The one value of parity.json that is read again."""
-
-    tolerance: float | None

@@ -68,8 +68,8 @@ const char* const kUsage =
 x3ddeploy_cli BUNDLE --self-test  runs the bundle's golden clip and compares with PyTorch's outputs
 x3ddeploy_cli BUNDLE --bench      latencies on the golden clip
 
-CLIP is an .npz file (numpy.savez) or a folder of .npy files with
-  imgs, heatmap_imgs                  ready tensors, or
+CLIP is an .npz file (numpy.savez) or a folder of .npy files with what the network takes of
+  imgs, heatmap_imgs                  ready tensors, by the names of its inputs, or
   frames, keypoints, keypoint_scores  (T,H,W,3) uint8 R, G, B; (persons,T',joints,2) in their pixels; (persons,T',joints):
                                       sampled, cropped to the persons and resized
 
@@ -80,7 +80,7 @@ CLIP is an .npz file (numpy.savez) or a folder of .npy files with
   --top K                   classes to print                                    [default: 5]
   --runtime NAME            automatic, tensorrt, openvino or onnxruntime        [default: automatic]
   --precision P             fp32, fp16, bf16 or int8                            [default: fp32]
-  --fusion RGB:POSE         weights of the streams                              [default: the bundle's]
+  --fusion RGB:POSE         weights of two streams                              [default: the bundle's]
   --threads N               CPU threads
   --gpu N                   CUDA device                                         [default: 0]
   --tolerance X             self-test: largest difference of an output, as a share of its largest value

@@ -15,14 +15,17 @@ int main() {
     std::cerr << "error: " << recognizer.error().text() << '\n';
     return static_cast<int>(recognizer.error().kind);
   }
-  const x3ddeploy::Contract& contract = recognizer->contract();
-  x3ddeploy::PreparedClips clip;
-  clip.imgs_shape = {1, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
-  clip.heatmap_imgs_shape = {1, contract.joints, contract.pose_frames, contract.pose_height, contract.pose_width};
-  clip.imgs.resize(elements(clip.imgs_shape));
-  clip.heatmap_imgs.resize(elements(clip.heatmap_imgs_shape));
+  std::map<std::string, std::vector<float>> zeros;
+  x3ddeploy::Feeds clip;
+  for (const x3ddeploy::Input& input : recognizer->contract().inputs) {
+    std::vector<std::int64_t> shape = input.shape;
+    shape[0] = recognizer->contract().batch.value_or(1);
+    std::vector<float>& values = zeros[input.name];
+    values.resize(elements(shape));
+    clip[input.name] = {values.data(), shape};
+  }
 
-  const auto predictions = recognizer->predict(clip.view());
+  const auto predictions = recognizer->predict(clip);
   if (!predictions) {
     std::cerr << "error: " << predictions.error().text() << '\n';
     return static_cast<int>(predictions.error().kind);

@@ -1,0 +1,40 @@
+"""JSON Schemas of the documents that a bundle holds: `python -m x3ddeploy.schemas docs/schemas` writes them."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from x3ddeploy.atomic import write_json
+
+# Document -> the type that its writer and its readers share.
+DOCUMENTS = {
+    "manifest": "x3ddeploy.bundle.manifest:Manifest",
+    "parity": "x3ddeploy.parity.document:ParityReport",
+}
+
+
+def schema_of(document: str) -> dict[str, Any]:
+    """The JSON Schema of a document in DOCUMENTS."""
+    module, _, name = DOCUMENTS[document].partition(":")
+    described = msgspec.json.schema(getattr(import_module(module), name))
+    schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(described))  # tuples become lists
+    for definition in schema["$defs"].values():
+        definition["description"] = cleandoc(definition["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"{document}.json", **schema}
+
+
+def write_schemas(folder: Path) -> None:
+    """Write `<document>.json` for every document. Raises OSError where the folder cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for document in DOCUMENTS:
+        write_json(folder / f"{document}.json", schema_of(document))
+
+
+if __name__ == "__main__":
+    write_schemas(Path(sys.argv[1]))
