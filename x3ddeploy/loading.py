@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from x3ddeploy.bundle import Source
+from x3ddeploy.bundle.labels import label_problems
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_text
 from x3ddeploy.checkpoint.listing import shortened
@@ -23,7 +24,6 @@ from x3ddeploy.families.base import Family, Wishes
 from x3ddeploy.families.network import Network
 from x3ddeploy.files import read_text
 from x3ddeploy.terms import Precision
-from x3ddeploy.text import escaped
 
 _LISTED = 8
 
@@ -143,9 +143,9 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read the labels {path}: {reason}", hint="--labels names a UTF-8 text file") from error
-    unfit = [repr(name) for name in names if escaped(name) != name]
-    if unfit:
-        raise UsageError(f"{path} has labels with control characters", details=unfit[:5], hint="write them as text")
+    problems = label_problems(names)
+    if problems:
+        raise UsageError(f"{path} holds what is no class name", details=problems[:5], hint="write them as text")
     if len(names) != classes:
         raise UsageError(f"{path} has {len(names)} labels, and the head has {classes} classes")
     return names
