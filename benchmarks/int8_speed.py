@@ -15,6 +15,7 @@ import click
 import onnx
 
 from x3ddeploy.atomic import write_json
+from x3ddeploy.bench.computed_in import convolutions_in
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
@@ -27,7 +28,6 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
-from x3ddeploy.precision.placed import placed
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.base import Session
@@ -76,7 +76,7 @@ def main(seconds: float, output: Path) -> None:
                 session = open_session(runtime, parts[part].SerializeToString(), threads=threads)
                 feeds = {name: inputs[name] for name in session.inputs}
                 runners[f"{runtime} {part} {precision}"] = runner(session, feeds)
-        where = placed(runtime, graphs["int8"]["recognizer"])
+        where = convolutions_in(runtime, graphs["int8"]["recognizer"])
         assert where is not None
         found[runtime] = asdict(where)
     samples = measure(runners, seconds).samples_ms

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from x3ddeploy.bench.accuracy import known_accuracy
 from x3ddeploy.bench.compare import compare_reports
-from x3ddeploy.bench.measured import read_report
+from x3ddeploy.bench.reading import read_report
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
 from x3ddeploy.checkpoint.reader import read_checkpoint
 from x3ddeploy.errors import X3DDeployError

@@ -8,9 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from x3ddeploy.bench.competitor import Absent, Competitor, Loaded, Memory, Scope
-from x3ddeploy.bench.gpu import GpuState, read_gpu
 from x3ddeploy.bench.loaders import NAMES, load
-from x3ddeploy.bench.memory import host_peak
+from x3ddeploy.bench.resources import GpuState, host_peak, read_gpu
 from x3ddeploy.bench.workbench import Workbench
 from x3ddeploy.errors import GateError, UsageError, X3DDeployError
 from x3ddeploy.parity.metrics import compare

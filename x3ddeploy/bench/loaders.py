@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -11,13 +15,61 @@ from x3ddeploy.bench.competitor import Feeds, Loaded
 from x3ddeploy.bench.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
 from x3ddeploy.bench.workbench import Workbench
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
+from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE
+from x3ddeploy.engines.cuda import Cuda
+from x3ddeploy.engines.trt import open_tensorrt
+from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.parity.metrics import compare
+from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Session
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, Runtime, open_part, open_session, require
+from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
 from x3ddeploy.terms import Precision
+
+FLAVOURS = {"tensorrt": Flavour.TENSORRT, "tensorrt-rtx": Flavour.RTX}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A session on an engine, and the engine's size."""
+
+    session: TensorRTSession
+    size_bytes: int
+
+
+def build_session(network: str, graph: bytes, runtime: str, clips: int, progress: Step) -> Built:
+    """Build a float32 engine of any graph as `build-trt` does, in a child process, and load it.
+
+    Args:
+        network: what it is, for the progress.
+        graph: an ONNX file's bytes.
+        runtime: of FLAVOURS.
+        clips: the profile's one batch.
+        progress: receives each step.
+
+    Raises:
+        MissingRequirementError: no GPU or no TensorRT.
+        X3DDeployError: TensorRT refuses the graph.
+    """
+    cuda = Cuda()
+    tensorrt = open_tensorrt(FLAVOURS[runtime], _log)
+    options = BuildOptions(FLAVOURS[runtime], Precision.FP32, Batches(clips, clips, clips))
+    with tempfile.TemporaryDirectory() as directory:
+        source, plan = Path(directory) / "graph.onnx", Path(directory) / "graph.plan"
+        source.write_bytes(graph)
+        request = BuildRequest(str(source), str(plan), options, {}, None, keep_cache=False, load=False)
+        run_in_child(BUILD, msgspec.to_builtins(request), f"building {network}", progress)
+        data = plan.read_bytes()
+    return Built(session_of_plans(cuda, tensorrt, ((data,),)), len(data))
+
+
+def _log(severity: str, message: str) -> None:
+    logging.getLogger("x3ddeploy.tensorrt").warning("%s: %s", severity, message)
+
 
 PLAIN, BASELINE = "plain", "rgbposeconv3d"
 _BASELINE_TOLERANCE = 1e-3  # an export that is off by more computes another network, and its time means nothing
@@ -79,8 +131,6 @@ def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feed
     """A float32 ONNX file that is not the bundle's."""
     runtime, device = PLACES[place]
     if runtime.builds_engines:
-        from x3ddeploy.bench.tensorrt_sessions import build_session
-
         built = build_session(network, graph, runtime.name, len(next(iter(feeds.values()))), bench.progress)
         return _loaded(network, place, built.session, Precision.FP32, feeds, graph, built.size_bytes)
     session = open_session(runtime.name, graph, device=device, threads=bench.setting.threads)
@@ -126,7 +176,7 @@ def _plan_bytes(bundle: Bundle, runtime: Runtime, precision: Precision, version:
 
 def _gpu_name() -> str:
     """The first GPU's name, whoever tells it."""
-    from x3ddeploy.bench.gpu import read_gpu
+    from x3ddeploy.bench.resources import read_gpu
 
     state = read_gpu()
     return state.name if state else "cuda:0"

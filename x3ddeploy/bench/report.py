@@ -9,10 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from x3ddeploy import __version__
-from x3ddeploy.bench.likeness import differences
-from x3ddeploy.bench.measure import ratio, statistics
-from x3ddeploy.bench.measured import SCHEMA_VERSION
-from x3ddeploy.bench.stability import is_stable, window_cv
+from x3ddeploy.bench.compare import differences
+from x3ddeploy.bench.measure import is_stable, ratio, statistics, window_cv
+from x3ddeploy.bench.reading import SCHEMA_VERSION
 from x3ddeploy.machine import machine
 
 if TYPE_CHECKING:

@@ -14,13 +14,11 @@ import torch
 from x3ddeploy.bench.ceilings import Ceilings, measure_ceilings
 from x3ddeploy.bench.competitor import Absent, Competitor, Scope
 from x3ddeploy.bench.competitors import prepare
-from x3ddeploy.bench.gpu import GpuState, read_gpu
-from x3ddeploy.bench.measure import Measurement, measure
+from x3ddeploy.bench.computed_in import computed_in
+from x3ddeploy.bench.measure import Measurement, Throughput, is_stable, measure, measure_throughput
 from x3ddeploy.bench.parts import part_runs
-from x3ddeploy.bench.precisions import computed_in
 from x3ddeploy.bench.profile import PROFILERS, Block
-from x3ddeploy.bench.stability import is_stable
-from x3ddeploy.bench.throughput import Throughput, measure_throughput
+from x3ddeploy.bench.resources import GpuState, read_gpu
 from x3ddeploy.bench.work import Work, work_of
 from x3ddeploy.bench.workbench import Workbench
 from x3ddeploy.errors import MissingRequirementError

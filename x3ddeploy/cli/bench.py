@@ -146,7 +146,7 @@ def _write(folder: Path, report: dict[str, Any]) -> list[Path]:
 
 def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json: bool) -> None:
     from x3ddeploy.bench.compare import compare_reports
-    from x3ddeploy.bench.measured import read_report
+    from x3ddeploy.bench.reading import read_report
     from x3ddeploy.cli.bench_output import print_comparison
 
     comparison = compare_reports(read_report(before), read_report(after), threshold, unlike=unlike)

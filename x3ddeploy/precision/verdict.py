@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import onnx
 
+from x3ddeploy.bench.computed_in import Convolutions, convolutions_in
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.precision.placed import Placed, placed
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported
@@ -37,7 +37,7 @@ class Timing:
     lower_quartile: float
     upper_quartile: float
     size_bytes: int
-    placed: Placed | None
+    placed: Convolutions | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def judge(
                 lower_quartile=gain.lower_quartile,
                 upper_quartile=gain.upper_quartile,
                 size_bytes=graph.ByteSize(),
-                placed=placed(runtime, graph),
+                placed=convolutions_in(runtime, graph),
             )
         )
     return Verdict(tuple(timings), tuple(absent), tuple(_sentences(timings)))
