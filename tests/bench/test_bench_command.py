@@ -62,7 +62,8 @@ def test_ceilings_work_profiles_parts_and_throughput_are_there(report):
     assert work["multiply_adds"] == sum(kind["multiply_adds"] for kind in work["by_kind"].values())
     floor = next(row for row in report["competitors"] if row["name"] == "onnxruntime/fp32")["floor_ms"]
     assert floor["arithmetic_ms"] == pytest.approx(2e3 * work["multiply_adds"] / ceilings["gemm_flops"]["fp32"])
-    assert {block["stream"] for block in report["profiles"]["onnxruntime/fp32"]} >= {"rgb", "pose", "head"}
+    streams = {block["stream"] for block in report["profiles"]["onnxruntime/fp32"]}
+    assert streams >= {"rgb_backbone", "pose_backbone", "head"}
     assert {part["name"] for part in report["parts"]} >= {"preparation/decode", "onnxruntime/rgb_backbone"}
     assert {(entry["name"], entry["batch"]) for entry in report["throughput"]} >= {("onnxruntime/fp32", 1)}
 
