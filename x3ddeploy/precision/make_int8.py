@@ -25,6 +25,7 @@ from x3ddeploy.precision.material import Material
 from x3ddeploy.precision.request import Made
 from x3ddeploy.precision.search import Choice, Gate, search
 from x3ddeploy.precision.sensitivity import Layers, Sensitivity, measure_sensitivity
+from x3ddeploy.precision.sites import ranges_of_parts
 from x3ddeploy.precision.streams import streams_of_nodes
 from x3ddeploy.precision.trials import Quantizer, Trials
 from x3ddeploy.runtimes.onnxruntime_session import OnnxRuntimeSession
@@ -45,7 +46,8 @@ def make_int8(material: Material) -> tuple[Graphs, Made, Calibration]:
     assert material.clips is not None
     opset17 = material.request.opset17
     calibration = _calibrate(material, material.clips.calibration)
-    quantizer = Quantizer(material.target, calibration.ranges(), tuple(material.overflow), opset17)
+    ranges = ranges_of_parts(calibration.ranges(), material.recognizer, material.parts.values())
+    quantizer = Quantizer(material.target, ranges, tuple(material.overflow), opset17)
     sites = quantizer.eligible(material.recognizer)
     sensitivities, blocks = _sensitivities(material, quantizer, calibration)
     choice = _search(material, quantizer, calibration, blocks)

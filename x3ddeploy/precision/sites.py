@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
 
+from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.roles import Role, Structure
 
@@ -53,6 +55,24 @@ def find_sites(model: onnx.ModelProto) -> list[Site]:
             joined.add(add.name)
         sites.append(Site(node.name, _block(node), role, source, frozenset(moves), add.name if add else None))
     return sites
+
+
+def ranges_of_parts(
+    ranges: Mapping[str, Range], whole: onnx.ModelProto, parts: Iterable[onnx.ModelProto]
+) -> dict[str, Range]:
+    """Ranges of a whole network's tensors, also by the names that they have between its parts.
+
+    What one part gives and the next takes has a name of its own there; in the whole it is what the same node makes.
+    """
+    inside = {node.name: node.output for node in whole.graph.node}
+    known = dict(ranges)
+    for part in parts:
+        outputs = {value.name for value in part.graph.output}
+        for node in part.graph.node:
+            for name, same in zip(node.output, inside.get(node.name, ()), strict=False):
+                if name in outputs and same in ranges:
+                    known[name] = ranges[same]
+    return known
 
 
 def _block(node: onnx.NodeProto) -> str:

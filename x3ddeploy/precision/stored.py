@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.calibration.ranges import Range
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import BundleError
 from x3ddeploy.files import read_json
 from x3ddeploy.precision.faithful import Intent, require_faithful
 from x3ddeploy.precision.half import float32_nodes
-from x3ddeploy.precision.sites import find_sites
-from x3ddeploy.precision.targets import target_named
+from x3ddeploy.precision.sites import find_sites, ranges_of_parts
+from x3ddeploy.precision.targets import TargetPrecision, target_named
 from x3ddeploy.terms import Precision
 
 # The only opset of INT8 graphs whose other tensors stay float32, which TensorRT 8.6 asks for.
@@ -28,25 +31,34 @@ def require_stored_faithful(bundle: Bundle, precision: str) -> None:
     """
     made = bundle.manifest.precisions[precision]
     ranges = _ranges(bundle, made) if precision == Precision.INT8 else None
-    for part in bundle.contract.parts:
-        float32 = onnx.load(bundle.part_path(part))
+    target = target_named(bundle.manifest.target)
+    graphs = {part: onnx.load(bundle.part_path(part)) for part in bundle.contract.parts}
+    eligible = {site.node for site in find_sites(graphs[WHOLE]) if site.role in target.scheme.roles}
+    if ranges is not None:
+        ranges = ranges_of_parts(ranges, graphs[WHOLE], graphs.values())
+    for part, float32 in graphs.items():
         lower = onnx.load(bundle.part_path(part, precision))
         if ranges is None:
             intent = Intent(Precision(precision), {*float32_nodes(float32), *made.float_layers})
         else:
-            intent = _int8_intent(bundle, float32, lower, ranges)
+            intent = _int8_intent(target, eligible, float32, lower, ranges)
         require_faithful(float32, lower, intent, f"{precision}/{part}.onnx")
 
 
-def _int8_intent(bundle: Bundle, float32: onnx.ModelProto, lower: onnx.ModelProto, ranges: dict[str, Range]) -> Intent:
+def _int8_intent(
+    target: TargetPrecision,
+    eligible: Collection[str],
+    float32: onnx.ModelProto,
+    lower: onnx.ModelProto,
+    ranges: dict[str, Range],
+) -> Intent:
     """What the graph must be, given the layers whose weights are quantized in it."""
-    target = target_named(bundle.manifest.target)
     dequantized = {node.output[0] for node in lower.graph.node if node.op_type == "DequantizeLinear"}
     chosen = {node.name for node in lower.graph.node if len(node.input) > 1 and node.input[1] in dequantized}
-    sites = tuple(site for site in find_sites(float32) if site.node in chosen and site.role in target.scheme.roles)
+    sites = tuple(site for site in find_sites(float32) if site.node in chosen and site.node in eligible)
     missing = sorted({site.source for site in sites} - ranges.keys())
     if missing:
-        raise BundleError(f"{bundle.path}: its calibration lacks tensors", details=missing[:12], hint="quantize again")
+        raise BundleError("the calibration of the INT8 graphs lacks tensors", details=missing[:12], hint="quantize again")
     half = None if lower.opset_import[0].version == _OPSET_WITHOUT_HALF_PAIRS else target.rest
     return Intent(half, None, sites, ranges, target.scheme)
 

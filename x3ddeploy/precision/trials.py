@@ -44,7 +44,10 @@ class Quantizer:
     opset17: bool = False
 
     def eligible(self, model: onnx.ModelProto) -> list[Site]:
-        """The layers of a graph that the target may quantize."""
+        """The layers of a whole network, or of a stream, that the target may quantize.
+
+        A part does not tell: what reads a feature there would be taken for what reads the camera.
+        """
         return [site for site in find_sites(model) if site.role in self.target.scheme.roles]
 
     def quantize(self, model: onnx.ModelProto, sites: Collection[str]) -> onnx.ModelProto:
@@ -52,9 +55,9 @@ class Quantizer:
 
         Args:
             model: any part or stream.
-            sites: names of layers; those that the graph does not have are passed over.
+            sites: names of eligible layers; those that the graph does not have are passed over.
         """
-        chosen = [site for site in self.eligible(model) if site.node in sites]
+        chosen = [site for site in find_sites(model) if site.node in sites]
         quantized = insert_qdq(model, chosen, self.ranges, self.target.scheme)
         if self._rest is None:
             return quantized
@@ -62,7 +65,7 @@ class Quantizer:
 
     def intent(self, model: onnx.ModelProto, sites: Collection[str]) -> Intent:
         """What `quantize` is to make of a float32 graph."""
-        chosen = tuple(site for site in self.eligible(model) if site.node in sites)
+        chosen = tuple(site for site in find_sites(model) if site.node in sites)
         return Intent(self._rest, {*float32_nodes(model), *self.overflow}, chosen, self.ranges, self.target.scheme)
 
     @property
