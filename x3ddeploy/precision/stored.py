@@ -58,7 +58,9 @@ def _int8_intent(
     sites = tuple(site for site in find_sites(float32) if site.node in chosen and site.node in eligible)
     missing = sorted({site.source for site in sites} - ranges.keys())
     if missing:
-        raise BundleError("the calibration of the INT8 graphs lacks tensors", details=missing[:12], hint="quantize again")
+        raise BundleError(
+            "the calibration of the INT8 graphs lacks tensors", details=missing[:12], hint="quantize again"
+        )
     half = None if lower.opset_import[0].version == _OPSET_WITHOUT_HALF_PAIRS else target.rest
     return Intent(half, None, sites, ranges, target.scheme)
 
