@@ -15,7 +15,7 @@ from x3ddeploy.errors import DataError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
-from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
+from x3ddeploy.prediction.keypoints import read_npz_keypoints
 from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
 
 READERS = [probe, read_annotations, PickledKeypoints.read, read_npz_keypoints, read_coco_keypoints,

@@ -16,7 +16,7 @@ from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.data.arrays import read_arrays
 from x3ddeploy.errors import DataError
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
-from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
+from x3ddeploy.prediction.keypoints import read_npz_keypoints
 from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
 
 SHORT = settings(

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from x3ddeploy.evaluation.compare import compare_scores
-from x3ddeploy.evaluation.metrics import class_accuracy, confusion_matrix, mean_class_accuracy, top_k_accuracy
+from x3ddeploy.evaluation.metrics import (
+    class_accuracy,
+    compare_scores,
+    confusion_matrix,
+    mean_class_accuracy,
+    top_k_accuracy,
+)
 
 SCORES = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3]])
 LABELS = np.array([0, 1, 1, 1])

@@ -13,8 +13,7 @@ from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
 from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
-from x3ddeploy.prediction.keypoints import checked_keypoints
-from x3ddeploy.prediction.npz_keypoints import read_npz_keypoints
+from x3ddeploy.prediction.keypoints import checked_keypoints, read_npz_keypoints
 from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
 
 POSITIONS, SCORES = make_keypoints()

@@ -13,9 +13,16 @@ from x3ddeploy import __version__
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import Contract, Score
 from x3ddeploy.data.sources import ClipSource
-from x3ddeploy.evaluation.compare import Comparison, compare_scores
 from x3ddeploy.evaluation.evaluate import Evaluation, Loading, Outcome
-from x3ddeploy.evaluation.metrics import Classes, class_accuracy, confusion_matrix, mean_class_accuracy, top_k_accuracy
+from x3ddeploy.evaluation.metrics import (
+    Classes,
+    Comparison,
+    class_accuracy,
+    compare_scores,
+    confusion_matrix,
+    mean_class_accuracy,
+    top_k_accuracy,
+)
 from x3ddeploy.evaluation.scores import Reported, reported_scores
 from x3ddeploy.machine import machine
 

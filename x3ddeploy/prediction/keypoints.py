@@ -1,4 +1,4 @@
-"""Keypoints of one video, whatever file they come from, checked against the video."""
+"""Keypoints of one video, checked against it; from an `.npz` file, what a short script around any estimator writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.data.annotations import LARGEST_SIDE_PX, Annotation
+from x3ddeploy.data.arrays import KEYPOINTS_LIMIT, read_arrays
 from x3ddeploy.data.video import VideoInfo
 from x3ddeploy.errors import DataError
+
+_NAMES = ("keypoints", "keypoint_scores")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,17 @@ def checked_keypoints(
     if image_size is not None and not 1 <= min(image_size) <= max(image_size) <= LARGEST_SIDE_PX:
         raise DataError(f"{where}: pictures of height {image_size[0]} and width {image_size[1]}")
     return Keypoints(where, places, peaks, image_size)
+
+
+def read_npz_keypoints(path: Path) -> Keypoints:
+    """Read `keypoints` (M, T, K, 2), in pixels of the video's frames, and `keypoint_scores` (M, T, K).
+
+    Raises:
+        DataError: the file cannot be read, or lacks an array, or one has another shape.
+    """
+    arrays = read_arrays(path, KEYPOINTS_LIMIT, _NAMES)
+    positions, scores = (arrays[name] for name in _NAMES)
+    return checked_keypoints(str(path), positions, scores, None)
 
 
 def _numbers(where: str, name: str, value: object) -> npt.NDArray[np.floating]:
