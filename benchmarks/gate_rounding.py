@@ -22,7 +22,6 @@ import click
 import onnx
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.bundle import PARTS
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
@@ -83,7 +82,7 @@ def float32_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, 
     reference = Reference(network)
     found: dict[tuple[str, str], float] = {}
     sessions = {
-        (runtime, part): open_session(runtime, serialize(parts[part])) for runtime in RUNTIMES for part in PARTS
+        (runtime, part): open_session(runtime, serialize(parts[part])) for runtime in RUNTIMES for part in parts
     }
     for case in cases(clip_inputs(spec), None):
         available = {**reference.outputs(case.inputs), **case.inputs}
@@ -109,7 +108,7 @@ def lower_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, An
             if runtime == judge:
                 continue
             available = {**clip, **golden.outputs}
-            for part in PARTS:
+            for part in graphs:
                 session = open_session(runtime, serialize(graphs[part]))
                 for name, value in session.run({name: available[name] for name in session.inputs}).items():
                     difference = compare_output(name, available[name], value)

@@ -21,7 +21,6 @@ import torch
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bench.measure import measure, ratio, statistics
 from x3ddeploy.bench.plain_export import plain_export
-from x3ddeploy.bundle import PARTS
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
@@ -46,7 +45,9 @@ def parts_runner(
 ) -> Callable[[], Outputs]:
     """The two backbones and the head, one after the other."""
     models = build_parts(network, target, None, "0" * 64)
-    sessions = {part: open_session(runtime, serialize(models[part]), threads=threads) for part in PARTS[:3]}
+    sessions = {
+        part: open_session(runtime, serialize(models[part]), threads=threads) for part in network.contract().pieces
+    }
 
     def run() -> Outputs:
         values = dict(inputs)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from disk_faults import contents, full_at, killed_at
+from support.parts import PARTS
 
 from x3ddeploy import exchange
 from x3ddeploy.atomic import write_bytes
-from x3ddeploy.bundle import PARTS, Bundle, EngineEntry, add_engine, add_precision, create, opened
+from x3ddeploy.bundle import Bundle, EngineEntry, add_engine, add_precision, create, opened
 from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.errors import X3DDeployError

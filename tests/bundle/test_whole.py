@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from support import schema_1
+from support.parts import PARTS
 
-from x3ddeploy.bundle import PARTS, Bundle, seal
+from x3ddeploy.bundle import Bundle, seal
 from x3ddeploy.bundle.check import open_whole, problems_of, unchecked
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.golden import npy_bytes

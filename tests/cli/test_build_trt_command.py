@@ -9,8 +9,9 @@ from pathlib import Path
 
 import onnx
 import pytest
+from support.parts import PARTS
 
-from x3ddeploy.bundle import PARTS, Bundle, add_precision
+from x3ddeploy.bundle import Bundle, add_precision
 from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.export.pipeline import serialize

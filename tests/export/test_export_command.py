@@ -14,6 +14,7 @@ import torch
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict, config_text
+from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.runtimes.registry import open_session
 
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
@@ -22,7 +23,7 @@ GRAPHS = ["rgb_backbone", "pose_backbone", "head", "recognizer", "preprocess_rgb
 
 def clips(bundle, batch, seed=0):
     random = np.random.default_rng(seed)
-    shapes = Bundle.open(bundle).manifest.spec.input_shapes(batch)
+    shapes = Bundle.open(bundle).contract.input_shapes(batch)
     return {name: random.random(shape, np.float32) for name, shape in shapes.items()}
 
 
@@ -113,7 +114,7 @@ def test_fusion_weights_weigh_the_probabilities(run, checkpoint, tmp_path):
         s: np.exp(out[f"{s}_logits"]) / np.exp(out[f"{s}_logits"]).sum(1, keepdims=True) for s in ("rgb", "pose")
     }
     np.testing.assert_allclose(out["scores"], (2 * softmax["rgb"] + softmax["pose"]) / 3, atol=1e-6)
-    assert Bundle.open(path).manifest.fusion == (2.0, 1.0)
+    assert Bundle.open(path).contract.fusion == (2.0, 1.0)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
@@ -277,7 +278,7 @@ def test_the_real_layout_reproduces_its_golden_outputs(run, real_layout, tmp_pat
     """Features, logits and coarse logits of the original network, to 1e-4 of their range."""
     path = export(run, real_layout / "checkpoint.pth", tmp_path / "b")
     golden = np.load(real_layout / "golden.npz")
-    spec = Bundle.open(path).manifest.spec
+    spec = spec_of(Bundle.open(path).manifest.model)
     mean, std = (np.array(v, np.float32)[None, :, None, None, None] for v in (spec.rgb_input.mean, spec.rgb_input.std))
     inputs = {"imgs": (golden["frames_u8"] - mean) / std, "heatmap_imgs": golden["keypoint_heatmaps"]}
     outputs = open_session("onnxruntime", path / "recognizer.onnx").run(inputs)

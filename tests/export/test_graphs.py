@@ -8,8 +8,8 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from support.parts import PARTS
 
-from x3ddeploy.bundle import PARTS
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.export.parts import build_parts

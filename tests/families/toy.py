@@ -109,6 +109,9 @@ class ToyFamily:
         network.load_state_dict(weights)
         return Trained(network, {"classes": "weights"}, ())
 
+    def contract(self, model, fusion, batch):
+        return Toy(model["classes"]).contract(batch)
+
     def build(self, model, fusion):
         return Toy(model["classes"]).eval()
 

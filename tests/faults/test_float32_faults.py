@@ -7,8 +7,8 @@ from support.faults.harness import LEAST_CHANGE, change, patched, refused
 from support.faults.lowered import LOWERED
 from support.faults.micro import SOURCE, graphs, network, options
 from support.faults.preprocessing import GRAPHS, PYTHON
+from support.parts import PARTS
 
-from x3ddeploy.bundle import PARTS
 from x3ddeploy.errors import GateError
 from x3ddeploy.export import pipeline
 from x3ddeploy.export.pipeline import build_graphs, export_bundle

@@ -5,8 +5,8 @@ from support.faults.editing import edited
 from support.faults.harness import LEAST_CHANGE, moved
 from support.faults.micro import graphs, intent, lower
 from support.faults.scales import LOST_BIASES, SCALES, WEIGHTS
+from support.parts import PARTS
 
-from x3ddeploy.bundle import PARTS
 from x3ddeploy.errors import GateError
 from x3ddeploy.precision.faithful import require_faithful
 

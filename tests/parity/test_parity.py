@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from support.parts import PARTS
 
-from x3ddeploy.bundle import PARTS
 from x3ddeploy.errors import GateError
 from x3ddeploy.export.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs

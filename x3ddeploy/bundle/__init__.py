@@ -19,7 +19,6 @@ from x3ddeploy.bundle.paths import GOLDEN as GOLDEN
 from x3ddeploy.bundle.paths import LABELS as LABELS
 from x3ddeploy.bundle.paths import MANIFEST as MANIFEST
 from x3ddeploy.bundle.paths import PARITY as PARITY
-from x3ddeploy.bundle.paths import PARTS as PARTS
 from x3ddeploy.bundle.paths import golden_folder as golden_folder
 from x3ddeploy.bundle.store import add_engine as add_engine
 from x3ddeploy.bundle.store import add_precision as add_precision

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.contract import Contract, Input, Output, Part, Score, Shape
-
-if TYPE_CHECKING:
-    from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 
 SCHEMA_VERSION = 2
 
@@ -181,15 +178,3 @@ class Manifest:
             }
             for name, graph in self.preprocessing.items()
         }
-
-    # Both in the words of the first family, until every stage reads the contract.
-    @property
-    def spec(self) -> ModelSpec:
-        from x3ddeploy.families.two_stream_x3d.literal import spec_of
-
-        return spec_of(self.model)
-
-    @property
-    def fusion(self) -> tuple[float, float]:
-        rgb, pose = self.contract.fusion
-        return rgb, pose

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-PARTS = ("rgb_backbone", "pose_backbone", "head", "recognizer")
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
 PREPROCESSING = ("preprocess_rgb", "preprocess_pose")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from x3ddeploy.contract import Contract
 from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
@@ -93,16 +94,20 @@ class Family(Protocol):
             UsageError: a wish is none that this family can fulfil.
         """
 
-    def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
-        """A network in evaluation mode with weights of no meaning.
+    def contract(self, model: Mapping[str, Any], fusion: tuple[float, ...], batch: int | None) -> Contract:
+        """What a network of this model says of itself, without blocks. PyTorch is not needed for it.
 
         Args:
             model: as `Network.model` gave it, and JSON kept it.
             fusion: weights of the logits in the deployed score.
+            batch: fixed number of clips, None for any.
 
         Raises:
             ValueError, X3DDeployError: the model is none of this family.
         """
+
+    def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
+        """A network in evaluation mode with weights of no meaning; see `contract` for the arguments."""
 
     def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
         """Every piece of the network (`Contract.pieces`) in its deploy form, equal up to float rounding."""

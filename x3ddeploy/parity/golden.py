@@ -43,7 +43,7 @@ def load_golden(bundle: Bundle, precision: str = "fp32") -> dict[str, Array]:
     if precision == "fp32":
         return arrays
     own = _read(bundle, golden_folder(precision))
-    missing = [name for name in arrays if name in _outputs(bundle) and name not in own]
+    missing = [name for name in arrays if name in bundle.contract.outputs and name not in own]
     if missing:
         raise BundleError(
             f"{bundle.path / golden_folder(precision)} lacks tensors",
@@ -51,10 +51,6 @@ def load_golden(bundle: Bundle, precision: str = "fp32") -> dict[str, Array]:
             hint=f"run `x3ddeploy quantize {shell_word(bundle.path)} --{precision}` again",
         )
     return arrays | own
-
-
-def _outputs(bundle: Bundle) -> set[str]:
-    return {name for part in bundle.contract.parts.values() for name in part.outputs}
 
 
 def _read(bundle: Bundle, folder: str) -> dict[str, Array]:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from x3ddeploy.contract import Contract
 from x3ddeploy.errors import CheckpointError, UsageError
 from x3ddeploy.families.base import LoweredPart, Trained, Wishes
-from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION, FAMILY
+from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION, FAMILY, two_stream_contract
 from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, flat_values
@@ -48,6 +49,9 @@ class TwoStreamX3DFamily:
             raise CheckpointError("weights without a place in the network", details=lost)
         return Trained(network, {**resolved.origins, **dict.fromkeys(changed, "option")}, resolved.notes)
 
+    def contract(self, model: Mapping[str, Any], fusion: tuple[float, ...], batch: int | None) -> Contract:
+        return two_stream_contract(spec_of(model), _of_both_streams(fusion), batch, {})
+
     def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
         return self._network(spec_of(model), fusion)
 
@@ -72,11 +76,15 @@ class TwoStreamX3DFamily:
     def _network(self, spec: ModelSpec, fusion: tuple[float, ...]) -> TwoStreamX3D:
         from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 
-        if len(fusion) != 2:
-            raise UsageError(
-                f"{len(fusion)} weights of streams, and the network has two", hint="give RGB's and pose's, as in 2:1"
-            )
-        return TwoStreamX3D(spec, (fusion[0], fusion[1])).eval()
+        return TwoStreamX3D(spec, _of_both_streams(fusion)).eval()
+
+
+def _of_both_streams(fusion: tuple[float, ...]) -> tuple[float, float]:
+    if len(fusion) != 2:
+        raise UsageError(
+            f"the deployed score is given {len(fusion)} weights, and there are two streams", hint="give them as in 2:1"
+        )
+    return fusion[0], fusion[1]
 
 
 def _with_wishes(spec: ModelSpec, wishes: Wishes) -> tuple[ModelSpec, list[str]]:

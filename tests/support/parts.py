@@ -1,0 +1,3 @@
+"""Parts of the two-stream network's bundles."""
+
+PARTS = ("rgb_backbone", "pose_backbone", "head", "recognizer")
