@@ -214,7 +214,7 @@ void read_outputs(const Place& manifest, Network& network, const std::map<std::s
     contract.average_clips = average(manifest["outputs"][name]["average"]);
   }
   for (const Output& output : contract.outputs) {
-    if (output.kind == OutputKind::scores && output.shape.back() != contract.classes) {
+    if (output.kind == OutputKind::scores && output.shape.size() == 2 && output.shape[1] != contract.classes) {
       manifest["outputs"][output.name].fail("scores of another number of classes than the logits");
     }
   }
@@ -246,7 +246,9 @@ void name_streams(Contract& contract) {
     contract.fusion[i] = contract.weights[i].second;
   }
   for (const Output& output : contract.outputs) {
-    if (output.name == "rgb_coarse_logits") contract.coarse_classes = static_cast<int>(output.shape.back());
+    if (output.name == "rgb_coarse_logits" && output.shape.size() == 2) {
+      contract.coarse_classes = static_cast<int>(output.shape[1]);
+    }
   }
 }
 

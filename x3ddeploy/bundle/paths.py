@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
-PREPROCESSING = ("preprocess_rgb", "preprocess_pose")
 GOLDEN = "golden"
 PARITY = "parity.json"
 BENCH = "bench.json"
