@@ -17,8 +17,8 @@ from x3ddeploy.bundle.check import open_whole, problems_of, unchecked
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.engines.build import EngineRequest, build_engines
 from x3ddeploy.engines.graphs import Clips
-from x3ddeploy.engines.pipeline import EngineRequest, build_engines
 from x3ddeploy.engines.place import Host
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract

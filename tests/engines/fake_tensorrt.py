@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from x3ddeploy.engines.asked import asked_precisions
+from x3ddeploy.engines.graph_precision import asked_precisions
 
 _COMMON_FLAGS = ("DEBUG", "REFIT", "DISABLE_TIMING_CACHE", "TF32", "VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME")
 _EXTERNAL = ("CUBLAS", "CUBLAS_LT", "CUDNN")

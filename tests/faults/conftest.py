@@ -11,7 +11,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.export.pipeline import export_bundle
 from x3ddeploy.loading import Loaded
-from x3ddeploy.precision import pipeline
+from x3ddeploy.precision import quantize
 from x3ddeploy.precision.request import Request
 from x3ddeploy.progress import QUIET
 from x3ddeploy.terms import Precision
@@ -24,8 +24,8 @@ FP16_INT8 = Request((Precision.FP16, Precision.INT8), Recipe(clips=4), random=Tr
 def untimed():
     """Quantizing ends with stopwatches, which no gate reads."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(pipeline, "judge", lambda *arguments: None)
-    patch.setattr(pipeline, "block_times", lambda *arguments: ())
+    patch.setattr(quantize, "judge", lambda *arguments: None)
+    patch.setattr(quantize, "block_times", lambda *arguments: ())
     yield
     patch.undo()
 
@@ -42,5 +42,5 @@ def exported_micro(tmp_path_factory):
 def deployed(exported_micro, untimed, tmp_path_factory):
     """The bundle with FP16 and INT8, opened. Tests must not change it."""
     path = shutil.copytree(exported_micro.path, tmp_path_factory.mktemp("deployed") / "deploy")
-    pipeline.quantize_bundle(Bundle.open(path), FP16_INT8, QUIET)
+    quantize.quantize_bundle(Bundle.open(path), FP16_INT8, QUIET)
     return Bundle.open(path)

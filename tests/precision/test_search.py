@@ -7,8 +7,7 @@ from contracts import two_streams
 from x3ddeploy.errors import GateError
 from x3ddeploy.precision.accuracy import Agreement
 from x3ddeploy.precision.qdq import Scheme
-from x3ddeploy.precision.search import Gate, search
-from x3ddeploy.precision.sensitivity import Layers, Sensitivity, Unit, measure_sensitivity
+from x3ddeploy.precision.search import Gate, Layers, Sensitivity, Unit, measure_sensitivity, search
 from x3ddeploy.precision.sites import QUANTIZABLE, find_sites
 from x3ddeploy.precision.streams import stream_graph, streams_of, streams_of_nodes
 from x3ddeploy.precision.targets import TARGETS, TargetPrecision

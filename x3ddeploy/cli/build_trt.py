@@ -13,7 +13,7 @@ from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import Capabilities, Count
 
 if TYPE_CHECKING:
-    from x3ddeploy.engines.pipeline import Engines, Made
+    from x3ddeploy.engines.build import Engines, Made
 
 
 _MOST_MIB = 1 << 20  # a TiB
@@ -80,9 +80,9 @@ def command(
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
     from x3ddeploy.cli.output import Steps
+    from x3ddeploy.engines.build import EngineRequest, build_engines, parts_named
     from x3ddeploy.engines.graphs import Clips
     from x3ddeploy.engines.machine import find_host
-    from x3ddeploy.engines.pipeline import EngineRequest, build_engines, parts_named
     from x3ddeploy.engines.shapes import batches_from, parse_shapes
     from x3ddeploy.errors import UsageError
     from x3ddeploy.terms import Precision
@@ -118,7 +118,7 @@ def command(
 
 def _print(engines: Engines) -> None:
     from x3ddeploy.cli.output import print_table, size_text
-    from x3ddeploy.engines.pipeline import together
+    from x3ddeploy.engines.build import together
 
     host, batches = engines.host, engines.made[0].entry.options.batches
     gpu = host.gpu if engines.made[0].entry.gpu else ", ".join(engines.made[0].entry.compute_capabilities)

@@ -13,7 +13,7 @@ from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
     from x3ddeploy.calibration.recipe import Recipe
-    from x3ddeploy.precision.pipeline import Quantized
+    from x3ddeploy.precision.quantize import Quantized
     from x3ddeploy.precision.request import Made
     from x3ddeploy.precision.verdict import Verdict
 
@@ -92,7 +92,7 @@ def command(
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import UsageError
-    from x3ddeploy.precision.pipeline import quantize_bundle
+    from x3ddeploy.precision.quantize import quantize_bundle
     from x3ddeploy.precision.request import Request
     from x3ddeploy.terms import Precision
 

@@ -68,7 +68,7 @@ def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: 
             "`x3ddeploy quantize --help`",
         )
     from x3ddeploy.calibration.recipe import Recipe
-    from x3ddeploy.precision.pipeline import quantize_bundle
+    from x3ddeploy.precision.quantize import quantize_bundle
     from x3ddeploy.precision.request import Request
 
     progress(f"the bundle has no {precision.value} graphs: quantizing first")

@@ -14,7 +14,7 @@ import onnx
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour
 from x3ddeploy.child_process import Request
-from x3ddeploy.engines.asked import asked_precisions
+from x3ddeploy.engines.graph_precision import asked_precisions
 from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network
 from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import X3DDeployError

@@ -10,7 +10,7 @@ from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies
 from x3ddeploy.precision.faithful import Intent, require_faithful
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.half import float32_nodes, to_half
-from x3ddeploy.precision.material import Material
+from x3ddeploy.precision.job import Job
 from x3ddeploy.precision.request import Made
 from x3ddeploy.terms import Precision
 
@@ -19,7 +19,7 @@ from x3ddeploy.terms import Precision
 _TOLERANCE = {Precision.FP16: 1e-2, Precision.BF16: 8e-2}
 
 
-def make_half(material: Material, precision: Precision) -> tuple[Graphs, Made]:
+def make_half(job: Job, precision: Precision) -> tuple[Graphs, Made]:
     """The parts, half-typed where that is safe.
 
     Raises:
@@ -27,14 +27,14 @@ def make_half(material: Material, precision: Precision) -> tuple[Graphs, Made]:
             beyond the recipe's.
     """
     # bfloat16 has float32's range.
-    kept = {**float32_nodes(material.recognizer), **(material.overflow if precision is Precision.FP16 else {})}
-    parts = {part: to_half(graph, precision, {*float32_nodes(graph), *kept}) for part, graph in material.parts.items()}
-    for part, graph in material.parts.items():
+    kept = {**float32_nodes(job.recognizer), **(job.overflow if precision is Precision.FP16 else {})}
+    parts = {part: to_half(graph, precision, {*float32_nodes(graph), *kept}) for part, graph in job.parts.items()}
+    for part, graph in job.parts.items():
         intent = Intent(precision, {*float32_nodes(graph), *kept})
         require_faithful(graph, parts[part], intent, f"{precision}/{part}.onnx")
-    execution = material.judge(precision)
-    graphs = material.checked(parts, precision)
-    errors = material.golden_error(graphs)
+    execution = job.judge(precision)
+    graphs = job.checked(parts, precision)
+    errors = job.golden_error(graphs)
     worst = max(errors, key=lambda name: errors[name])
     if not errors[worst] <= _TOLERANCE[precision]:
         raise GateError(
@@ -42,12 +42,12 @@ def make_half(material: Material, precision: Precision) -> tuple[Graphs, Made]:
             hint=f"at most {_TOLERANCE[precision]:g} is usual: stay in float32, or try another precision",
         )
     accuracy = None
-    if material.judges:
-        material.progress(f"judging {precision} on {len(material.judges.indices)} clips in {execution.place}")
-        recognizers = (material.recognizer, graphs.parts[WHOLE])
-        before, after = (material.judged_logits(graph, execution) for graph in recognizers)
-        accuracy = accuracies(before, after, material.judges.labels(), material.judges.names(), material.contract)
-        _require_accuracy(precision, accuracy, material.request.recipe.max_drop)
+    if job.judges:
+        job.progress(f"judging {precision} on {len(job.judges.indices)} clips in {execution.place}")
+        recognizers = (job.recognizer, graphs.parts[WHOLE])
+        before, after = (job.judged_logits(graph, execution) for graph in recognizers)
+        accuracy = accuracies(before, after, job.judges.labels(), job.judges.names(), job.contract)
+        _require_accuracy(precision, accuracy, job.request.recipe.max_drop)
     return graphs, Made(precision, kept, accuracy, errors)
 
 

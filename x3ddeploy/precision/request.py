@@ -10,7 +10,7 @@ import msgspec
 
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.precision.accuracy import StreamAccuracy
-from x3ddeploy.precision.sensitivity import Sensitivity
+from x3ddeploy.precision.search import Sensitivity
 from x3ddeploy.terms import Precision
 
 

@@ -5,18 +5,51 @@ A stream is a set of logits that some score is of; a network without streams has
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx.utils import Extractor
 
+from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.contract import Contract
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.roles import Structure
 from x3ddeploy.runtimes.base import Array, Session
 from x3ddeploy.runtimes.registry import Execution, open_session
+
+KEPT_BYTES = 1 << 30
+
+
+class ReusedClips:
+    """The inputs of some clips, in order, any number of times.
+
+    Args:
+        chosen: the clips.
+        limit_bytes: how much of them stays in memory.
+    """
+
+    def __init__(self, chosen: Chosen, limit_bytes: int = KEPT_BYTES) -> None:
+        self._chosen, self._limit_bytes = chosen, limit_bytes
+        self._kept: list[Mapping[str, Array]] = []
+        self._kept_bytes = 0
+
+    def names(self) -> list[str]:
+        """Of the clips."""
+        return self._chosen.names()
+
+    def __iter__(self) -> Iterator[Mapping[str, Array]]:
+        yield from self._kept
+        for clip in self._chosen.load(start=len(self._kept)):
+            size = sum(value.nbytes for value in clip.inputs.values())
+            if self._kept_bytes + size <= self._limit_bytes:
+                self._kept.append(clip.inputs)
+                self._kept_bytes += size
+            else:
+                self._limit_bytes = self._kept_bytes  # what is kept is a beginning of the clips
+            yield clip.inputs
+
 
 Logits = npt.NDArray[np.float32]
 

@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 
 from x3ddeploy.bench.computed_in import Convolutions, convolutions_in
 from x3ddeploy.bench.measure import measure, ratio, statistics
+from x3ddeploy.bench.profile import PROFILERS
+from x3ddeploy.bundle.paths import graph_name
+from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported
 from x3ddeploy.terms import Precision
+
+
+@dataclass(frozen=True)
+class BlockTime:
+    """One block's milliseconds for one clip, profiled; a profiler's times are larger than those of a plain run.
+
+    Attributes:
+        block: as the graph records it: 'backbone/layer2.0'.
+    """
+
+    block: str
+    fp32_ms: float
+    int8_ms: float
+
+
+def block_times(
+    runtime: str, fp32: onnx.ModelProto, int8: onnx.ModelProto, feeds: Mapping[str, Array], threads: int
+) -> tuple[BlockTime, ...]:
+    """Of the backbones' blocks that both graphs have, in the graph's order; none where the runtime has no profiler."""
+    if runtime not in PROFILERS:
+        return ()
+    before, after = (_times(runtime, graph, feeds, threads) for graph in (fp32, int8))
+    return tuple(BlockTime(block, before[block], after[block]) for block in before if block in after)
+
+
+def _times(runtime: str, graph: onnx.ModelProto, feeds: Mapping[str, Array], threads: int) -> dict[str, float]:
+    times: dict[str, float] = defaultdict(float)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / graph_name(WHOLE)
+        path.write_bytes(serialize(graph))
+        for entry in PROFILERS[runtime](path, feeds, threads):
+            if entry.block != entry.stream:  # a part without blocks is no block
+                times[f"{entry.stream}/{entry.block}"] += entry.time_ms
+    return dict(times)
+
 
 _ROUNDS = 25
 _MOST_SECONDS = 15.0

@@ -18,11 +18,10 @@ from x3ddeploy.errors import MissingRequirementError, UsageError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.places import require_place
-from x3ddeploy.precision.clips import ReusedClips
 from x3ddeploy.precision.golden import Graphs, with_golden
 from x3ddeploy.precision.request import Request
 from x3ddeploy.precision.scan import overflowing_nodes
-from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph, streams_of
+from x3ddeploy.precision.streams import Logits, ReusedClips, logits_on, open_stream, stream_graph, streams_of
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.progress import Progress
 from x3ddeploy.runtimes.base import Array
@@ -32,7 +31,7 @@ from x3ddeploy.terms import Precision
 _SCANNED_CLIPS = 4
 
 
-class Material:
+class Job:
     """A bundle that is to get lower precisions, and the clips.
 
     Attributes:

@@ -14,12 +14,11 @@ from x3ddeploy.contract import WHOLE
 from x3ddeploy.export.pipeline import serialize
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.precision.golden import Graphs
-from x3ddeploy.precision.latency import BlockTime, block_times
+from x3ddeploy.precision.job import Job
 from x3ddeploy.precision.make_half import make_half
 from x3ddeploy.precision.make_int8 import make_int8
-from x3ddeploy.precision.material import Material
 from x3ddeploy.precision.request import Made, Request
-from x3ddeploy.precision.verdict import Verdict, judge
+from x3ddeploy.precision.verdict import BlockTime, Verdict, block_times, judge
 from x3ddeploy.progress import Progress
 from x3ddeploy.terms import Precision
 
@@ -63,25 +62,25 @@ def quantize_bundle(bundle: Bundle, request: Request, progress: Progress) -> Qua
         GateError: accuracy cannot be kept within the budget; graphs made before that stay.
         MissingRequirementError: the runtime that judges is not installed.
     """
-    material = Material(bundle, request, progress)
-    if material.clips:
-        judging = f", {len(material.judges.indices)} judge" if material.judges else ", none judge"
-        progress(f"{len(material.clips.calibration.indices)} clips calibrate{judging}")
-    made, recognizers = [], {Precision.FP32: material.recognizer}
+    job = Job(bundle, request, progress)
+    if job.clips:
+        judging = f", {len(job.judges.indices)} judge" if job.judges else ", none judge"
+        progress(f"{len(job.clips.calibration.indices)} clips calibrate{judging}")
+    made, recognizers = [], {Precision.FP32: job.recognizer}
     calibration: Calibration | None
     for precision in request.precisions:
         if precision is Precision.INT8:
-            graphs, result, calibration = make_int8(material)
+            graphs, result, calibration = make_int8(job)
         else:
-            (graphs, result), calibration = make_half(material, precision), None
+            (graphs, result), calibration = make_half(job, precision), None
         recognizers[precision] = graphs.parts[WHOLE]
         made.append(result)
         bundle = _sealed(bundle, graphs, result, calibration)
         progress(f"{precision} is in the bundle")
-    clip, threads, quantized = material.golden_clip, usable_cores(), recognizers.get(Precision.INT8)
+    clip, threads, quantized = job.golden_clip, usable_cores(), recognizers.get(Precision.INT8)
     verdict = judge(recognizers, clip, threads, progress)
-    runtime = material.judge(Precision.INT8).runtime if quantized else material.target.runtime
-    times = block_times(runtime, material.recognizer, quantized, clip, threads) if quantized else ()
+    runtime = job.judge(Precision.INT8).runtime if quantized else job.target.runtime
+    times = block_times(runtime, job.recognizer, quantized, clip, threads) if quantized else ()
     return Quantized(bundle, tuple(made), verdict, runtime, times)
 
 
