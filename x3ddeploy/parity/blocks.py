@@ -22,7 +22,7 @@ from x3ddeploy.runtimes.registry import open_session
 
 @dataclass(frozen=True)
 class BlockRow:
-    """One block's output, e.g. of 'rgb_backbone/layer2.3'.
+    """One block's output, e.g. of 'backbone/layer2.3'.
 
     Attributes:
         difference: from the training-form network in float64.

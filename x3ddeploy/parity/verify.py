@@ -40,7 +40,7 @@ Arrays = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Check:
-    """One tensor on one runtime: 'head -> scores', or a block such as 'rgb_backbone/layer2.3'.
+    """One tensor on one runtime: 'head -> scores', or a block such as 'backbone/layer2.3'.
 
     Attributes:
         tolerance: largest relative error; of a lower precision, the largest of each measure.

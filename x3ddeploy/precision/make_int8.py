@@ -22,8 +22,8 @@ from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.job import Job
 from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.precision.request import Made
-from x3ddeploy.precision.sites import ranges_of_parts
 from x3ddeploy.precision.search import Choice, Gate, Layers, Sensitivity, measure_sensitivity, search
+from x3ddeploy.precision.sites import ranges_of_parts
 from x3ddeploy.precision.streams import ReusedClips, streams_of_nodes
 from x3ddeploy.precision.trials import Quantizer, Trials
 from x3ddeploy.runtimes.onnxruntime_session import OnnxRuntimeSession
