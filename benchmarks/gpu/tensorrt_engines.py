@@ -34,14 +34,14 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.child_process import run_in_child
-from x3ddeploy.engines.cuda import Cuda
 from x3ddeploy.engines.machine import find_host
-from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError, X3DDeployError
 from x3ddeploy.machine import machine
 from x3ddeploy.runtimes.registry import Execution, open_part
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
+from x3ddeploy.tensorrt.cuda import Cuda
+from x3ddeploy.tensorrt.trt import open_tensorrt
 from x3ddeploy.terms import Precision
 
 PARTS = "rgb_backbone,pose_backbone,head"

@@ -1,4 +1,4 @@
-// Which of a bundle's TensorRT engines fit this machine; the rules and the words of x3ddeploy/engines/place.py.
+// Which of a bundle's TensorRT engines fit this machine; the rules and the words of x3ddeploy/tensorrt/place.py.
 #pragma once
 
 #include "bundle.hpp"

@@ -13,8 +13,8 @@ from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.cli import quantize
 from x3ddeploy.cli.main import VERBS, main
 from x3ddeploy.embedding.triton import Options, write_repository
-from x3ddeploy.engines.place import build_command
 from x3ddeploy.errors import BundleError
+from x3ddeploy.tensorrt.place import build_command
 from x3ddeploy.terms import Precision
 
 

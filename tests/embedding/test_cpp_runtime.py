@@ -14,12 +14,12 @@ from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, Hard
 from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.pipeline import prepare_clips
-from x3ddeploy.engines.place import Host, engine_path, plan_name
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.modalities.sampling import uniform_indices
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.tensorrt.place import Host, engine_path, plan_name
 from x3ddeploy.terms import Precision
 
 TINY = PRESETS["tiny"]

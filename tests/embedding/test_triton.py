@@ -12,8 +12,8 @@ import pytest
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.embedding.triton import Options, write_repository
-from x3ddeploy.engines.place import plan_name
 from x3ddeploy.errors import BundleError, UsageError
+from x3ddeploy.tensorrt.place import plan_name
 from x3ddeploy.terms import Precision
 
 NUMPY = {"TYPE_FP32": np.float32, "TYPE_UINT8": np.uint8}

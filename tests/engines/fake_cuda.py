@@ -13,7 +13,7 @@ ALIGNMENT = 256
 
 
 class FakeCuda:
-    """Stands in for x3ddeploy.engines.cuda.Cuda.
+    """Stands in for x3ddeploy.tensorrt.cuda.Cuda.
 
     Args:
         hasty: whether streams other than the first run what they can at once; else they run as late as they may.

@@ -19,7 +19,7 @@ sys.meta_path.insert(0, Missing())
 NO_GPU = "import x3ddeploy.doctor.probes as p\np.cuda_driver = lambda: {'devices': [], 'problem': 'no NVIDIA driver'}\n"
 A_GPU = """
 import x3ddeploy.doctor.probes as probes
-import x3ddeploy.engines.cuda as cuda
+import x3ddeploy.tensorrt.cuda as cuda
 from fake_cuda import FakeCuda
 GPU = FakeCuda()
 probes.cuda_driver = lambda: {

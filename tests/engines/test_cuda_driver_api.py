@@ -63,7 +63,7 @@ def with_driver(driver):
 
     def run(code):
         return subprocess.run(
-            [sys.executable, "-c", f"from x3ddeploy.engines.cuda import *\nimport ctypes\n{code}"],
+            [sys.executable, "-c", f"from x3ddeploy.tensorrt.cuda import *\nimport ctypes\n{code}"],
             env={**os.environ, "LD_LIBRARY_PATH": str(driver)},
             capture_output=True,
             text=True,
@@ -141,7 +141,7 @@ def test_no_driver_is_a_missing_requirement():
         "import ctypes\n"
         "def refuse(name): raise OSError('libcuda.so.1: not found')\n"
         "ctypes.CDLL = refuse\n"
-        "from x3ddeploy.engines.cuda import Cuda\n"
+        "from x3ddeploy.tensorrt.cuda import Cuda\n"
         "from x3ddeploy.errors import MissingRequirementError\n"
         "try: Cuda()\n"
         "except MissingRequirementError as error: print(error.exit_code, error)"

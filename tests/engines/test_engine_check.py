@@ -16,11 +16,11 @@ from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.bisect import blocks_of, first_wrong_block, up_to
 from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, compare_session
-from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.tensorrt.trt import TensorRT
 from x3ddeploy.terms import Precision
 
 OUTPUTS = ("rgb_logits", "pose_logits", "rgb_coarse_logits", "pose_coarse_logits", "scores")

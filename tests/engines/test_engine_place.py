@@ -9,9 +9,9 @@ from support.batches import fixed_to
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
-from x3ddeploy.engines.place import Host, engine_path, misfit, plan_name
 from x3ddeploy.engines.shapes import batches_from, parse_shapes
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.tensorrt.place import Host, engine_path, misfit, plan_name
 from x3ddeploy.terms import Precision
 
 FP16 = Precision.FP16

@@ -7,8 +7,8 @@ from fake_tensorrt import SHAPES, Module
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.graph_precision import asked_precisions
 from x3ddeploy.engines.inspection import precision_of_engine, precision_of_network
-from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import GateError
+from x3ddeploy.tensorrt.trt import TensorRT
 from x3ddeploy.terms import Precision
 
 ALL = list(SHAPES)

@@ -13,7 +13,7 @@ from fake_tensorrt import SHAPES, Module
 
 import x3ddeploy
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
-from x3ddeploy.engines.trt import TensorRT, TensorRTError
+from x3ddeploy.tensorrt.trt import TensorRT, TensorRTError
 from x3ddeploy.terms import Precision
 
 ALL = list(SHAPES)
@@ -81,7 +81,7 @@ def test_one_module_imports_tensorrt():
         for path in package.rglob("*.py")
         if re.search(r"^\s*(import|from) tensorrt|import_module\(\"tensorrt", path.read_text(), re.MULTILINE)
     ]
-    assert importing == []  # engines/trt.py imports by the flavour's name
+    assert importing == []  # tensorrt/trt.py imports by the flavour's name
     users = [path for path in package.rglob("*.py") if "import_module(flavour.value)" in path.read_text()]
     assert [path.name for path in users] == ["trt.py"]
 

@@ -13,9 +13,9 @@ from support.faults.scales import LOST_BIASES
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.check import CheckRequest, compare_session
-from x3ddeploy.engines.trt import TensorRT
 from x3ddeploy.errors import GateError
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.tensorrt.trt import TensorRT
 from x3ddeploy.terms import Precision
 
 PRECISIONS = ("fp16", "int8")

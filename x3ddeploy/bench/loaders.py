@@ -18,8 +18,6 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.engines.cuda import Cuda
-from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
@@ -28,6 +26,8 @@ from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Session
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, Runtime, open_part, open_session, require
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
+from x3ddeploy.tensorrt.cuda import Cuda
+from x3ddeploy.tensorrt.trt import open_tensorrt
 from x3ddeploy.terms import Precision
 
 FLAVOURS = {"tensorrt": Flavour.TENSORRT, "tensorrt-rtx": Flavour.RTX}

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from x3ddeploy.engines.trt import TensorRT
+    from x3ddeploy.tensorrt.trt import TensorRT
 
 Facts = dict[str, Any]
 
@@ -152,7 +152,7 @@ def _driver_version() -> str | None:
 def _opened(module: str) -> TensorRT:
     """TensorRT as engines are built with it; imported here, since the other probes run without its requirements."""
     from x3ddeploy.bundle.engine_options import Flavour
-    from x3ddeploy.engines.trt import open_tensorrt
+    from x3ddeploy.tensorrt.trt import open_tensorrt
 
     return open_tensorrt(Flavour(module), _log)
 

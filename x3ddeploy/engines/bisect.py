@@ -54,9 +54,9 @@ class BisectRequest:
 
 def bisect(request: Request, progress: Step) -> Any:
     """The child's task. Request: BisectRequest; result: the block's name, or None."""
-    from x3ddeploy.engines.cuda import Cuda
-    from x3ddeploy.engines.trt import open_tensorrt
     from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+    from x3ddeploy.tensorrt.cuda import Cuda
+    from x3ddeploy.tensorrt.trt import open_tensorrt
 
     wanted = msgspec.convert(request, BisectRequest)
     cuda, tensorrt = Cuda(), open_tensorrt(wanted.options.flavour, lambda severity, text: _log(severity, text))

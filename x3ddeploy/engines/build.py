@@ -24,12 +24,12 @@ from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
 from x3ddeploy.engines.graphs import Clips, with_graphs
-from x3ddeploy.engines.place import Host, plan_name
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.places import require_place
 from x3ddeploy.progress import Step
+from x3ddeploy.tensorrt.place import Host, plan_name
 from x3ddeploy.terms import Precision
 
 TIMING_CACHE = "timing.cache"

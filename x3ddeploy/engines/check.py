@@ -20,14 +20,14 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, Flavour
 from x3ddeploy.child_process import Request
 from x3ddeploy.contract import OutputKind
-from x3ddeploy.engines.cuda import Cuda
-from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.gates import ENGINE_FLOAT32_FLOOR, ENGINE_LOWER_FLOOR, Float32Gate, lower_tolerance
 from x3ddeploy.parity.golden import AMONG_OTHERS, among_others, load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Session
+from x3ddeploy.tensorrt.cuda import Cuda
+from x3ddeploy.tensorrt.trt import open_tensorrt
 from x3ddeploy.terms import Precision
 
 CHECK = f"{__name__}:check"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from x3ddeploy.engines.graph_precision import Asked
-from x3ddeploy.engines.trt import ParsedLayer
 from x3ddeploy.errors import GateError
+from x3ddeploy.tensorrt.trt import ParsedLayer
 from x3ddeploy.terms import Precision
 
 UNKNOWN = "unknown"

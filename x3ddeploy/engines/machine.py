@@ -7,10 +7,10 @@ import msgspec
 from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.child_process import run_in_child, run_probe
 from x3ddeploy.doctor.packages import is_importable
-from x3ddeploy.engines.place import Host
-from x3ddeploy.engines.trt import INSTALL
 from x3ddeploy.engines.worker import PROBE, Probed
 from x3ddeploy.errors import MissingRequirementError, UsageError
+from x3ddeploy.tensorrt.place import Host
+from x3ddeploy.tensorrt.trt import INSTALL
 
 _TIMEOUT_S = 60.0
 _WITHOUT_GPU = "x3ddeploy build-trt --rtx --compute-capability 8.9 builds engines for RTX cards without one"

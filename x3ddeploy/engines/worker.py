@@ -16,11 +16,11 @@ from x3ddeploy.bundle.engine_options import BuildOptions, Flavour
 from x3ddeploy.child_process import Request
 from x3ddeploy.engines.graph_precision import asked_precisions
 from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network
-from x3ddeploy.engines.trt import open_tensorrt
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.files import read_file
 from x3ddeploy.locks import locked
 from x3ddeploy.progress import Step
+from x3ddeploy.tensorrt.trt import open_tensorrt
 
 BUILD = f"{__name__}:build"
 PROBE = f"{__name__}:probe"

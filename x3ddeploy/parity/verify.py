@@ -14,7 +14,6 @@ import onnx
 from x3ddeploy.bundle import GOLDEN, PARITY, Bundle
 from x3ddeploy.bundle.check import require_whole, unchecked
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.engines.place import engines_of
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.files import TEXT_LIMIT, read_json
 from x3ddeploy.loading import restore_network
@@ -33,6 +32,7 @@ from x3ddeploy.precision.stored import require_stored_faithful
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, Choice, Execution, open_part
+from x3ddeploy.tensorrt.place import engines_of
 from x3ddeploy.terms import Precision
 
 Arrays = Mapping[str, Array]

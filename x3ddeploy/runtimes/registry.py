@@ -12,9 +12,9 @@ from typing import Any
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.engines.place import engines_of
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
 from x3ddeploy.runtimes.base import Session
+from x3ddeploy.tensorrt.place import engines_of
 from x3ddeploy.terms import Precision
 
 _GRAPHS = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})

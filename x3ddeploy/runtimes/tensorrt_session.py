@@ -21,11 +21,11 @@ import numpy as np
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.engines.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
-from x3ddeploy.engines.place import Host, engine_path, engines_of, flavour_of
-from x3ddeploy.engines.trt import Engine, Tensor, TensorRT, open_tensorrt
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
+from x3ddeploy.tensorrt.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
+from x3ddeploy.tensorrt.place import Host, engine_path, engines_of, flavour_of
+from x3ddeploy.tensorrt.trt import Engine, Tensor, TensorRT, open_tensorrt
 from x3ddeploy.terms import Precision
 
 if TYPE_CHECKING:
