@@ -19,7 +19,6 @@ from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.engines.build import EngineRequest, build_engines
 from x3ddeploy.engines.graphs import Clips
-from x3ddeploy.tensorrt.place import Host
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.literal import model_of, spec_of
