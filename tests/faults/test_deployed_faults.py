@@ -12,10 +12,15 @@ from support.faults.golden_data import EDITS, OUTPUT_EDITS
 from support.faults.scales import LOST_BIASES, SCALES, WEIGHTS
 
 from x3ddeploy.bundle import MANIFEST, Bundle, seal
+from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.bundle.paths import golden_folder, graph_name
+from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.errors import BundleError, GateError
+from x3ddeploy.files import read_json
 from x3ddeploy.parity import verify
 from x3ddeploy.parity.verify import verify_bundle
+from x3ddeploy.precision.targets import target_named
+from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.registry import choose
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -84,6 +89,20 @@ def test_a_fault_of_a_graph_is_found(copy, name):
         with pytest.raises(GateError):
             verdict(copy, precision)
         file.write_bytes(right)
+
+
+def test_a_layer_that_stayed_float_without_a_word_is_found(copy):
+    bundle = Bundle.open(copy)
+    calibration = read_json(copy / bundle.manifest.precisions["int8"].calibration, Calibration)
+    quantizer = Quantizer(target_named(bundle.manifest.target), calibration.ranges())
+    sites = {site.node for site in quantizer.eligible(onnx.load(bundle.part_path("recognizer")))}
+    for part in ("rgb_backbone", "recognizer"):
+        graph = onnx.load(bundle.part_path(part))
+        fewer = quantizer.quantize(graph, sites - {"rgb_backbone/layer1.0/conv1/Conv"})
+        stamped = replace(PartMetadata.of(graph), precision="int8").stamped(fewer)
+        (copy / graph_name(part, "int8")).write_bytes(stamped.SerializeToString())
+    with pytest.raises(GateError, match="not quantized, and the manifest does not say so"):
+        verdict(copy, "int8")
 
 
 # What squeeze-and-excitation does to one block of this network is less than INT8's rounding: reading finds that leak.

@@ -1,5 +1,7 @@
 """Accuracy figures by hand, and a gate that no luck gets through."""
 
+import math
+
 import numpy as np
 import pytest
 from contracts import two_streams
@@ -76,3 +78,26 @@ def accuracy(agreeing, before=None, after=None):
 )
 def test_the_gate_asks_for_accuracy_and_for_agreement(found, passes):
     assert (found.failures("rgb", max_drop=0.5) == []) == passes
+
+
+def gate(agreement, before, after, max_drop=1.0):
+    return StreamAccuracy(agreement, before, after, {}, ()).failures("rgb", max_drop)
+
+
+# The numbers stand here again, so that no threshold moves unseen.
+@pytest.mark.parametrize(
+    ("agreement", "before", "after", "passes"),
+    [
+        (0.951, 80.0, 79.01, True),
+        (0.951, 80.0, 78.99, False),  # more than a point of top-1
+        (0.949, 80.0, 80.0, False),  # more than 5 % of the clips change their class, whatever the labels say
+        (0.9901, None, None, True),
+        (0.9899, None, None, False),  # without labels each changed clip may be a lost one
+        (math.nan, 80.0, 80.0, False),
+        (math.nan, None, None, False),
+        (1.0, 80.0, math.nan, False),
+        (1.0, math.nan, 80.0, False),
+    ],
+)
+def test_accuracy_is_held_to_the_budget_and_to_95_percent_of_the_clips(agreement, before, after, passes):
+    assert (gate(agreement, before, after) == []) is passes

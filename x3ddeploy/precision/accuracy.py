@@ -72,17 +72,18 @@ class StreamAccuracy:
     def failures(self, name: str, max_drop: float) -> list[str]:
         """Why this is not good enough, in words; empty where it is.
 
-        Without labels nothing but the clips that changed can be counted: they bound the drop from above.
+        Without labels nothing but the clips that changed can be counted: they bound the drop from above. What is no
+        number is not good enough.
         """
         problems = []
         if self.drop is None:
-            if (1 - self.agreement) * 100 > max_drop:
+            if not (1 - self.agreement) * 100 <= max_drop:
                 problems.append(
                     f"{name}: {1 - self.agreement:.1%} of the clips change their class, and none is labelled"
                 )
-        elif self.drop > max_drop:
+        elif not self.drop <= max_drop:
             problems.append(f"{name}: top-1 falls by {self.drop:.2f} points, from {self.top1_before:.2f} %")
-        if self.agreement < MIN_AGREEMENT:
+        if not self.agreement >= MIN_AGREEMENT:
             problems.append(f"{name}: only {self.agreement:.1%} of the clips keep their class")
         return problems
 

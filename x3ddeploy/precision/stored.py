@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Set
 
 import onnx
 
@@ -11,7 +11,7 @@ from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.errors import BundleError
+from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.files import read_json
 from x3ddeploy.precision.faithful import Intent, require_faithful
 from x3ddeploy.precision.half import float32_nodes
@@ -42,12 +42,13 @@ def require_stored_faithful(bundle: Bundle, precision: str) -> None:
             intent = Intent(Precision(precision), {*float32_nodes(float32), *made.float_layers})
         else:
             intent = _int8_intent(target, eligible, float32, lower, ranges)
+            _require_told(part, float32, eligible, intent, made)
         require_faithful(float32, lower, intent, f"{precision}/{part}.onnx")
 
 
 def _int8_intent(
     target: TargetPrecision,
-    eligible: Collection[str],
+    eligible: Set[str],
     float32: onnx.ModelProto,
     lower: onnx.ModelProto,
     ranges: dict[str, Range],
@@ -63,6 +64,24 @@ def _int8_intent(
         )
     half = None if lower.opset_import[0].version == _OPSET_WITHOUT_HALF_PAIRS else target.rest
     return Intent(half, None, sites, ranges, target.scheme)
+
+
+def _require_told(
+    part: str, float32: onnx.ModelProto, eligible: Set[str], intent: Intent, made: PrecisionEntry
+) -> None:
+    """What stays in a higher precision is what the manifest says, block by block or layer by layer."""
+    quantized = {site.node for site in intent.sites}
+    silent = [
+        site.node
+        for site in find_sites(float32)
+        if site.node in eligible - quantized and not {site.node, site.block} & made.float_layers.keys()
+    ]
+    if silent:
+        raise GateError(
+            f"int8/{part}.onnx: layers are not quantized, and the manifest does not say so",
+            details=silent[:12],
+            hint="quantize again",
+        )
 
 
 def _ranges(bundle: Bundle, made: PrecisionEntry) -> dict[str, Range]:
