@@ -12,8 +12,8 @@ from onnx import numpy_helper
 
 from x3ddeploy.bundle import Bundle, seal
 from x3ddeploy.errors import MissingRequirementError
-from x3ddeploy.parity.verify import verify_bundle
 from x3ddeploy.runtimes.registry import RUNTIMES, choose, graph_runtimes
+from x3ddeploy.verification import verify_bundle
 
 
 @pytest.fixture

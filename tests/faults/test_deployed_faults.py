@@ -11,17 +11,17 @@ from support.faults.float_graphs import EVERY_FORM, FRAMES
 from support.faults.golden_data import EDITS, OUTPUT_EDITS
 from support.faults.scales import LOST_BIASES, SCALES, WEIGHTS
 
+from x3ddeploy import verification as verify
 from x3ddeploy.bundle import MANIFEST, Bundle, seal
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.bundle.paths import golden_folder, graph_name
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.files import read_json
-from x3ddeploy.parity import verify
-from x3ddeploy.parity.verify import verify_bundle
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.registry import choose
+from x3ddeploy.verification import verify_bundle
 
 PRECISIONS = ("fp32", "fp16", "int8")
 LEAKS = {

@@ -9,8 +9,8 @@ from x3ddeploy.export.pipeline import export_bundle
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import StageSpec
 from x3ddeploy.loading import Loaded
-from x3ddeploy.parity.verify import verify_bundle
 from x3ddeploy.runtimes.registry import choose
+from x3ddeploy.verification import verify_bundle
 
 DEEP = (StageSpec(6, 10, 22, 2, (8, 0) * 3), StageSpec(4, 12, 26, 2, (8,) * 4))
 WIDE = (StageSpec(1, 96, 216, 2, (24,)), StageSpec(1, 192, 432, 2, (24,)))

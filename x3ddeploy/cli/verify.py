@@ -12,7 +12,7 @@ from x3ddeploy.cli.parameters import Number, placement_options
 
 if TYPE_CHECKING:
     from x3ddeploy.bundle import Spread
-    from x3ddeploy.parity.verify import Check
+    from x3ddeploy.verification import Check
 
 
 @click.command()
@@ -41,8 +41,8 @@ def command(
     """
     from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.output import Steps, print_table
-    from x3ddeploy.parity.verify import verify_bundle
     from x3ddeploy.runtimes.registry import choose
+    from x3ddeploy.verification import verify_bundle
 
     opened = Bundle.open(bundle)
     choice = choose(opened, runtimes, device, precisions)

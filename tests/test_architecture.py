@@ -1,0 +1,90 @@
+"""Who may import whom, and that no stage knows a network by the names of its tensors."""
+
+import ast
+import re
+from pathlib import Path
+
+import x3ddeploy
+
+PACKAGE = Path(x3ddeploy.__file__).parent
+DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
+# A rival's engine is built on the spot by the process that builds ours.
+UPWARD = {("bench", "engines")}
+NAMES = re.compile(
+    r"""["'](rgb|pose|imgs|heatmap_imgs|(rgb|pose)_(backbone|feat|logits|coarse_logits))["']"""
+)  # as whole literals
+# What a network is called where it is looked up, in its own rooms, and the action kind of the synthetic set.
+AT_HOME = ("families/", "modalities/", "data/synth/actions.py")
+
+
+def floors():
+    """Floor of each room, as the table of docs/architecture.md has it; the lowest first."""
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", DOCUMENT.read_text(), re.MULTILINE)
+    return {room: int(number) for number, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+
+
+def room_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    # A family's classes for MMEngine are imported by the training alone.
+    return "training" if parts[0] == "families" and "training" in parts else parts[0]
+
+
+def imports(path):
+    """The rooms that a file imports, with the lines; those inside functions as well."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "x3ddeploy":
+            names = [f"x3ddeploy.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "x3ddeploy" and rest and rest != "__version__":
+                yield rest.partition(".")[0], node.lineno
+
+
+def files():
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
+
+
+def test_every_room_has_its_floor_in_the_document():
+    assert {room_of(path) for path in files()} == set(floors())
+
+
+def test_no_room_imports_from_a_floor_above_its_own():
+    floor, found = floors(), {}
+    for path in files():
+        for room, line in imports(path):
+            if floor[room] > floor[room_of(path)]:
+                found.setdefault((room_of(path), room), []).append(f"{path.relative_to(PACKAGE)}:{line}")
+    assert {pair: places for pair, places in found.items() if pair not in UPWARD} == {}
+    assert set(found) == UPWARD  # a pair that is gone is struck off the list
+
+
+def test_a_stage_knows_no_family():
+    """Families are asked for by their registry."""
+    floor = floors()
+    families = "|".join(path.name for path in (PACKAGE / "families").iterdir() if path.is_dir())
+    naming = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in files()
+        if floor["families"] < floor[room_of(path)] < floor["cli"]
+        and room_of(path) != "training"
+        and re.search(rf"x3ddeploy\.families\.({families})\b", path.read_text())
+    }
+    # The baseline of every report is a network that no bundle holds.
+    assert naming == {"bench/loaders.py", "bench/workbench.py"}
+
+
+def test_no_tensor_or_stream_is_known_by_name_outside_its_rooms():
+    found = [
+        f"{path.relative_to(PACKAGE)}:{number}"
+        for path in files()
+        if not path.relative_to(PACKAGE).as_posix().startswith(AT_HOME) and room_of(path) != "training"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if NAMES.search(line) and not line.lstrip().startswith(("#", "accuracy:"))
+    ]
+    assert found == []
