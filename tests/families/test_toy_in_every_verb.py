@@ -1,0 +1,104 @@
+"""A family of another shape goes through every verb, and no verb knows of it (Triton and C++: tests/embedding)."""
+
+import importlib.util
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from toy import ToyFamily, toy
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.data.synth.video import write_video
+from x3ddeploy.families import FAMILIES, register
+
+FRAMES, SIZE, CLASSES = 12, 32, 5
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory, run):
+    """Exported and quantized."""
+    register(ToyFamily())
+    folder = tmp_path_factory.mktemp("toy")
+    torch.save(toy(CLASSES).state_dict(), folder / "toy.pth")
+    for arguments in (
+        ("export", folder / "toy.pth", "-o", folder / "deploy"),
+        ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random"),
+    ):
+        process = run(*arguments)
+        assert process.returncode == 0, process.stderr
+    yield folder / "deploy"
+    del FAMILIES["toy"]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """One a class, and their list as MMAction2's VideoDataset has it."""
+    folder = tmp_path_factory.mktemp("videos")
+    random = np.random.default_rng(0)
+    for label in range(CLASSES):
+        write_video(folder / f"{label}.mp4", random.integers(0, 255, (FRAMES, SIZE, SIZE, 3)).astype(np.uint8))
+    (folder / "val.txt").write_text("".join(f"{label}.mp4 {label}\n" for label in range(CLASSES)))
+    return folder
+
+
+def told(run, *arguments):
+    """What a verb prints for machines."""
+    process = run(*arguments, "--json")
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def test_inspect_names_its_parts(run, deployed):
+    manifest = json.loads(told(run, "inspect", deployed))["manifest"]
+    assert list(manifest["parts"]) == ["backbone", "neck", "head", "recognizer"]
+    assert manifest["family"] == "toy"
+
+
+def test_verify_holds_every_part_in_every_precision(run, deployed):
+    report = json.loads(told(run, "verify", deployed))
+    names = {check["name"] for check in report["checks"]}
+    assert report["passed"]
+    assert {"neck -> mixed", "fp16: neck -> mixed", "int8: neck -> mixed", "int8: recognizer -> scores"} <= names
+
+
+def test_what_is_the_stem_of_a_part_is_quantized_as_what_it_is_in_the_whole(deployed):
+    for part in ("neck", "recognizer"):
+        model = onnx.load(Bundle.open(deployed).part_path(part, "int8"))
+        dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+        (conv,) = [node for node in model.graph.node if node.op_type == "Conv" and node.name.startswith("neck")]
+        assert conv.input[1] in dequantized
+
+
+def test_eval_reports_its_one_score(run, deployed, videos):
+    report = json.loads(told(run, "eval", deployed, "--data", videos / "val.txt", "-o", videos / "report"))
+    assert report["videos"] == CLASSES
+    assert report["deployed"] == "classes"
+    assert {(result["runtime"], result["precision"]) for result in report["results"]} >= {
+        ("torch", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+    }
+    for result in report["results"]:
+        assert list(result["scores"]) == ["classes"]
+
+
+def test_predict_needs_no_keypoints(run, deployed, videos):
+    line = json.loads(told(run, "predict", videos / "3.mp4", "--bundle", deployed, "--precision", "fp16"))
+    assert line["label"] in {f"class {label}" for label in range(CLASSES)}
+    assert sum(entry["score"] for entry in line["classes"]) <= 1 + 1e-6
+
+
+def test_bench_times_it_beside_pytorch(run, deployed, videos):
+    only = [f"--only={name}" for name in ("onnxruntime/fp32", "onnxruntime/int8", "torch/eager")]
+    report = json.loads(
+        told(run, "bench", deployed, *only, "--scope", "compute", "--seconds", "0.5", "-o", videos / "bench")
+    )
+    assert {row["name"] for row in report["competitors"]} == {"onnxruntime/fp32", "onnxruntime/int8", "torch/eager"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed")
+def test_tensorrt_rtx_builds_an_engine_of_every_part(run, deployed):
+    report = json.loads(told(run, "build-trt", deployed, "--rtx", "--compute-capability", "8.9", "--fp16"))
+    assert [made["entry"]["part"] for made in report["engines"]] == ["backbone", "neck", "head", "recognizer"]
