@@ -1,13 +1,16 @@
 """Half-typed graphs: float32 outside, half inside, and float32 where half would lose the mean or overflow."""
 
+import math
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.errors import GateError, X3DDeployError
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.precision.half import FLOAT16_TINY, float32_nodes, to_half
+from x3ddeploy.precision.make_half import require_close
 from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.sites import find_sites
@@ -115,3 +118,17 @@ def test_a_node_near_float16s_end_is_found_and_stays_float32(recognizer, clips):
 def test_weights_beyond_float16_are_refused_by_name(recognizer):
     with pytest.raises(X3DDeployError, match=r"rgb_backbone\.conv5\.weight"):
         to_half(enlarged(recognizer, 1e7), Precision.FP16, ())
+
+
+@pytest.mark.parametrize(
+    ("precision", "error", "passes"),
+    [("fp16", 0.99e-2, True), ("fp16", 1.01e-2, False), ("bf16", 7.9e-2, True), ("bf16", 8.1e-2, False)]
+    + [(precision, value, False) for precision in ("fp16", "bf16") for value in (math.nan, math.inf)],
+)
+def test_half_typed_graphs_are_held_to_what_their_precision_explains(precision, error, passes):
+    errors = {"head -> scores": 0.0, "backbone -> feat": error}
+    if passes:
+        require_close(Precision(precision), errors)
+    else:
+        with pytest.raises(GateError, match="backbone -> feat"):
+            require_close(Precision(precision), errors)

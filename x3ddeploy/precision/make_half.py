@@ -35,12 +35,7 @@ def make_half(job: Job, precision: Precision) -> tuple[Graphs, Made]:
     execution = job.judge(precision)
     graphs = job.checked(parts, precision)
     errors = job.golden_error(graphs)
-    worst = max(errors, key=lambda name: errors[name])
-    if not errors[worst] <= _TOLERANCE[precision]:
-        raise GateError(
-            f"{precision} differs from float32 by {errors[worst]:.1e} of the range of {worst}",
-            hint=f"at most {_TOLERANCE[precision]:g} is usual: stay in float32, or try another precision",
-        )
+    require_close(precision, errors)
     accuracy = None
     if job.judges:
         job.progress(f"judging {precision} on {len(job.judges.indices)} clips in {execution.place}")
@@ -49,6 +44,21 @@ def make_half(job: Job, precision: Precision) -> tuple[Graphs, Made]:
         accuracy = accuracies(before, after, job.judges.labels(), job.judges.names(), job.contract)
         _require_accuracy(precision, accuracy, job.request.recipe.max_drop)
     return graphs, Made(precision, kept, accuracy, errors)
+
+
+def require_close(precision: Precision, errors: Mapping[str, float]) -> None:
+    """Raise GateError where an output is further from float32's than the precision explains.
+
+    Args:
+        precision: FP16 or BF16.
+        errors: 'part -> output' -> error on the golden clip, relative to the output's range.
+    """
+    for name, error in errors.items():
+        if not error <= _TOLERANCE[precision]:
+            raise GateError(
+                f"{precision} differs from float32 by {error:.1e} of the range of {name}",
+                hint=f"at most {_TOLERANCE[precision]:g} is usual: stay in float32, or try another precision",
+            )
 
 
 def _require_accuracy(precision: str, accuracy: Mapping[str, StreamAccuracy], max_drop: float) -> None:
