@@ -196,7 +196,8 @@ class Evidence:
         options = BuildOptions(Flavour.TENSORRT, precision, Batches(1, 1, max(BATCHES)))
         with tempfile.TemporaryDirectory() as folder:
             plan, name = Path(folder) / "plan", path.relative_to(self._directory).as_posix()
-            request = BuildRequest(str(path), str(plan), options, {}, str(cache) if cache else None, load=True)
+            earlier = str(cache) if cache else None
+            request = BuildRequest(str(path), str(plan), options, {}, earlier, keep_cache=False, load=True)
             what = f"building {name}"
             built = run_in_child(BUILD, msgspec.to_builtins(request), what, lambda text: None, limit_s)
             self.engines.append({"graph": name, "seconds": built["seconds"], "size_bytes": built["size_bytes"]})

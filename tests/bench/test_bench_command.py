@@ -132,7 +132,13 @@ def test_a_fallback_is_an_error_and_the_others_are_still_written(bundle, tmp_pat
 def test_ctrl_c_keeps_what_was_measured(bundle, tmp_path):
     arguments = ["--only", "onnxruntime/fp32", "--scope", "compute", "--threads", "1", "--seconds", "600"]
     command_line = [sys.executable, "-m", "x3ddeploy", "bench", str(bundle), *arguments, "-o", str(tmp_path)]
-    process = subprocess.Popen(command_line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command_line,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where the tests themselves ignore Ctrl-C
+    )
     for line in process.stderr:
         if "timing" in line:
             break

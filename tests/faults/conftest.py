@@ -21,16 +21,6 @@ FP16_INT8 = Request((Precision.FP16, Precision.INT8), Recipe(clips=4), random=Tr
 
 
 @pytest.fixture(scope="session")
-def untimed():
-    """Quantizing ends with stopwatches, which no gate reads."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(quantize, "judge", lambda *arguments: None)
-    patch.setattr(quantize, "block_times", lambda *arguments: ())
-    yield
-    patch.undo()
-
-
-@pytest.fixture(scope="session")
 def exported_micro(tmp_path_factory):
     """In float32, with the preprocessing. Tests must not change it."""
     loaded = Loaded(network(), SOURCE, {}, None, ())
@@ -39,8 +29,11 @@ def exported_micro(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def deployed(exported_micro, untimed, tmp_path_factory):
+def deployed(exported_micro, tmp_path_factory):
     """The bundle with FP16 and INT8, opened. Tests must not change it."""
     path = shutil.copytree(exported_micro.path, tmp_path_factory.mktemp("deployed") / "deploy")
-    quantize.quantize_bundle(Bundle.open(path), FP16_INT8, QUIET)
+    with pytest.MonkeyPatch.context() as patch:  # it ends with stopwatches, which no gate reads
+        patch.setattr(quantize, "judge", lambda *arguments: None)
+        patch.setattr(quantize, "block_times", lambda *arguments: ())
+        quantize.quantize_bundle(Bundle.open(path), FP16_INT8, QUIET)
     return Bundle.open(path)

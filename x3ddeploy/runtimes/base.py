@@ -9,7 +9,6 @@ from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from x3ddeploy.errors import BundleError, X3DDeployError
 
@@ -98,6 +97,8 @@ def graph_bytes(model: Path | bytes, outputs: tuple[str, ...]) -> bytes:
         data = model
     if not outputs:
         return data
+    import onnx  # benchmarks of PyTorch alone go without
+
     proto = onnx.load_from_string(data)
     known = {value.name: value for value in proto.graph.value_info}
     missing = [name for name in outputs if name not in known]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Runtime:
     @property
     def is_installed(self) -> bool:
         """Whether the package is there; it is not imported."""
-        return importlib.util.find_spec(self.package) is not None
+        return self.package in sys.modules or importlib.util.find_spec(self.package) is not None
 
     @property
     def default_device(self) -> str:

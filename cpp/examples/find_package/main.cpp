@@ -1,4 +1,4 @@
-// uses_x3ddeploy BUNDLE: what the network says of a grey video in which nobody is.
+// uses_x3ddeploy BUNDLE: what the network says of a grey video in which one person stands still.
 #include <iostream>
 #include <vector>
 
@@ -17,8 +17,15 @@ int main(int count, char** words) {
   video.frames.assign(kFrames, grey.data());
   video.height = kHeight;
   video.width = kWidth;
-  video.keypoints.shape = {0, kFrames, recognizer->contract().joints, 2};
-  video.keypoint_scores.shape = {0, kFrames, recognizer->contract().joints};
+  const int joints = static_cast<int>(recognizer->contract().joints);
+  std::vector<float> keypoints;
+  for (int joint = 0; joint < kFrames * joints; ++joint) {
+    keypoints.push_back(150.0F + static_cast<float>(joint % joints));      // x
+    keypoints.push_back(60.0F + 6.0F * static_cast<float>(joint % joints));  // y
+  }
+  const std::vector<float> scores(static_cast<std::size_t>(kFrames * joints), 0.9F);
+  video.keypoints = {keypoints.data(), {1, kFrames, joints, 2}};
+  video.keypoint_scores = {scores.data(), {1, kFrames, joints}};
 
   const auto prediction = recognizer->predict(video);
   if (!prediction) {
