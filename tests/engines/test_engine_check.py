@@ -105,6 +105,24 @@ def test_fp16_logits_are_held_closer_than_the_rest_off_the_golden_clip(lower):
     assert {row.output.rpartition("_")[2] for row in result.failures} == {"logits"}
 
 
+@pytest.mark.parametrize("passes", [True, False])
+def test_fp16_features_are_held_to_one_percent_off_the_golden_clip(lower, passes):
+    entry = PrecisionEntry(None, False, {}, None, {}, {"rgb_backbone -> rgb_feat": Spread(0.1, 0.1, 0.1)})
+
+    def rows(error):
+        changed = result_of(
+            lower,
+            "rgb_backbone",
+            "fp16",
+            error,
+            manifest=lambda manifest: replace(manifest, precisions={"fp16": entry}),
+        )
+        return [row for row in changed.rows if not row.case.startswith("golden clip")]
+
+    scale = max(row.difference.relative for row in rows(1e-3)) / 1e-3
+    assert all(row.passed for row in rows(1e-2 / scale * (0.98 if passes else 1.02))) is passes
+
+
 def test_nan_fails_whatever_the_precision(lower):
     for precision in ("fp32", "fp16", "int8"):
         result = result_of(lower, precision=precision, error=float("nan"))
