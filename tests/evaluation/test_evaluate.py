@@ -13,10 +13,11 @@ from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import BundleError, DataError, GateError, UsageError
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
 from x3ddeploy.evaluation.report import eval_report
-from x3ddeploy.evaluation.scores import Scorer, reported_scores, softmax
+from x3ddeploy.evaluation.scores import Scorer, reported_scores
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.modalities.synthetic import batch_inputs
+from x3ddeploy.probabilities import softmax
 from x3ddeploy.runtimes import base
 from x3ddeploy.runtimes.registry import REFERENCE, Execution, open_part
 from x3ddeploy.terms import Precision

@@ -13,7 +13,8 @@ from x3ddeploy.data.sources import open_source
 from x3ddeploy.evaluation import evaluate as module
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
 from x3ddeploy.evaluation.report import eval_report
-from x3ddeploy.evaluation.scores import Scorer, VideoScores, reported_scores, sigmoid, softmax
+from x3ddeploy.evaluation.scores import Scorer, VideoScores, reported_scores
+from x3ddeploy.probabilities import sigmoid, softmax
 from x3ddeploy.runtimes import base
 from x3ddeploy.runtimes.registry import REFERENCE, Execution
 from x3ddeploy.terms import Precision

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from contracts import two_streams
 
-from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies, agreement, softmax
+from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies, agreement
+from x3ddeploy.probabilities import softmax
 
 CLASSES = 3
 

@@ -14,10 +14,11 @@ from x3ddeploy.bundle.graph_check import graph_problems
 from x3ddeploy.bundle.labels import read_labels
 from x3ddeploy.bundle.opened import Bundle
 from x3ddeploy.bundle.paths import GOLDEN, LABELS, golden_folder, graph_name
-from x3ddeploy.contract import Activation, Contract, OutputKind, Shape
+from x3ddeploy.contract import Contract, OutputKind, Shape
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.families.manifests import contradictions
 from x3ddeploy.modalities import modalities_of
+from x3ddeploy.probabilities import probabilities
 from x3ddeploy.text import escaped
 
 _OLDER = "made by an older version; export again to have it checked"
@@ -194,7 +195,7 @@ def _scores(contract: Contract, golden: dict[str, Array]) -> Iterator[str]:
     """The golden scores against the golden logits, and the deployed score's weights."""
     weights = contract.scores[contract.deployed].shares()
     fused = sum(
-        weight * _probabilities(golden[logits], contract.outputs[logits].activation)
+        weight * probabilities(golden[logits], contract.outputs[logits].activation)
         for logits, weight in weights.items()
     )
     for name, output in contract.outputs.items():
@@ -217,16 +218,6 @@ def _rounding(bundle: Bundle) -> Iterator[str]:
 
 def _odd(names: Set[str]) -> str:
     return ", ".join(sorted(names)[:4])
-
-
-def _probabilities(logits: Array, activation: Activation | None) -> npt.NDArray[np.float64]:
-    values = logits.astype(np.float64)
-    if activation is Activation.SIGMOID:
-        sigmoid: npt.NDArray[np.float64] = 1 / (1 + np.exp(-values))
-        return sigmoid
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    softmax: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return softmax
 
 
 def _agree(expected: Array, found: Array) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.contract import Activation, Contract, Score
+from x3ddeploy.contract import Contract, Score
 from x3ddeploy.errors import GateError
+from x3ddeploy.probabilities import probabilities
 from x3ddeploy.runtimes.base import Array, Session
 
 Scores = npt.NDArray[np.float64]
@@ -76,23 +77,6 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
     return VideoScores({name: np.concatenate([part.by_logits[name] for part in parts]) for name in parts[0].by_logits})
 
 
-def softmax(logits: Logits) -> Scores:
-    """(N, classes) logits to probabilities, in float64."""
-    values = logits.astype(np.float64)
-    exponents = np.exp(values - values.max(1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float64)
-
-
-def sigmoid(logits: Logits) -> Scores:
-    """(N, classes) logits to probabilities, each class on its own, in float64."""
-    values = logits.astype(np.float64)
-    with np.errstate(over="ignore"):  # e^710 is infinite, and one over it 0, which is right
-        return np.asarray(1 / (1 + np.exp(-values)), np.float64)
-
-
-_ACTIVATIONS = {Activation.SOFTMAX: softmax, Activation.SIGMOID: sigmoid}
-
-
 class Scorer:
     """Runs a network over the clips of videos.
 
@@ -107,9 +91,7 @@ class Scorer:
         self.session = session
         self._inputs, self._batch, self._fixed = tuple(contract.inputs), contract.batch or batch, contract.batch
         wanted = dict.fromkeys(logits for score in contract.scores.values() for logits in score.weights)
-        self._activations = {
-            name: _ACTIVATIONS[contract.outputs[name].activation or Activation.SOFTMAX] for name in wanted
-        }
+        self._activations = {name: contract.outputs[name].activation for name in wanted}
 
     def __call__(self, videos: Sequence[Mapping[str, Array]]) -> VideoScores:
         """Scores of videos.
@@ -140,4 +122,4 @@ class Scorer:
             raise GateError(
                 f"{self.session.runtime} gives NaN or infinite logits", hint="`x3ddeploy verify` shows in which part"
             )
-        return {name: activation(logits[name]) for name, activation in self._activations.items()}
+        return {name: probabilities(logits[name], activation) for name, activation in self._activations.items()}

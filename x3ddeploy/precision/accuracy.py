@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.contract import Activation, Contract
+from x3ddeploy.contract import Contract
 from x3ddeploy.precision.streams import Logits, streams_of
+from x3ddeploy.probabilities import probabilities, softmax
 
 # Of the clips, how many must keep their class whatever the labels say: gains that make up for losses are luck.
 MIN_AGREEMENT = 0.95
@@ -117,28 +118,16 @@ def accuracies(
     return {name: _stream_accuracy(first[name], second[name], labels, names) for name in contract.scores}
 
 
-def softmax(logits: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """(N, classes) probabilities."""
-    exponents = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float64)
-
-
 def _scores(logits: Mapping[str, Logits], contract: Contract) -> dict[str, npt.NDArray[np.float64]]:
     """(N, classes) of each score, from the logits of each stream."""
-    probabilities = {
-        tensor: _activated(logits[stream], contract.outputs[tensor].activation)
+    activated = {
+        tensor: probabilities(logits[stream], contract.outputs[tensor].activation)
         for stream, tensor in streams_of(contract).items()
     }
     return {
-        name: np.asarray(sum(share * probabilities[tensor] for tensor, share in score.shares().items()), np.float64)
+        name: np.asarray(sum(share * activated[tensor] for tensor, share in score.shares().items()), np.float64)
         for name, score in contract.scores.items()
     }
-
-
-def _activated(logits: Logits, activation: Activation | None) -> npt.NDArray[np.float64]:
-    if activation is Activation.SIGMOID:
-        return 1 / (1 + np.exp(-logits.astype(np.float64)))
-    return softmax(logits)
 
 
 def _stream_accuracy(
