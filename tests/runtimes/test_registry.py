@@ -20,6 +20,7 @@ from x3ddeploy.runtimes.registry import (
     require,
 )
 from x3ddeploy.terms import Precision
+from x3ddeploy.text import shell_word
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_a_device_that_is_not_here_is_missing_and_one_that_is_none_is_a_usage_er
 def test_a_precision_that_the_bundle_lacks_says_how_to_make_it(opened):
     with pytest.raises(BundleError, match="no int8 graph") as caught:
         choose(opened, ["onnxruntime"], None, ["int8"])
-    assert "quantize --int8" in caught.value.hint
+    assert f"`x3ddeploy quantize {shell_word(opened.path)} --int8`" in caught.value.hint
     with pytest.raises(UsageError, match="fp12"):
         choose(opened, [], None, ["fp12"])
     with pytest.raises(UsageError, match="float32 only"):

@@ -15,8 +15,9 @@ from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
 from x3ddeploy.runtimes.base import Session
-from x3ddeploy.tensorrt.place import engines_of
+from x3ddeploy.tensorrt.place import build_command, engines_of, flavour_of
 from x3ddeploy.terms import Precision
+from x3ddeploy.text import shell_word
 
 _GRAPHS = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
 _EVERY = frozenset(Precision)
@@ -262,11 +263,11 @@ def choose(
                         continue
                 executions.append(Execution(name, place, precision))
             elif runtimes and asked:
-                make = "build-trt" if runtime.builds_engines else "quantize"
-                raise BundleError(
-                    f"{bundle.path} has no {precision} {'engine' if runtime.builds_engines else 'graph'} for {name}",
-                    hint=f"make it with `x3ddeploy {make}{'' if precision is Precision.FP32 else f' --{precision}'}`",
-                )
+                if runtime.builds_engines:
+                    what, make = "engine", build_command(bundle, precision, flavour_of(name))
+                else:
+                    what, make = "graph", f"x3ddeploy quantize {shell_word(bundle.path)} --{precision}"
+                raise BundleError(f"{bundle.path} has no {precision} {what} for {name}", hint=f"make it with `{make}`")
             else:
                 left_out.append(f"{name} {precision}: the bundle has none")
         if runtimes and problem and len(executions) == count:
