@@ -1,7 +1,6 @@
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import x3ddeploy
 from x3ddeploy.child_process import run_probe
@@ -88,10 +88,12 @@ def test_all_verbs_but_its_own_and_no_others_are_spoken_of(report):
 
 
 def test_known_packages_cover_what_the_project_requires():
+    requirements = [Requirement(line) for line in importlib.metadata.requires("x3ddeploy")]
+    extras = set(importlib.metadata.metadata("x3ddeploy").get_all("Provides-Extra")) - {"dev"}
     required = {
-        re.match(r"[\w.-]+", line)[0]
-        for line in importlib.metadata.requires("x3ddeploy")
-        if "extra == 'dev'" not in line
+        requirement.name
+        for requirement in requirements
+        if not requirement.marker or any(requirement.marker.evaluate({"extra": extra}) for extra in {"", *extras})
     }
     known = {name for package in PACKAGES for name in package.distributions or (package.name,)}
     assert required - {"x3ddeploy"} <= known
