@@ -16,7 +16,7 @@ from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.statistics import Statistics
-from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.exporting.export import Options, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network

@@ -30,7 +30,7 @@ from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.data.synth import SynthOptions, make_clip
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.options import clip_names, splits_of
-from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.exporting.export import Options, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs, two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D

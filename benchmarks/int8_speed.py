@@ -15,14 +15,14 @@ import click
 import onnx
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.bench.computed_in import convolutions_in
-from x3ddeploy.bench.measure import measure, ratio, statistics
+from x3ddeploy.benchmarking.computed_in import convolutions_in
+from x3ddeploy.benchmarking.measure import measure, ratio, statistics
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.ranges import choose_range
 from x3ddeploy.calibration.statistics import Statistics
-from x3ddeploy.export.pipeline import Options, build_graphs
+from x3ddeploy.exporting.export import Options, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network

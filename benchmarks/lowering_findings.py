@@ -20,9 +20,9 @@ import torch
 from onnx import helper
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.bench.measure import measure, ratio, statistics
-from x3ddeploy.export.parts import build_parts
-from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.benchmarking.measure import measure, ratio, statistics
+from x3ddeploy.exporting.export import serialize
+from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network

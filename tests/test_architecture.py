@@ -9,7 +9,7 @@ import x3ddeploy
 PACKAGE = Path(x3ddeploy.__file__).parent
 DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
 # A rival's engine is built on the spot by the process that builds ours.
-UPWARD = {("bench", "engines")}
+UPWARD = {("benchmarking", "engines")}
 NAMES = re.compile(
     r"""["'](rgb|pose|imgs|heatmap_imgs|(rgb|pose)_(backbone|feat|logits|coarse_logits))["']"""
 )  # as whole literals
@@ -76,7 +76,7 @@ def test_a_stage_knows_no_family():
         and re.search(rf"x3ddeploy\.families\.({families})\b", path.read_text())
     }
     # The baseline of every report is a network that no bundle holds.
-    assert naming == {"bench/loaders.py", "bench/workbench.py"}
+    assert naming == {"benchmarking/loaders.py", "benchmarking/workbench.py"}
 
 
 def test_no_tensor_or_stream_is_known_by_name_outside_its_rooms():

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from x3ddeploy.bench.accuracy import known_accuracy
-from x3ddeploy.bench.compare import compare_reports
-from x3ddeploy.bench.reading import read_report
+from x3ddeploy.benchmarking.accuracy import known_accuracy
+from x3ddeploy.benchmarking.compare import compare_reports
+from x3ddeploy.benchmarking.reading import read_report
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
 from x3ddeploy.checkpoint.reader import read_checkpoint
 from x3ddeploy.errors import X3DDeployError

@@ -20,7 +20,7 @@ from shift_forms import SHIFT_FORMS, from_layout, to_layout
 from torch import nn
 from torch_networks import TOLERANCE, graph_of, prepared, waited
 
-from x3ddeploy.bench.measure import measure
+from x3ddeploy.benchmarking.measure import measure
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.machine import machine

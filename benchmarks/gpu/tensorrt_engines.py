@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 from host import ROOT, Budget, clocks, first_line, gpu_state, rows_of, tell, write
 
-from x3ddeploy.bench.measure import measure
+from x3ddeploy.benchmarking.measure import measure
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.paths import graph_name

@@ -2,7 +2,7 @@
 
 import pytest
 
-from x3ddeploy.bench import ceilings
+from x3ddeploy.benchmarking import ceilings
 
 
 @pytest.fixture(scope="session", autouse=True)

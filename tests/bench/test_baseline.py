@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from x3ddeploy.bench.loaders import require_same
+from x3ddeploy.benchmarking.loaders import require_same
 from x3ddeploy.errors import GateError
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 

@@ -11,9 +11,9 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from x3ddeploy.bench import run as bench_run
-from x3ddeploy.bench.competitors import prepare
-from x3ddeploy.bench.loaders import load
+from x3ddeploy.benchmarking import run as bench_run
+from x3ddeploy.benchmarking.competitors import prepare
+from x3ddeploy.benchmarking.loaders import load
 from x3ddeploy.cli.bench import command
 from x3ddeploy.errors import GateError
 from x3ddeploy.runtimes.base import FallbackError

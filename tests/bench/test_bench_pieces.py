@@ -7,15 +7,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from x3ddeploy.bench.accuracy import known_accuracy
-from x3ddeploy.bench.ceilings import Ceilings
-from x3ddeploy.bench.compare import differences
-from x3ddeploy.bench.competitor import Absent, Competitor, Loaded, Memory
-from x3ddeploy.bench.measure import is_stable, measure_throughput, window_cv
-from x3ddeploy.bench.place import Place, Places
-from x3ddeploy.bench.profile import fold, onnxruntime_runs
-from x3ddeploy.bench.resources import parse_state
-from x3ddeploy.bench.work import floor_of, work_of
+from x3ddeploy.benchmarking.accuracy import known_accuracy
+from x3ddeploy.benchmarking.ceilings import Ceilings
+from x3ddeploy.benchmarking.compare import differences
+from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory
+from x3ddeploy.benchmarking.measure import is_stable, measure_throughput, window_cv
+from x3ddeploy.benchmarking.place import Place, Places
+from x3ddeploy.benchmarking.profile import fold, onnxruntime_runs
+from x3ddeploy.benchmarking.resources import parse_state
+from x3ddeploy.benchmarking.work import floor_of, work_of
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.runtimes.base import FallbackError
 

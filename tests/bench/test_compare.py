@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from x3ddeploy.bench.compare import compare_reports
-from x3ddeploy.bench.reading import read_report
+from x3ddeploy.benchmarking.compare import compare_reports
+from x3ddeploy.benchmarking.reading import read_report
 from x3ddeploy.cli.failures import exit_code_of
 from x3ddeploy.cli.main import main
 from x3ddeploy.errors import GateError, UsageError, X3DDeployError

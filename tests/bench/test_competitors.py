@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from x3ddeploy.bench.competitor import Loaded, Scope
-from x3ddeploy.bench.competitors import choose, prepare, without_slow
-from x3ddeploy.bench.workbench import Setting, Workbench
+from x3ddeploy.benchmarking.competitor import Loaded, Scope
+from x3ddeploy.benchmarking.competitors import choose, prepare, without_slow
+from x3ddeploy.benchmarking.workbench import Setting, Workbench
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.errors import MissingRequirementError, UsageError
 

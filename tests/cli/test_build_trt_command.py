@@ -14,7 +14,7 @@ from support.parts import PARTS
 from x3ddeploy.bundle import Bundle, add_precision
 from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.exporting.export import serialize
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.precision.golden import with_golden
 from x3ddeploy.precision.half import float32_nodes, to_half

@@ -6,7 +6,7 @@ from action_data import annotation, moving_picture, write_annotations, write_vid
 
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_drawn, persons_by_frame
-from x3ddeploy.data.pipeline import prepare_clips
+from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import DataError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract

@@ -15,7 +15,7 @@ import pytest
 from action_data import annotation, moving_picture, write_annotations, write_video
 
 from x3ddeploy.data.annotations import read_annotations
-from x3ddeploy.data.pipeline import prepare_clips
+from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.errors import DataError, MissingRequirementError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs

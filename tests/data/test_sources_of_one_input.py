@@ -7,7 +7,7 @@ from support.contracts import JOINTS, LENGTH, SIZE, frames_contract, heatmaps_co
 
 from x3ddeploy.data import video as video_module
 from x3ddeploy.data.annotations import read_annotations
-from x3ddeploy.data.pipeline import prepare_clips
+from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.modalities import modalities_of, sample_clips

@@ -13,7 +13,7 @@ from x3ddeploy.bundle import Bundle, EngineEntry, sha256_of
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.pipeline import prepare_clips
+from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS

@@ -6,7 +6,7 @@ import numpy as np
 from support.parts import PARTS
 
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.export.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.precision.half import float32_nodes, to_half

@@ -12,7 +12,7 @@ from support.parts import PARTS
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, X3DDeployError
-from x3ddeploy.export.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.head import Head
 from x3ddeploy.families.two_stream_x3d.literal import spec_of

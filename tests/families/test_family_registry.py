@@ -7,7 +7,7 @@ from toy import ToyFamily, toy
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, CheckpointError
-from x3ddeploy.export.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families import FAMILIES, family_named, register
 from x3ddeploy.loading import load_network, restore_network
 from x3ddeploy.parity.blocks import compare_blocks

@@ -9,7 +9,7 @@ from support.faults.micro import SOURCE, network, options
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.calibration.recipe import Recipe
-from x3ddeploy.export.pipeline import export_bundle
+from x3ddeploy.exporting.export import export_bundle
 from x3ddeploy.loading import Loaded
 from x3ddeploy.precision import quantize
 from x3ddeploy.precision.request import Request

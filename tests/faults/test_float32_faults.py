@@ -10,8 +10,8 @@ from support.faults.preprocessing import GRAPHS, PYTHON
 from support.parts import PARTS
 
 from x3ddeploy.errors import GateError
-from x3ddeploy.export import pipeline
-from x3ddeploy.export.pipeline import build_graphs, export_bundle
+from x3ddeploy.exporting import export
+from x3ddeploy.exporting.export import build_graphs, export_bundle
 from x3ddeploy.loading import Loaded
 from x3ddeploy.parity.gates import Float32Gate
 
@@ -58,8 +58,8 @@ def test_right_graphs_are_the_network(target):
 
 def preprocessing_gate(made):
     """Names of the preprocessing graphs that the export does not let pass."""
-    rows = pipeline._compare_preprocessing(network(), made, "onnxruntime", options("tensorrt", preprocess=True))
-    return {row.part for row in pipeline.failures(rows, Float32Gate({}))}
+    rows = export._compare_preprocessing(network(), made, "onnxruntime", options("tensorrt", preprocess=True))
+    return {row.part for row in export.failures(rows, Float32Gate({}))}
 
 
 def test_right_preprocessing_passes():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.faults.micro import SOURCE, SPEC, options
 
-from x3ddeploy.export.pipeline import export_bundle
+from x3ddeploy.exporting.export import export_bundle
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import StageSpec
 from x3ddeploy.loading import Loaded

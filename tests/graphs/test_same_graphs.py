@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto
 
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.export.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from support.parts import PARTS
 
 from x3ddeploy.errors import GateError
-from x3ddeploy.export.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import cases, compare_parts, failures

@@ -8,7 +8,7 @@ from made_videos import FRAMES, HEIGHT, WIDTH, entry, make_keypoints, make_video
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.pipeline import prepare_clips
+from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.data.video import iter_frames, read_frames
 from x3ddeploy.evaluation.scores import Scorer

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from x3ddeploy.bench.measure import ratio, statistics
+from x3ddeploy.benchmarking.measure import ratio, statistics
 from x3ddeploy.report.page import render_html, render_markdown
 
 

@@ -79,11 +79,11 @@ def command(
     if compare:
         _compare(*compare, threshold, unlike, as_json)
         return
-    from x3ddeploy.bench.competitor import Scope
-    from x3ddeploy.bench.competitors import choose, without_slow
-    from x3ddeploy.bench.report import bench_report
-    from x3ddeploy.bench.run import run_benchmark
-    from x3ddeploy.bench.workbench import Setting, Workbench
+    from x3ddeploy.benchmarking.competitor import Scope
+    from x3ddeploy.benchmarking.competitors import choose, without_slow
+    from x3ddeploy.benchmarking.report import bench_report
+    from x3ddeploy.benchmarking.run import run_benchmark
+    from x3ddeploy.benchmarking.workbench import Setting, Workbench
     from x3ddeploy.bundle.check import open_whole
     from x3ddeploy.cli.bench_output import print_report
     from x3ddeploy.cli.output import Steps
@@ -145,8 +145,8 @@ def _write(folder: Path, report: dict[str, Any]) -> list[Path]:
 
 
 def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json: bool) -> None:
-    from x3ddeploy.bench.compare import compare_reports
-    from x3ddeploy.bench.reading import read_report
+    from x3ddeploy.benchmarking.compare import compare_reports
+    from x3ddeploy.benchmarking.reading import read_report
     from x3ddeploy.cli.bench_output import print_comparison
 
     comparison = compare_reports(read_report(before), read_report(after), threshold, unlike=unlike)

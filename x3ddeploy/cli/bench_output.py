@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from x3ddeploy.bench.view import (
+from x3ddeploy.benchmarking.view import (
     absent_by_reason,
     headline_text,
     timed_rows,
@@ -16,7 +16,7 @@ from x3ddeploy.cli.echo import echo
 from x3ddeploy.cli.output import print_table
 
 if TYPE_CHECKING:
-    from x3ddeploy.bench.compare import Comparison
+    from x3ddeploy.benchmarking.compare import Comparison
 
 
 def print_report(report: dict[str, Any]) -> None:

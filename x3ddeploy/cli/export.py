@@ -12,7 +12,7 @@ from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, 
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
-    from x3ddeploy.export.pipeline import Exported
+    from x3ddeploy.exporting.export import Exported
     from x3ddeploy.parity.metrics import Difference
 
 
@@ -88,7 +88,7 @@ def command(
     as ONNX, each compared with PyTorch before anything is written.
     """
     from x3ddeploy.cli.output import Steps
-    from x3ddeploy.export.pipeline import Options, export_bundle, require_runtime_of
+    from x3ddeploy.exporting.export import Options, export_bundle, require_runtime_of
     from x3ddeploy.families import family_named
     from x3ddeploy.families.base import Wishes
     from x3ddeploy.loading import load_network, read_labels

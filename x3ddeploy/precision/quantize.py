@@ -11,7 +11,7 @@ from x3ddeploy.bundle import CALIBRATION, Bundle, add_precision
 from x3ddeploy.bundle import Precision as PrecisionEntry
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.exporting.export import serialize
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.job import Job

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import onnx
 
-from x3ddeploy.bench.computed_in import Convolutions, convolutions_in
-from x3ddeploy.bench.measure import measure, ratio, statistics
-from x3ddeploy.bench.profile import PROFILERS
+from x3ddeploy.benchmarking.computed_in import Convolutions, convolutions_in
+from x3ddeploy.benchmarking.measure import measure, ratio, statistics
+from x3ddeploy.benchmarking.profile import PROFILERS
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.export.pipeline import serialize
+from x3ddeploy.exporting.export import serialize
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported

@@ -11,7 +11,7 @@ from typing import Any
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.pipeline import looked_at, prepare_clips
+from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.modalities import sample_clips

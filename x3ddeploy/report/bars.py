@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from x3ddeploy.bench.view import Report, Row, timed_rows, times_floor
+from x3ddeploy.benchmarking.view import Report, Row, timed_rows, times_floor
 from x3ddeploy.report.competitors import Numbers, tone_of
 from x3ddeploy.report.scale import TIMES, milliseconds
 

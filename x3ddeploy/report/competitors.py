@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from x3ddeploy.bench.view import Report, Row, main_scope, timed_rows
+from x3ddeploy.benchmarking.view import Report, Row, main_scope, timed_rows
 
 OURS, SAME_NETWORK, OTHER_NETWORK = "ours", "same", "other"
 MEANING = {

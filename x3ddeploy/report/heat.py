@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from x3ddeploy.bench.view import Report, Row
+from x3ddeploy.benchmarking.view import Report, Row
 
 TOTAL = "all layers"
 _LEAST_SHARE = 0.0005  # a strip that would read 0.0 % is none

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from x3ddeploy.bench.view import Report, absent_by_reason, cautions, headline_text, main_scope
+from x3ddeploy.benchmarking.view import Report, absent_by_reason, cautions, headline_text, main_scope
 from x3ddeploy.report import bars, curves, heat, tables
 from x3ddeploy.report.competitors import MEANING, Numbers
 from x3ddeploy.report.roofline import rooflines

@@ -7,7 +7,7 @@ traffic possible, the graph's own inputs, weights and outputs.
 
 from __future__ import annotations
 
-from x3ddeploy.bench.view import Report, Row, main_scope, timed_rows
+from x3ddeploy.benchmarking.view import Report, Row, main_scope, timed_rows
 from x3ddeploy.report.competitors import Numbers, tone_of
 from x3ddeploy.report.plot import Entry, Line, Mark, Note, Plot, spread, with_margin, x_scale, y_scale
 from x3ddeploy.report.scale import number

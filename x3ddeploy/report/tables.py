@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from x3ddeploy.bench.view import Report, Row, timed_rows, times_floor
+from x3ddeploy.benchmarking.view import Report, Row, timed_rows, times_floor
 from x3ddeploy.report.competitors import Numbers
 from x3ddeploy.report.scale import TIMES, number
 

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-import x3ddeploy.export.parts as parts
+import x3ddeploy.exporting.parts as parts
 from x3ddeploy.families.two_stream_x3d.lowering import blocks
 from x3ddeploy.families.two_stream_x3d.lowering import parts as lowering
 from x3ddeploy.lowering import padding

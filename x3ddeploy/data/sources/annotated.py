@@ -20,7 +20,7 @@ from x3ddeploy.data.annotations import (
     read_video_list,
 )
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.pipeline import looked_at, prepare_clips
+from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
 from x3ddeploy.data.video import count_frames, iter_frames
 from x3ddeploy.errors import DataError, UsageError

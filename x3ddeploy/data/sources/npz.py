@@ -20,7 +20,7 @@ from x3ddeploy.data.people import (
     persons_by_frame,
     repeated_frames,
 )
-from x3ddeploy.data.pipeline import looked_at, prepare_clips
+from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest, people_fed
 from x3ddeploy.errors import DataError
 from x3ddeploy.modalities import Frames, modalities_of, needs_frames, needs_keypoints, uniform_indices

@@ -8,8 +8,8 @@ from math import prod
 
 import onnx
 
-from x3ddeploy.bench.ceilings import Ceilings
-from x3ddeploy.bench.place import Place, Places
+from x3ddeploy.benchmarking.ceilings import Ceilings
+from x3ddeploy.benchmarking.place import Place, Places
 from x3ddeploy.graphs.work import for_one_clip, multiply_adds
 
 _FREE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant"})  # views, no traffic

@@ -11,9 +11,9 @@ import msgspec
 import torch
 from torch import Tensor
 
-from x3ddeploy.bench.competitor import Feeds, Loaded
-from x3ddeploy.bench.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
-from x3ddeploy.bench.workbench import Workbench
+from x3ddeploy.benchmarking.competitor import Feeds, Loaded
+from x3ddeploy.benchmarking.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
+from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.child_process import run_in_child
@@ -176,7 +176,7 @@ def _plan_bytes(bundle: Bundle, runtime: Runtime, precision: Precision, version:
 
 def _gpu_name() -> str:
     """The first GPU's name, whoever tells it."""
-    from x3ddeploy.bench.resources import read_gpu
+    from x3ddeploy.benchmarking.resources import read_gpu
 
     state = read_gpu()
     return state.name if state else "cuda:0"

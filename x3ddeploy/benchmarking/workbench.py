@@ -7,9 +7,9 @@ from functools import cached_property
 
 import torch
 
-from x3ddeploy.bench.competitor import Feeds
-from x3ddeploy.bench.plain_export import plain_export
-from x3ddeploy.bench.video import VideoClip
+from x3ddeploy.benchmarking.competitor import Feeds
+from x3ddeploy.benchmarking.plain_export import plain_export
+from x3ddeploy.benchmarking.video import VideoClip
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.families.network import Network

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnx
 
-from x3ddeploy.bench.competitor import Competitor
+from x3ddeploy.benchmarking.competitor import Competitor
 from x3ddeploy.bundle import Bundle
 
 

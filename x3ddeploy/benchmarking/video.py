@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.bench.competitor import Feeds
+from x3ddeploy.benchmarking.competitor import Feeds
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.pipeline import looked_at, prepare_clips
+from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.data.video import iter_frames, read_frames
 from x3ddeploy.modalities import Frames, Heatmaps, Modality, modalities_of, needs_keypoints, sample_clips

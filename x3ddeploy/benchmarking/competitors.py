@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from x3ddeploy.bench.competitor import Absent, Competitor, Loaded, Memory, Scope
-from x3ddeploy.bench.loaders import NAMES, load
-from x3ddeploy.bench.resources import GpuState, host_peak, read_gpu
-from x3ddeploy.bench.workbench import Workbench
+from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory, Scope
+from x3ddeploy.benchmarking.loaders import NAMES, load
+from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
+from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import GateError, UsageError, X3DDeployError
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import Array, FallbackError

@@ -9,16 +9,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from x3ddeploy import __version__
-from x3ddeploy.bench.compare import differences
-from x3ddeploy.bench.measure import is_stable, ratio, statistics, window_cv
-from x3ddeploy.bench.reading import SCHEMA_VERSION
+from x3ddeploy.benchmarking.compare import differences
+from x3ddeploy.benchmarking.measure import is_stable, ratio, statistics, window_cv
+from x3ddeploy.benchmarking.reading import SCHEMA_VERSION
 from x3ddeploy.machine import machine
 
 if TYPE_CHECKING:
-    from x3ddeploy.bench.competitor import Competitor, Scope
-    from x3ddeploy.bench.run import Outcome
-    from x3ddeploy.bench.work import Work
-    from x3ddeploy.bench.workbench import Workbench
+    from x3ddeploy.benchmarking.competitor import Competitor, Scope
+    from x3ddeploy.benchmarking.run import Outcome
+    from x3ddeploy.benchmarking.work import Work
+    from x3ddeploy.benchmarking.workbench import Workbench
 
 # Ratios are to the first of these that took part: the bundle's float32 graphs in the runtime that most people have.
 REFERENCES = ("onnxruntime/fp32", "openvino/fp32", "tensorrt/fp32", "tensorrt-rtx/fp32")
@@ -34,7 +34,7 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
         scopes: that were asked for.
         seconds: the budget.
     """
-    from x3ddeploy.bench.accuracy import known_accuracy
+    from x3ddeploy.benchmarking.accuracy import known_accuracy
 
     manifest = bench.bundle.manifest
     rows = _rows(bench, outcome)
@@ -108,7 +108,7 @@ def headlines(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _rows(bench: Workbench, outcome: Outcome) -> list[dict[str, Any]]:
-    from x3ddeploy.bench.run import row_key
+    from x3ddeploy.benchmarking.run import row_key
 
     rows = []
     for entry in outcome.competitors:
@@ -153,7 +153,7 @@ def _graph(outcome: Outcome, entry: Competitor) -> str | None:
 
 
 def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | None) -> dict[str, float] | None:
-    from x3ddeploy.bench.work import floor_of
+    from x3ddeploy.benchmarking.work import floor_of
 
     on_cpu = entry.loaded.device == "cpu"
     ceilings = next((entry for entry in outcome.ceilings if (entry.device == "cpu") == on_cpu), None)

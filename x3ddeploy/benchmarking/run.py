@@ -11,16 +11,16 @@ from pathlib import Path
 import onnx
 import torch
 
-from x3ddeploy.bench.ceilings import Ceilings, measure_ceilings
-from x3ddeploy.bench.competitor import Absent, Competitor, Scope
-from x3ddeploy.bench.competitors import prepare
-from x3ddeploy.bench.computed_in import computed_in
-from x3ddeploy.bench.measure import Measurement, Throughput, is_stable, measure, measure_throughput
-from x3ddeploy.bench.parts import part_runs
-from x3ddeploy.bench.profile import PROFILERS, Block
-from x3ddeploy.bench.resources import GpuState, read_gpu
-from x3ddeploy.bench.work import Work, work_of
-from x3ddeploy.bench.workbench import Workbench
+from x3ddeploy.benchmarking.ceilings import Ceilings, measure_ceilings
+from x3ddeploy.benchmarking.competitor import Absent, Competitor, Scope
+from x3ddeploy.benchmarking.competitors import prepare
+from x3ddeploy.benchmarking.computed_in import computed_in
+from x3ddeploy.benchmarking.measure import Measurement, Throughput, is_stable, measure, measure_throughput
+from x3ddeploy.benchmarking.parts import part_runs
+from x3ddeploy.benchmarking.profile import PROFILERS, Block
+from x3ddeploy.benchmarking.resources import GpuState, read_gpu
+from x3ddeploy.benchmarking.work import Work, work_of
+from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.progress import Progress
 

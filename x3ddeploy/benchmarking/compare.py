@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from x3ddeploy.bench.reading import check_report
+from x3ddeploy.benchmarking.reading import check_report
 from x3ddeploy.errors import GateError, UsageError
 
 Row = Mapping[str, Any]

@@ -31,7 +31,7 @@ from x3ddeploy.bundle.labels import label_problems
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.contract import Input, Part
 from x3ddeploy.errors import BundleError, UsageError
-from x3ddeploy.export.parts import build_parts, part_metadata
+from x3ddeploy.exporting.parts import build_parts, part_metadata
 from x3ddeploy.families.network import Network
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.graphs.lint import check_model

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from x3ddeploy.bench.competitor import Absent
+from x3ddeploy.benchmarking.competitor import Absent
 from x3ddeploy.bundle import EVAL, Bundle
 from x3ddeploy.files import read_json
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.bench.competitor import Feeds, Loaded
+from x3ddeploy.benchmarking.competitor import Feeds, Loaded
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 from x3ddeploy.families import family_named

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from x3ddeploy.bench.competitor import Absent, Competitor, Feeds
+from x3ddeploy.benchmarking.competitor import Absent, Competitor, Feeds
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 _ROUNDS = 3

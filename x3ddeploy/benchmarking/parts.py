@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from x3ddeploy.bench.competitor import Absent, Feeds
-from x3ddeploy.bench.workbench import Workbench
+from x3ddeploy.benchmarking.competitor import Absent, Feeds
+from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.runtimes.base import Array, Session
 from x3ddeploy.runtimes.registry import graph_runtimes, open_session
