@@ -35,6 +35,7 @@ pythons: $(INSTALLED)
 
 # The figures in README.md and docs/, measured again on this machine: the better part of an hour.
 bench: $(INSTALLED)
+	$(BIN)/python benchmarks/guard.py
 	$(BIN)/python benchmarks/plain_export.py
 	$(BIN)/python benchmarks/lowering_findings.py
 	$(BIN)/python benchmarks/bench_targets.py
