@@ -105,7 +105,10 @@ Result<Bundle> Bundle::open(const std::vector<EmbeddedFile>& files) {
   return opened(name, name + "/manifest.json", *text,
                 [find](const std::string& file, std::uint64_t wanted) -> Result<Bytes> {
                   std::optional<Bytes> bytes = find(file);
-                  if (!bytes) return mismatch(file, "missing");
+                  if (!bytes) {
+                    return Error{ErrorKind::failed, file + ": missing",
+                                 "give Recognizer::open this file as well; x3ddeploy_embed(TARGET BUNDLE FILES ...) carries it", {}};
+                  }
                   if (bytes->size() != wanted) return mismatch(file, other_size(bytes->size(), wanted));
                   return std::move(*bytes);
                 });
@@ -135,7 +138,11 @@ Result<Bytes> Bundle::read(const std::string& file) const {
   const FileEntry* entry = manifest_.find(file);
   if (entry == nullptr) return altered(file + ": not in the manifest");
   Result<Bytes> bytes = reader_(file, entry->size_bytes);
-  if (!bytes) return altered(bytes.error().message);
+  if (!bytes) {
+    Error error = altered(bytes.error().message);
+    if (!bytes.error().hint.empty()) error.hint = bytes.error().hint;
+    return error;
+  }
   if (sha256(bytes->data(), bytes->size()) != entry->sha256) return altered(file + ": its sha256 differs");
   return bytes;
 }

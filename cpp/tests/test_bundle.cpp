@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "bundle_files.hpp"
@@ -94,6 +95,11 @@ TEST(labels_are_as_many_as_classes) {
   files.contents["labels.txt"] = "sit\nstand\n";
   const auto bundle = Bundle::open(files.embedded(held));
   CHECK(bundle && bundle->contract().labels == (std::vector<std::string>{"sit", "stand"}));
+  auto without_labels = files.embedded(held);
+  without_labels.erase(std::find_if(without_labels.begin(), without_labels.end(),
+                                    [](const x3ddeploy::EmbeddedFile& file) { return file.name == "labels.txt"; }));
+  const auto forgotten = Bundle::open(without_labels);
+  CHECK(!forgotten && forgotten.error().hint.find("x3ddeploy_embed") != std::string::npos);
   files.contents["labels.txt"] = "sit\n";
   const auto short_one = Bundle::open(files.embedded(held));
   CHECK(!short_one && short_one.error().details.at(0) == "labels.txt: 1 labels, and 2 classes");

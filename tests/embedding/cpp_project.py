@@ -67,14 +67,15 @@ def configure_and_build(source, build, arguments, target=None):
 
 
 def shared_build(tmp_path_factory, name, arguments):
-    """The library's build of this name; the processes of one test run share it."""
+    """The library's build of this name, beside its sources as in a clone; the processes of one test run share it."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
-    build, done = root / f"cpp-{name}", root / f"cpp-{name}.done"
-    build.mkdir(exist_ok=True)
-    with locked(build):
-        if not done.exists():
-            configure_and_build(CPP, build, arguments)
-            done.touch()
-    return build
+    clone = root / f"cpp-{name}"
+    clone.mkdir(exist_ok=True)
+    with locked(clone):
+        if not (clone / "done").exists():
+            (clone / "cpp").symlink_to(CPP)
+            configure_and_build(clone / "cpp", clone / "build", arguments)
+            (clone / "done").touch()
+    return clone / "build"

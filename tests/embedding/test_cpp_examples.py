@@ -1,51 +1,143 @@
-"""An application finds the installed library, and may carry a bundle inside its own binary."""
+"""The commands of docs/embed.md, as they stand there; an application may carry bundles inside its own binary."""
 
+import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
-from cpp_project import CPP, checked, configure_and_build, with_openvino
+from cpp_project import PATH, ROOT, checked, configure_and_build
 
+from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.runtimes.registry import open_session
 
-
-@pytest.fixture
-def installed(cpp_build, tmp_path):
-    checked("cmake", "--install", cpp_build, "--prefix", tmp_path / "installed")
-    return tmp_path / "installed"
-
-
-def built(installed, folder, example, *arguments):
-    """The example's build, away from the repository: it sees what is installed and nothing else."""
-    source = shutil.copytree(CPP / "examples" / example, folder / example)
-    openvino = next(argument for argument in with_openvino() if argument.startswith("-DOpenVINO_DIR"))
-    return configure_and_build(source, folder / "build", [f"-DCMAKE_PREFIX_PATH={installed}", openvino, *arguments])
-
-
-def output_of(program, *arguments):
-    process = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, check=False)
-    assert process.returncode == 0, process.stderr
-    return process.stdout.splitlines()
+av = pytest.importorskip("av")
+pytestmark = pytest.mark.openvino
+PAGE = (ROOT / "docs" / "embed.md").read_text(encoding="utf-8")
+# Where there is no ffmpeg: the one command that the page shows, by the library that has its decoders.
+FFMPEG = f"""#!{sys.executable}
+import sys, av
+assert sys.argv[1:] == "-i clip.mp4 -pix_fmt rgb24 -f rawvideo clip.rgb".split(), sys.argv
+with av.open("clip.mp4") as video, open("clip.rgb", "wb") as raw:
+    for frame in video.decode(video=0):
+        raw.write(frame.to_ndarray(format="rgb24").tobytes())
+"""
 
 
-def test_what_is_installed_finds_its_libraries(installed, bundle):
-    assert "passed" in output_of(installed / "bin" / "x3ddeploy_cli", bundle, "--self-test")[-1]
+def commands():
+    blocks = re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-def test_an_application_finds_the_package_and_predicts(installed, bundle, tmp_path):
-    build = built(installed, tmp_path, "find_package")
-    lines = output_of(build / "uses_x3ddeploy", bundle)
-    scores = [float(line.split()[1]) for line in lines]
-    assert len(scores) == 3
+def write_clips(folder, bundle):
+    """What the page's commands read: a video, its keypoints, and ready tensors."""
+    random = np.random.default_rng(0)
+    with av.open(folder / "clip.mp4", "w") as video:
+        stream = video.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(random.integers(0, 256, (720, 1280, 3), dtype=np.uint8), "rgb24")
+        for packet in (*(packet for _ in range(8) for packet in stream.encode(picture)), *stream.encode()):
+            video.mux(packet)
+    keypoints = random.uniform(200, 600, (1, 8, 17, 2)).astype(np.float32)
+    np.savez(folder / "keypoints.npz", keypoints=keypoints, keypoint_scores=np.ones((1, 8, 17), np.float32))
+    ready = {name: np.load(bundle / "golden" / f"{name}.npy") for name in ("imgs", "heatmap_imgs")}
+    np.savez(folder / "clip.npz", **ready)
+
+
+@pytest.fixture(scope="module")
+def documented(cpp_build, bundle, tmp_path_factory):
+    """A clone in which every command of the page was run, in the order shown; what each printed."""
+    clone = cpp_build.parent
+    if not (clone / "deploy").exists():
+        shutil.copytree(bundle, clone / "deploy")
+        classes = np.load(bundle / "golden" / "scores.npy").shape[1]
+        labels = "".join(f"action {index}\n" for index in range(classes)).encode()
+        update(clone / "deploy", lambda manifest: Change(manifest, {"labels.txt": labels}))
+    write_clips(clone, bundle)
+    tools = tmp_path_factory.mktemp("tools")
+    if shutil.which("ffmpeg") is None:
+        (tools / "ffmpeg").write_text(FFMPEG)
+        (tools / "ffmpeg").chmod(0o755)
+    environment = {"PATH": f"{PATH}:{tools}", "HOME": str(tools)}
+    printed = {}
+    for command in commands():
+        process = subprocess.run(
+            ["bash", "-c", command], cwd=clone, env=environment, capture_output=True, text=True, check=False
+        )
+        assert process.returncode == 0, f"{command}\n{process.stdout[-4000:]}\n{process.stderr[-4000:]}"
+        printed[command] = process.stdout
+    return clone, printed
+
+
+def test_every_command_of_the_page_runs(documented):
+    _, printed = documented
+    of = {command.split()[0]: text.splitlines() for command, text in printed.items()}
+    assert of["build/examples/cli/x3ddeploy_cli"][-1].endswith("passed")
+    words = [line.split() for line in of["app/uses_x3ddeploy"]]
+    assert len(words) == 3
+    assert all(label == "action" for label, _, _ in words)
+    scores = [float(score) for _, _, score in words]
     assert scores == sorted(scores, reverse=True)
 
 
-def test_a_bundle_inside_the_binary_gives_pythons_scores(installed, bundle, tmp_path):
+def test_what_is_installed_finds_its_libraries(documented):
+    clone, _ = documented
+    process = checked(clone / "installed" / "bin" / "x3ddeploy_cli", clone / "deploy", "--self-test")
+    assert process.stdout.splitlines()[-1].endswith("passed")
+
+
+def scores_of_zeros(bundle):
     inputs = {name: np.zeros_like(np.load(bundle / "golden" / f"{name}.npy")) for name in ("imgs", "heatmap_imgs")}
-    expected = open_session("openvino", bundle / "recognizer.onnx", threads=1).run(inputs)["scores"][0]
-    carried = shutil.copytree(bundle, tmp_path / "carried")
-    build = built(installed, tmp_path, "embedded", f"-DBUNDLE={carried}", "-DFILES=recognizer.onnx")
-    shutil.rmtree(carried)  # it is in the binary now
-    scores = [float(line) for line in output_of(build / "carries_x3ddeploy")]
-    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    return open_session("openvino", bundle / "recognizer.onnx", threads=1).run(inputs)["scores"][0]
+
+
+def test_a_bundle_inside_the_binary_gives_pythons_scores(documented):
+    clone, printed = documented
+    scores = [float(line) for line in printed["carries/carries_x3ddeploy"].splitlines()]
+    np.testing.assert_allclose(scores, scores_of_zeros(clone / "deploy"), atol=1e-4)
+
+
+PROJECT = """
+cmake_minimum_required(VERSION 3.22)
+project(two LANGUAGES CXX)
+find_package(x3ddeploy REQUIRED)
+add_library(other STATIC other.cpp)  # a library with a bundle of the same name as the program's
+x3ddeploy_embed(other {other} NAME deploy)
+add_executable(two main.cpp)
+x3ddeploy_embed(two {deploy})
+x3ddeploy_embed(two {other} NAME second)
+target_link_libraries(two PRIVATE other)
+"""
+OTHER = """
+#include <x3ddeploy_bundles/deploy.hpp>
+std::size_t of_the_library() { return x3ddeploy::bundles::deploy().size(); }
+"""
+MAIN = """
+#include <cstdio>
+#include <x3ddeploy_bundles/deploy.hpp>
+#include <x3ddeploy_bundles/second.hpp>
+std::size_t of_the_library();
+int main() {
+  const auto deploy = x3ddeploy::Recognizer::open(x3ddeploy::bundles::deploy());
+  const auto second = x3ddeploy::Recognizer::open(x3ddeploy::bundles::second());
+  if (!deploy || !second) return 1;
+  std::printf("%zu %zu %zu\\n", deploy->contract().labels.size(), second->contract().labels.size(), of_the_library());
+}
+"""
+
+
+def test_a_program_carries_two_bundles(documented, bundle, tmp_path):
+    clone, _ = documented
+    deploy = shutil.copytree(clone / "deploy", tmp_path / "deploy")
+    other = shutil.copytree(bundle, tmp_path / "other")
+    sources = {"CMakeLists.txt": PROJECT.format(deploy=deploy, other=other), "other.cpp": OTHER, "main.cpp": MAIN}
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, text in sources.items():
+        (source / name).write_text(text)
+    build = configure_and_build(source, tmp_path / "build", [f"-DCMAKE_PREFIX_PATH={clone / 'installed'}"])
+    shutil.rmtree(deploy)  # both are in the binary now
+    shutil.rmtree(other)
+    classes = len(np.load(clone / "deploy" / "golden" / "scores.npy")[0])
+    assert checked(build / "two").stdout.split() == [str(classes), "0", "2"]

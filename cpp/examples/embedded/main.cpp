@@ -1,7 +1,7 @@
 // What the network that is part of this program says of a clip of zeros.
 #include <iostream>
 
-#include "carried.hpp"
+#include <x3ddeploy_bundles/deploy.hpp>
 
 static std::size_t elements(const std::vector<std::int64_t>& shape) {
   std::size_t count = 1;
@@ -10,7 +10,7 @@ static std::size_t elements(const std::vector<std::int64_t>& shape) {
 }
 
 int main() {
-  auto recognizer = x3ddeploy::Recognizer::open(carried_files());
+  auto recognizer = x3ddeploy::Recognizer::open(x3ddeploy::bundles::deploy());
   if (!recognizer) {
     std::cerr << "error: " << recognizer.error().text() << '\n';
     return static_cast<int>(recognizer.error().kind);
