@@ -21,8 +21,9 @@ from torch import nn
 
 from x3ddeploy.contract import Block
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.graphs.aten import HANDLERS, Constant, Draft, Node, Operand
+from x3ddeploy.graphs.aten import HANDLERS
 from x3ddeploy.graphs.builder import GraphBuilder
+from x3ddeploy.graphs.draft import Constant, Draft, Node, Operand
 from x3ddeploy.graphs.trace import Program, shape_of, value_of
 from x3ddeploy.lowering.operation import Operation
 
@@ -102,7 +103,7 @@ class _Writer:
         if handler is None:
             raise X3DDeployError(
                 f"{_module_of(node) or type(self._program.module).__name__}: no ONNX form of {node.target}",
-                hint="rewrite the module in a lowering, or add a handler to x3ddeploy/graphs/aten.py",
+                hint="rewrite the module in a lowering, or add a handler to x3ddeploy/graphs/aten/",
             )
         draft.path = _module_of(node)
         draft.values[node] = handler(draft, node)

@@ -1,0 +1,128 @@
+"""Operators that move values: other shapes and orders, pieces, joints and borders."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from typing import cast
+
+from torch.fx import Node as ATen
+
+from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.graphs.draft import (
+    HANDLERS,
+    Cuts,
+    Draft,
+    Operand,
+    argument,
+    arguments,
+    handles,
+    rank_of,
+    same,
+    source_of,
+)
+from x3ddeploy.graphs.trace import shape_of
+
+
+@handles("transpose.int", "t.default", "permute.default", "movedim.int")
+def _transpose(draft: Draft, node: ATen) -> Operand:
+    rank = rank_of(node)
+    order = list(range(rank))
+    name = str(node.target)
+    if "permute" in name:
+        order = [axis % rank for axis in arguments(node)[1]]
+    elif "movedim" in name:
+        order.insert(arguments(node)[2] % rank, order.pop(arguments(node)[1] % rank))
+    else:
+        first, second = (axis % rank for axis in (arguments(node)[1:] or (0, 1)))
+        order[first], order[second] = order[second], order[first]
+    return draft.node("Transpose", draft.tensor(arguments(node)[0]), perm=order)
+
+
+@handles("reshape.default", "view.default", "_unsafe_view.default", "flatten.using_ints", "unflatten.int")
+@handles("squeeze.dim", "squeeze.dims", "squeeze.default", "unsqueeze.default")
+def _reshape(draft: Draft, node: ATen) -> Operand | Cuts:
+    """To constants, and -1 for the one size that N is in.
+
+    The clips' or frames' axis gets one name throughout: ONNX Runtime adds a shortcut inside the convolution before it
+    only where it sees that both have the same number of frames, and a Reshape to -1 does not say so.
+    """
+    shape = shape_of(node)
+    if shape == shape_of(source_of(node)):
+        return draft.values[source_of(node)]
+    if sum(isinstance(size, str) for size in shape) > 1:
+        raise X3DDeployError(f"{draft.path}: two sizes of {list(shape)} depend on the number of clips")
+    target = tuple(-1 if isinstance(size, str) else size for size in shape)
+    is_of_frames = isinstance(shape[0], str) and "*" in shape[0]
+    return draft.node("Reshape", draft.tensor(arguments(node)[0]), target, dims=shape if is_of_frames else ())
+
+
+@handles("slice.Tensor")
+def _slice(draft: Draft, node: ATen) -> Operand | Cuts:
+    """Joined with the slice that it reads, where nothing else reads that one: one node cuts several axes."""
+    source = source_of(node)
+    known = draft.values[source]
+    axis, start, end, step = (
+        argument(node, index, name, default)
+        for index, (name, default) in enumerate((("dim", 0), ("start", 0), ("end", sys.maxsize), ("step", 1)), 1)
+    )
+    if (start or 0, sys.maxsize if end is None else end, step) == (0, sys.maxsize, 1):
+        return known
+    size = shape_of(source)[axis]
+    if isinstance(size, str):
+        raise X3DDeployError(f"{draft.path}: a slice of the clips' axis", hint="each clip is one row throughout")
+    start, end, _ = slice(start, end).indices(size)
+    cut = (axis % rank_of(source), start, end, step)
+    if isinstance(known, Cuts) and len(source.users) == 1 and known.path == draft.path:
+        return Cuts(known.source, (*known.cuts, cut), draft.path)
+    return Cuts(draft.tensor(source), (cut,), draft.path)
+
+
+@handles("select.int")
+def _select(draft: Draft, node: ATen) -> Operand:
+    axis, index = arguments(node)[1:3]
+    size = shape_of(source_of(node))[axis]
+    assert isinstance(size, int)
+    index = index % size
+    cut = draft.node(
+        "Slice", draft.tensor(arguments(node)[0]), (index,), (index + 1,), (axis % rank_of(source_of(node)),)
+    )
+    return draft.node("Reshape", cut, tuple(-1 if isinstance(size, str) else size for size in shape_of(node)))
+
+
+for _name in ("split.Tensor", "split_with_sizes.default", "split.sizes", "chunk.default"):
+    HANDLERS[f"aten.{_name}"] = same  # the pieces are cut where they are taken
+
+
+def _piece(draft: Draft, node: ATen) -> Cuts:
+    """One piece of a split: a slice."""
+    split, index = source_of(node), cast(int, arguments(node)[1])
+    axis = argument(split, 2, "dim", 0) % rank_of(node)
+    sizes = [int(piece.shape[axis]) for piece in split.meta["val"]]
+    start = sum(sizes[:index])
+    return Cuts(draft.tensor(split), ((axis, start, start + sizes[index], 1),), draft.path)
+
+
+HANDLERS[str(operator.getitem)] = _piece
+
+
+@handles("cat.default")
+def _cat(draft: Draft, node: ATen) -> Operand:
+    pieces = [draft.tensor(value) for value in arguments(node)[0]]
+    return draft.node("Concat", *pieces, axis=argument(node, 1, "dim", 0) % rank_of(node))
+
+
+@handles("pad.default", "constant_pad_nd.default")
+def _pad(draft: Draft, node: ATen) -> Operand:
+    pads = list(arguments(node)[1])
+    mode = argument(node, 2, "mode", "constant") if str(node.target) == "aten.pad.default" else "constant"
+    value = argument(node, 3 if str(node.target) == "aten.pad.default" else 2, "value", None)
+    rank = rank_of(node)
+    before, after = [0] * rank, [0] * rank
+    for index in range(len(pads) // 2):
+        before[rank - 1 - index], after[rank - 1 - index] = pads[2 * index : 2 * index + 2]
+    x = draft.tensor(arguments(node)[0])
+    amounts = (*before, *after)
+    if mode != "constant":
+        return draft.node("Pad", x, amounts, mode={"replicate": "edge"}.get(mode, mode))
+    return draft.node("Pad", x, amounts, *([draft.tensor(value)] if value else []))
