@@ -57,7 +57,7 @@ SAMPLE, RESIZE, NORMALISE = FRAMES.pipeline
         (heatmaps_input(with_limb=True), "GeneratePoseTarget with_limb = True"),
         (heatmaps_input(sigma=-1), "sigma = -1"),
         (frames_input(shape=(4, LENGTH, SIZE, SIZE)), "neither"),
-        (Input(InputKind.SKELETON, (BATCH_AXIS, 2, 8, 17, 3), ()), "of the kind skeleton"),
+        (Input(InputKind.SKELETON, (BATCH_AXIS, 2, 8, 17, 3), ()), "make 1 features of 0 persons in 0 frames"),
     ],
 )
 def test_what_is_not_understood_is_refused(value, said):

@@ -124,7 +124,7 @@ def test_what_is_no_json_is_told(tmp_path, data):
 
 def test_npz_files_that_lack_an_array_or_hold_objects_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", poses=POSITIONS)
-    with pytest.raises(DataError, match="lacks keypoints and keypoint_scores: it holds poses"):
+    with pytest.raises(DataError, match="lacks keypoints: it holds poses"):
         read_npz_keypoints(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", keypoints=np.array([{}], object), keypoint_scores=SCORES)
     with pytest.raises(DataError, match=r"b\.npz cannot be read"):

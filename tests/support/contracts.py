@@ -58,3 +58,11 @@ def frames_contract(**values):
 
 def heatmaps_contract():
     return one_input("heatmap_imgs", heatmaps_input())
+
+
+def skeleton_input(steps, shape):
+    """Steps as a config has them; shape (M, T, V, C)."""
+    pipeline = tuple(
+        Transform(step["type"], {key: value for key, value in step.items() if key != "type"}) for step in steps
+    )
+    return Input(InputKind.SKELETON, (BATCH_AXIS, *shape), pipeline)

@@ -16,10 +16,10 @@ from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.data.video import iter_frames, read_frames
-from x3ddeploy.modalities import Frames, Heatmaps, Modality, modalities_of, needs_keypoints, sample_clips
+from x3ddeploy.modalities import Frames, Heatmaps, Modality, Skeletons, modalities_of, needs_keypoints, sample_clips
 from x3ddeploy.modalities.crop import Crop, crop_about
 from x3ddeploy.modalities.opencv import require_opencv
-from x3ddeploy.modalities.synthetic import synthetic_clip
+from x3ddeploy.modalities.synthetic import Clip, synthetic_clip
 
 FRAMES = 64  # four seconds at the synthetic videos' rate
 SIZE = (480, 640)  # height and width, a webcam's
@@ -49,16 +49,13 @@ class VideoClip:
         self._annotation: Annotation | None = None
         if needs_keypoints(inputs):
             told = np.linspace(0, clip.keypoints.shape[1] - 1, FRAMES).round().astype(int)
-            seen = next(iter(modalities_of(inputs).values())).view
-            scale = np.array([width / seen.width, height / seen.height], np.float32)
-            keypoints, scores = clip.keypoints[:, told] * scale, clip.scores[:, told]
-            self._annotation = Annotation("clip", 0, SIZE, FRAMES, keypoints, scores)
+            self._annotation = _annotation(next(iter(modalities_of(inputs).values())), clip, told)
         self._indices = sample_clips(FRAMES, inputs, 1)
         persons = "" if self._annotation is None else f", {len(clip.keypoints)} persons"
         self.description = f"{FRAMES} frames of {width} x {height}, {_CODEC}{persons}"
 
     def prepare(self) -> Feeds:
-        """Decode, crop, resize, normalise, draw heatmaps: one clip for the network."""
+        """Decode, crop, resize, normalise, draw heatmaps, or make features of skeletons: one clip for the network."""
         read = partial(iter_frames, self._path, threads=self._threads)
         return prepare_clips(read, self._annotation, self._inputs, self._indices)
 
@@ -75,14 +72,28 @@ class VideoClip:
                 poses = self._indices[name][0]
                 placed = self._crop(kind).keypoints(self._annotation.keypoints[:, poses])
                 steps["heatmaps"] = partial(kind.draw, placed, self._annotation.scores[:, poses])
+            elif isinstance(kind, Skeletons) and self._annotation is not None:
+                seen = self._annotation
+                steps["skeletons"] = partial(kind.prepare, seen.keypoints, seen.scores, seen.image_size)
         return steps
 
-    def _crop(self, kind: Modality) -> Crop:
+    def _crop(self, kind: Frames | Heatmaps) -> Crop:
         """What an input sees of the frames."""
         if not kind.view.compact or self._annotation is None:
             return Crop(0, 0, SIZE[1], SIZE[0], *kind.view.size)
         poses = looked_at(self._inputs, self._indices)
         return crop_about(self._annotation.keypoints[:, poses], SIZE, kind.view.size)
+
+
+def _annotation(kind: Modality, clip: Clip, told: npt.NDArray[np.int64]) -> Annotation:
+    """Keypoints of the clip at some of its times, in pixels of the made video, or in space."""
+    keypoints, scores = clip.keypoints[:, told], clip.scores[:, told]
+    if isinstance(kind, Skeletons) and kind.in_space:
+        return Annotation("clip", 0, None, FRAMES, keypoints, scores)
+    assert isinstance(kind, Frames | Heatmaps | Skeletons)
+    height, width = kind.picture if isinstance(kind, Skeletons) else kind.view.size
+    scale = np.array([SIZE[1] / width, SIZE[0] / height], np.float32)
+    return Annotation("clip", 0, SIZE, FRAMES, keypoints * scale, scores)
 
 
 def _pictures(kind: Frames, crop: Crop, frames: npt.NDArray[np.uint8]) -> object:

@@ -17,6 +17,7 @@ from x3ddeploy.files import TEXT_LIMIT, read_file
 from x3ddeploy.text import escaped
 
 _LABEL_KEYS = ("frame_dir", "label")
+_SKELETON_KEYS = (*_LABEL_KEYS, "total_frames", "keypoint")
 _KEYS = (*_LABEL_KEYS, "img_shape", "total_frames", "keypoint")
 _LISTED = 20
 _LONGEST_NAME = 1000  # bytes; a path of Linux has at most 4096
@@ -42,16 +43,33 @@ class Annotation(LabelledVideo):
     """One labelled video, and the persons in it.
 
     Attributes:
-        image_size: height and width, in pixels, of the frames that the keypoints were found in.
+        image_size: height and width, in pixels, of the frames that the keypoints were found in; None where the file
+            does not say them, or the keypoints are in space.
         frames: length of the video.
-        keypoints: (M, T, K, 2), x and y in pixels, in the floating type of the file; M persons, T = `frames`.
+        keypoints: (M, T, K, 2), x and y in pixels, or (M, T, K, 3) in space, in the floating type of the file; M
+            persons, T = `frames`.
         scores: (M, T, K); ones where the file has none.
     """
 
-    image_size: tuple[int, int]
+    image_size: tuple[int, int] | None
     frames: int
     keypoints: npt.NDArray[np.floating]
     scores: npt.NDArray[np.floating]
+
+    @property
+    def in_space(self) -> bool:
+        """Whether the keypoints are no pixels."""
+        return self.keypoints.shape[-1] == 3
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Height and width of the frames that the keypoints are pixels of. Raises DataError where there are none."""
+        if self.image_size is None:
+            raise DataError(
+                f"{self.name} has keypoints {'in space' if self.in_space else 'of pictures of unknown size'}",
+                hint="this network needs keypoints in pixels, and the size of the pictures",
+            )
+        return self.image_size
 
 
 Sample = TypeVar("Sample", bound=LabelledVideo, covariant=True)
@@ -86,14 +104,18 @@ class Annotations(Generic[Sample]):
         return tuple(sample for sample in self.samples.values() if sample.name in wanted)
 
 
-def read_annotations(path: Path) -> Annotations[Annotation]:
+def read_annotations(path: Path, pictures: bool = True) -> Annotations[Annotation]:
     """Read the pickle of MMAction2's PoseDataset; nothing in it is executed.
+
+    Args:
+        path: the pickle.
+        pictures: whether keypoints must be pixels of pictures whose size is known; else they may be in space.
 
     Raises:
         DataError: it cannot be read, is no such pickle, or samples are incomplete or contradict themselves; every
             such sample is listed.
     """
-    return _read(path, _annotation)
+    return _read(path, _annotation if pictures else _skeleton)
 
 
 def read_labels(path: Path) -> Annotations[LabelledVideo]:
@@ -201,15 +223,23 @@ def _labelled(item: Any) -> LabelledVideo:
 
 
 def _annotation(item: Any) -> Annotation:
-    item = _checked(item, _KEYS)
+    return _posed(_checked(item, _KEYS), (2,))
+
+
+def _skeleton(item: Any) -> Annotation:
+    return _posed(_checked(item, _SKELETON_KEYS), (2, 3))
+
+
+def _posed(item: dict[str, Any], coordinates: tuple[int, ...]) -> Annotation:
     name = _name(word("frame_dir", item["frame_dir"]))
     frames, label = _whole("total_frames", item["total_frames"]), _whole("label", item["label"])
     if frames < 1 or label < 0:
         raise ValueError(f"total_frames {frames}, label {label}")
-    size = image_shape(item["img_shape"])
     keypoints = _floats("keypoint", item["keypoint"])
-    if keypoints.ndim != 4 or keypoints.shape[3] != 2 or keypoints.shape[1] != frames:
-        raise ValueError(f"keypoint {keypoints.shape} is not (persons, {frames} frames, joints, 2)")
+    if keypoints.ndim != 4 or keypoints.shape[3] not in coordinates or keypoints.shape[1] != frames:
+        wanted = " or ".join(map(str, coordinates))
+        raise ValueError(f"keypoint {keypoints.shape} is not (persons, {frames} frames, joints, {wanted})")
+    size = image_shape(item["img_shape"]) if "img_shape" in item and keypoints.shape[3] == 2 else None
     scores = item.get("keypoint_score")
     scores = np.ones(keypoints.shape[:3], np.float32) if scores is None else _floats("keypoint_score", scores)
     if scores.shape != keypoints.shape[:3]:

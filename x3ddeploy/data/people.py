@@ -52,7 +52,7 @@ def left_out(keypoints: npt.NDArray[np.floating], scores: npt.NDArray[np.floatin
 
 
 def check_keypoints(annotation: Annotation, min_score: float | None) -> tuple[str, ...]:
-    """Refuse keypoints that cannot be a skeleton in the picture.
+    """Refuse keypoints that cannot be a skeleton in the picture, where there is one.
 
     Args:
         annotation: of a whole video.
@@ -83,7 +83,7 @@ def check_keypoints(annotation: Annotation, min_score: float | None) -> tuple[st
             f"{name} has infinite keypoints",
             hint="check the pose estimator; --min-keypoint-score leaves such joints, and doubtful ones, out",
         )
-    if not found.any():
+    if not found.any() or annotation.image_size is None:
         return tuple(notes)
     height, width = annotation.image_size
     if max(height, width) >= _SMALLEST_SIDE_PX and np.abs(keypoints[found]).max() <= _NORMALISED_PX:
@@ -143,7 +143,7 @@ def people_drawn(heatmaps: npt.NDArray[np.float32]) -> People:
 
 def repeated_frames(frames: int, inputs: Mapping[str, Input]) -> tuple[str, ...]:
     """A note where so few frames are there that the clip of the first input repeats them."""
-    needed = next(iter(modalities_of(inputs).values())).view.length
+    needed = next(iter(modalities_of(inputs).values())).length
     return (f"{frames} frames are repeated to the {needed} that the network takes",) if frames < needed else ()
 
 
@@ -152,5 +152,7 @@ def _found(keypoints: npt.NDArray[np.floating], scores: npt.NDArray[np.floating]
 
 
 def _inside(annotation: Annotation) -> Mask:
+    if annotation.image_size is None:
+        return np.ones(annotation.scores.shape, np.bool_)
     height, width = annotation.image_size
     return np.asarray(((annotation.keypoints >= 0) & (annotation.keypoints <= (width, height))).all(-1))

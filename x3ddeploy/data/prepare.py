@@ -12,7 +12,7 @@ from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_size, left_out
 from x3ddeploy.errors import DataError
-from x3ddeploy.modalities import Frames, Heatmaps, Indices, Modality, modalities_of, needs_keypoints
+from x3ddeploy.modalities import Frames, Heatmaps, Indices, Modality, Skeletons, modalities_of, needs_keypoints
 from x3ddeploy.modalities.crop import Crop, crop_about
 
 Floats = npt.NDArray[np.float32]
@@ -55,6 +55,14 @@ def prepare_clips(
     kinds = modalities_of(inputs)
     framed = {name: kind for name, kind in kinds.items() if isinstance(kind, Frames)}
     drawn = {name: kind for name, kind in kinds.items() if isinstance(kind, Heatmaps)}
+    posed = {name: kind for name, kind in kinds.items() if isinstance(kind, Skeletons)}
+    if posed and annotation is not None:
+        others = {name: value for name, value in inputs.items() if name not in posed}
+        made = prepare_clips(read_frames, annotation, others, indices, min_keypoint_score) if others else {}
+        skeletons = {
+            name: _skeletons(kind, annotation, indices[name], min_keypoint_score) for name, kind in posed.items()
+        }
+        return {**made, **skeletons}
     persons = _Persons(annotation, drawn, indices, min_keypoint_score) if needed and annotation is not None else None
     pictures: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in framed}
     crops: dict[str, Crop] | None = None
@@ -71,7 +79,7 @@ def prepare_clips(
     elif persons is not None:
         crops = _crops(kinds, persons, persons.image_size)
     assert crops is not None
-    made: ClipTensors = {}
+    made = {}
     for name, kind in kinds.items():
         if isinstance(kind, Frames):
             places = np.unique(indices[name], return_inverse=True)[1].reshape(indices[name].shape)
@@ -109,7 +117,7 @@ class _Persons:
         for kind in drawn.values():
             if found != kind.joints:
                 raise DataError(f"{annotation.name} has {found} joints, and the network takes {kind.joints}")
-        self._name, self.image_size = annotation.name, annotation.image_size
+        self._name, self.image_size = annotation.name, annotation.picture
         self._keypoints: dict[str, Floats] = {}
         self._scores: dict[str, Floats] = {}
         for name in drawn or indices:
@@ -144,6 +152,22 @@ class _Persons:
         return placed, self._scores[name]
 
 
+def _skeletons(kind: Skeletons, annotation: Annotation, indices: Indices, min_score: float | None) -> Floats:
+    """Skeletons of the frames that all clips are drawn from."""
+    frames = indices[0]
+    keypoints, scores = annotation.keypoints[:, frames], annotation.scores[:, frames]
+    if min_score is not None:
+        lost = left_out(keypoints, scores, min_score)
+        keypoints = np.where(lost[..., None], keypoints.dtype.type(0), keypoints)
+        scores = np.where(lost, scores.dtype.type(0), scores)
+    elif np.isinf(keypoints).any():
+        raise DataError(f"{annotation.name} has infinite keypoints")
+    try:
+        return kind.prepare(keypoints, scores, annotation.image_size, len(indices))
+    except DataError as error:
+        raise DataError(f"{annotation.name}: {error.message}", hint=error.hint) from error
+
+
 def _found(keypoints: Floats) -> Floats:
     """Joints that are not finite are 0, "not found"."""
     return np.where(np.isfinite(keypoints), keypoints, np.float32(0))
@@ -156,7 +180,7 @@ def _crops(kinds: Mapping[str, Modality], persons: _Persons | None, shown: tuple
     if persons is not None:
         persons.scale_to(shown)
         about = persons.crop()
-    views = {name: kind.view for name, kind in kinds.items()}
+    views = {name: kind.view for name, kind in kinds.items() if isinstance(kind, Frames | Heatmaps)}
     return {
         name: replace(about if view.compact else whole, height=view.height, width=view.width)
         for name, view in views.items()

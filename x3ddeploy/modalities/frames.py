@@ -54,6 +54,11 @@ class Frames:
         return cls(view, mean, std, time_first)
 
     @property
+    def length(self) -> int:
+        """Frames of a clip."""
+        return self.view.length
+
+    @property
     def clip_shape(self) -> tuple[int, ...]:
         """The tensor's shape, without the axis of the clips."""
         channels, *rest = _CHANNELS, *self.view.size

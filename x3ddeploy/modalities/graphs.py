@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto
 
 from x3ddeploy.contract import Input
+from x3ddeploy.errors import UsageError
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
 from x3ddeploy.modalities.frames import RAW_FRAMES, Frames
 from x3ddeploy.modalities.heatmaps import MIN_SCORE, RAW_KEYPOINTS, RAW_SCORES, REACH, Heatmaps
@@ -28,6 +29,9 @@ def preprocessing_graphs(
         inputs: of the network.
         batch: fixed number of clips, None for a dynamic axis.
         metadata: name of a graph -> its metadata_props.
+
+    Raises:
+        UsageError: an input is made of a whole video's skeletons.
     """
     graphs = {}
     for name, kind in modalities_of(inputs).items():
@@ -35,6 +39,12 @@ def preprocessing_graphs(
             graphs[OF_FRAMES] = _of_frames(name, kind, batch, metadata(OF_FRAMES))
         elif isinstance(kind, Heatmaps):
             graphs[OF_KEYPOINTS] = _of_keypoints(name, kind, batch, metadata(OF_KEYPOINTS))
+        else:
+            raise UsageError(
+                f"there is no preprocessing graph for {name!r}: its steps look at all frames of a video, before any is "
+                "sampled",
+                hint="leave --preprocess out; the manifest has the steps (docs/preprocessing.md)",
+            )
     return graphs
 
 

@@ -68,6 +68,11 @@ class Heatmaps:
         return cls(view, shape[0], shape[2], shape[3], sigma, scaling, bool(drawn.get("use_score", True)))
 
     @property
+    def length(self) -> int:
+        """Frames of a clip."""
+        return self.view.length
+
+    @property
     def clip_shape(self) -> tuple[int, ...]:
         """(K, T, H, W)."""
         return self.joints, self.view.length, self.height, self.width

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from x3ddeploy.contract import Input, InputKind
 from x3ddeploy.modalities.frames import Frames
 from x3ddeploy.modalities.heatmaps import Heatmaps
-from x3ddeploy.modalities.view import View, refused
+from x3ddeploy.modalities.skeletons import Skeletons
+from x3ddeploy.modalities.view import refused
 
 Floats = npt.NDArray[np.float32]
 
@@ -20,8 +21,8 @@ class Modality(Protocol):
     """How one input tensor comes about."""
 
     @property
-    def view(self) -> View:
-        """What of a video is seen."""
+    def length(self) -> int:
+        """Frames of a clip."""
 
     @property
     def raw(self) -> tuple[str, ...]:
@@ -48,6 +49,7 @@ class Modality(Protocol):
 _KINDS: dict[InputKind, Callable[[str, Input], Modality]] = {
     InputKind.FRAMES: Frames.of,
     InputKind.HEATMAPS: Heatmaps.of,
+    InputKind.SKELETON: Skeletons.of,
 }
 
 
@@ -58,8 +60,6 @@ def modalities_of(inputs: Mapping[str, Input]) -> dict[str, Modality]:
         BundleError: clips of that kind, or of that pipeline, cannot be prepared; or two inputs are of one kind.
     """
     for name, value in inputs.items():
-        if value.kind not in _KINDS:
-            raise refused(name, f"it is of the kind {value.kind.value}", "feed ready tensors to the graphs themselves")
         others = [other for other in inputs if other != name and inputs[other].kind is value.kind]
         if others:
             raise refused(name, f"{others[0]!r} is of the same kind, {value.kind.value}")
@@ -72,6 +72,11 @@ def needs_frames(inputs: Mapping[str, Input]) -> bool:
 
 
 def needs_keypoints(inputs: Mapping[str, Input]) -> bool:
-    """Whether keypoints are needed: to be drawn, or to crop about the persons."""
+    """Whether keypoints are needed: as they are, to be drawn, or to crop about the persons."""
     kinds = modalities_of(inputs)
-    return any(isinstance(kind, Heatmaps) or kind.view.compact for kind in kinds.values())
+    return any(not isinstance(kind, Frames) or kind.view.compact for kind in kinds.values())
+
+
+def needs_pictures(inputs: Mapping[str, Input]) -> bool:
+    """Whether the size of the pictures must be known: frames are seen, or keypoints are pixels that are drawn."""
+    return any(not isinstance(kind, Skeletons) for kind in modalities_of(inputs).values())

@@ -1,54 +1,15 @@
-"""Which frames of a video make a clip: MMAction2 1.2.0's UniformSampleFrames, index by index.
-
-The video is cut into `length` equal parts and one frame is drawn from each, at random but with a fixed seed when
-testing (mmaction/datasets/transforms/pose_transforms.py). MMUniformSampleFrames does so for each input on its own,
-starting from the same seed each time.
-"""
+"""Which frames of a video the clips of each input are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from x3ddeploy.contract import Input
 from x3ddeploy.modalities.kinds import modalities_of
-
-Indices = npt.NDArray[np.int64]
-
-TEST_SEED = 255  # UniformSampleFrames' default
-
-
-def uniform_indices(frames: int, length: int, clips: int = 1, random: np.random.RandomState | None = None) -> Indices:
-    """Draw the frames of one input's clips.
-
-    Args:
-        frames: of the video.
-        length: frames a clip. A shorter video is repeated.
-        clips: drawn from the same video.
-        random: None for the fixed draw of testing; for training the generator (numpy's legacy one, whose stream is
-            frozen and is what MMAction2 draws from).
-
-    Returns:
-        (clips, length).
-    """
-    testing = random is None
-    random = np.random.RandomState(TEST_SEED) if random is None else random
-    drawn = []
-    for clip in range(clips):
-        if frames < length:
-            spread = clip if frames < clips else clip * frames // clips
-            start = spread if testing else random.randint(0, frames)
-            drawn.append(np.arange(start, start + length))
-        elif frames < 2 * length:
-            skipped_before = np.zeros(length + 1, np.int64)
-            skipped_before[random.choice(length + 1, frames - length, replace=False)] = 1
-            drawn.append(np.arange(length) + np.cumsum(skipped_before)[:-1])
-        else:
-            borders = np.arange(length + 1) * frames // length
-            drawn.append(borders[:-1] + random.randint(np.diff(borders)))
-    return np.stack(drawn).astype(np.int64) % frames
+from x3ddeploy.modalities.samplers import Indices, uniform_indices
+from x3ddeploy.modalities.skeletons import Skeletons
 
 
 def sample_clips(
@@ -56,9 +17,14 @@ def sample_clips(
 ) -> dict[str, Indices]:
     """Draw the clips of each input from a video of `frames` frames, as MMUniformSampleFrames does; in their order.
 
+    Skeletons draw their own clips, after steps that look at all frames: each of their clips is drawn from every frame.
+
     Returns:
         Name of the input -> (clips, T), from 0.
     """
     return {
-        name: uniform_indices(frames, kind.view.length, clips, random) for name, kind in modalities_of(inputs).items()
+        name: np.broadcast_to(np.arange(frames), (clips, frames))
+        if isinstance(kind, Skeletons)
+        else uniform_indices(frames, kind.length, clips, random)
+        for name, kind in modalities_of(inputs).items()
     }

@@ -1,4 +1,4 @@
-"""Synthetic clips: moving figures before a textured background, with their keypoints; and impulses.
+"""Synthetic clips: moving figures before a textured background, with their keypoints or skeletons; and impulses.
 
 They stand in for data where only the statistics of natural motion matter: BatchNorm statistics of a demo network,
 numeric parity, timing. They show no actions and say nothing about accuracy.
@@ -16,6 +16,7 @@ from x3ddeploy.contract import Input
 from x3ddeploy.modalities.frames import RAW_FRAMES, Frames
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES, Heatmaps
 from x3ddeploy.modalities.kinds import modalities_of
+from x3ddeploy.modalities.skeletons import Skeletons
 from x3ddeploy.modalities.view import View
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -25,6 +26,7 @@ Moving = Callable[[int, tuple[int, int]], Positions]
 _PERSONS = 2
 _JOINTS = 17
 _TEXTURE_CELL = 8  # pixels; natural images have most of their energy at low spatial frequencies
+_VIEW_M = 2.3  # height of what a depth camera sees
 _DROPOUT = 0.05  # share of keypoints that the pose estimator lost
 
 
@@ -34,7 +36,7 @@ class Clip:
 
     Attributes:
         frames: (T, H, W, 3) uint8, R, G, B.
-        keypoints: (M, T', K, 2), x and y in pixels of these frames.
+        keypoints: (M, T', K, 2), x and y in pixels of these frames; (M, T', K, 3) in metres for skeletons in space.
         scores: (M, T', K) in 0..1.
     """
 
@@ -48,8 +50,10 @@ def synthetic_clip(inputs: Mapping[str, Input], seed: int) -> Clip:
     kinds = modalities_of(inputs).values()
     frames = next((kind for kind in kinds if isinstance(kind, Frames)), None)
     heatmaps = next((kind for kind in kinds if isinstance(kind, Heatmaps)), None)
+    skeletons = next((kind for kind in kinds if isinstance(kind, Skeletons)), None)
     random = np.random.default_rng(seed)
-    joints = _JOINTS if heatmaps is None else heatmaps.joints
+    joined = heatmaps or skeletons
+    joints = _JOINTS if joined is None else joined.joints
     start, velocity = random.uniform(0.3, 0.7, (_PERSONS, 2)), random.uniform(-0.2, 0.2, (_PERSONS, 2))
     offset = random.normal(0, [0.06, 0.16], (_PERSONS, joints, 2))  # a body is taller than it is wide
     sway, phase = random.uniform(0.01, 0.05, (_PERSONS, joints, 2)), random.uniform(0, 2 * np.pi, (_PERSONS, joints, 2))
@@ -61,25 +65,45 @@ def synthetic_clip(inputs: Mapping[str, Input], seed: int) -> Clip:
         moving = centre + offset[:, None] + sway[:, None] * np.sin(2 * np.pi * time + phase[:, None])
         return moving * np.array(size[::-1], np.float64)
 
-    posed = None if heatmaps is None else heatmaps.view
-    if posed is None and frames is not None and frames.view.compact:
-        posed = frames.view
+    posed: tuple[int, tuple[int, int]] | None = None  # how many frames a pose estimator sees, and their size
+    if heatmaps is not None:
+        posed = heatmaps.length, heatmaps.view.size
+    elif frames is not None and frames.view.compact:
+        posed = frames.length, frames.view.size
+    elif skeletons is not None:
+        posed = skeletons.length, skeletons.picture
     keypoints, scores = _estimated(random, positions, posed, joints)
+    if skeletons is not None and skeletons.in_space:
+        keypoints = _in_space(random, keypoints, skeletons.picture)
     return Clip(_filmed(random, positions, None if frames is None else frames.view), keypoints, scores)
 
 
 def _estimated(
-    random: np.random.Generator, positions: Moving, view: View | None, joints: int
+    random: np.random.Generator, positions: Moving, posed: tuple[int, tuple[int, int]] | None, joints: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Keypoints and scores of a pose estimator that is a little off, and loses some joints."""
-    if view is None:
+    if posed is None:
         return np.zeros((0, 0, 0, 2), np.float32), np.zeros((0, 0, 0), np.float32)
-    shape = _PERSONS, view.length, joints
+    length, size = posed
+    shape = _PERSONS, length, joints
     scores = random.uniform(0.5, 1.0, shape)
     scores[random.random(shape) < _DROPOUT] = 0
-    noise = random.normal(0, 0.004, (*shape, 2)) * np.array(view.size[::-1], np.float64)
-    keypoints = positions(view.length, view.size) + noise
+    noise = random.normal(0, 0.004, (*shape, 2)) * np.array(size[::-1], np.float64)
+    keypoints = positions(length, size) + noise
     return keypoints.astype(np.float32), scores.astype(np.float32)
+
+
+def _in_space(
+    random: np.random.Generator, keypoints: npt.NDArray[np.float32], size: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """(M, T, K, 2) pixels as (M, T, K, 3) metres before a depth camera: to the right, up, ahead."""
+    persons, frames, joints, _ = keypoints.shape
+    right, up = np.moveaxis((keypoints - np.array(size[::-1]) / 2) * (_VIEW_M / size[0]), -1, 0)
+    time = np.arange(frames)[None, :, None] / frames
+    phase = random.uniform(0, 2 * np.pi, (persons, 1, joints))
+    ahead = random.uniform(2, 4, (persons, 1, 1)) + random.normal(0, 0.15, (persons, 1, joints))
+    ahead = ahead + 0.05 * np.sin(2 * np.pi * time + phase)
+    return np.stack([right, -up, ahead], -1).astype(np.float32)
 
 
 def _filmed(random: np.random.Generator, positions: Moving, view: View | None) -> npt.NDArray[np.uint8]:
@@ -92,8 +116,8 @@ def raw_inputs(inputs: Mapping[str, Input], batch: int, seed: int) -> Arrays:
     """A batch of different clips as the preprocessing graphs take them, and as the network does.
 
     Returns:
-        `frames` (N, T, H, W, 3) where an input is made of them, `keypoints` (N, M, T', K, 2) and `keypoint_scores`
-        (N, M, T', K, 1) where one is, and the inputs themselves.
+        `frames` (N, T, H, W, 3) where an input is made of them, `keypoints` (N, M, T', K, 2 or 3) and
+        `keypoint_scores` (N, M, T', K, 1) where one is, and the inputs themselves.
     """
     kinds = modalities_of(inputs)
     clips = [synthetic_clip(inputs, 10_000 * seed + index) for index in range(batch)]

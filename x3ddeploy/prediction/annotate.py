@@ -64,11 +64,13 @@ def annotate_video(
 
     Raises:
         MissingRequirementError: OpenCV, or PyAV with libx264, is not installed.
-        DataError: a frame cannot be decoded.
+        DataError: a frame cannot be decoded, or the keypoints are in space.
         X3DDeployError: the file cannot be written.
     """
     require_opencv("drawing")
     require_pyav()
+    if video.annotation is not None:
+        _ = video.annotation.picture  # there is none that joints in space could be drawn in
     frames = video.info.frames
     scale = max(1, math.ceil(_MIN_SIDE / min(video.info.height, video.info.width)))
     size = (scale * video.info.height, scale * video.info.width)
@@ -88,7 +90,7 @@ def annotate_video(
 def _skeletons(annotation: Annotation, size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Joints in pixels of pictures of that height and width, (M, T, K, 2), and which of them are drawn, (M, T, K)."""
     # Positions are pixels of the frames that the pose estimator saw; a pixel's middle is its coordinate.
-    factor = np.array([size[1] / annotation.image_size[1], size[0] / annotation.image_size[0]])
+    factor = np.array([size[1] / annotation.picture[1], size[0] / annotation.picture[0]])
     positions = (np.nan_to_num(annotation.keypoints.astype(np.float64)) + 0.5) * factor - 0.5
     return positions, (np.nan_to_num(annotation.scores) >= _MIN_SCORE) & (annotation.keypoints != 0).any(-1)
 

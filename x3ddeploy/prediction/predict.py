@@ -130,10 +130,12 @@ def open_video(path: Path, keypoints: KeypointFiles, inputs: Mapping[str, Input]
     found = keypoints.of(path)
     if needs_frames(inputs) or is_video(path):
         info = probe(path)
+    elif found.in_space:
+        info = VideoInfo(found.frames, 0, 0, None)  # there are no pictures
     elif found.image_size is None:
         raise DataError(
             f"{found.where} does not say how large the frames of {path} are, and there is no such video",
-            hint="name the video, or keypoints that say the size: COCO .json or MMAction2 .pkl",
+            hint="name the video, or keypoints that say the size: COCO .json, MMAction2 .pkl, .npz with image_size",
         )
     else:
         info = VideoInfo(found.frames, *found.image_size, None)

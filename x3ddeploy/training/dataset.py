@@ -51,8 +51,8 @@ class PoseDataset(MMActionPoseDataset):
             {
                 "frame_dir": sample.name if folder is None else str(Path(folder) / sample.name),
                 "label": sample.label,
-                "img_shape": sample.image_size,
-                "original_shape": sample.image_size,
+                "img_shape": sample.picture,
+                "original_shape": sample.picture,
                 "total_frames": sample.frames,
                 "keypoint": sample.keypoints,
                 "keypoint_score": sample.scores,

@@ -24,7 +24,7 @@ from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
 from x3ddeploy.data.video import count_frames, iter_frames
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.modalities import needs_frames, needs_keypoints, sample_clips
+from x3ddeploy.modalities import needs_frames, needs_keypoints, needs_pictures, sample_clips
 
 VIDEO_LIST = ".txt"
 
@@ -69,7 +69,7 @@ class AnnotatedVideos:
             self._suffix = ".mp4"
             posed = needs_keypoints(self._inputs)
             self.split, self._samples = (
-                _chosen(annotations, read_annotations(annotations), split)
+                _chosen(annotations, read_annotations(annotations, needs_pictures(self._inputs)), split)
                 if posed
                 else _chosen(annotations, read_labels(annotations), split)
             )

@@ -23,7 +23,7 @@ from x3ddeploy.data.people import (
 from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest, people_fed
 from x3ddeploy.errors import DataError
-from x3ddeploy.modalities import Frames, modalities_of, needs_frames, needs_keypoints, uniform_indices
+from x3ddeploy.modalities import Frames, Skeletons, modalities_of, needs_frames, needs_keypoints, sample_clips
 from x3ddeploy.modalities.frames import RAW_FRAMES
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
 
@@ -35,9 +35,9 @@ _LABEL_LIMIT = 1 << 10  # bytes
 class NpzClips:
     """Clips in the order of their files' names. A file holds the inputs as the network takes them, or what they are
     made of: `frames` (T, H, W, 3) uint8 in R, G, B, `keypoints` (M, T', K, 2) in pixels of these frames and
-    `keypoint_scores` (M, T', K), and, for a network that takes no frames, their `image_size` (height and width). It may
-    hold `label`, a whole number. Raw clips of more or fewer frames than the network takes are sampled, cropped and
-    resized as videos are.
+    `keypoint_scores` (M, T', K), and, for a network that takes no frames, their `image_size` (height and width);
+    skeletons in space are `keypoints` (M, T', K, 3) alone. It may hold `label`, a whole number. Raw clips of more or
+    fewer frames than the network takes are sampled, cropped and resized as videos are.
 
     Args:
         folder: holds the files; others in it are ignored.
@@ -97,21 +97,23 @@ class NpzClips:
     def _prepared(
         self, path: Path, arrays: dict[str, npt.NDArray[Any]]
     ) -> tuple[dict[str, npt.NDArray[np.float32]], People | None]:
+        kinds = modalities_of(self._wanted)
         framed, posed = needs_frames(self._wanted), needs_keypoints(self._wanted)
-        raw = (RAW_FRAMES,) * framed + (RAW_KEYPOINTS, RAW_SCORES) * posed + (_IMAGE_SIZE,) * (not framed)
+        in_space = all(isinstance(kind, Skeletons) and kind.in_space for kind in kinds.values())
+        raw = (RAW_FRAMES,) * framed + (RAW_KEYPOINTS,) * posed + (RAW_SCORES,) * (posed and not in_space)
+        raw += (_IMAGE_SIZE,) * (not framed and not in_space)
         if set(arrays) != set(raw):
             raise DataError(f"{path} holds {', '.join(sorted(arrays))}", hint=f"raw clips hold {', '.join(raw)}")
         frames = _frames(path, arrays[RAW_FRAMES]) if framed else np.zeros((0, 0, 0, 3), np.uint8)
-        size = (frames.shape[1], frames.shape[2]) if framed else _image_size(path, arrays[_IMAGE_SIZE])
+        size = None if in_space else (frames.shape[1], frames.shape[2]) if framed else _image_size(path, arrays)
         annotation = _annotation(path, arrays, size) if posed else None
         # Each input by its own length: frames and keypoints that are sampled already stay as they are.
         lengths = {
             name: len(frames) if isinstance(kind, Frames) or annotation is None else annotation.frames
-            for name, kind in modalities_of(self._wanted).items()
+            for name, kind in kinds.items()
         }
         indices = {
-            name: uniform_indices(lengths[name], kind.view.length, self._clips)
-            for name, kind in modalities_of(self._wanted).items()
+            name: sample_clips(lengths[name], {name: value}, self._clips)[name] for name, value in self._wanted.items()
         }
         people = None
         if annotation is not None:
@@ -128,17 +130,20 @@ def _frames(path: Path, frames: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return frames
 
 
-def _image_size(path: Path, value: npt.NDArray[Any]) -> tuple[int, int]:
+def _image_size(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> tuple[int, int]:
     try:
-        return image_shape(value)
+        return image_shape(arrays[_IMAGE_SIZE])
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: {_IMAGE_SIZE} is not height and width in pixels") from error
 
 
-def _annotation(path: Path, arrays: dict[str, npt.NDArray[Any]], size: tuple[int, int]) -> Annotation:
-    keypoints, scores = arrays[RAW_KEYPOINTS], arrays[RAW_SCORES]
-    if keypoints.dtype.kind != "f" or keypoints.ndim != 4 or keypoints.shape[3] != 2 or not keypoints.shape[1]:
-        raise DataError(f"{path}: keypoints are {keypoints.dtype} {keypoints.shape}, and not floating (M, T, K, 2)")
+def _annotation(path: Path, arrays: dict[str, npt.NDArray[Any]], size: tuple[int, int] | None) -> Annotation:
+    keypoints, form = arrays[RAW_KEYPOINTS], (3 if size is None else 2)
+    if keypoints.dtype.kind != "f" or keypoints.ndim != 4 or keypoints.shape[3] != form or not keypoints.shape[1]:
+        raise DataError(
+            f"{path}: keypoints are {keypoints.dtype} {keypoints.shape}, and not floating (M, T, K, {form})"
+        )
+    scores = arrays.get(RAW_SCORES, np.ones(keypoints.shape[:3], np.float32))
     if scores.dtype.kind != "f" or scores.shape != keypoints.shape[:3]:
         raise DataError(f"{path}: keypoint_scores are {scores.shape}, and keypoints {keypoints.shape}")
     return Annotation(str(path), 0, size, keypoints.shape[1], keypoints, scores)
