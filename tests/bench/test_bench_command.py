@@ -34,7 +34,7 @@ def report(measured):
 
 
 def test_every_row_has_raw_samples_shapes_versions_and_a_scope(report):
-    assert report["schema_version"] == 2
+    assert report["schema_version"] == 3
     assert {"cpu", "cores", "os", "python", "load_average"} <= set(report["machine"])
     rows = {(row["name"], row["scope"]): row for row in report["competitors"]}
     assert {("torch/eager", "compute"), ("onnxruntime/fp32", "compute"), ("onnxruntime/fp32", "pipeline")} <= set(rows)

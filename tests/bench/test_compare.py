@@ -133,7 +133,7 @@ BROKEN = {
     "no machine": made_report() | {"machine": None},
     "negative threads": made_report() | {"threads": -1},
     "a ceiling of zero": made_report() | {"ceilings": [{"device": "cpu", "gemm_flops": {}, "copy_bytes_per_s": 0}]},
-    "another schema": made_report() | {"schema_version": 3},
+    "another schema": made_report() | {"schema_version": 4},
     "a schema that is true": made_report() | {"schema_version": True},
 }
 

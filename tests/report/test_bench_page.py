@@ -32,6 +32,7 @@ def made_report():
     rows.append(row("onnxruntime/fp32", 210.0, scope="pipeline"))
     headline = {"faster": "onnxruntime/fp32", "slower": "rgbposeconv3d/torch", "network": "RGBPoseConv3D"}
     headline |= {"scope": "compute", "times_as_fast": vars(ratio([500.0] * 5, [100.0] * 5)), "unlike": ["clips"]}
+    headline |= {"per": "multiply-add", "times_the_work": 7.4}
     blocks = [
         {"stream": stream, "stage": stage, "block": block, "kind": kind, "time_ms": time_ms}
         for stream in ("first", "second")
@@ -56,6 +57,7 @@ def made_report():
             "os": "an OS",
             "python": "3.11",
             "load_average": [0.5, 1.0],
+            "cpu_of_others": None,
             "gpu": None,
         },
         "versions": {"torch": "2.13"},
@@ -155,7 +157,21 @@ def test_the_ratio_to_the_baseline_stands_with_its_scope_and_what_is_not_alike(r
         plain = re.sub(r"<[^>]+>", " ", text)
         assert "5.00" in plain
         assert "scope compute" in plain
-        assert "Not alike: clips" in plain
+        assert "as fast a multiply-add as" in plain
+        assert "A clip of its is 7.4 times the work; clips" in plain
+
+
+def test_other_clips_have_bars_of_their_own_and_a_busy_machine_marks_each_figure(report):
+    assert "<mark>busy machine</mark>" not in render_html(report)
+    report["machine"]["cpu_of_others"] = 0.4
+    page = render_html(report)
+    assert page.count("<h3>Scope compute") == 2
+    assert "<h3>Scope compute <mark>other clips, busy machine</mark></h3>" in page
+    lengths = [float(value) for value in re.findall(r"width:([\d.]+)%", page.partition("other clips")[0])]
+    assert max(lengths) == pytest.approx(80, abs=1)  # of the bundle's slowest form, not of the baseline's 500 ms
+    assert page.count("busy machine") >= 6
+    assert "others took 40% of 2 cores" in page
+    assert "(other clips, busy machine)" in render_markdown(report)
 
 
 def test_drawings_hold_finite_numbers_inside_their_canvas(report):
@@ -191,7 +207,7 @@ def test_a_figure_below_the_floor_an_unstable_one_and_a_busy_machine_are_caution
     report["competitors"][0]["stable"] = False
     report["competitors"][0]["floor_ms"] = {"arithmetic_ms": 200, "memory_ms": 1, "total_ms": 200}
     text = render_html(report)
-    assert "The machine was busy (load average 7.0 and 6.0 on 2 cores" in text
+    assert "The machine was busy (load average 7.0 and 6.0 before and after of 2 cores" in text
     assert "1 of 4 timings were not stable" in text
     assert "too few rounds" not in text
     report["competitors"][0]["window_cv"] = None

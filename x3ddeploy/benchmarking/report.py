@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
         "machine": {
             **machine(),
             "load_average": outcome.load_average,
+            "cpu_of_others": outcome.cpu_of_others,
             "gpu": asdict(outcome.gpu) if outcome.gpu else None,
         },
         "versions": _versions(),
@@ -66,7 +67,7 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
         "interrupted": outcome.interrupted,
         "reference": _reference(rows),
         "competitors": rows,
-        "headlines": headlines(rows),
+        "headlines": headlines(rows, {name: work.multiply_adds / work.clips for name, work in outcome.work.items()}),
         "throughput": _throughput(outcome),
         "parts": _timed(outcome.parts.samples_ms),
         "ceilings": [asdict(entry) for entry in outcome.ceilings],
@@ -78,9 +79,15 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
     }
 
 
-def headlines(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How many times as fast the bundle's fastest float32 form is as others, in the scope `compute` or, where that was
-    not timed, in the first one; what is not alike is said.
+def headlines(rows: list[dict[str, Any]], multiply_adds: Mapping[str, float]) -> list[dict[str, Any]]:
+    """How many times as fast the bundle's fastest float32 form is as others: a clip, where the clips are alike.
+
+    Where they are not, the time of a clip says nothing, and that of a multiply-add is compared; in no other scope than
+    `compute`, and not where one of the two is not counted.
+
+    Args:
+        rows: of bench.json. The scope is `compute` or, where that was not timed, the first one.
+        multiply_adds: `work_of` -> multiply-adds of one clip.
     """
     scope = "compute" if any(row["scope"] == "compute" for row in rows) else rows[0]["scope"]
     timed = [row for row in rows if row["scope"] == scope and row["samples_ms"] and row["precision"] == "fp32"]
@@ -94,14 +101,23 @@ def headlines(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         best = min(others, key=lambda row: float(row["median_ms"]), default=None)
         alike = next((row for row in others if row["name"] == f"{group}/{ours['runtime']}"), None)
         for other in {row["name"]: row for row in (best, alike) if row}.values():
+            unlike = differences(ours, other)
+            counted = [multiply_adds.get(str(row["work_of"])) for row in (ours, other)]
+            works = [work for work in counted if work] if unlike and scope == "compute" else [1.0, 1.0]
+            if (unlike and scope != "compute") or len(works) < 2:
+                continue
+            pairs = zip((ours, other), works, strict=True)
+            mine, theirs = ([sample / work for sample in row["samples_ms"]] for row, work in pairs)
             found.append(
                 {
                     "faster": ours["name"],
                     "slower": other["name"],
                     "network": other["network"],
                     "scope": scope,
-                    "times_as_fast": asdict(ratio(other["samples_ms"], ours["samples_ms"])),
-                    "unlike": differences(ours, other),
+                    "per": "multiply-add" if unlike else "clip",
+                    "times_as_fast": asdict(ratio(theirs, mine)),
+                    "times_the_work": works[1] / works[0],
+                    "unlike": unlike,
                 }
             )
     return found

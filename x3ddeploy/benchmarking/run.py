@@ -18,7 +18,7 @@ from x3ddeploy.benchmarking.computed_in import computed_in
 from x3ddeploy.benchmarking.measure import Measurement, Throughput, is_stable, measure, measure_throughput
 from x3ddeploy.benchmarking.parts import part_runs
 from x3ddeploy.benchmarking.profile import PROFILERS, Block
-from x3ddeploy.benchmarking.resources import GpuState, read_gpu
+from x3ddeploy.benchmarking.resources import GpuState, cpu_of_others, read_gpu
 from x3ddeploy.benchmarking.work import Work, work_of
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import MissingRequirementError
@@ -41,6 +41,7 @@ class Outcome:
         work: competitor -> its graph's work for one clip.
         precisions: competitor -> precision -> convolutions.
         load_average: of the machine over the last minute, before and after.
+        cpu_of_others: share of the usable cores that others took during the comparison; None where nobody tells.
         gpu: right after the comparison, while its clock is still up.
     """
 
@@ -54,6 +55,7 @@ class Outcome:
     work: dict[str, Work] = field(default_factory=dict)
     precisions: dict[str, dict[str, int]] = field(default_factory=dict)
     load_average: list[float] = field(default_factory=list)
+    cpu_of_others: float | None = None
     gpu: GpuState | None = None
     interrupted: bool = False
 
@@ -69,6 +71,8 @@ def run_benchmark(
     scopes: Sequence[Scope],
     seconds: float,
     progress: Progress,
+    *,
+    comparison_only: bool = False,
 ) -> Outcome:
     """Measure; Ctrl-C during the measurements ends them and keeps what is there.
 
@@ -78,6 +82,7 @@ def run_benchmark(
         scopes: that are timed.
         seconds: for timing in all. Loading, profiling and counting come on top.
         progress: counts the share of the budget that is used up, phase by phase.
+        comparison_only: neither parts nor throughput nor layers; all of the time is the comparison's.
 
     Raises:
         MissingRequirementError: nobody can take part.
@@ -93,36 +98,49 @@ def run_benchmark(
         outcome.load_average += _load_average()
         bench.progress("measuring the machine's ceilings")
         outcome.ceilings = _ceilings(competitors)
-        runs = part_runs(bench) if any(entry.loaded.is_ours for entry in competitors) else ({}, [])
-        outcome.absent += runs[1]
+        of_bundle = not comparison_only and any(entry.loaded.is_ours for entry in competitors)
+        parts, missing = part_runs(bench) if of_bundle else ({}, [])
+        outcome.absent += missing
         bench.progress(f"timing {len(competitors)} competitors in turn for up to {seconds:g} s")
-        _time(outcome, runs[0], bench, seconds, progress)
+        _compare(outcome, seconds if comparison_only else COMPARISON * seconds, seconds, progress)
+        if not outcome.interrupted and not comparison_only:
+            _time_bundle(outcome, parts, bench, seconds, progress)
+        progress.count("done", 1.0, 1.0)
         outcome.load_average += _load_average()
         if not outcome.interrupted:
+            _count_work(outcome, bench)
+        if not outcome.interrupted and not comparison_only:
             _measure_ceilings_again(outcome)
-            _examine(outcome, bench)
+            _profile(outcome, bench)
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
 
 
-def _time(
-    outcome: Outcome, parts: dict[str, Callable[[], object]], bench: Workbench, seconds: float, progress: Progress
-) -> None:
-    """The three timed phases, until one is interrupted."""
-
-    def share(phase: str, used: float) -> None:
-        progress.count(phase, used, 1.0)
-
+def _compare(outcome: Outcome, seconds: float, budget: float, progress: Progress) -> None:
+    """Everyone in turn, for `seconds` of the budget."""
+    part = seconds / budget if budget else 1.0
     rows = {row_key(entry.name, scope): run for entry in outcome.competitors for scope, run in entry.runs.items()}
-    outcome.comparison = measure(
-        rows, COMPARISON * seconds, lambda used: share("comparison", COMPARISON * used), is_stable=is_stable
-    )
+    with cpu_of_others() as others:
+        outcome.comparison = measure(
+            rows, seconds, lambda used: progress.count("comparison", part * used, 1.0), is_stable=is_stable
+        )
+    outcome.cpu_of_others = others[0] if others else None
     outcome.gpu = read_gpu()
     outcome.interrupted = outcome.comparison.interrupted
     if not outcome.interrupted:
         _measure_ceilings_again(outcome)
-    if parts and not outcome.interrupted:
+
+
+def _time_bundle(
+    outcome: Outcome, parts: dict[str, Callable[[], object]], bench: Workbench, seconds: float, progress: Progress
+) -> None:
+    """Parts and throughput, until one is interrupted."""
+
+    def share(phase: str, used: float) -> None:
+        progress.count(phase, used, 1.0)
+
+    if parts:
         outcome.parts = measure(
             parts, PARTS * seconds, lambda used: share("parts", COMPARISON + PARTS * used), is_stable=is_stable
         )
@@ -137,12 +155,11 @@ def _time(
         )
         outcome.absent += outcome.throughput.absent
         outcome.interrupted = outcome.throughput.interrupted
-    share("done", 1.0)
 
 
-def _examine(outcome: Outcome, bench: Workbench) -> None:
-    """What is counted and profiled rather than timed."""
-    bench.progress("profiling layers, counting work")
+def _count_work(outcome: Outcome, bench: Workbench) -> None:
+    """What the graphs ask for, and in what their convolutions are really computed."""
+    bench.progress("counting work")
     counted: dict[Path | bytes, Work | None] = {}  # runtimes share graphs
     for entry in outcome.competitors:
         loaded = entry.loaded
@@ -151,12 +168,19 @@ def _examine(outcome: Outcome, bench: Workbench) -> None:
                 counted[loaded.graph] = _work_of(loaded.graph)
             if work := counted[loaded.graph]:
                 outcome.work[entry.name] = work
+    outcome.precisions = computed_in(bench.bundle, outcome.competitors)
+
+
+def _profile(outcome: Outcome, bench: Workbench) -> None:
+    """Time by layer."""
+    bench.progress("profiling layers")
+    for entry in outcome.competitors:
+        loaded = entry.loaded
         profiler = PROFILERS.get(loaded.runtime)
         if profiler and loaded.is_ours and isinstance(loaded.graph, Path):
             outcome.profiles[entry.name] = profiler(loaded.graph, loaded.feeds, bench.setting.threads)
         elif loaded.is_ours:
             outcome.absent.append(Absent(f"{entry.name}: time by layer", f"no profile is taken in {loaded.runtime}"))
-    outcome.precisions = computed_in(bench.bundle, outcome.competitors)
 
 
 def _work_of(graph: Path | bytes) -> Work | None:

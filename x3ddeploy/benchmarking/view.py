@@ -8,8 +8,8 @@ from typing import Any
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
-# Load over this many times the cores that may be used: others compute as well.
-_BUSY = 1.5
+# Others took more than this share of the usable cores; where nobody tells, load over this many times the cores.
+_OTHERS, _LOAD = 0.1, 1.5
 
 
 def timed_rows(report: Report, scope: str) -> list[Row]:
@@ -40,12 +40,29 @@ def absent_by_reason(report: Report) -> dict[str, list[str]]:
 
 def headline_text(entry: Mapping[str, Any]) -> str:
     """A ratio in words, with its scope, spread, and in what the two are not alike."""
-    ratio = entry["times_as_fast"]
-    unlike = f". Not alike: {'; '.join(entry['unlike'])}" if entry["unlike"] else ""
-    return (
-        f"{entry['faster']} is {ratio['median']:.2f} times as fast as {entry['slower']} ({entry['network']}), scope "
-        f"{entry['scope']}, quartiles {ratio['lower_quartile']:.2f} to {ratio['upper_quartile']:.2f}{unlike}"
-    )
+    ratio, text = entry["times_as_fast"], f"{entry['faster']} is "
+    text += f"{ratio['median']:.2f} times as fast {comparison(entry)} {entry['slower']} ({entry['network']}), scope "
+    text += f"{entry['scope']}, quartiles {ratio['lower_quartile']:.2f} to {ratio['upper_quartile']:.2f}"
+    return f"{text}. {unlikeness(entry)}" if entry["unlike"] else text
+
+
+def comparison(entry: Mapping[str, Any]) -> str:
+    """How a headline goes on after '2.00 times as fast'."""
+    return "as" if entry["per"] == "clip" else f"a {entry['per']} as"
+
+
+def unlikeness(entry: Mapping[str, Any]) -> str:
+    """Why a headline is not of a clip."""
+    return f"A clip of its is {entry['times_the_work']:.2g} times the work; {'; '.join(entry['unlike'])}"
+
+
+def busy(report: Report) -> str:
+    """'busy machine', where others computed during the comparison; empty where they did not."""
+    machine = report["machine"]
+    others = machine["cpu_of_others"]
+    if others is None:
+        return "busy machine" if max(machine["load_average"], default=0) > _LOAD * machine["cores"] else ""
+    return "busy machine" if others > _OTHERS else ""
 
 
 def with_few_rounds(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -64,11 +81,13 @@ def cautions(report: Report) -> list[str]:
     if report["interrupted"]:
         found.append("The run was interrupted: only complete rounds are counted, and later phases are missing.")
     machine = report["machine"]
-    if max(machine["load_average"], default=0) > _BUSY * machine["cores"]:
+    if busy(report):
+        others = machine["cpu_of_others"]
         loads = " and ".join(f"{load:.1f}" for load in machine["load_average"])
+        share = f"load average {loads} before and after" if others is None else f"others took {others:.0%}"
         found.append(
-            f"The machine was busy (load average {loads} on {machine['cores']} cores before and after): "
-            "ratios within a round hold, times are longer than on a quiet one."
+            f"The machine was busy ({share} of {machine['cores']} cores): figures are marked, ratios within a round "
+            "hold, times are longer than on a quiet one."
         )
     rows = [row for row in report["competitors"] if row["samples_ms"]]
     if few := with_few_rounds(rows):

@@ -26,7 +26,7 @@ _LARGEST_THRESHOLD = 10  # a tenfold time
     "scopes",
     type=click.Choice(["compute", "with_copies", "pipeline"]),
     multiple=True,
-    help="What lies between start and stop of a timing; may be repeated.  [default: all three]",
+    help="Time this scope alone, without parts, throughput and layers; may be repeated.  [default: all three]",
 )
 @click.option("--batch", type=Count(MOST_CLIPS_AT_A_TIME), help="Clips at a time.  [default: the bundle's, or 1]")
 @click.option("--threads", type=Count(MOST_THREADS), help="CPU threads of each.  [default: all usable cores]")
@@ -101,7 +101,7 @@ def command(
     bench = Workbench(opened, setting, steps)
     chosen = [scope for scope in Scope if not scopes or scope.value in scopes]
     with steps.bars():
-        outcome = run_benchmark(bench, names, chosen, seconds, steps)
+        outcome = run_benchmark(bench, names, chosen, seconds, steps, comparison_only=bool(scopes))
     outcome.absent += left_out
     if outcome.comparison.rounds == 0:
         raise X3DDeployError("interrupted before one round was complete", hint="give it more time")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from x3ddeploy.benchmarking.view import (
     absent_by_reason,
+    busy,
     headline_text,
     timed_rows,
     times_floor,
@@ -25,8 +26,9 @@ def print_report(report: dict[str, Any]) -> None:
         _print_scope(report, scope)
     _print_throughput(report)
     _print_parts(report)
+    mark = f" ({busy(report)})" if busy(report) else ""
     for entry in report["headlines"]:
-        echo(headline_text(entry))
+        echo(f"{headline_text(entry)}{mark}")
     if report["interrupted"]:
         echo("interrupted: only complete rounds are counted")
     for reason, names in absent_by_reason(report).items():
@@ -40,7 +42,8 @@ def _print_scope(report: dict[str, Any], scope: str) -> None:
     machine = report["machine"]
     print_table(
         f"scope {scope}, batch {report['batch']}, {report['threads']} threads of {machine['cpu']}, "
-        f"{report['rounds']} interleaved rounds, bundle for {report['bundle']['target']}",
+        f"{report['rounds']} interleaved rounds, bundle for {report['bundle']['target']}"
+        f"{', BUSY MACHINE' if busy(report) else ''}",
         ("competitor", "median ms", "p90", "p95", "p99", f"x {report['reference']}", "x floor", "error", "host MB"),
         [
             (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from x3ddeploy.benchmarking.view import Report, Row, timed_rows, times_floor
-from x3ddeploy.report.competitors import Numbers, tone_of
+from x3ddeploy.benchmarking.view import Report, Row, busy, timed_rows, times_floor
+from x3ddeploy.report.competitors import OTHER_NETWORK, Numbers, tone_of
 from x3ddeploy.report.scale import TIMES, milliseconds
 
 # The longest bar leaves some of the track to its spread; what goes beyond the track is cut.
@@ -37,11 +37,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars on one common track, and lines to stand under them."""
+    """Bars on one common track, and lines to stand under them; `mark` goes with the title."""
 
     title: str
     bars: list[Bar]
     notes: list[str]
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,22 @@ class Stack:
 
 
 def latency(report: Report, numbers: Numbers) -> list[Chart]:
-    """One chart a scope."""
+    """One chart a scope, and one of its own for another network's clips: no bar shrinks beside theirs."""
     charts = []
     for scope in report["scopes"]:
-        rows = timed_rows(report, scope)
-        if not rows:
-            continue
-        bars = _bars(rows, [tone_of(row) for row in rows], [_detail(row) for row in rows])
-        named = [_numbered(bar, numbers[row["name"]], row) for bar, row in zip(bars, rows, strict=True)]
-        unlike = list(dict.fromkeys("* " + "; ".join(row["unlike"]) for row in rows if row["unlike"]))
-        charts.append(Chart(scope, named, unlike))
+        alike = [row for row in timed_rows(report, scope) if not _other_clips(row)]
+        others = [row for row in timed_rows(report, scope) if _other_clips(row)]
+        for rows, mark in ((alike, ""), (others, "other clips")):
+            if rows:
+                bars = _bars(rows, [tone_of(row) for row in rows], [_detail(row) for row in rows])
+                named = [_numbered(bar, numbers[row["name"]], row) for bar, row in zip(bars, rows, strict=True)]
+                unlike = list(dict.fromkeys("* " + "; ".join(row["unlike"]) for row in rows if row["unlike"]))
+                charts.append(Chart(scope, named, unlike, ", ".join(filter(None, (mark, busy(report))))))
     return charts
+
+
+def _other_clips(row: Row) -> bool:
+    return tone_of(row) == OTHER_NETWORK and bool(row["unlike"])
 
 
 def parts(report: Report) -> list[Chart]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from x3ddeploy.benchmarking.view import Report, absent_by_reason, cautions, headline_text, main_scope
+from x3ddeploy.benchmarking.view import Report, absent_by_reason, busy, cautions, headline_text, main_scope
 from x3ddeploy.report import bars, curves, heat, tables
 from x3ddeploy.report.competitors import MEANING, Numbers
 from x3ddeploy.report.roofline import rooflines
@@ -54,6 +54,7 @@ def _sections(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "main_scope": main_scope(report),
+        "mark": busy(report),
         "tiles": tables.tiles(report),
         "headlines": [headline_text(entry) for entry in report["headlines"]],
         "cautions": cautions(report),

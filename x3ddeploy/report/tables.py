@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from x3ddeploy.benchmarking.view import Report, Row, timed_rows, times_floor
+from x3ddeploy.benchmarking.view import Report, Row, busy, comparison, timed_rows, times_floor, unlikeness
 from x3ddeploy.report.competitors import Numbers
 from x3ddeploy.report.scale import TIMES, number
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure that people quote, and what it says; it never stands without its scope."""
+    """A figure that people quote, and what it says; it never stands without its scope, nor without `mark`."""
 
     figure: str
     says: str
     detail: str
+    mark: str
 
 
 def tiles(report: Report) -> list[Tile]:
@@ -23,12 +24,13 @@ def tiles(report: Report) -> list[Tile]:
     found = []
     for entry in report["headlines"]:
         ratio = entry["times_as_fast"]
-        unlike = f" Not alike: {'; '.join(entry['unlike'])}." if entry["unlike"] else ""
+        unlike = f" {unlikeness(entry)}." if entry["unlike"] else ""
         detail = (
             f"{entry['faster']} against {entry['slower']}, scope {entry['scope']}, float32; quartiles "
             f"{ratio['lower_quartile']:.2f} to {ratio['upper_quartile']:.2f}.{unlike}"
         )
-        found.append(Tile(f"{ratio['median']:.2f} {TIMES}", f"as fast as {entry['network']}", detail))
+        says = f"as fast {comparison(entry)} {entry['network']}"
+        found.append(Tile(f"{ratio['median']:.2f} {TIMES}", says, detail, busy(report)))
     return found
 
 

@@ -6,6 +6,7 @@ multiply, as long as nothing is denormal, and the networks' own initialisations 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy.checkpoint.config import read_config_file
+from x3ddeploy.contract import Input, InputKind
 from x3ddeploy.mmaction_compat import config_path, import_registry
 
 CONFIG = "skeleton/posec3d/rgbpose_conv3d/rgbpose_conv3d.py"
 # The config samples RGB 8 and pose 32 frames; its training crops are 224 x 224, heatmaps a quarter of that.
-INPUT_SHAPES = {"imgs": (3, 8, 224, 224), "heatmap_imgs": (17, 32, 56, 56)}
+SIZE, HEATMAP_SCALE = (224, 224), 4
 OUTPUTS = ("rgb", "pose")
 
 
@@ -45,7 +47,19 @@ def build(classes: int) -> RGBPoseConv3D:
         return RGBPoseConv3D(classes).eval()
 
 
-def inputs(batch: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Random clips of its own extents."""
+def inputs(batch: int, like: Mapping[str, Input]) -> dict[str, np.ndarray[Any, Any]]:
+    """Random clips of as many frames as its config says.
+
+    Args:
+        batch: clips.
+        like: inputs of the network that it is compared with; camera frames are of the same height and width where
+            these are multiples of four, as heatmaps are a quarter of them.
+    """
+    sizes = [value.clip_shape[-2:] for value in like.values() if value.kind is InputKind.FRAMES]
+    height, width = next((size for size in sizes if not any(side % HEATMAP_SCALE for side in size)), SIZE)
+    shapes = {
+        "imgs": (batch, 3, 8, height, width),
+        "heatmap_imgs": (batch, 17, 32, height // HEATMAP_SCALE, width // HEATMAP_SCALE),
+    }
     random = np.random.default_rng(0)
-    return {name: random.random((batch, *shape), np.float32) for name, shape in INPUT_SHAPES.items()}
+    return {name: random.random(shape, np.float32) for name, shape in shapes.items()}

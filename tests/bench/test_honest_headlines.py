@@ -1,0 +1,110 @@
+"""No figure of a benchmark says more than was measured: unlike clips, a busy machine, a graph that is its own judge."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from x3ddeploy.benchmarking import resources
+from x3ddeploy.benchmarking.report import headlines
+from x3ddeploy.benchmarking.view import busy, headline_text
+from x3ddeploy.benchmarking.workbench import Setting, Workbench
+from x3ddeploy.bundle.check import open_whole
+from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
+
+SIZE, FRAMES = (1, 3, 16, 64, 64), (1, 3, 8, 64, 64)
+
+
+def row(name, milliseconds, shape=SIZE, scope="compute", work_of=None):
+    described = {
+        "name": name,
+        "scope": scope,
+        "precision": "fp32",
+        "batch": 1,
+        "network": name,
+        "runtime": "onnxruntime",
+    }
+    described |= {"shapes": {"imgs": list(shape)}, "work_of": work_of or name, "is_ours": name == "onnxruntime/fp32"}
+    return described | {"samples_ms": [milliseconds] * 5, "median_ms": milliseconds}
+
+
+def test_alike_networks_are_compared_a_clip_and_unlike_ones_a_multiply_add():
+    rows = [row("onnxruntime/fp32", 10.0), row("torch/eager", 40.0), row("rgbposeconv3d/onnxruntime", 50.0, FRAMES)]
+    work = {"onnxruntime/fp32": 2e9, "rgbposeconv3d/onnxruntime": 2e10}
+    baseline, torch = headlines(rows, work)
+    assert (torch["per"], torch["times_as_fast"]["median"], torch["unlike"]) == ("clip", 4.0, [])
+    assert headline_text(torch).startswith("onnxruntime/fp32 is 4.00 times as fast as torch/eager")
+    assert baseline["per"] == "multiply-add"
+    assert baseline["times_as_fast"]["median"] == pytest.approx(0.5)
+    assert baseline["times_the_work"] == pytest.approx(10)
+    assert "is 0.50 times as fast a multiply-add as rgbposeconv3d/onnxruntime" in headline_text(baseline)
+    assert "16 frames of 64 x 64 against 8 frames of 64 x 64" in headline_text(baseline)
+
+
+@pytest.mark.parametrize(
+    ("scope", "work"), [("pipeline", {"onnxruntime/fp32": 2e9, "rgbposeconv3d/torch": 2e10}), ("compute", {})]
+)
+def test_unlike_networks_make_no_headline_where_their_work_is_not_what_is_timed_or_not_known(scope, work):
+    rows = [row("onnxruntime/fp32", 10.0, scope=scope), row("rgbposeconv3d/torch", 50.0, FRAMES, scope)]
+    assert headlines(rows, work) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "load", "told"),
+    [(0.05, [9.0], ""), (0.5, [0.0], "busy machine"), (None, [9.0, 2.0], "busy machine"), (None, [2.0, 2.0], "")],
+)
+def test_a_machine_is_busy_where_others_compute_and_else_by_its_load(others, load, told):
+    assert busy({"machine": {"cpu_of_others": others, "load_average": load, "cores": 2}}) == told
+
+
+def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
+    stat, own = tmp_path / "stat", [0.0]
+    ticks = resources.os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr(resources, "_PROCESSORS", stat)
+    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr(resources.os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
+    now = iter((100.0, 110.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    stat.write_text("cpu 9 9 9 9\ncpu0 0 0 0 500 3 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0 0 0\n")
+    with resources.cpu_of_others() as share:
+        # Ten seconds of two cores: this process computed in eight, others in four, one second of them stolen.
+        first, second = f"cpu0 {8 * ticks} 0 0 900 3 0 0 0", f"cpu1 {2 * ticks} 0 {ticks} 900 0 0 0 {ticks}"
+        stat.write_text(f"{first}\n{second}\ncpu2 {9 * ticks} 0 0 0 0 0 0 0\n")
+        own[0] = 8.0
+    assert share == [pytest.approx(0.2)]
+
+
+def test_a_system_that_does_not_tell_leaves_it_open(monkeypatch, tmp_path):
+    monkeypatch.setattr(resources, "_PROCESSORS", tmp_path / "missing")
+    with resources.cpu_of_others() as share:
+        pass
+    assert share == []
+
+
+def test_the_reference_is_what_pytorch_gave_at_export_and_not_the_graph_under_test(bundle):
+    bench = Workbench(open_whole(bundle), Setting(batch=3, threads=1), lambda text: None)
+    golden = np.load(bundle / "golden" / "scores.npy")
+    assert bench.expected.shape == (3, golden.shape[1])
+    np.testing.assert_array_equal(bench.expected, np.repeat(golden, 3, axis=0))
+    assert {name: clip.shape[0] for name, clip in bench.inputs.items()} == {"imgs": 3, "heatmap_imgs": 3}
+    assert "network" not in vars(bench)
+
+
+def test_the_baseline_gets_clips_of_the_bundles_size(bundle):
+    inputs = open_whole(bundle).contract.inputs
+    height, width = inputs["imgs"].clip_shape[-2:]
+    given = rgbposeconv3d.inputs(2, inputs)
+    assert given["imgs"].shape == (2, 3, 8, height, width)
+    assert given["heatmap_imgs"].shape == (2, 17, 32, height // 4, width // 4)
+
+
+def test_a_scope_that_is_asked_for_is_all_that_is_timed(run, bundle, tmp_path):
+    options = ("--only", "onnxruntime/fp32", "--scope", "compute", "--seconds", "0.2", "-o", tmp_path)
+    process = run("bench", bundle, *options)
+    assert process.returncode == 0, process.stderr
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert {row["scope"] for row in report["competitors"]} == {"compute"}
+    assert (report["parts"], report["throughput"], report["profiles"], report["video"]) == ([], [], {}, None)
+    assert report["competitors"][0]["floor_ms"]["total_ms"] > 0
+    assert 0 <= report["machine"]["cpu_of_others"] <= 1
