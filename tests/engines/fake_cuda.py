@@ -1,13 +1,16 @@
 """A GPU that runs on the host, and only does what it is made to do.
 
 Streams hold back their work. Nothing runs before a wait, a synchronization or its stream's haste asks for it, so that a
-missing dependency between two streams gives wrong numbers here, as it may on a GPU.
+missing dependency between two streams gives wrong numbers here, as it may on a GPU. What the driver forbids while a
+stream is captured fails here as well (CUDA C++ Programming Guide, "Prohibited and Unhandled Operations").
 """
 
 import contextlib
 import ctypes
 
 import numpy as np
+
+from x3ddeploy.tensorrt.cuda import CudaError
 
 ALIGNMENT = 256
 
@@ -27,7 +30,10 @@ class FakeCuda:
         self.compute_capability = compute_capability
         self.streams = []
         self.recording = None
+        self.broken = ""  # why what is recorded cannot be made a graph
+        self.captures = 0
         self.launches = 0
+        self.ticks = 0  # pieces of work done: the GPU's clock
 
     def make_current(self):
         pass
@@ -39,10 +45,13 @@ class FakeCuda:
     def stream_of(self, handle):
         return self.streams[handle - 1]
 
-    def event(self):
-        return FakeEvent()
+    def event(self, *, timing=False):
+        return FakeEvent(self, timing)
 
     def allocate(self, size_bytes):
+        if self.recording is not None:
+            self.broken = "cuMemAlloc_v2 while a stream is captured"
+            raise CudaError(self.broken)
         return FakeMemory((size_bytes,), "uint8")
 
     def allocate_pinned(self, shape, dtype):
@@ -62,11 +71,21 @@ class FakeMemory:
 class FakeEvent:
     token = None
 
+    def __init__(self, cuda, timing):
+        self._cuda, self._timing = cuda, timing
+
+    def ms_since(self, earlier):
+        if not (self._timing and earlier._timing):
+            raise CudaError("cuEventElapsedTime failed: invalid resource handle (400)")
+        if not (self.token.done and earlier.token.done):
+            raise CudaError("cuEventElapsedTime failed: not ready (600)")
+        return float(self.token.tick - earlier.token.tick)
+
 
 class _Token:
     def __init__(self, stream):
         self.stream = stream
-        self.done = False
+        self.done, self.tick = False, 0
 
 
 class FakeStream:
@@ -106,6 +125,9 @@ class FakeStream:
     to_host = to_device
 
     def synchronize(self):
+        if self._cuda.recording is not None:
+            self._cuda.broken = "cuStreamSynchronize while a stream is captured"
+            raise CudaError(self._cuda.broken)
         self._advance(may_wait=True)
 
     def launch(self, graph):
@@ -116,11 +138,16 @@ class FakeStream:
     @contextlib.contextmanager
     def capture(self):
         captured = []
-        self._cuda.recording = recorded = []
+        cuda = self._cuda
+        cuda.captures += 1
+        cuda.recording = recorded = []
+        cuda.broken = ""
         try:
             yield captured
         finally:
-            self._cuda.recording = None
+            cuda.recording = None
+        if cuda.broken:
+            raise CudaError(f"cuStreamEndCapture failed: {cuda.broken} (901)")
         captured.append(recorded)
 
     def _advance(self, may_wait):
@@ -131,10 +158,7 @@ class FakeStream:
                     return
                 subject.stream._run_up_to(subject)
             self._queue.pop(0)
-            if kind == "done":
-                subject.done = True
-            elif kind == "run":
-                subject()
+            self._do(kind, subject)
 
     def _run_up_to(self, token):
         while not token.done:
@@ -142,7 +166,11 @@ class FakeStream:
             if kind == "until" and not subject.done:
                 subject.stream._run_up_to(subject)
             self._queue.pop(0)
-            if kind == "done":
-                subject.done = True
-            elif kind == "run":
-                subject()
+            self._do(kind, subject)
+
+    def _do(self, kind, subject):
+        if kind == "done":
+            subject.done, subject.tick = True, self._cuda.ticks
+        elif kind == "run":
+            self._cuda.ticks += 1
+            subject()

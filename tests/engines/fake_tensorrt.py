@@ -1,7 +1,14 @@
 """Modules with the shapes of TensorRT 8.6, 10 and 11 and of TensorRT-RTX: what they have, and what they lack.
 
 The lists of members are those of the bindings of 8.6.0, 10.16.1.11, 11.4.0.106 and TensorRT-RTX 1.7.1.116, cut to what
-matters. Their engines run in ONNX Runtime.
+matters. Their engines run in ONNX Runtime. What NVIDIA's documents forbid is refused here:
+
+- 8.6: an engine's profile belongs to one context at a time, unless PROFILE_SHARING_0806 was set when it was built; a
+  context without one takes no shapes and does not run (NvInferRuntime.h, getOptimizationProfile). In 10 that feature is
+  on and cannot be changed; 11 and RTX do not have it.
+- All: the first run behind new shapes cannot be captured (NvInferRuntime.h, the note at enqueueV2 and V3).
+- RTX: no capture without REQUIRE_USER_ALLOCATION; kernels are fallbacks unless EAGER is asked for, and a graph keeps
+  them; a USER_MANAGED context does not run without memory (docstrings of the bindings).
 """
 
 import base64
@@ -9,7 +16,9 @@ import ctypes
 import enum
 import json
 import types
+import weakref
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import onnx
@@ -27,6 +36,8 @@ _INTERNAL = ("EDGE_MASK_CONVOLUTIONS", "JIT_CONVOLUTIONS")
 class Shape:
     version: str
     network_flags: tuple
+    preview_features: tuple = ("ALIASED_PLUGIN_IO_10_03",)
+    is_rtx: bool = False
     precision_flags: tuple = ()
     tactic_sources: tuple = _INTERNAL
     progress: bool = True
@@ -40,6 +51,7 @@ SHAPES = {
     "8.6": Shape(
         version="8.6.0",
         network_flags=("EXPLICIT_BATCH", "EXPLICIT_PRECISION"),
+        preview_features=("DISABLE_EXTERNAL_TACTIC_SOURCES_FOR_CORE_0805", "PROFILE_SHARING_0806"),
         precision_flags=("FP16", "INT8", "FP8"),
         tactic_sources=(*_EXTERNAL, *_INTERNAL),
         progress=False,
@@ -54,6 +66,7 @@ SHAPES = {
     "10": Shape(
         version="10.16.1.11",
         network_flags=("EXPLICIT_BATCH", "STRONGLY_TYPED"),
+        preview_features=("PROFILE_SHARING_0806", "ALIASED_PLUGIN_IO_10_03"),
         precision_flags=("FP16", "BF16", "INT8", "FP8", "INT4", "FP4"),
         tactic_sources=(*_EXTERNAL, *_INTERNAL),
     ),
@@ -61,6 +74,7 @@ SHAPES = {
     "rtx": Shape(
         version="1.7.1.116",
         network_flags=("STRONGLY_TYPED",),
+        is_rtx=True,
         compute_capabilities=("NONE", "CURRENT", "SM89", "SM120"),
     ),
 }
@@ -74,6 +88,8 @@ class Module(types.ModuleType):
         ignores_precision: build everything in float32 and say nothing, as a flag that is not heeded does.
         detailed: whether the inspector tells more than names.
         error: added to every output.
+        capture_fails: what TensorRT does cannot be captured.
+        kernels: of every finished run, in RTX: 'fallback' or 'specialized'.
     """
 
     def __init__(self, shape, cuda=None):
@@ -84,7 +100,10 @@ class Module(types.ModuleType):
         self.ignores_precision = False
         self.detailed = True
         self.error = 0.0
-        flags = (*_COMMON_FLAGS, *shape.precision_flags)
+        self.capture_fails = False
+        self.kernels = []
+        flags = (*_COMMON_FLAGS, *shape.precision_flags, *(("REQUIRE_USER_ALLOCATION",) if shape.is_rtx else ()))
+        self.PreviewFeature = enum.IntEnum("PreviewFeature", shape.preview_features, start=0)
         self.BuilderFlag = enum.IntEnum("BuilderFlag", flags, start=0)
         self.NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", shape.network_flags, start=0)
         self.TacticSource = enum.IntEnum("TacticSource", shape.tactic_sources, start=0)
@@ -96,6 +115,11 @@ class Module(types.ModuleType):
         self.ILogger = _ILogger
         if shape.compute_capabilities:
             self.ComputeCapability = enum.Enum("ComputeCapability", shape.compute_capabilities)
+        if shape.is_rtx:
+            self.DynamicShapesKernelSpecializationStrategy = enum.Enum("Strategy", ("LAZY", "EAGER", "NONE"))
+            self.ExecutionContextAllocationStrategy = enum.Enum(
+                "Strategy", ("STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
+            )
         if shape.progress:
             self.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
 
@@ -151,6 +175,8 @@ class _Builder:
         plan = {
             "graph": base64.b64encode(network.model.SerializeToString()).decode(),
             "profile": config.profile,
+            "shares_profile": config.features.get("PROFILE_SHARING_0806", True),
+            "may_be_captured": not module.shape.is_rtx or "REQUIRE_USER_ALLOCATION" in config.flags,
             "allowed": ["fp32"] if module.ignores_precision else sorted(allowed),
         }
         if config.cache is not None:
@@ -222,7 +248,7 @@ class _Config:
     """Has an attribute where this version has it; setting another raises, as pybind's classes do."""
 
     def __init__(self, module):
-        own = {"_module", "flags", "sources", "cache", "profile", "pools", "capabilities"}
+        own = {"_module", "flags", "sources", "cache", "profile", "pools", "capabilities", "features"}
         known = {"profiling_verbosity", "builder_optimization_level", "hardware_compatibility_level"}
         known |= {"progress_monitor"} if module.shape.progress else set()
         known |= {"num_compute_capabilities"} if module.shape.compute_capabilities else set()
@@ -233,6 +259,8 @@ class _Config:
         self.flags = ["TF32"]
         self.sources = sum(1 << int(source) for source in module.TacticSource)
         self.cache, self.profile, self.pools, self.capabilities = None, None, {}, {}
+        is_old = module.shape.version.startswith("8")
+        self.features = {feature.name: not is_old for feature in module.PreviewFeature}
 
     def __setattr__(self, name, value):
         if name not in self._known:
@@ -244,6 +272,13 @@ class _Config:
 
     def clear_flag(self, flag):
         self.flags.remove(flag.name)
+
+    def get_preview_feature(self, feature):
+        return self.features[feature.name]
+
+    def set_preview_feature(self, feature, value):
+        assert self._module.shape.version.startswith("8"), "PROFILE_SHARING_0806 cannot be changed in 10"
+        self.features[feature.name] = value
 
     def get_tactic_sources(self):
         return self.sources
@@ -277,14 +312,23 @@ class _Config:
         self.profile = profile.shapes
 
 
+@cache
+def _session(graph):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options)
+
+
 class _Engine:
     def __init__(self, module, plan):
         self._module = module
         value = json.loads(plan)
-        self.model = onnx.load_from_string(base64.b64decode(value["graph"]))
+        self._graph = base64.b64decode(value["graph"])
+        self.model = onnx.load_from_string(self._graph)
         self._profile, self._allowed = value["profile"], value["allowed"]
+        self.shares_profile, self.may_be_captured = value["shares_profile"], value["may_be_captured"]
+        self.contexts = weakref.WeakSet()  # that hold the profile
         self._values = [*self.model.graph.input, *self.model.graph.output]
-        self._session = None
 
     @property
     def num_io_tensors(self):
@@ -316,16 +360,31 @@ class _Engine:
         inspector.get_engine_information = lambda format_: self._information(inspector.execution_context)
         return inspector
 
-    def create_execution_context(self):
-        return _Context(self._module, self)
+    @property
+    def device_memory_size_v2(self):
+        return 1024
+
+    def __getattr__(self, name):
+        if name == "create_runtime_config" and self._module.shape.is_rtx:
+            return self._runtime_config
+        raise AttributeError(name)
+
+    def _runtime_config(self):
+        module = self._module
+        config = types.SimpleNamespace(
+            dynamic_shapes_kernel_specialization_strategy=module.DynamicShapesKernelSpecializationStrategy.LAZY,
+            allocation=module.ExecutionContextAllocationStrategy.STATIC,
+        )
+        config.set_execution_context_allocation_strategy = lambda value: setattr(config, "allocation", value)
+        return config
+
+    def create_execution_context(self, config=None):
+        return _Context(self._module, self, config)
 
     def run(self, feeds):
-        if self._session is None:
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 3
-            self._session = onnxruntime.InferenceSession(self.model.SerializeToString(), options)
-        names = [value.name for value in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, feeds), strict=True))
+        session = _session(self._graph)
+        names = [value.name for value in session.get_outputs()]
+        return dict(zip(names, session.run(names, feeds), strict=True))
 
     def _information(self, context):
         words = dict(self._module.shape.words)
@@ -347,20 +406,53 @@ class _Engine:
 
 
 class _Context:
-    def __init__(self, module, engine):
+    def __init__(self, module, engine, config):
         self._module, self._engine = module, engine
         self._shapes, self._addresses, self._outputs = {}, {}, {}
+        self._is_prepared, self._memory = False, None
+        self._kernels = ""
+        if config is not None:
+            self._kernels = (
+                "specialized" if config.dynamic_shapes_kernel_specialization_strategy.name == "EAGER" else "fallback"
+            )
+        self._is_managed = config is not None and config.allocation.name == "USER_MANAGED"
+        self.active_optimization_profile = -1
+        if self._may_have_profile():
+            self.set_optimization_profile_async(0, 0)
+
+    def _may_have_profile(self):
+        return self._engine.shares_profile or not self._engine.contexts or self._engine._profile is None
+
+    def set_optimization_profile_async(self, index, stream):
+        if not self._may_have_profile():
+            return False
+        self.active_optimization_profile = index
+        self._engine.contexts.add(self)
+        return True
+
+    def set_device_memory(self, address, size):
+        assert address % 256 == 0
+        assert size >= self._engine.device_memory_size_v2
+        self._memory = address
+
+    def __getattr__(self, name):
+        if name == "is_stream_capturable" and self._module.shape.is_rtx:
+            return lambda stream: self._engine.may_be_captured
+        raise AttributeError(name)
 
     @property
     def has_shapes(self):
         return len(self._shapes) == len(self._engine.model.graph.input)
 
     def set_input_shape(self, name, shape):
+        if self.active_optimization_profile < 0:
+            return False
         fixed = self._engine.get_tensor_shape(name)
         low, _, high = self._engine.get_tensor_profile_shape(name, 0) if -1 in fixed else (fixed, fixed, fixed)
         if not low[0] <= shape[0] <= high[0] or list(shape[1:]) != list(high[1:]):
             return False
         self._shapes[name] = tuple(shape)
+        self._is_prepared = False
         return True
 
     def get_tensor_shape(self, name):
@@ -374,10 +466,21 @@ class _Context:
         return address % 256 == 0
 
     def execute_async_v3(self, stream):
+        cuda = self._module.cuda
+        if self.active_optimization_profile < 0 or (self._is_managed and self._memory is None):
+            return False
+        is_captured = cuda.recording is not None
+        if is_captured and (self._module.capture_fails or not self._is_prepared or not self._engine.may_be_captured):
+            cuda.broken = "operation failed due to a previous error during capture"
+            return not self._module.capture_fails  # it may show only when the capture ends
+        self._is_prepared = True
+        # A lazy context has its kernels by the second run; what was captured keeps those that it was captured with.
+        kernels, self._kernels = self._kernels, "specialized" if self._kernels and not is_captured else self._kernels
         shapes, addresses, engine, error = dict(self._shapes), dict(self._addresses), self._engine, self._module.error
         outputs = {value.name: self.get_tensor_shape(value.name) for value in engine.model.graph.output}
 
         def run():
+            self._module.kernels.append(kernels)
             feeds = {name: _read(addresses[name], shape, engine.dtype(name)) for name, shape in shapes.items()}
             for name, value in engine.run(feeds).items():
                 data = np.ascontiguousarray(value + np.float32(error) * np.abs(value).max(), value.dtype)

@@ -31,7 +31,9 @@ int cuStreamDestroy_v2(handle stream) { say("stream destroyed"); return 0; }
 int cuStreamSynchronize(handle stream) { return stream != (handle)0x6000000000000001; }
 int cuEventCreate(handle *event, unsigned flags) { *event = (handle)(0x5000000000000000 + flags); return 0; }
 int cuEventDestroy_v2(handle event) { return 0; }
-int cuEventRecord(handle event, handle stream) { return event != (handle)0x5000000000000002; }
+int cuEventElapsedTime(float *ms, handle start, handle end) { *ms = 1.5f;
+  return start != (handle)0x5000000000000000 || end != start ? 400 : 0; }
+int cuEventRecord(handle event, handle stream) { return ((unsigned long long)event | 2) != 0x5000000000000002; }
 int cuStreamWaitEvent(handle stream, handle event, unsigned flags) { return flags; }
 int cuMemcpyHtoDAsync_v2(address to, const void *from, size_t n, handle s) { memcpy((void *)to, from, n); return 0; }
 int cuMemcpyDtoHAsync_v2(void *to, address from, size_t n, handle s) { memcpy(to, (void *)from, n); return 0; }
@@ -93,9 +95,13 @@ def test_values_survive_the_way_to_the_gpu_and_back(with_driver):
 def test_streams_wait_for_events(with_driver):
     process = with_driver(
         "cuda = Cuda(); first, second, event = cuda.stream(), cuda.stream(), cuda.event()\n"
-        "first.record(event); second.wait(event); print('fine')"
+        "first.record(event); second.wait(event)\n"
+        "start, end = (cuda.event(timing=True) for _ in range(2))\n"
+        "first.record(start); first.record(end); print(end.ms_since(start))\n"
+        "event.ms_since(start)"
     )
-    assert process.stdout.startswith("fine"), process.stderr
+    assert process.stdout.startswith("1.5"), process.stderr
+    assert "cuEventElapsedTime failed" in process.stderr  # a mark that keeps no time
 
 
 def test_recorded_work_is_launched(with_driver):

@@ -19,7 +19,7 @@ from x3ddeploy.runtimes import tensorrt_session
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, choose, open_part
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
 from x3ddeploy.tensorrt.place import plan_name
-from x3ddeploy.tensorrt.trt import TensorRT
+from x3ddeploy.tensorrt.trt import Network, TensorRT, TensorRTError
 from x3ddeploy.terms import Precision
 from x3ddeploy.verification import fitted, verify_bundle
 
@@ -28,13 +28,20 @@ ON_GPU = Execution("tensorrt", "cuda", Precision.FP32)
 FUSED = (("recognizer",),)
 
 
-@pytest.fixture(params=[False, True], ids=["lazy streams", "hasty streams"])
+EVERY_MACHINE = [(shape, hasty) for shape in SHAPES for hasty in (False, True)]
+
+
+@pytest.fixture(params=EVERY_MACHINE, ids=[f"{shape} {'hasty' if hasty else 'lazy'}" for shape, hasty in EVERY_MACHINE])
 def cuda(request):
-    return FakeCuda(hasty=request.param)
+    """A GPU, and in `module` the TensorRT that is installed beside it."""
+    shape, hasty = request.param
+    cuda = FakeCuda(hasty=hasty)
+    cuda.module = Module(SHAPES[shape], cuda)
+    return cuda
 
 
-def open_session(cuda, waves=PARTS, largest=4, shape="11"):
-    tensorrt = TensorRT(Module(SHAPES[shape], cuda), Flavour.TENSORRT, lambda severity, text: None)
+def open_session(cuda, waves=PARTS, largest=4):
+    tensorrt = TensorRT(cuda.module, Flavour.TENSORRT, lambda severity, text: None)
     options = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, largest))
     plans = [
         [
@@ -60,12 +67,100 @@ def assert_right(outputs, feeds):
 
 
 @pytest.mark.parametrize("waves", [PARTS, FUSED], ids=["parts", "fused"])
-@pytest.mark.parametrize("shape", ["8.6", "10", "11"])
-def test_outputs_are_the_networks(cuda, waves, shape):
-    session = open_session(cuda, waves, shape=shape)
-    feeds = inputs("recognizer", 2)
+def test_outputs_are_the_networks(cuda, waves):
+    """With two numbers of clips, each plain, recorded and replayed."""
+    session = open_session(cuda, waves)
+    for _ in range(3):
+        for clips in (1, 2):
+            feeds = inputs("recognizer", clips)
+            assert_right(session.run(feeds), feeds)
+    assert (session.runtime, session.version, session.device) == ("tensorrt", cuda.module.__version__, "Fake GPU")
+    assert session.uses_cuda_graph
+    assert cuda.launches == 4
+
+
+def test_an_engine_whose_profile_cannot_be_shared_says_so():
+    """TensorRT 8.6 gives it to one context; the others would be refused with another reason, if they said one."""
+    cuda = FakeCuda()
+    module = Module(SHAPES["8.6"], cuda)
+    tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
+    network = tensorrt.parse(graphs("fp32")["recognizer"].SerializeToString())
+    network._prepare_for_sessions = lambda config: None
+    plan, _ = network.build(BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 4)), None, lambda text: None)
+    session = session_of_plans(cuda, tensorrt, [[plan]])
+    session.run(inputs("recognizer", 1))
+    with pytest.raises(TensorRTError, match="belongs to another execution context") as error:
+        session.run(inputs("recognizer", 2))
+    assert "PROFILE_SHARING_0806" in error.value.hint
+
+
+# --- what cannot be recorded ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clips", [1, 3])
+def test_runs_that_cannot_be_recorded_go_on_plainly_and_say_so(cuda, clips, caplog):
+    session = open_session(cuda)
+    cuda.module.capture_fails = True
+    for seed in range(4):
+        feeds = inputs("recognizer", clips, seed)
+        assert_right(session.run(feeds), feeds)
+    assert not session.uses_cuda_graph
+    assert (cuda.captures, cuda.launches) == (1, 0)  # it is not tried again
+    assert session.notes == [
+        f"runs of {clips} clips are not recorded as a CUDA graph: TensorRT could not enqueue a run"
+    ]
+    assert session.notes[0] in caplog.text
+
+
+def test_one_number_of_clips_that_cannot_be_recorded_leaves_the_others_theirs(cuda):
+    session = open_session(cuda)
+    cuda.module.capture_fails = True
+    for _ in range(2):
+        session.run(inputs("recognizer", 1))
+    cuda.module.capture_fails = False
+    for _ in range(2):
+        feeds = inputs("recognizer", 2)
+        assert_right(session.run(feeds), feeds)
+    assert cuda.launches == 1
+    assert len(session.notes) == 1
+
+
+def test_a_failure_that_only_the_end_of_a_capture_tells_is_no_graph(cuda, monkeypatch):
+    session = open_session(cuda)
+    session.run(inputs("recognizer", 1))
+    for batch in session._batches.values():  # contexts that have never run since their shapes were set
+        for wave in batch.waves:
+            for _, context in wave:
+                context._context._is_prepared = False
+    feeds = inputs("recognizer", 1, 1)
     assert_right(session.run(feeds), feeds)
-    assert (session.runtime, session.version, session.device) == ("tensorrt", SHAPES[shape].version, "Fake GPU")
+    assert "failed due to a previous error" in session.notes[0]
+
+
+def rtx():
+    cuda = FakeCuda()
+    cuda.module = Module(SHAPES["rtx"], cuda)
+    return cuda
+
+
+def test_rtx_records_specialized_kernels_from_memory_that_was_given():
+    cuda = rtx()
+    session = open_session(cuda)
+    for _ in range(3):
+        session.run(inputs("recognizer", 2))
+    assert session.uses_cuda_graph
+    assert set(cuda.module.kernels) == {"specialized"}
+
+
+def test_an_rtx_engine_that_allocates_as_it_runs_is_not_recorded(monkeypatch):
+    monkeypatch.setattr(Network, "_prepare_for_sessions", lambda self, config: None)
+    cuda = rtx()
+    session = open_session(cuda)
+    for _ in range(3):
+        feeds = inputs("recognizer", 2)
+        assert_right(session.run(feeds), feeds)
+    assert cuda.captures == 0  # it tells beforehand
+    assert "TensorRT says" in session.notes[0]
 
 
 def test_every_run_of_a_number_of_clips_gives_its_own_clips(cuda):
@@ -110,7 +205,8 @@ def test_outputs_of_one_run_are_not_overwritten_by_the_next(cuda):
 
 def test_memory_is_allocated_once(cuda, monkeypatch):
     session = open_session(cuda)
-    monkeypatch.setattr(FakeCuda, "allocate", None)
+    if not cuda.module.shape.is_rtx:  # whose contexts are given memory of their own
+        monkeypatch.setattr(FakeCuda, "allocate", None)
     monkeypatch.setattr(FakeCuda, "allocate_pinned", None)
     for clips in (1, 4, 2):
         feeds = inputs("recognizer", clips)
@@ -341,7 +437,8 @@ def test_a_resident_run_copies_nothing_and_computes_the_same(cuda, monkeypatch):
     monkeypatch.setattr(FakeStream, "to_device", None)
     for memory in (session._memory[name] for name in session.outputs):
         memory.array[...] = 0
+    run = session.resident_run(2)
     for _ in range(3):
-        session.run_resident(2)
+        assert run() >= len(PARTS[0]) + len(PARTS[1])  # the fake GPU's clock counts pieces of work
     scores = session._memory["scores"].array[: 2 * 6 * 4].view("float32").reshape(2, 6)
     assert compare(expected(feeds)["scores"], scores).within(1e-5)

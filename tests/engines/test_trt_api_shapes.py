@@ -97,7 +97,7 @@ def test_every_part_builds_in_every_shape(shape, precision, part):
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("shape", STRONG)
 def test_strongly_typed_networks_get_no_precision_flag(shape, precision):
-    assert config_of(shape, precision).flags == []
+    assert config_of(shape, precision).flags == (["REQUIRE_USER_ALLOCATION"] if shape == "rtx" else [])
 
 
 @pytest.mark.parametrize(("precision", "flags"), [("fp32", []), ("fp16", ["FP16"]), ("int8", ["FP16", "INT8"])])
@@ -108,6 +108,25 @@ def test_a_weakly_typed_network_is_allowed_its_precision(precision, flags):
 @pytest.mark.parametrize("shape", ALL)
 def test_float32_means_no_tf32(shape):
     assert "TF32" not in config_of(shape, "fp32").flags
+
+
+def test_contexts_share_a_profile_where_that_has_to_be_asked_for():
+    assert config_of("8.6").features["PROFILE_SHARING_0806"]
+    assert config_of("10").features["PROFILE_SHARING_0806"]  # it is on, and asking for it again is refused
+
+
+@pytest.mark.parametrize("kind", ["Builder", "Runtime"])
+def test_a_builder_or_runtime_that_is_not_given_is_an_error(kind):
+    module = Module(SHAPES["8.6"])
+    plan = build("8.6")[1]
+
+    def refuse(logger):
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    setattr(module, kind, refuse)
+    tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
+    with pytest.raises(TensorRTError, match=f"gives no {kind.lower()} here: pybind11"):
+        tensorrt.parse(b"") if kind == "Builder" else tensorrt.load(plan, host_code=False)
 
 
 @pytest.mark.parametrize("shape", ["8.6", "10"])

@@ -14,6 +14,7 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
 from x3ddeploy.tensorrt.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
 from x3ddeploy.tensorrt.place import Host, engine_path, engines_of, flavour_of
-from x3ddeploy.tensorrt.trt import Engine, Tensor, TensorRT, open_tensorrt
+from x3ddeploy.tensorrt.trt import Context, Engine, Tensor, TensorRT, open_tensorrt
 from x3ddeploy.terms import Precision
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class TensorRTSession(Session):
 
     Attributes:
         max_batch: the profile's.
+        notes: what is done another way than it could be, and why: runs that could not be recorded as a CUDA graph.
     """
 
     runtime = "tensorrt"
@@ -70,8 +72,10 @@ class TensorRTSession(Session):
         self.outputs = tuple(self._results)
         self.max_batch = min(tensor.largest[0] for tensor in tensors if tensor.is_input)
         self._streams = [cuda.stream() for _ in range(max(map(len, waves)))]
+        self.notes: list[str] = []
+        self._marks = cuda.event(timing=True), cuda.event(timing=True)
         self._batches: OrderedDict[int, _Batch] = OrderedDict()
-        largest = _Batch(cuda, waves, self._inputs_of(self.max_batch))
+        largest = _Batch(cuda, waves, self._inputs_of(self.max_batch), self._streams)
         types = {tensor.name: tensor.dtype for tensor in tensors}
         self._memory: dict[str, DeviceMemory] = {
             name: cuda.allocate(_size(shape, types[name])) for name, shape in largest.shapes.items()
@@ -86,8 +90,7 @@ class TensorRTSession(Session):
         batch = self._of(next(iter(feeds.values())).shape[0])
         for name, value in feeds.items():
             np.copyto(self._staging[name].array[: len(value)], value, casting="same_kind")
-        addresses = {name: memory.address for name, memory in self._memory.items()}
-        batch.run(self._streams, addresses, _HostCopies(self._staging, self._given, self._results))
+        self._launch(batch.way(self._own_addresses(), _HostCopies(self._staging, self._given, self._results)))
         self._streams[0].synchronize()
         return {name: self._staging[name].array[: batch.shapes[name][0]].copy() for name in self.outputs}
 
@@ -131,31 +134,55 @@ class TensorRTSession(Session):
         misshapen = [name for name in self.outputs if tuple(results[name].shape) != batch.shapes[name]]
         if misshapen:
             raise X3DDeployError("output tensors of another shape than the outputs", details=misshapen)
-        addresses = {name: memory.address for name, memory in self._memory.items()}
-        addresses |= {name: value.data_ptr() for name, value in {**feeds, **results}.items()}
+        addresses = self._own_addresses() | {name: value.data_ptr() for name, value in {**feeds, **results}.items()}
         theirs = Stream.foreign(self._cuda, torch.cuda.current_stream(first.device).cuda_stream)
         before, after = self._cuda.event(), self._cuda.event()
         theirs.record(before)
         self._streams[0].wait(before)
-        batch.run(self._streams, addresses, None)
+        self._launch(batch.way(addresses, None))
         self._streams[0].record(after)
         theirs.wait(after)
         return {name: results[name] for name in self.outputs}
 
-    def resident(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
+    def resident(self, feeds: Mapping[str, Array]) -> Callable[[], float]:
+        """What a call gives is the time in milliseconds that the GPU itself counted, without the host's part in it."""
         self.run(feeds)
-        clips = len(next(iter(feeds.values())))
-        return lambda: self.run_resident(clips)
+        return self.resident_run(len(next(iter(feeds.values()))))
 
-    def run_resident(self, clips: int) -> None:
-        """One run on what lies in the session's own memory, waited for on the host: the computation without copies.
+    def resident_run(self, clips: int) -> Callable[[], float]:
+        """Runs on what lies in the session's own memory, each waited for on the host: the computation without copies.
 
         Args:
             clips: how many of the clips there, e.g. of the last `run`.
+
+        Returns:
+            One run; its result is the milliseconds between two events in the stream, before and behind it.
         """
-        addresses = {name: memory.address for name, memory in self._memory.items()}
-        self._of(clips).run(self._streams, addresses, None)
-        self._streams[0].synchronize()
+        way, (start, end), main = self._of(clips).way(self._own_addresses(), None), self._marks, self._streams[0]
+
+        def run() -> float:
+            main.record(start)
+            self._launch(way)
+            main.record(end)
+            main.synchronize()
+            return end.ms_since(start)
+
+        return run
+
+    @property
+    def uses_cuda_graph(self) -> bool:
+        """Whether no run had to be enqueued kernel by kernel because it could not be recorded."""
+        return not self.notes
+
+    def _launch(self, way: _Way) -> None:
+        problem = way.run(self._streams)
+        if problem:
+            note = f"runs of {way.clips} clips are not recorded as a CUDA graph: {problem}"
+            self.notes.append(note)
+            logging.getLogger("x3ddeploy.tensorrt").warning(note)
+
+    def _own_addresses(self) -> dict[str, int]:
+        return {name: memory.address for name, memory in self._memory.items()}
 
     def _can_be_read(self, name: str, value: torch.Tensor) -> bool:
         tensor = {**self._given, **self._results}.get(name)
@@ -179,7 +206,7 @@ class TensorRTSession(Session):
                 hint="build them with larger --max-shapes",
             )
         if clips not in self._batches:
-            self._batches[clips] = _Batch(self._cuda, self._waves, self._inputs_of(clips))
+            self._batches[clips] = _Batch(self._cuda, self._waves, self._inputs_of(clips), self._streams)
             if len(self._batches) > _KEPT_BATCHES:
                 self._streams[0].synchronize()  # the oldest one's contexts may be at work still
                 self._batches.popitem(last=False)
@@ -205,49 +232,98 @@ class _HostCopies:
 
 
 class _Batch:
-    """Execution contexts for one number of clips, and the graphs that were recorded with them.
+    """Execution contexts for one number of clips, and the ways of running them.
 
     Contexts are not shared between numbers of clips: a recorded graph is of the shapes that its context had.
     """
 
-    def __init__(self, cuda: Cuda, waves: Waves, inputs: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self, cuda: Cuda, waves: Waves, inputs: Mapping[str, tuple[int, ...]], streams: Sequence[Stream]
+    ) -> None:
+        self.clips = next(iter(inputs.values()))[0]
         self.shapes = dict(inputs)
-        self._waves = []
+        self.waves: list[list[tuple[Sequence[Tensor], Context]]] = []
         for wave in waves:
-            self._waves.append([(engine.tensors(), engine.context()) for engine in wave])
-            for tensors, context in self._waves[-1]:
+            self.waves.append(
+                [
+                    (engine.tensors(), engine.context(stream.handle))
+                    for engine, stream in zip(wave, streams, strict=False)
+                ]
+            )
+            for tensors, context in self.waves[-1]:
                 for tensor in tensors:
                     if tensor.is_input:
                         context.set_shape(tensor.name, self.shapes[tensor.name])
                 self.shapes |= {tensor.name: context.shape_of(tensor.name) for tensor in tensors if not tensor.is_input}
-        self._events: list[Event] = [cuda.event() for wave in waves for _ in range(2 * len(wave))]
-        self._graphs: OrderedDict[tuple[object, ...], Graph | None] = OrderedDict()
+                if context.scratch_bytes:
+                    context.set_scratch(cuda.allocate(context.scratch_bytes))
+        self.events: list[Event] = [cuda.event() for wave in waves for _ in range(2 * len(wave))]
+        self._ways: OrderedDict[tuple[object, ...], _Way] = OrderedDict()
 
-    def run(self, streams: Sequence[Stream], addresses: Addresses, copies: _HostCopies | None) -> None:
-        """Run, with what was recorded where there is such; the first run from and to some memory is never recorded.
-
-        TensorRT asks for that: a context does its last preparations in its first run.
-        """
+    def way(self, addresses: Addresses, copies: _HostCopies | None) -> _Way:
+        """To run from and to some memory, with what was recorded of it before."""
         key = (copies is None, *sorted(addresses.items()))
-        graph = self._graphs.get(key)
-        if key not in self._graphs:
-            self._put(streams, addresses, copies)
-        elif graph is None:
-            with streams[0].capture() as captured:
-                self._put(streams, addresses, copies)
-            (graph,) = captured
-        if graph is not None:
-            streams[0].launch(graph)
-        self._graphs[key] = graph
-        self._graphs.move_to_end(key)
-        if len(self._graphs) > _KEPT_GRAPHS:
-            self._graphs.popitem(last=False)
+        if key not in self._ways:
+            self._ways[key] = _Way(self, addresses, copies)
+            if len(self._ways) > _KEPT_GRAPHS:
+                self._ways.popitem(last=False)
+        self._ways.move_to_end(key)
+        return self._ways[key]
 
-    def _put(self, streams: Sequence[Stream], addresses: Addresses, copies: _HostCopies | None) -> None:
-        """Put one run into the streams; it begins and ends in the first."""
-        main, events = streams[0], iter(self._events)
-        if copies is not None:
-            copies.load(main, addresses, self.shapes)
+
+class _Progress(Enum):
+    """Of a way of running: a context does its last preparations in its first run, so that the second is recorded."""
+
+    NEW = "never run"
+    PREPARED = "run once"
+    RECORDED = "replayed from now on"
+    PLAIN = "cannot be recorded: enqueued each time"
+
+
+class _Way:
+    """One way of running a batch: from and to some memory, with or without copies."""
+
+    def __init__(self, batch: _Batch, addresses: Addresses, copies: _HostCopies | None) -> None:
+        self.clips = batch.clips
+        self._waves, self._events, self._shapes = batch.waves, batch.events, batch.shapes
+        self._addresses, self._copies = addresses, copies
+        self._progress = _Progress.NEW
+        self._graph: Graph | None = None
+
+    def run(self, streams: Sequence[Stream]) -> str:
+        """Put one run into the streams; gives why it could not be recorded, in the run that tried, else ''."""
+        problem = ""
+        if self._progress is _Progress.PREPARED:
+            try:
+                self._graph = self._record(streams)
+                self._progress = _Progress.RECORDED
+            except (
+                X3DDeployError
+            ) as error:  # of the driver or TensorRT; what is wrong beyond capture, the next line says
+                problem = error.message
+                self._progress = _Progress.PLAIN
+        if self._graph is not None:
+            streams[0].launch(self._graph)
+            return ""
+        self._put(streams)
+        if self._progress is _Progress.NEW:
+            self._progress = _Progress.PREPARED
+        return problem
+
+    def _record(self, streams: Sequence[Stream]) -> Graph:
+        contexts = [context for wave in self._waves for _, context in wave]
+        if not all(context.is_capturable(streams[0].handle) for context in contexts):
+            raise X3DDeployError("TensorRT says that a stream cannot be captured with it")
+        with streams[0].capture() as captured:
+            self._put(streams)
+        (graph,) = captured
+        return graph
+
+    def _put(self, streams: Sequence[Stream]) -> None:
+        """It begins and ends in the first stream."""
+        addresses, main, events = self._addresses, streams[0], iter(self._events)
+        if self._copies is not None:
+            self._copies.load(main, addresses, self._shapes)
         for wave in self._waves:
             beside = streams[1 : len(wave)]
             if beside:
@@ -263,8 +339,8 @@ class _Batch:
                 done = next(events)
                 stream.record(done)
                 main.wait(done)
-        if copies is not None:
-            copies.store(main, addresses, self.shapes)
+        if self._copies is not None:
+            self._copies.store(main, addresses, self._shapes)
 
 
 def require_device(device: str) -> None:

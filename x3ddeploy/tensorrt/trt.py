@@ -3,9 +3,10 @@
 What a version can do is asked of its classes (`hasattr`), never derived from its number. Three shapes are met:
 
 - 8.6: networks are typed weakly, so that the precision of a graph has to be allowed again with builder flags, and
-  have an explicit batch only where a flag says so;
+  have an explicit batch only where a flag says so; an engine's profile serves one context unless it is told otherwise;
 - 10: networks can be typed strongly, which makes the types in the graph the law;
-- 11 and TensorRT-RTX: they always are; the flags for precisions are gone. RTX builds for GPUs that are not there.
+- 11 and TensorRT-RTX: they always are; the flags for precisions are gone. RTX builds for GPUs that are not there, and
+  compiles kernels when it runs: what is to be recorded as a CUDA graph asks for them at once, and brings memory.
 
 Nothing here may run in a process that the user's work depends on where no GPU was seen: without one, TensorRT's Builder
 raises and its Runtime may crash. See `x3ddeploy.child_process`.
@@ -17,12 +18,15 @@ import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 from x3ddeploy.progress import Step
 from x3ddeploy.terms import Precision
+
+if TYPE_CHECKING:
+    from x3ddeploy.tensorrt.cuda import DeviceMemory
 
 INSTALL = {
     Flavour.TENSORRT: "pip install --extra-index-url https://pypi.nvidia.com 'x3ddeploy[tensorrt]'",
@@ -109,9 +113,7 @@ class TensorRT:
         Raises:
             TensorRTError: the parser refuses it; each of its reasons is a detail.
         """
-        builder = self._trt.Builder(self._logger)
-        if builder is None:
-            raise TensorRTError(f"{self.flavour.title} {self.version} gives no builder here", hint="see its log")
+        builder = self._made(self._trt.Builder, "builder")
         network = builder.create_network(self._network_flags())
         parser = self._trt.OnnxParser(network, self._logger)
         if not parser.parse(graph):
@@ -134,13 +136,20 @@ class TensorRT:
         Raises:
             TensorRTError: the plan does not load here.
         """
-        runtime = self._trt.Runtime(self._logger)
+        runtime = self._made(self._trt.Runtime, "runtime")
         if host_code and hasattr(runtime, "engine_host_code_allowed"):
             runtime.engine_host_code_allowed = True
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise TensorRTError(f"{self.flavour.title} {self.version} does not load the engine", hint="see its log")
         return Engine(self._trt, runtime, engine)
+
+    def _made(self, kind: Any, what: str) -> Any:
+        try:
+            return kind(self._logger)
+        except TypeError as error:  # pybind11's word for a factory that returned nothing
+            message = f"{self.flavour.title} {self.version} gives no {what} here: {error}"
+            raise TensorRTError(message, hint="see its log: the driver may be too old for it") from error
 
     def _network_flags(self) -> int:
         known = self._trt.NetworkDefinitionCreationFlag
@@ -215,6 +224,7 @@ class Network:
         trt, features = self._trt, self._owner.features
         config = self._builder.create_builder_config()
         self._allow_precision(config, options.precision)
+        self._prepare_for_sessions(config)
         if features.external_tactics:
             external = sum(1 << int(getattr(trt.TacticSource, name)) for name in features.external_tactics)
             config.set_tactic_sources(config.get_tactic_sources() & ~external)
@@ -246,6 +256,18 @@ class Network:
         wanted = {Precision.FP32: (), Precision.FP16: ("FP16",), Precision.INT8: ("FP16", "INT8")}
         for name in wanted[precision]:
             config.set_flag(self._flag(name))
+
+    def _prepare_for_sessions(self, config: Any) -> None:
+        """What a session of several contexts and CUDA graphs asks of an engine, where it is not so anyway."""
+        preview = getattr(self._trt, "PreviewFeature", None)
+        sharing = getattr(preview, "PROFILE_SHARING_0806", None)
+        # 8.6 gives the profile to one context at a time, so that a second number of clips would never run; on from 10
+        # on, where it cannot be changed. NvInfer.h, PreviewFeature.
+        if sharing is not None and not config.get_preview_feature(sharing):
+            config.set_preview_feature(sharing, True)
+        # TensorRT-RTX may allocate while it runs, which no stream capture allows. Its BuilderFlag's documentation.
+        if hasattr(self._trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+            config.set_flag(self._trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
 
     def _target(self, config: Any, capabilities: Sequence[str]) -> None:
         known = self._owner.features.compute_capabilities
@@ -332,26 +354,67 @@ class Engine:
             inspector.execution_context = context
         text = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
         try:
-            value = json.loads(text)
+            value = json.loads(text, strict=False)  # names of fused layers hold control characters
         except ValueError as error:
             raise TensorRTError(f"the engine inspector's answer is no JSON: {error}") from error
         if not isinstance(value, dict) or not all(isinstance(layer, dict) for layer in value.get("Layers", [])):
             raise TensorRTError("the engine inspector tells no more than names", hint="build it with build-trt")
         return value
 
-    def context(self) -> Context:
-        """A new execution context, with activation memory of its own."""
-        context = self._engine.create_execution_context()
+    def context(self, stream: int) -> Context:
+        """A new execution context, ready for shapes.
+
+        Args:
+            stream: handle of a CUDA stream, in which a profile is set where the context has none yet; what follows in
+                other streams has to wait for it.
+
+        Raises:
+            TensorRTError: there is no memory for it, or no profile: an engine of 8.6 whose contexts cannot share one.
+        """
+        context, scratch_bytes = self._new_context()
         if context is None:
             raise TensorRTError("TensorRT gives no execution context", hint="the GPU's memory may be full")
-        return Context(context)
+        if context.active_optimization_profile < 0 and not context.set_optimization_profile_async(0, stream):
+            raise TensorRTError(
+                "the engine's profile belongs to another execution context, and it cannot be shared",
+                hint="build it again with `x3ddeploy build-trt`, which allows that (PROFILE_SHARING_0806)",
+            )
+        return Context(context, scratch_bytes)
+
+    def _new_context(self) -> tuple[Any, int]:
+        """A context, and the bytes of memory that it has to be given."""
+        engine = self._engine
+        config: Any = engine.create_runtime_config() if hasattr(engine, "create_runtime_config") else None
+        if not hasattr(config, "dynamic_shapes_kernel_specialization_strategy"):
+            return engine.create_execution_context(), 0
+        # TensorRT-RTX: its default computes with fallback kernels until others are compiled, and a CUDA graph would
+        # keep the fallback for ever; and an engine that may be captured wants its memory given.
+        trt = self._trt
+        config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        return engine.create_execution_context(config), engine.device_memory_size_v2
 
 
 class Context:
-    """An engine's state for one run at a time. Addresses are of device memory."""
+    """An engine's state for one run at a time. Addresses are of device memory.
 
-    def __init__(self, context: Any) -> None:
-        self._context = context
+    Attributes:
+        scratch_bytes: of memory that it has to be given before it runs; 0 where it has its own.
+    """
+
+    def __init__(self, context: Any, scratch_bytes: int) -> None:
+        self._context, self.scratch_bytes = context, scratch_bytes
+        self._scratch: DeviceMemory | None = None
+
+    def set_scratch(self, memory: DeviceMemory) -> None:
+        """Give it its memory, of at least `scratch_bytes`; it is held on to for as long as the context lives."""
+        self._scratch = memory
+        self._context.set_device_memory(memory.address, self.scratch_bytes)
+
+    def is_capturable(self, stream: int) -> bool:
+        """Whether its runs can be recorded as a CUDA graph, as far as it tells: TensorRT-RTX does."""
+        tell = getattr(self._context, "is_stream_capturable", None)
+        return tell is None or bool(tell(stream))
 
     def set_shape(self, name: str, shape: Sequence[int]) -> None:
         """Raises TensorRTError where the profile does not hold it."""
