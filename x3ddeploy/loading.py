@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import onnx
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 from x3ddeploy.bundle import Source
 from x3ddeploy.bundle.labels import label_problems
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_text
+from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_file, read_config_text
 from x3ddeploy.checkpoint.listing import shortened
+from x3ddeploy.checkpoint.lookups import lookup
 from x3ddeploy.checkpoint.reader import Checkpoint, read_checkpoint
 from x3ddeploy.errors import BundleError, CheckpointError, UsageError
 from x3ddeploy.families import FAMILIES, family_named, family_of
@@ -57,9 +58,9 @@ def load_network(path: Path, wishes: Wishes | None = None, *, ema: bool = False,
     Raises:
         CheckpointError: the file cannot be read, trusted or understood; the message says what to do.
     """
-    checkpoint, family, weights, notes = recognize(path, trust=trust, ema=ema)
-    text = checkpoint.config_text
-    trained = family.load(weights, read_config_text(text, CHECKPOINT_CONFIG) if text else None, wishes or Wishes())
+    wishes = wishes or Wishes()
+    checkpoint, family, weights, notes = recognize(path, wishes, trust=trust, ema=ema)
+    trained = family.load(weights, _own_config(checkpoint), wishes)
     notes += trained.notes
     labels, classes = checkpoint.class_names, trained.network.contract().classes
     if labels is not None and len(labels) != classes:
@@ -83,10 +84,10 @@ class Recognized(NamedTuple):
     notes: tuple[str, ...]
 
 
-def recognize(path: Path, *, ema: bool = False, trust: bool = False) -> Recognized:
+def recognize(path: Path, wishes: Wishes | None = None, *, ema: bool = False, trust: bool = False) -> Recognized:
     """Read a checkpoint as far as its weights; see `load_network`."""
     checkpoint = read_checkpoint(path, trust=trust, ema=ema)
-    family = _family_of(checkpoint)
+    family = _family_of(checkpoint, (wishes or Wishes()).config)
     weights, notes = checkpoint.weights(family.prefixes)
     return Recognized(checkpoint, family, weights, (*checkpoint.notes, *notes))
 
@@ -116,20 +117,39 @@ def restore_network(model: onnx.ModelProto) -> Network:
         ) from error
 
 
-def _family_of(checkpoint: Checkpoint) -> Family:
-    family = family_of(checkpoint.values)
+def _own_config(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    text = checkpoint.config_text
+    return read_config_text(text, CHECKPOINT_CONFIG) if text else None
+
+
+def _family_of(checkpoint: Checkpoint, named: str | None) -> Family:
+    """Whose network it is: by its own config, else by the file that the user names; a preset's name says nothing."""
+    config = _own_config(checkpoint)
+    if (config is None or "model" not in config) and named is not None and Path(named).is_file():
+        config = read_config_file(Path(named))
+    family = family_of(checkpoint.values, config)
     if family is not None:
         return family
     found = sorted({f"{key.partition('.')[0]}." for key in checkpoint.values})
-    known = map(family_named, FAMILIES)
+    details = [f"it has weights under {', '.join(shortened(found, _LISTED))}", *_classes(config)]
+    known: dict[tuple[str, ...], list[str]] = {}
+    for other in map(family_named, FAMILIES):
+        known.setdefault(other.prefixes, []).append(f"{other.title} ({other.name})")
+    details += [f"weights under {', '.join(prefixes)}: {', '.join(names)}" for prefixes, names in known.items()]
     raise CheckpointError(
         f"{checkpoint.path} is of no network that is known here",
-        details=[
-            f"it has weights under {', '.join(shortened(found, _LISTED))}",
-            *(f"{family.title} ({family.name}) has weights under {', '.join(family.prefixes)}" for family in known),
-        ],
-        hint="give a checkpoint of one of these networks, with all of its weights",
+        details=details,
+        hint="give a checkpoint of one of these networks, with all of its weights"
+        + ("" if config else "; it carries no config: name that of its training with --config"),
     )
+
+
+def _classes(config: Mapping[str, Any] | None) -> list[str]:
+    """What classes a config builds, in words."""
+    paths = ("type", *(f"{part}.type" for part in ("backbone", "neck", "cls_head")))
+    found = [lookup(config or {}, f"model.{path}") for path in paths]
+    names = [name for name in found if isinstance(name, str)]
+    return [f"its config builds {', '.join(shortened(names, _LISTED))}"] if names else []
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:

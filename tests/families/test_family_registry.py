@@ -41,8 +41,8 @@ def test_weights_of_no_family_are_told_which_there_are(tmp_path):
 
 
 def test_an_unknown_family_is_named_with_those_that_are_known():
-    with pytest.raises(BundleError, match="posec3d") as caught:
-        family_named("posec3d")
+    with pytest.raises(BundleError, match="videomae") as caught:
+        family_named("videomae")
     assert "two_stream_x3d" in str(caught.value)
 
 

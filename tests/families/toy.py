@@ -101,7 +101,7 @@ class ToyFamily:
     prefixes = ("backbone.", "neck.", "head.")
     training = ()
 
-    def claims(self, keys):
+    def claims(self, keys, config):
         return "neck.weight" in keys
 
     def load(self, weights, config, wishes):

@@ -36,7 +36,9 @@ class _Traced:
         """The piece's outputs by the contract's names, and what was written."""
         described = self.contract.parts[part]
         inputs = {name: tensors[name] for name in described.inputs}
-        written = write(self.programs[part], graph, part, inputs, self.lowered[part].blocks)
+        lowered = self.lowered[part]
+        path = part if lowered.path is None else lowered.path
+        written = write(self.programs[part], graph, path, inputs, lowered.blocks)
         (alone, *_) = described.outputs
         return {name or alone: value for name, value in written.outputs.items()}, written
 

@@ -5,9 +5,9 @@ A family is imported when it is asked for, so that `x3ddeploy --help` imports no
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from x3ddeploy.errors import BundleError
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from x3ddeploy.families.base import Family
 
 # Name -> 'module:object', or the family itself.
-FAMILIES: dict[str, str | Family] = {"two_stream_x3d": "x3ddeploy.families.two_stream_x3d.family:TWO_STREAM_X3D"}
+FAMILIES: dict[str, str | Family] = {
+    "two_stream_x3d": "x3ddeploy.families.two_stream_x3d.family:TWO_STREAM_X3D",
+    "posec3d": "x3ddeploy.families.posec3d.family:POSEC3D",
+}
 
 
 def register(family: Family) -> None:
@@ -38,6 +41,6 @@ def family_named(name: str) -> Family:
     return known
 
 
-def family_of(keys: Collection[str]) -> Family | None:
-    """The family that claims weights of these names."""
-    return next((family for family in map(family_named, FAMILIES) if family.claims(keys)), None)
+def family_of(keys: Collection[str], config: Mapping[str, Any] | None) -> Family | None:
+    """The family that claims weights of these names, trained by that config (None where it is not known)."""
+    return next((family for family in map(family_named, FAMILIES) if family.claims(keys, config)), None)

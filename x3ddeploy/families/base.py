@@ -55,10 +55,13 @@ class LoweredPart:
     Attributes:
         module: takes the part's inputs in the contract's order; gives its only output, or its outputs by name.
         blocks: names of modules in it that can be judged alone, in their order.
+        path: the module's dotted name in the network, the part's where it is None; '' where its submodules have the
+            names in it that they have in the network.
     """
 
     module: nn.Module
     blocks: tuple[str, ...] = ()
+    path: str | None = None
 
 
 class Family(Protocol):
@@ -78,8 +81,13 @@ class Family(Protocol):
     prefixes: ClassVar[tuple[str, ...]]
     training: ClassVar[tuple[str, ...]]
 
-    def claims(self, keys: Collection[str]) -> bool:
-        """Whether weights of these names are those of a network of this family, whole or damaged."""
+    def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
+        """Whether a network of this family is what a checkpoint holds, whole or damaged.
+
+        Args:
+            keys: names of its weights.
+            config: the training config that it carries, or that the user names; read as literals, None for none.
+        """
 
     def load(self, weights: Mapping[str, Tensor], config: Mapping[str, Any] | None, wishes: Wishes) -> Trained:
         """Find out which network the weights are of, and fill them in.

@@ -8,8 +8,10 @@ N takes as long, and gives neither the modules' names nor the outputs' structure
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +60,7 @@ def trace(module: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> Program:
     example = tuple(torch.empty(_EXAMPLE_BATCH, *shape) for shape in inputs.values())
     try:
         with torch.no_grad():
-            exported = torch.export.export(module, example, dynamic_shapes=tuple({0: batch} for _ in example))
+            exported = torch.export.export(module, example, dynamic_shapes=_alike(module, example, {0: batch}))
     except Exception as error:  # torch.export raises a dozen kinds, all of which say that it cannot be traced
         raise X3DDeployError(
             f"{type(module).__name__} cannot be traced for any number of clips: {str(error).splitlines()[0]}",
@@ -84,6 +86,13 @@ def trace(module: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> Program:
         constants={name: value for name, value in exported.constants.items() if isinstance(value, Tensor)},
         outputs=outputs if isinstance(outputs, dict) else {"": outputs},
     )
+
+
+def _alike(module: nn.Module, example: tuple[Tensor, ...], dims: dict[int, Any]) -> tuple[Any, ...]:
+    """The same dynamic axes for every argument; those that `forward` gathers by `*` are one to torch.export."""
+    every = tuple(dims for _ in example)
+    parameters = inspect.signature(module.forward).parameters.values()
+    return (every,) if any(value.kind is value.VAR_POSITIONAL for value in parameters) else every
 
 
 def value_of(program: Program, weight: str) -> Tensor:

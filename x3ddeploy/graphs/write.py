@@ -59,7 +59,7 @@ def write(
     Args:
         program: the module, traced.
         graph: where to.
-        path: the module's dotted name in the network.
+        path: the module's dotted name in the network; '' where its submodules have their names in it already.
         inputs: name of each of the module's inputs -> the tensor that it is given.
         blocks: names of modules in it that are blocks.
 
@@ -67,6 +67,11 @@ def write(
         X3DDeployError: an operator has no ONNX form.
     """
     return _Writer(program, graph, path).write(inputs, blocks)
+
+
+def scope(path: str) -> str:
+    """A module's dotted name as names of nodes have it: 'layer2.3.conv1' is 'layer2.3/conv1'."""
+    return re.sub(r"\.(?!\d+(?:\.|$))", "/", path)
 
 
 class _Writer:
@@ -99,6 +104,8 @@ class _Writer:
         )
 
     def _draw(self, node: torch.fx.Node, draft: Draft) -> None:
+        if not isinstance(node.meta.get("val"), (torch.Tensor, tuple, list)):
+            return  # a size, or a check of one: handlers read sizes off the shapes
         handler = HANDLERS.get(str(node.target))
         if handler is None:
             raise X3DDeployError(
@@ -150,9 +157,8 @@ class _Writer:
         return ends[0]
 
     def _scope(self, path: str) -> str:
-        """A module's name in names of nodes: 'layer2.3.conv1' is 'layer2.3/conv1', behind the network's part."""
-        full = ".".join(filter(None, (self._path, path)))
-        return re.sub(r"\.(?!\d+(?:\.|$))", "/", full)
+        """A module's name in names of nodes, behind the network's part."""
+        return scope(".".join(filter(None, (self._path, path))))
 
     def _weight_name(self, name: str) -> str:
         path, _, leaf = name.rpartition(".")
@@ -163,7 +169,7 @@ class _Writer:
         while (source := getattr(self._modules[path], "weights_of", None)) is None and path:
             path, _, last = path.rpartition(".")
             inner = f"{last}.{inner}"
-        return f"{source or self._path}.{inner}"
+        return ".".join(filter(None, (source or self._path, inner)))
 
 
 def _module_of(node: torch.fx.Node) -> str:

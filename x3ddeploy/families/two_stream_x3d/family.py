@@ -33,7 +33,7 @@ class TwoStreamX3DFamily:
         f"x3ddeploy.families.two_stream_x3d.training.{module}" for module in ("backbones", "head", "recognizer")
     )
 
-    def claims(self, keys: Collection[str]) -> bool:
+    def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
         return all(any(key.startswith(prefix) for key in keys) for prefix in self.prefixes)
 
     def load(self, weights: Mapping[str, Tensor], config: Mapping[str, Any] | None, wishes: Wishes) -> Trained:

@@ -1,0 +1,234 @@
+"""A family of recognizers that MMAction2's registered classes build; a concrete one says which, and what it is fed.
+
+MMAction2 is needed where a network is built: to export, and for the torch runtime. A bundle is run without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_file
+from x3ddeploy.checkpoint.listing import shortened
+from x3ddeploy.contract import Activation, Average, Contract, Input, InputKind
+from x3ddeploy.errors import CheckpointError
+from x3ddeploy.families.base import LoweredPart, Trained, Wishes
+from x3ddeploy.families.mmaction import pipeline
+from x3ddeploy.families.mmaction.model import (
+    BACKBONE,
+    contract_of,
+    equal_fusion,
+    inputs_of,
+    packed_inputs,
+    unpacked,
+    values_of,
+)
+from x3ddeploy.families.mmaction.training_config import Config, Described, described, module_type, pipeline_types
+from x3ddeploy.modalities import modalities_of
+from x3ddeploy.terms import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.network import Network
+    from x3ddeploy.lowering.replace import Rewrite
+
+_LISTED = 12
+_WEIGHTS, _OPTION = "weights", "option"
+
+
+class MMActionFamily:
+    """See `x3ddeploy.families.base.Family`.
+
+    Attributes:
+        recognizers, backbones, necks, heads: classes of MMAction2's that make such a network.
+        kinds: what it is fed.
+        features: names of what goes from the backbone to the head.
+        swallowed: class -> pattern of arguments that it takes by `**kwargs` without handing them to a base.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    presets: Collection[str] = ()
+    prefixes: ClassVar[tuple[str, ...]] = ("backbone.", "neck.", "cls_head.")
+    training: ClassVar[tuple[str, ...]] = ()
+
+    recognizers: ClassVar[tuple[str, ...]] = ("Recognizer3D",)
+    backbones: ClassVar[tuple[str, ...]]
+    necks: ClassVar[tuple[str, ...]] = ()
+    heads: ClassVar[tuple[str, ...]] = ("I3DHead",)
+    kinds: ClassVar[frozenset[InputKind]] = frozenset({InputKind.FRAMES})
+    features: ClassVar[tuple[str, ...]] = ("feat",)
+    swallowed: ClassVar[Mapping[str, str]] = {}
+
+    def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
+        classes = (("", self.recognizers), ("backbone", self.backbones), ("cls_head", self.heads))
+        steps = pipeline_types(config)
+        return (
+            all(module_type(config, part) in known for part, known in classes)
+            and module_type(config, "neck") in (self.necks or ("",))
+            and (not steps or pipeline.kinds_fed(steps) == self.kinds)  # a pipeline that is missing is asked for
+        )
+
+    # What a concrete family may say otherwise.
+
+    def inputs(self, said: Described, wishes: Wishes, channels: int) -> dict[str, Input]:
+        """What the network is fed.
+
+        Args:
+            said: by the config.
+            wishes: of the user.
+            channels: that the backbone takes.
+
+        Raises:
+            CheckpointError: the test pipeline does not say it, or says what is not understood.
+            UsageError: a wish is none that this network can fulfil.
+        """
+        made = {}
+        if InputKind.FRAMES in self.kinds:
+            flat = said.recognizer == "Recognizer2D"
+            made[pipeline.FRAMES_INPUT] = pipeline.frames_input(said, wishes, flat=flat)
+        if InputKind.HEATMAPS in self.kinds:
+            made[pipeline.HEATMAPS_INPUT] = pipeline.heatmaps_input(said, wishes, channels)
+        return made
+
+    def average(self, head: nn.Module) -> Average:
+        """How a video's views are averaged, as the built head has it."""
+        return Average(head.average_clips or Average.NONE.value)
+
+    def channels(self, backbone: Mapping[str, Any]) -> int:
+        """Channels that the backbone takes, of its module in the model."""
+        return int(unpacked({**backbone["defaults"], **backbone["arguments"]}).get("in_channels", 3))
+
+    def blocks(self, backbone: nn.Module) -> dict[str, nn.Module]:
+        """Modules of the backbone that each give the one tensor that goes on, by name, in order."""
+        from torch import nn
+
+        found: dict[str, nn.Module] = {}
+        for name, child in backbone.named_children():
+            items = child.named_children() if isinstance(child, nn.Sequential | nn.ModuleList) else ()
+            inner = {f"{name}.{key}": item for key, item in items} or {name: child}
+            found |= {key: item for key, item in inner.items() if any(True for _ in item.parameters())}
+        return found
+
+    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+        """Exact steps from the training form of a part to what is deployed; modules keep their names."""
+        return ()
+
+    # What the toolchain asks.
+
+    def load(self, weights: Mapping[str, Tensor], config: Config | None, wishes: Wishes) -> Trained:
+        from x3ddeploy.families.mmaction import building
+
+        origin = CHECKPOINT_CONFIG
+        notes: tuple[str, ...] = ()
+        if config is None or "model" not in config:
+            assert wishes.config is not None  # else no family of these had claimed the weights
+            config, origin = read_config_file(Path(wishes.config)), f"config {wishes.config}"
+        elif wishes.config is not None:
+            notes = (f"the checkpoint carries its own config; {wishes.config} is not looked at",)
+        said = described(config, origin)
+        modules: dict[str, Any] = {}
+        origins = {"recognizer": origin}
+        for part, arguments in said.modules.items():
+            kind = said.types[part]
+            modules[part], owners = building.resolved(kind, arguments, f"model.{part}", self.swallowed.get(kind, ""))
+            origins |= {f"{part}.{key}": origin for key in ("type", *arguments)}
+            origins |= {f"{part}.{key}": f"default of {owner}" for key, owner in owners.items()}
+        inputs = self.inputs(said, wishes, self.channels(modules["backbone"]))
+        modalities_of(inputs)  # raises where a step of a pipeline is not understood
+        model: dict[str, Any] = {
+            "mmaction2": building.version(),
+            "recognizer": said.recognizer,
+            "modules": modules,
+            "fcn_test": said.fcn_test,
+            "inputs": packed_inputs(inputs),
+        }
+        built = building.build(model)
+        head = built["cls_head"]
+        model |= self._outputs(model, built)
+        model["average"] = self.average(head).value
+        model["activation"] = (Activation.SIGMOID if head.multi_class else Activation.SOFTMAX).value
+        network = self._network(model, wishes.fusion or equal_fusion(model), built)
+        _fill_strictly(network, weights, self.title)
+        origins |= dict.fromkeys(("classes", "activation"), origins.get("cls_head.num_classes", origin))
+        owner = building.parameters(type(head)).get("average_clips")
+        given = "average_clips" in said.modules["cls_head"]
+        origins["average"] = origin if given or owner is None else f"default of {owner.owner}"
+        wished = {"shape": (wishes.frames, wishes.pose_frames, wishes.size) != (None, None, None)}
+        origins |= {
+            key: _OPTION if wished.get(key.rpartition(".")[2]) else origin
+            for key in values_of(model)
+            if key.partition(".")[0] in inputs
+        }
+        return Trained(network, origins, notes)
+
+    def contract(self, model: Mapping[str, Any], fusion: tuple[float, ...], batch: int | None) -> Contract:
+        return contract_of(self.name, model, fusion, batch)
+
+    def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
+        from x3ddeploy.families.mmaction import building
+
+        return self._network(model, fusion, building.build(model))
+
+    def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
+        from x3ddeploy.families.mmaction.network import Recognizer
+
+        assert isinstance(network, Recognizer)
+        lowered = {}
+        for part in network.contract().pieces:
+            form = network.piece(part)
+            for rewrite in self.rewrites(part, network, target):
+                form = rewrite.apply(form)
+            blocks = tuple(f"backbone.{name}" for name in self.blocks(network.get_submodule("backbone")))
+            lowered[part] = LoweredPart(form, blocks if part == BACKBONE else (), path="")
+        return lowered
+
+    def restore(self, model: Mapping[str, Any], fusion: tuple[float, ...], weights: Mapping[str, Tensor]) -> Network:
+        from x3ddeploy.families.mmaction.restore import fill
+
+        network = self.build(model, fusion)
+        fill(network, weights)
+        return network
+
+    def values(self, model: Mapping[str, Any]) -> dict[str, str]:
+        return values_of(model)
+
+    def _network(
+        self, model: Mapping[str, Any], fusion: tuple[float, ...], built: Mapping[str, nn.Module]
+    ) -> Recognizer:
+        from x3ddeploy.families.mmaction.network import Recognizer
+
+        return Recognizer(self.name, model, fusion, built, self.blocks).eval()
+
+    def _outputs(self, model: Mapping[str, Any], built: Mapping[str, nn.Module]) -> dict[str, Any]:
+        """Features and logits with their shapes, found out without computing anything."""
+        from x3ddeploy.families.mmaction.shapes import shapes_of
+
+        clips = {name: value.clip_shape for name, value in inputs_of(model).items()}
+        return shapes_of(model, built, clips, self.features)
+
+
+def _fill_strictly(network: nn.Module, weights: Mapping[str, Tensor], title: str) -> None:
+    """Raise CheckpointError where weights are missing, unexpected or of another shape; one error lists all three."""
+    expected = {
+        name: value for name, value in network.state_dict().items() if not name.endswith(".num_batches_tracked")
+    }
+    lines = [
+        *(f"missing: {name}" for name in expected if name not in weights),
+        *(f"unexpected: {name}" for name in weights if name not in expected),
+        *(
+            f"of another shape: {name}: {tuple(weights[name].shape)} where {tuple(value.shape)} is expected"
+            for name, value in expected.items()
+            if name in weights and weights[name].shape != value.shape
+        ),
+    ]
+    if lines:
+        raise CheckpointError(
+            f"the weights are not those of the {title} network that the config describes: {len(lines)} differences",
+            details=shortened(lines, _LISTED),
+            hint="give the config that this very checkpoint was trained with",
+        )
+    network.load_state_dict(dict(weights), strict=False)

@@ -1,0 +1,248 @@
+"""A test pipeline of MMAction2's as what a contract says of an input: steps, views and the shape of a clip.
+
+Steps stay as they are, with the parameters that the config gives them; whether a step is understood is asked of the
+modality that takes it. Here only those are told apart that read files, that lay axes out, and that make views.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from x3ddeploy.checkpoint.rules import shown
+from x3ddeploy.contract import BATCH_AXIS, Input, InputKind, Transform, Views
+from x3ddeploy.errors import CheckpointError, UsageError
+from x3ddeploy.families.base import Wishes
+from x3ddeploy.families.mmaction.training_config import Config, Described, mmaction_class
+
+DRAW, GRAPH, FORMAT = "GeneratePoseTarget", "FormatGCNInput", "FormatShape"
+FRAMES_INPUT, HEATMAPS_INPUT, SKELETON_INPUT = "imgs", "heatmap_imgs", "keypoint"
+# They read files, or hand the result on; what they give is what the network's own data source gives here.
+_READING = frozenset({
+    "DecordInit", "DecordDecode", "OpenCVInit", "OpenCVDecode", "PyAVInit", "PyAVDecode", "PIMSInit", "PIMSDecode",
+    "RawFrameDecode", "PoseDecode", "MMDecode", "PackActionInputs",
+})  # fmt: skip
+_SAMPLING = ("SampleFrames", "DenseSampleFrames", "UniformSample", "UniformSampleFrames", "MMUniformSampleFrames")
+_CROPS = {"ThreeCrop": 3, "TenCrop": 5}  # TenCrop: each mirrored as well
+_DENSE_POSITIONS = 10  # DenseSampleFrames' default
+_MODALITY = {InputKind.FRAMES: "RGB", InputKind.HEATMAPS: "Pose"}  # as clip_len of MMUniformSampleFrames calls them
+_MOST = 8192  # frames or pixels; it keeps a hostile config from asking for terabytes
+
+
+def kinds_fed(types: Sequence[str]) -> frozenset[InputKind]:
+    """What a pipeline with steps of these names feeds a network with."""
+    if GRAPH in types:
+        return frozenset({InputKind.SKELETON})
+    if DRAW not in types:
+        return frozenset({InputKind.FRAMES})
+    both = "MMDecode" in types or "MMUniformSampleFrames" in types
+    return frozenset({InputKind.HEATMAPS, InputKind.FRAMES} if both else {InputKind.HEATMAPS})
+
+
+def parameters(step: Config) -> dict[str, Any]:
+    """A step's parameters, tuples as the lists that JSON would make of them."""
+    return {key: _plain(value) for key, value in step.items() if key not in ("type", "_scope_")}
+
+
+def steps_of(described: Described) -> list[Transform]:
+    """The steps that an input goes through, in order, without those that read files and lay axes out."""
+    steps = [Transform(mmaction_class(step.get("type")), parameters(step)) for step in described.steps]
+    return [step for step in steps if step.type not in _READING]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What is sampled of a video.
+
+    Attributes:
+        length: frames of one clip.
+        count: clips of one video.
+    """
+
+    length: int
+    count: int
+
+
+def clips_sampled(steps: Sequence[Transform], kind: InputKind, *, together: bool) -> Clips:
+    """How many frames one clip has, and how many clips a video.
+
+    Args:
+        steps: of the pipeline.
+        kind: of the input.
+        together: whether all sampled clips are one row of N, as in 2-D networks.
+
+    Raises:
+        CheckpointError: nothing samples, or what it says cannot be.
+    """
+    sampling = [step for step in steps if step.type in _SAMPLING]
+    if len(sampling) != 1:
+        raise CheckpointError(
+            f"the test pipeline has {len(sampling)} steps that sample frames, not one",
+            hint=f"one of {', '.join(_SAMPLING)} says how many frames the network takes",
+        )
+    (step,) = sampling
+    length, count = step.parameters.get("clip_len", 1), step.parameters.get("num_clips", 1)
+    if isinstance(length, Mapping):
+        length = length.get(_MODALITY[kind])
+    length, count = whole(length, f"{step.type}.clip_len"), whole(count, f"{step.type}.num_clips")
+    positions = _DENSE_POSITIONS if step.type == "DenseSampleFrames" else 1
+    positions = whole(step.parameters.get("num_sample_positions", positions), f"{step.type}.num_sample_positions")
+    positions *= 2 if step.parameters.get("twice_sample") else 1
+    return Clips(length * count, positions) if together else Clips(length, count * positions)
+
+
+def views_of(steps: Sequence[Transform], clips: int, kind: InputKind) -> Views:
+    """How many views of one video are scored."""
+    crops = next((_CROPS[step.type] for step in steps if step.type in _CROPS), 1)
+    mirrored = any(step.type == "TenCrop" for step in steps)
+    double = any(step.type == DRAW and step.parameters.get("double") for step in steps)
+    return Views(clips, crops, flip=mirrored or (double and kind is InputKind.HEATMAPS))
+
+
+def size_seen(steps: Sequence[Transform]) -> tuple[int, int]:
+    """Height and width after the last step that fixes both. Raises CheckpointError where none does."""
+    size: tuple[Any, Any] | None = None
+    for step in steps:
+        if step.type == "Resize":
+            scale = step.parameters.get("scale")
+            fixed = isinstance(scale, list) and len(scale) == 2 and step.parameters.get("keep_ratio", True) is False
+            size = (scale[1], scale[0]) if fixed and scale is not None else None
+        elif step.type in ("CenterCrop", *_CROPS):
+            side = step.parameters.get("crop_size")
+            size = (side[1], side[0]) if isinstance(side, list) and len(side) == 2 else (side, side)
+    if size is None:
+        raise CheckpointError(
+            "the test pipeline leaves frames of different sizes",
+            hint="a Resize with keep_ratio=False, or a crop, has to fix height and width; say which with --size",
+        )
+    return whole(size[0], "height of the test pipeline"), whole(size[1], "width of the test pipeline")
+
+
+def whole(value: Any, what: str) -> int:
+    """A number of frames or pixels. Raises CheckpointError where it is none."""
+    if type(value) is not int or not 0 < value <= _MOST:
+        raise CheckpointError(f"{what} = {shown(value)} is not an integer in 1..{_MOST}")
+    return value
+
+
+def wished_length(steps: list[Transform], kind: InputKind, length: int | None) -> list[Transform]:
+    """The steps with another number of frames a clip."""
+    if length is None:
+        return steps
+
+    def changed(step: Transform) -> Transform:
+        said = step.parameters.get("clip_len")
+        value = {**said, _MODALITY[kind]: length} if isinstance(said, Mapping) else length
+        return replace(step, parameters={**step.parameters, "clip_len": value}) if step.type in _SAMPLING else step
+
+    return [changed(step) for step in steps]
+
+
+def wished_size(steps: list[Transform], size: tuple[int, int] | None) -> list[Transform]:
+    """The steps with other extents of what is seen: the last one that fixes them is changed, and what scales before it.
+
+    Raises:
+        UsageError: the crops of the pipeline are square, and the wish is not.
+    """
+    if size is None:
+        return steps
+    height, width = size
+    made = []
+    for step in steps:
+        given = dict(step.parameters)
+        if step.type == "Resize" and given.get("keep_ratio", True) is False:
+            given["scale"] = [width, height]
+        elif step.type == "Resize":
+            given["scale"] = [-1, min(size)]
+        elif step.type in ("CenterCrop", *_CROPS):
+            if height != width:
+                raise UsageError(
+                    f"{step.type} cuts squares, and {height} x {width} is none", hint="give --size one number"
+                )
+            given["crop_size"] = height
+        made.append(replace(step, parameters=given))
+    return made
+
+
+def normalised(preprocessor: Config, layout: str) -> Transform | None:
+    """What the data preprocessor does to frames, as the last step of a pipeline; None where it does nothing.
+
+    Raises:
+        CheckpointError: it normalises along another axis than that of the channels, or by what are no numbers.
+    """
+    mean, std = preprocessor.get("mean"), preprocessor.get("std")
+    if mean is None:
+        return None
+    said = preprocessor.get("format_shape", "NCHW")
+    if said != layout:
+        raise CheckpointError(
+            f"data_preprocessor.format_shape = {said!r}, and the network takes {layout}",
+            hint="the frames would be normalised along another axis than that of the channels",
+        )
+    return Transform("Normalize", {"mean": _by_channel(mean, "mean", -math.inf), "std": _by_channel(std, "std", 0.0)})
+
+
+def _by_channel(values: Any, name: str, above: float) -> list[float]:
+    numbers = isinstance(values, (list, tuple)) and len(values) == 3 and all(type(v) in (int, float) for v in values)
+    if not numbers or not all(above < value < math.inf for value in values):
+        raise CheckpointError(f"data_preprocessor.{name} = {shown(values)} is not a number a channel")
+    return [float(value) for value in values]
+
+
+def frames_input(described: Described, wishes: Wishes, *, flat: bool) -> Input:
+    """Clips of frames: (T, 3, H, W) for a 2-D network (`flat`), else (3, T, H, W)."""
+    kind = InputKind.FRAMES
+    if flat and wishes.frames is not None:
+        raise UsageError("the number of frames is part of a 2-D network", hint="leave --frames out")
+    steps = wished_size(wished_length(steps_of(described), kind, wishes.frames), wishes.size)
+    clips = clips_sampled(steps, kind, together=flat)
+    height, width = size_seen(steps)
+    layout = "NCHW" if flat else "NCTHW"
+    said = next((step.get("input_format") for step in described.steps if step.get("type") == FORMAT), layout)
+    if said != layout:
+        raise CheckpointError(f"FormatShape.input_format = {shown(said)}: frames are fed as {layout}")
+    preprocessors = described.preprocessors
+    normalise = normalised(preprocessors.get(FRAMES_INPUT, preprocessors.get("", {})), layout)
+    shape = (clips.length, 3, height, width) if flat else (3, clips.length, height, width)
+    pipeline = [_single(step, clips) for step in steps if step.type != DRAW] + ([normalise] if normalise else [])
+    return Input(kind, (BATCH_AXIS, *shape), tuple(pipeline), views_of(steps, clips.count, kind))
+
+
+def heatmaps_input(described: Described, wishes: Wishes, channels: int) -> Input:
+    """Clips of heatmaps, (K, T, H, W)."""
+    kind = InputKind.HEATMAPS
+    length = wishes.pose_frames if FRAMES_INPUT in described.preprocessors else wishes.pose_frames or wishes.frames
+    steps = wished_size(wished_length(steps_of(described), kind, length), wishes.size)
+    clips = clips_sampled(steps, kind, together=False)
+    drawn = next(step for step in steps if step.type == DRAW).parameters
+    scaling = drawn.get("scaling", 1.0)
+    if type(scaling) not in (int, float) or not 0 < scaling <= 64:
+        raise CheckpointError(f"{DRAW}.scaling = {shown(scaling)} is not a number above 0, up to 64")
+    preprocessor = described.preprocessors.get(HEATMAPS_INPUT, described.preprocessors.get("", {}))
+    if preprocessor.get("mean") is not None:
+        raise CheckpointError(f"data_preprocessor.mean = {shown(preprocessor['mean'])}: heatmaps are fed as drawn")
+    height, width = (int(side * scaling + 0.5) for side in size_seen(steps))
+    limbs = len(drawn.get("skeletons", [None] * 17)) if drawn.get("with_limb") else 0
+    joints = channels - limbs if drawn.get("with_kp", True) else 17
+    return Input(
+        kind,
+        (BATCH_AXIS, channels, clips.length, height, width),
+        tuple(_single(step, clips) for step in steps if step.type != FORMAT),
+        views_of(steps, clips.count, kind),
+        keypoint_order="coco17" if joints == 17 else "dataset",
+    )
+
+
+def _single(step: Transform, clips: Clips) -> Transform:
+    """A step that samples for several inputs as it is for one of them."""
+    if step.type != "MMUniformSampleFrames":
+        return step
+    return Transform("UniformSampleFrames", {**step.parameters, "clip_len": clips.length})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value

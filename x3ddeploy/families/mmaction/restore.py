@@ -1,0 +1,56 @@
+"""The way back: an exported graph's float32 weights in the training form, by their names alone.
+
+A BatchNorm that was folded into the convolution before it left its bias's name behind; one that stands alone is there
+as product and sum. Both become a BatchNorm that computes just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from x3ddeploy.errors import BundleError
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put the weights of an exported part, or of all of them, into the training form.
+
+    Modules of parts that are not there stay as they are.
+
+    Raises:
+        BundleError: a weight is missing, or of another shape.
+    """
+    parts = {name.partition(".")[0] for name in weights}
+    for path, module in network.named_modules():
+        if path.partition(".")[0] not in parts:
+            continue
+        if isinstance(module, _BatchNorm):
+            _normalisation(module, weights, path)
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            folded = name == "bias" and isinstance(module, nn.modules.conv._ConvNd) and f"{path}.bias" not in weights
+            parameter.data = torch.zeros_like(parameter) if folded else _take(weights, f"{path}.{name}", parameter)
+
+
+def _normalisation(bn: _BatchNorm, weights: Mapping[str, Tensor], path: str) -> None:
+    assert bn.running_mean is not None
+    bn.running_mean = torch.zeros_like(bn.running_mean)
+    bn.running_var = torch.full_like(bn.running_mean, 1 - bn.eps)
+    alone = f"{path}.weight" in weights
+    bn.weight.data = _take(weights, f"{path}.weight", bn.weight) if alone else torch.ones_like(bn.weight)
+    bn.bias.data = _take(weights, f"{path}.bias", bn.bias)
+
+
+def _take(weights: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:
+    stored = weights.get(name)
+    if stored is None or stored.dtype != torch.float32:
+        raise BundleError(f"the graph lacks the float32 weight {name!r}", hint="export the checkpoint again")
+    if stored.numel() != like.numel():
+        raise BundleError(
+            f"weight {name!r} has shape {tuple(stored.shape)}, and the network asks for {tuple(like.shape)}",
+            hint="the file was altered: export the checkpoint again",
+        )
+    return stored.reshape(like.shape).contiguous()

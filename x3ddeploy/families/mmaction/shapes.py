@@ -1,0 +1,54 @@
+"""Shapes of a network's features and logits, by running it on tensors without data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from x3ddeploy.contract import Activation
+from x3ddeploy.errors import CheckpointError
+from x3ddeploy.families.mmaction.network import Backbone, Head
+
+
+def shapes_of(
+    model: Mapping[str, Any],
+    built: Mapping[str, nn.Module],
+    clips: Mapping[str, tuple[int, ...]],
+    names: tuple[str, ...],
+) -> dict[str, Any]:
+    """`features` and `logits` of a model.
+
+    Args:
+        model: see `x3ddeploy.families.mmaction.model`, as far as it is known.
+        built: its modules.
+        clips: shape of one clip, by input.
+        names: of the features.
+
+    Raises:
+        CheckpointError: the network does not take such clips, or gives other features than there are names.
+    """
+    backbone = Backbone(built, model["recognizer"], names)
+    settings: dict[str, Any] = {"fcn_test": model["fcn_test"], "neck": "neck" in built}
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        try:
+            features = backbone.features(*(torch.empty(1, *shape) for shape in clips.values()))
+            head = Head(built["cls_head"], model["recognizer"], (), Activation.SOFTMAX, (), **settings)
+            given = head.classified(features)
+        except Exception as error:  # whatever a network raises where tensors do not fit it
+            shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in clips.items())
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise CheckpointError(
+                f"the network does not take clips of {shapes}: {reason}",
+                hint="the test pipeline, --frames or --size say another size than the config's network takes",
+            ) from error
+    if len(features) != len(names):
+        raise CheckpointError(f"the backbone gives {len(features)} tensors, and {len(names)} are known: {names}")
+    logits = given if isinstance(given, dict) else {"": given}
+    return {
+        "features": {name: list(value.shape[1:]) for name, value in zip(names, features, strict=True)},
+        "logits": {f"{name}_logits".lstrip("_"): int(value.shape[1]) for name, value in logits.items()},
+    }
