@@ -45,6 +45,7 @@ def batch_norm():
 
 IMAGE = (6, 8, 8)
 MATRIX = torch.rand(8, 8)
+JOINED = torch.rand(2, 8, 8)
 CLIP = (4, 5, 6, 6)
 CASES = {
     "conv2d strided": (nn.Conv2d(6, 4, 3, stride=2, padding=1), IMAGE),
@@ -77,6 +78,11 @@ CASES = {
     "norm": (Function(lambda x: x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min(1e-8)), IMAGE),
     "product of matrices": (Function(lambda x: x @ x.transpose(-1, -2)), IMAGE),
     "constant matrix": (Function(lambda x: torch.einsum("nchw,hk->nckw", x, MATRIX)), IMAGE),
+    "graph convolution": (Function(lambda x: torch.einsum("nkctv,kvw->nctw", x.unflatten(1, (2, 3)), JOINED)), IMAGE),
+    "graph convolution, features later": (Function(lambda x: torch.einsum("nctv,kvw->nkctw", x, JOINED)), IMAGE),
+    "a constant before": (Function(lambda x: torch.einsum("kh,nchw->nckw", MATRIX, x)), IMAGE),
+    "two computed tensors": (Function(lambda x: torch.einsum("nctv,nctw->nvw", x, x * x)), IMAGE),
+    "a batch of every axis": (Function(lambda x: torch.einsum("nchw,nch->nwc", x, x.mean(3))), IMAGE),
     "permute": (Function(lambda x: x.permute(0, 2, 3, 1)), IMAGE),
     "strided slice": (Function(lambda x: x[:, :, 1::2, :-1]), IMAGE),
     "one frame": (Function(lambda x: x[:, :, -1]), CLIP),
@@ -86,6 +92,10 @@ CASES = {
     "pad": (Function(lambda x: F.pad(x, (0, 1, 2, 0), value=0.5)), IMAGE),
     "pad at the edge": (Function(lambda x: F.pad(x, (1, 1, 1, 1), mode="replicate")), IMAGE),
     "segments in the batch": (Function(lambda x: x.transpose(1, 2).flatten(0, 1).unflatten(0, (-1, 5)) * 2), CLIP),
+    "chosen frames": (Function(lambda x: x[:, :, [0, 3, -1]]), CLIP),
+    "slower": (Function(lambda x: F.interpolate(x, scale_factor=(1 / 5, 0.5, 1))), CLIP),
+    "larger": (Function(lambda x: F.interpolate(x, scale_factor=(1, 2, 2))), CLIP),
+    "of another size": (Function(lambda x: F.interpolate(x, size=(7, 4, 9))), CLIP),
     "unsqueeze and squeeze": (Function(lambda x: x.mean((2, 3), keepdim=True).squeeze(-1)[:, None]), IMAGE),
 }
 
@@ -108,6 +118,19 @@ def test_shapes_are_constants_and_slices_of_one_tensor_are_one_node():
     module = Function(lambda x: x.transpose(1, 2).reshape(-1, 4, 6, 6)[:, 1:3, 2:, :-1].flatten(1))
     model, _ = graph_of(module, CLIP)
     assert [node.op_type for node in model.graph.node] == ["Transpose", "Reshape", "Slice", "Reshape"]
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "nodes"),
+    [
+        (lambda x: torch.einsum("nchw,hk->nckw", x, MATRIX), IMAGE, ["Transpose", "MatMul", "Transpose"]),
+        (lambda x: torch.einsum("nchw,wk->nchk", x, MATRIX), IMAGE, ["MatMul"]),
+        (lambda x: F.interpolate(x, scale_factor=(1 / 2, 1, 1)), (4, 8, 6, 6), ["Slice"]),
+    ],
+)
+def test_what_is_one_product_or_one_slice_takes_no_other_node(function, shape, nodes):
+    model, _ = graph_of(Function(function), shape)
+    assert [node.op_type for node in model.graph.node] == nodes
 
 
 class Residual(nn.Module):
@@ -150,6 +173,8 @@ def test_the_same_module_gives_the_same_bytes():
         (lambda x: x[: x.shape[0] // 2], "cannot be traced|size is"),
         (lambda x: x if x.sum() > 0 else -x, "cannot be traced"),
         (lambda x: x[1:], "clips' axis|size is"),
+        (lambda x: torch.einsum("nchw->nwhc", x), "einsum 'nchw->nwhc' has no handler"),
+        (lambda x: x[:, x.mean((0, 2, 3)).argsort()[:2]], "no ONNX form|computed ones"),
         (nn.GELU("tanh"), "GELU by tanh"),
         (nn.AdaptiveAvgPool2d(3), "windows of pooling"),
     ],

@@ -6,11 +6,14 @@ import operator
 import sys
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 from torch.fx import Node as ATen
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.draft import (
     HANDLERS,
+    Constant,
     Cuts,
     Draft,
     Operand,
@@ -72,7 +75,11 @@ def _slice(draft: Draft, node: ATen) -> Operand | Cuts:
     if isinstance(size, str):
         raise X3DDeployError(f"{draft.path}: a slice of the clips' axis", hint="each clip is one row throughout")
     start, end, _ = slice(start, end).indices(size)
-    cut = (axis % rank_of(source), start, end, step)
+    return _cut(draft, source, (axis % rank_of(source), start, end, step))
+
+
+def _cut(draft: Draft, source: ATen, cut: tuple[int, int, int, int]) -> Cuts:
+    known = draft.values[source]
     if isinstance(known, Cuts) and len(source.users) == 1 and known.path == draft.path:
         return Cuts(known.source, (*known.cuts, cut), draft.path)
     return Cuts(draft.tensor(source), (cut,), draft.path)
@@ -126,3 +133,49 @@ def _pad(draft: Draft, node: ATen) -> Operand:
     if mode != "constant":
         return draft.node("Pad", x, amounts, mode={"replicate": "edge"}.get(mode, mode))
     return draft.node("Pad", x, amounts, *([draft.tensor(value)] if value else []))
+
+
+@handles("index.Tensor")
+def _index(draft: Draft, node: ATen) -> Operand:
+    """Places along one axis that are known beforehand."""
+    given = [(axis, index) for axis, index in enumerate(arguments(node)[1]) if index is not None]
+    places = draft.tensor(given[0][1])
+    if len(given) != 1 or not isinstance(places, Constant):
+        raise X3DDeployError(
+            f"{draft.path}: indexing by several tensors, or by computed ones, has no handler",
+            hint="index by numbers, one axis at a time",
+        )
+    axis, size = given[0][0], shape_of(source_of(node))[given[0][0]]
+    if isinstance(size, str):
+        raise X3DDeployError(f"{draft.path}: a choice of clips", hint="each clip is one row throughout")
+    return draft.node("Gather", draft.tensor(source_of(node)), _integers(places.value % size), axis=axis)
+
+
+@handles("upsample_nearest1d.vec", "upsample_nearest2d.vec", "upsample_nearest3d.vec")
+def _nearest(draft: Draft, node: ATen) -> Operand | Cuts:
+    """Where the factor is one over a whole number, a slice with steps; else the places that PyTorch takes.
+
+    Source: `nearest_neighbor_compute_source_index` in ATen/native/UpSample.h, floor(place / factor) in float32.
+    """
+    source = source_of(node)
+    before, after = source.meta["val"].shape[2:], node.meta["val"].shape[2:]
+    factors = arguments(node)[2] if len(arguments(node)) > 2 else None
+    changed: dict[int, npt.NDArray[np.int64]] = {}
+    for axis, (size, wanted) in enumerate(zip(before, after, strict=True)):
+        scale = np.float32(1 / factors[axis]) if factors else np.float32(size) / np.float32(wanted)
+        places = np.minimum((np.arange(wanted, dtype=np.float32) * scale).astype(np.int64), size - 1)
+        if places.tolist() != list(range(size)):
+            changed[axis + 2] = places
+    steps = {axis: int(places[1]) if len(places) > 1 else 1 for axis, places in changed.items()}
+    if all(step and places.tolist() == list(range(0, len(places) * step, step))
+           for step, places in zip(steps.values(), changed.values(), strict=True)):  # fmt: skip
+        cuts = tuple((axis, 0, int(places[-1]) + 1, steps[axis]) for axis, places in changed.items())
+        return Cuts(draft.tensor(source), cuts, draft.path) if cuts else draft.values[source]
+    x = draft.tensor(source)
+    for axis, places in changed.items():
+        x = draft.node("Gather", x, _integers(places), axis=axis)
+    return x
+
+
+def _integers(values: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
