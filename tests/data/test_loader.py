@@ -62,6 +62,14 @@ def test_memory_is_bounded_by_what_is_loaded_ahead():
         assert len(source.alive) <= 4  # three ahead and the one in use
 
 
+def test_large_clips_are_loaded_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(loader, "AHEAD_BYTES", 7)  # a clip is four bytes
+    source = Source(count=20)
+    for used, _ in enumerate(iterate_clips(source, workers=2, prefetch=6), start=1):
+        time.sleep(0.002)
+        assert len(source.asked) - used <= 2  # the first two are asked for before their size is known
+
+
 def test_nothing_is_loaded_after_the_user_has_stopped():
     source = Source(count=100)
     clips = iterate_clips(source, workers=2, prefetch=3)

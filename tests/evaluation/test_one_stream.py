@@ -1,6 +1,7 @@
 """A network of one stream: its one score is reported and predicted; what it does not take is not asked for."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from support.contracts import CLASSES, LENGTH, SIZE, frames_contract, frames_input, one_input
 
 from x3ddeploy.bundle import Source
-from x3ddeploy.contract import Activation
+from x3ddeploy.contract import Activation, Average
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.evaluation import evaluate as module
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
@@ -86,3 +87,28 @@ def test_a_score_is_the_weighted_mean():
     from x3ddeploy.contract import Score
 
     np.testing.assert_allclose(scores.of(Score({"a": 3, "b": 1})), [[0.75, 0.25]])
+
+
+class Rows(base.Session):
+    """The logits are the clips' own first values."""
+
+    runtime, version = "fake", "1"
+
+    def run(self, feeds):
+        return {"logits": feeds["imgs"][:, :, 0, 0, 0]}
+
+
+@pytest.mark.parametrize("average", ["prob", "score", "none"])
+@pytest.mark.parametrize("activation", Activation)
+def test_views_of_a_video_are_averaged_as_the_contract_says(average, activation):
+    contract = one_input("imgs", frames_input(), activation)
+    output = replace(contract.outputs["logits"], average=Average(average))
+    contract = replace(contract, outputs={"logits": output})
+    logits = np.random.default_rng(0).normal(size=(5, CLASSES)).astype(np.float32) * 3
+    views = np.zeros((5, 3, LENGTH, SIZE, SIZE), np.float32)
+    views[:, :, 0, 0, 0] = logits
+    made = Scorer(Rows(), contract, 2)([{"imgs": views[:3]}, {"imgs": views[3:]}]).of(contract.scores["classes"])
+    to_shares = {Activation.SOFTMAX: softmax, Activation.SIGMOID: sigmoid}[activation]
+    for row, part in zip(made, (logits[:3], logits[3:]), strict=True):
+        mean = to_shares(part.mean(0, keepdims=True))[0] if average == "score" else to_shares(part).mean(0)
+        np.testing.assert_allclose(row, mean, rtol=1e-6)

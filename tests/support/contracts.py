@@ -12,6 +12,7 @@ from x3ddeploy.contract import (
     Part,
     Score,
     Transform,
+    Views,
 )
 
 CLASSES = 3
@@ -65,4 +66,5 @@ def skeleton_input(steps, shape):
     pipeline = tuple(
         Transform(step["type"], {key: value for key, value in step.items() if key != "type"}) for step in steps
     )
-    return Input(InputKind.SKELETON, (BATCH_AXIS, *shape), pipeline)
+    clips = next((step["num_clips"] for step in steps if "num_clips" in step), 1)
+    return Input(InputKind.SKELETON, (BATCH_AXIS, *shape), pipeline, Views(clips))

@@ -14,9 +14,18 @@ from x3ddeploy.benchmarking.competitor import Feeds
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import looked_at, prepare_clips
-from x3ddeploy.data.synth.video import require_pyav, write_video
+from x3ddeploy.data.synth.video import FRAMES_PER_SECOND, require_pyav, write_video
 from x3ddeploy.data.video import iter_frames, read_frames
-from x3ddeploy.modalities import Frames, Heatmaps, Modality, Skeletons, modalities_of, needs_keypoints, sample_clips
+from x3ddeploy.modalities import (
+    Frames,
+    Heatmaps,
+    Modality,
+    Skeletons,
+    modalities_of,
+    needs_keypoints,
+    one_view,
+    sample_clips,
+)
 from x3ddeploy.modalities.crop import Crop, crop_about
 from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.modalities.synthetic import Clip, synthetic_clip
@@ -27,7 +36,7 @@ _CODEC = "H.264, a keyframe every 8 frames"
 
 
 class VideoClip:
-    """One made video on disk, for as long as this object lives.
+    """One made video on disk, for as long as this object lives; one view of it is taken.
 
     Attributes:
         description: of the source, to stand beside its figures.
@@ -39,7 +48,7 @@ class VideoClip:
     def __init__(self, inputs: Mapping[str, Input], threads: int) -> None:
         require_pyav()
         cv2 = require_opencv("resizing frames")
-        self._inputs, self._threads = inputs, threads
+        self._inputs, self._threads = one_view(inputs), threads
         self._directory = tempfile.TemporaryDirectory(prefix="x3ddeploy-bench-")
         self._path = Path(self._directory.name) / "clip.mp4"
         clip, (height, width) = synthetic_clip(inputs, seed=0), SIZE
@@ -50,7 +59,7 @@ class VideoClip:
         if needs_keypoints(inputs):
             told = np.linspace(0, clip.keypoints.shape[1] - 1, FRAMES).round().astype(int)
             self._annotation = _annotation(next(iter(modalities_of(inputs).values())), clip, told)
-        self._indices = sample_clips(FRAMES, inputs, 1)
+        self._indices = sample_clips(FRAMES, self._inputs, fps=FRAMES_PER_SECOND)
         persons = "" if self._annotation is None else f", {len(clip.keypoints)} persons"
         self.description = f"{FRAMES} frames of {width} x {height}, {_CODEC}{persons}"
 
@@ -70,7 +79,9 @@ class VideoClip:
                 steps["crop, resize, normalise"] = partial(_pictures, kind, self._crop(kind), frames)
             elif isinstance(kind, Heatmaps) and self._annotation is not None:
                 poses = self._indices[name][0]
-                placed = self._crop(kind).keypoints(self._annotation.keypoints[:, poses])
+                crop = self._crop(kind)
+                placed = crop.keypoints(self._annotation.keypoints[:, poses])
+                placed = kind.view.cropping.keypoints(placed, (crop.height, crop.width))
                 steps["heatmaps"] = partial(kind.draw, placed, self._annotation.scores[:, poses])
             elif isinstance(kind, Skeletons) and self._annotation is not None:
                 seen = self._annotation
@@ -79,10 +90,10 @@ class VideoClip:
 
     def _crop(self, kind: Frames | Heatmaps) -> Crop:
         """What an input sees of the frames."""
-        if not kind.view.compact or self._annotation is None:
-            return Crop(0, 0, SIZE[1], SIZE[0], *kind.view.size)
-        poses = looked_at(self._inputs, self._indices)
-        return crop_about(self._annotation.keypoints[:, poses], SIZE, kind.view.size)
+        box = Crop(0, 0, SIZE[1], SIZE[0], 1, 1)
+        if kind.view.compact and self._annotation is not None:
+            box = crop_about(self._annotation.keypoints[:, looked_at(self._inputs, self._indices)], SIZE, (1, 1))
+        return kind.view.crop(box)
 
 
 def _annotation(kind: Modality, clip: Clip, told: npt.NDArray[np.int64]) -> Annotation:
@@ -97,4 +108,4 @@ def _annotation(kind: Modality, clip: Clip, told: npt.NDArray[np.int64]) -> Anno
 
 
 def _pictures(kind: Frames, crop: Crop, frames: npt.NDArray[np.uint8]) -> object:
-    return kind.normalise(np.stack([*map(crop.frame, frames)]))
+    return kind.normalise(np.stack([next(kind.view.cropping.pictures(crop.frame(frame))) for frame in frames]))

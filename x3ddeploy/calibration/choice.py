@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import ClipSource, LabelledClip, open_source
 from x3ddeploy.data.subset import balanced_choice, leaking_names
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.modalities import one_view
 from x3ddeploy.modalities.synthetic import batch_inputs
 
 _WORKERS = 2
@@ -93,7 +94,7 @@ def random_clips(contract: Contract, recipe: Recipe) -> ClipSets:
 
 
 def choose_clips(recipe: Recipe, contract: Contract) -> ClipSets:
-    """Clips by a recipe. Sources without splits are divided: clips that calibrate do not judge.
+    """Clips by a recipe, of each video one view. Sources without splits are divided: clips that calibrate do not judge.
 
     Args:
         recipe: names the data.
@@ -107,6 +108,8 @@ def choose_clips(recipe: Recipe, contract: Contract) -> ClipSets:
         raise UsageError("no clips to calibrate with", hint="name them with --calib PATH or in a recipe")
     score = recipe.min_keypoint_score
     path, videos = Path(recipe.data), Path(recipe.videos) if recipe.videos else None
+    # One view of a video tells as much of the values in a network as all of them.
+    contract = replace(contract, inputs=one_view(contract.inputs))
     annotations = _annotations(path)
     if annotations is None:
         return _divided(open_source(path, contract, recipe.split, videos, min_keypoint_score=score), recipe)

@@ -36,7 +36,9 @@ _MOST_CHANGES = 10
 @click.option("--videos", type=click.Path(path_type=Path), help="Folder of the videos.  [default: beside the data]")
 @placement_options
 @click.option(
-    "--num-clips", type=Count(MOST_CLIPS_AT_A_TIME), default=1, show_default=True, help="Clips a video, averaged."
+    "--num-clips",
+    type=Count(MOST_CLIPS_AT_A_TIME),
+    help="Clips a video, averaged.  [default: as many as the network was tested with]",
 )
 @min_keypoint_score
 @click.option("--batch", type=Count(MOST_CLIPS_AT_A_TIME), help="Clips at a time.  [default: the bundle's, or 1]")
@@ -66,7 +68,7 @@ def command(
     runtimes: tuple[str, ...],
     device: str | None,
     precisions: tuple[str, ...],
-    num_clips: int,
+    num_clips: int | None,
     min_keypoint_score: float | None,
     batch: int | None,
     workers: int,
@@ -176,7 +178,10 @@ def _print(report: dict[str, Any], streams: Sequence[str]) -> None:
 
 
 def _clips(report: dict[str, Any]) -> str:
-    return "1 clip" if report["num_clips"] == 1 else f"{report['num_clips']} clips"
+    views = report["views"]
+    clips = "1 clip" if views["clips"] == 1 else f"{views['clips']} clips"
+    crops = "" if views["crops"] == 1 else f" x {views['crops']} crops"
+    return clips + crops + (", each mirrored as well," if views["flip"] else "")
 
 
 def _print_accuracies(report: dict[str, Any]) -> None:

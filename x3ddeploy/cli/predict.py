@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _MOST_CLASSES = 100_000
+_VIEWS_AT_A_TIME = 10  # of a window; memory stays that of so many
 
 
 @click.command()
@@ -41,7 +42,9 @@ _MOST_CLASSES = 100_000
 @click.option("--window", type=Count(MOST_FRAMES), help="Frames a window.  [default: the whole video]")
 @click.option("--stride", type=Count(MOST_FRAMES), help="Frames from window to window.  [default: half a window]")
 @click.option(
-    "--num-clips", type=Count(MOST_CLIPS_AT_A_TIME), default=1, show_default=True, help="Clips a window, averaged."
+    "--num-clips",
+    type=Count(MOST_CLIPS_AT_A_TIME),
+    help="Clips a window, averaged.  [default: as many as the network was tested with]",
 )
 @click.option("--top-k", type=Count(_MOST_CLASSES), default=3, show_default=True, help="Classes listed.")
 @min_keypoint_score
@@ -68,7 +71,7 @@ def command(
     precision: str,
     window: int | None,
     stride: int | None,
-    num_clips: int,
+    num_clips: int | None,
     top_k: int,
     min_keypoint_score: float | None,
     workers: int,
@@ -94,7 +97,7 @@ def command(
     found = find_videos(videos, contract.inputs)
     files = KeypointFiles(keypoints, len(found))
     places = _annotated_files(annotate, found, several=len(found) > 1 or videos[0].is_dir())
-    scorer = _scorer(opened, runtime, device, precision, num_clips)
+    scorer = _scorer(opened, runtime, device, precision)
     names = class_names(opened)
     windowing = Windowing(window, stride, num_clips, min_keypoint_score)
     skipped = 0
@@ -124,13 +127,13 @@ def command(
         echo(f"{skipped} of {len(found)} videos were skipped", err=True)
 
 
-def _scorer(bundle: Bundle, runtime: str, device: str | None, precision: str, clips: int) -> Scorer:
+def _scorer(bundle: Bundle, runtime: str, device: str | None, precision: str) -> Scorer:
     from x3ddeploy.evaluation.scores import Scorer
     from x3ddeploy.runtimes.registry import Execution, open_part, runtime_named
     from x3ddeploy.terms import Precision
 
     execution = Execution(runtime, device or runtime_named(runtime).default_device, Precision(precision))
-    return Scorer(open_part(bundle, execution), bundle.contract, clips)
+    return Scorer(open_part(bundle, execution), bundle.contract, _VIEWS_AT_A_TIME)
 
 
 def _annotated_files(annotate: Path | None, videos: Sequence[Path], several: bool) -> dict[Path, Path]:

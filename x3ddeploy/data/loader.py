@@ -12,6 +12,9 @@ from typing import Literal
 from x3ddeploy.data.sources.base import ClipSource, LabelledClip
 from x3ddeploy.errors import DataError
 
+# What is loaded ahead may take so much; thirty views of a video of a 3-D network are 0.8 GB.
+AHEAD_BYTES = 2 << 30
+
 
 @dataclass
 class LoadingTime:
@@ -58,8 +61,8 @@ class ClipStream(Iterator[LabelledClip]):
         self.time = LoadingTime()
         self.skipped: list[SkippedClip] = []
         self._source, self._indices, self._on_error = source, list(indices), on_error
-        self._ahead = max(workers, prefetch)
-        self._workers = workers
+        self._workers, self._ahead = workers, max(workers, prefetch)
+        self._allowed = workers  # until the first clip shows how large they are
         self._clips = self._load()
         self._started: float | None = None
 
@@ -83,12 +86,14 @@ class ClipStream(Iterator[LabelledClip]):
         remaining = iter(self._indices)
         try:
             while True:
-                while len(waiting) < self._ahead and (index := next(remaining, None)) is not None:
+                while len(waiting) < self._allowed and (index := next(remaining, None)) is not None:
                     waiting.append((index, pool.submit(self._source.load, index)))
                 if not waiting:
                     return
                 clip = self._result(*waiting.popleft())
                 if clip is not None:
+                    size = sum(value.nbytes for value in clip.inputs.values())
+                    self._allowed = max(1, min(self._ahead, AHEAD_BYTES // max(size, 1)))
                     yield clip
                     del clip  # else it would stay in memory while the next one is waited for
         finally:
@@ -114,7 +119,7 @@ def iterate_clips(
 ) -> ClipStream:
     """Load clips in threads (decoding, cropping and drawing release the GIL for most of their time), in order.
 
-    At most max(workers, prefetch) clips are in memory beside the one in use.
+    At most max(workers, prefetch) clips are in memory beside the one in use, and fewer where they are large.
 
     Args:
         source: of the clips.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ def prepare_clips(
     indices: Mapping[str, Indices],
     min_keypoint_score: float | None = None,
 ) -> ClipTensors:
-    """Read, crop, resize, normalise and draw the clips of one video.
+    """Read, crop, resize, normalise and draw the clips of one video, each of its views a row.
 
     Inputs and clips of one video share their crop: MMCompact's box is about the joints of all of them.
 
@@ -43,11 +42,12 @@ def prepare_clips(
             None counts all joints, as MMAction2 does.
 
     Returns:
-        Each input by its name, clips first.
+        Each input by its name, views first: all clips of the first crop, then those of the next one.
 
     Raises:
         BundleError: clips for an input cannot be prepared.
-        DataError: a frame cannot be read; there are other joints than the network takes; keypoints are infinite.
+        DataError: a frame cannot be read, or is of a shape that the network's crops do not fit; there are other joints
+            than the network takes; keypoints are infinite.
     """
     needed = needs_keypoints(inputs)
     if needed and annotation is None:
@@ -64,7 +64,8 @@ def prepare_clips(
         }
         return {**made, **skeletons}
     persons = _Persons(annotation, drawn, indices, min_keypoint_score) if needed and annotation is not None else None
-    pictures: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in framed}
+    # Of each frame its crops.
+    pictures: dict[str, list[list[npt.NDArray[np.uint8]]]] = {name: [] for name in framed}
     crops: dict[str, Crop] | None = None
     if framed:
         wanted = {name: frozenset(indices[name].ravel().tolist()) for name in framed}
@@ -73,9 +74,10 @@ def prepare_clips(
         for number, frame in zip(every, read_frames(every), strict=True):
             if crops is None:
                 crops = _crops(kinds, persons, (frame.shape[0], frame.shape[1]))
-            for name in framed:
+            for name, frames in framed.items():
                 if number in wanted[name]:
-                    pictures[name].append(crops[name].frame(frame))
+                    seen = frames.view.cropping.pictures(crops[name].frame(frame))
+                    pictures[name].append([*map(np.ascontiguousarray, seen)])
     elif persons is not None:
         crops = _crops(kinds, persons, persons.image_size)
     assert crops is not None
@@ -83,10 +85,17 @@ def prepare_clips(
     for name, kind in kinds.items():
         if isinstance(kind, Frames):
             places = np.unique(indices[name], return_inverse=True)[1].reshape(indices[name].shape)
-            shown = np.stack(pictures[name])
-            made[name] = np.stack([kind.normalise(shown[clip]) for clip in places])
+            made[name] = np.stack(
+                [
+                    kind.normalise(np.stack([shown[place] for place in clip]))
+                    for shown in zip(*pictures[name], strict=True)
+                    for clip in places
+                ]
+            )
         elif isinstance(kind, Heatmaps) and persons is not None:
-            keypoints, scores = persons.placed(name, crops[name])
+            crop = crops[name]
+            keypoints, scores = persons.placed(name, crop)
+            keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
             each = len(indices[name])
             clips = zip(np.split(keypoints, each, 1), np.split(scores, each, 1), strict=True)
             made[name] = np.stack([kind.draw(*clip) for clip in clips])
@@ -181,7 +190,4 @@ def _crops(kinds: Mapping[str, Modality], persons: _Persons | None, shown: tuple
         persons.scale_to(shown)
         about = persons.crop()
     views = {name: kind.view for name, kind in kinds.items() if isinstance(kind, Frames | Heatmaps)}
-    return {
-        name: replace(about if view.compact else whole, height=view.height, width=view.width)
-        for name, view in views.items()
-    }
+    return {name: view.crop(about if view.compact else whole) for name, view in views.items()}

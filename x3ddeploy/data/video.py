@@ -81,6 +81,12 @@ def count_frames(path: Path) -> int:
         return len(_index(path, container, stream).times)
 
 
+def frame_rate(path: Path) -> float | None:
+    """Frames a second, where the file says them. Raises as `probe` does."""
+    with _opened(path) as (_, stream):
+        return float(stream.average_rate) if stream.average_rate else None
+
+
 def read_frames(path: Path, indices: Sequence[int], threads: int = 1) -> Frames:
     """Frames in the order asked for; an index may occur more than once.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from x3ddeploy import __version__
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.contract import Contract, Score
+from x3ddeploy.contract import Average, Contract, Score
 from x3ddeploy.data.sources import ClipSource
 from x3ddeploy.evaluation.evaluate import Evaluation, Loading, Outcome
 from x3ddeploy.evaluation.metrics import (
@@ -30,7 +30,12 @@ SCHEMA_VERSION = 1
 
 
 def eval_report(
-    bundle: Bundle, source: ClipSource, evaluation: Evaluation, loading: Loading, clips: int, left_out: Sequence[str]
+    bundle: Bundle,
+    source: ClipSource,
+    evaluation: Evaluation,
+    loading: Loading,
+    clips: int | None,
+    left_out: Sequence[str],
 ) -> dict[str, Any]:
     """The report as written to eval.json; see docs/eval.md. Accuracies and agreements are shares, 0 to 1.
 
@@ -39,10 +44,12 @@ def eval_report(
         source: of the clips.
         evaluation: the scores.
         loading: what it was run with.
-        clips: clips a video.
+        clips: clips a video that were asked for; None for the network's own number.
         left_out: runtimes and precisions that were not evaluated, with the reason.
     """
     reported = reported_scores(bundle.contract)
+    views = next(iter(bundle.contract.inputs.values())).views
+    views = views if clips is None else replace(views, clips=clips)
     names = class_names(bundle)
     reference = evaluation.outcomes[0]
     return {
@@ -57,8 +64,9 @@ def eval_report(
         "data": {"path": source.name, "split": source.split, "description": dict(source.description)},
         "videos": len(evaluation.names),
         "limit": loading.limit,
-        "num_clips": clips,
-        "average_clips": "prob",
+        "num_clips": views.clips,
+        "views": {"count": views.count, **asdict(views)},
+        "average_clips": _average(bundle.contract),
         "batch": evaluation.batch,
         "skipped": {"count": len(evaluation.skipped), "videos": [asdict(clip) for clip in evaluation.skipped]},
         "persons": _persons(evaluation),
@@ -105,6 +113,12 @@ def _persons(evaluation: Evaluation) -> dict[str, Any] | None:
 def class_names(bundle: Bundle) -> list[str]:
     """The bundle's labels, or the classes' numbers in words where it has none."""
     return bundle.labels() or [f"class {index}" for index in range(bundle.contract.classes)]
+
+
+def _average(contract: Contract) -> str:
+    """How the views of a video were averaged for the deployed score, in MMAction2's words."""
+    average = contract.outputs[next(iter(deployed_score(contract).weights))].average
+    return (Average.PROB if average is Average.NONE else average).value
 
 
 def deployed_score(contract: Contract) -> Score:

@@ -1,6 +1,8 @@
-"""Logits of clips to a video's class probabilities: softmax or sigmoid, then the mean over its clips.
+"""Logits of a video's views to its class probabilities.
 
-MMAction2 calls that average_clips='prob'.
+An output of the contract says how its views are averaged, in MMAction2's words: 'prob' is the mean of their
+probabilities, 'score' the probabilities of their mean logits. Where it says nothing, several views are averaged by
+'prob'.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.contract import Contract, Score
+from x3ddeploy.contract import Average, Contract, Output, Score
 from x3ddeploy.errors import GateError
 from x3ddeploy.probabilities import probabilities
 from x3ddeploy.runtimes.base import Array, Session
@@ -77,6 +79,13 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
     return VideoScores({name: np.concatenate([part.by_logits[name] for part in parts]) for name in parts[0].by_logits})
 
 
+def averaged(logits: Logits, output: Output) -> Scores:
+    """(views, classes) logits of one video to its (1, classes) probabilities, by the output's average."""
+    if output.average is Average.SCORE:
+        logits = logits.astype(np.float64).mean(0, keepdims=True)
+    return probabilities(logits, output.activation).mean(0, keepdims=True)
+
+
 class Scorer:
     """Runs a network over the clips of videos.
 
@@ -91,7 +100,7 @@ class Scorer:
         self.session = session
         self._inputs, self._batch, self._fixed = tuple(contract.inputs), contract.batch or batch, contract.batch
         wanted = dict.fromkeys(logits for score in contract.scores.values() for logits in score.weights)
-        self._activations = {name: contract.outputs[name].activation for name in wanted}
+        self._outputs = {name: contract.outputs[name] for name in wanted}
 
     def __call__(self, videos: Sequence[Mapping[str, Array]]) -> VideoScores:
         """Scores of videos.
@@ -108,18 +117,20 @@ class Scorer:
         ends = np.cumsum(counts)[:-1]
         return VideoScores(
             {
-                name: np.stack([part.mean(0) for part in np.split(np.concatenate([run[name] for run in runs]), ends)])
-                for name in self._activations
+                name: np.concatenate(
+                    [averaged(views, output) for views in np.split(np.concatenate([run[name] for run in runs]), ends)]
+                )
+                for name, output in self._outputs.items()
             }
         )
 
-    def _run(self, clips: Mapping[str, Array], start: int, total: int) -> dict[str, Scores]:
+    def _run(self, clips: Mapping[str, Array], start: int, total: int) -> dict[str, Logits]:
         count = min(self._batch, total - start)
         places = np.arange(start, start + (self._fixed or count)).clip(max=total - 1)
         outputs = self.session.run({name: value[places] for name, value in clips.items()})
-        logits = {name: outputs[name][:count] for name in self._activations}
+        logits = {name: outputs[name][:count] for name in self._outputs}
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise GateError(
                 f"{self.session.runtime} gives NaN or infinite logits", hint="`x3ddeploy verify` shows in which part"
             )
-        return {name: probabilities(logits[name], activation) for name, activation in self._activations.items()}
+        return logits

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.contract import Input
-from x3ddeploy.modalities.view import RESIZE, View, parameters, refused
+from x3ddeploy.contract import Input, Views
+from x3ddeploy.modalities.view import View, parameters, refused
 
-NORMALISE = "Normalize"
+FORMAT, NORMALISE = "FormatShape", "Normalize"
 RAW_FRAMES = "frames"
 _CHANNELS = 3
+# What FormatShape makes -> whether the time comes before the channels.
+_TIME_FIRST = {"NCHW": True, "NCTHW": False}
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,10 +45,19 @@ class Frames:
         shape = value.clip_shape
         if len(shape) != 4 or _CHANNELS not in shape[:2]:
             raise refused(name, f"frames of shape {shape} are neither (3, T, H, W) nor (T, 3, H, W)")
-        time_first = shape[0] != _CHANNELS
-        view = View.of(name, value, shape[0] if time_first else shape[1], (NORMALISE,))
+        formatted = (parameters(name, value, FORMAT, {"input_format": None, "collapse": False}) or {}).get(
+            "input_format"
+        )
+        if formatted not in (None, *_TIME_FIRST):
+            raise refused(name, f"{FORMAT}.input_format = {formatted!r:.60}", f"one of {', '.join(_TIME_FIRST)}")
+        time_first = shape[0] != _CHANNELS if formatted is None else _TIME_FIRST[formatted]
+        if shape[1 if time_first else 0] != _CHANNELS:
+            raise refused(name, f"{FORMAT}.input_format = {formatted!r}, and the tensor is {shape}")
+        view = View.of(name, value, shape[0] if time_first else shape[1], (FORMAT, NORMALISE))
         if view.size != shape[2:]:
-            raise refused(name, f"{RESIZE} to {view.width} x {view.height} pixels, and the tensor is {shape}")
+            raise refused(
+                name, f"its steps give pictures of {view.width} x {view.height} pixels, and the tensor is {shape}"
+            )
         found = parameters(name, value, NORMALISE, {"mean": None, "std": None}) or {}
         mean, std = (tuple(found.get(key, [default] * _CHANNELS)) for key, default in (("mean", 0.0), ("std", 1.0)))
         if len(mean) != _CHANNELS or len(std) != _CHANNELS or not min(std) > 0:
@@ -57,6 +68,11 @@ class Frames:
     def length(self) -> int:
         """Frames of a clip."""
         return self.view.length
+
+    @property
+    def views(self) -> Views:
+        """How many rows of N one video takes."""
+        return self.view.views
 
     @property
     def clip_shape(self) -> tuple[int, ...]:

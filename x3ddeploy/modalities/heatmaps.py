@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.contract import Input
+from x3ddeploy.contract import Input, Views
 from x3ddeploy.modalities.view import View, parameters, refused
 
 DRAW = "GeneratePoseTarget"
@@ -59,6 +59,8 @@ class Heatmaps:
         if len(shape) != 4:
             raise refused(name, f"heatmaps of shape {shape} are not (K, T, H, W)")
         view = View.of(name, value, shape[1], (DRAW,))
+        if view.views.count != view.views.clips or view.cropping.flipped:
+            raise refused(name, "keypoints are drawn in one crop of a picture, and not mirrored")
         drawn = parameters(name, value, DRAW, _KNOWN)
         if drawn is None:
             raise refused(name, f"there is no step {DRAW}")
@@ -71,6 +73,11 @@ class Heatmaps:
     def length(self) -> int:
         """Frames of a clip."""
         return self.view.length
+
+    @property
+    def views(self) -> Views:
+        """How many rows of N one video takes."""
+        return self.view.views
 
     @property
     def clip_shape(self) -> tuple[int, ...]:

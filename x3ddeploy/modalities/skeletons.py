@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.contract import Input
+from x3ddeploy.contract import Input, Views
 from x3ddeploy.errors import DataError
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
 from x3ddeploy.modalities.skeleton_steps import (
@@ -87,6 +87,12 @@ class Skeletons:
         ntu = any(isinstance(step, GenSkeFeat | JointToBone) and step.dataset == "nturgb+d" for step in steps)
         in_space = any(isinstance(step, PreNormalize3D) for step in steps) or (ntu and values == 3)
         return cls(persons, length, joints, channels, steps, in_space, values == 3 and not in_space)
+
+    @property
+    def views(self) -> Views:
+        """How many rows of N one video takes."""
+        drawn = [step.num_clips for step in self.steps if isinstance(step, UniformSampleFrames)]
+        return Views(drawn[-1] if drawn else 1)
 
     @property
     def raw(self) -> tuple[str, ...]:

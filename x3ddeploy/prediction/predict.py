@@ -103,7 +103,7 @@ class Windowing:
 
     length: int | None = None
     stride: int | None = None
-    clips: int = 1
+    clips: int | None = None
     min_keypoint_score: float | None = None
 
 
@@ -161,6 +161,7 @@ def predict_windows(
         windows,
         windowing.clips,
         windowing.min_keypoint_score,
+        None if video.info.fps is None else float(video.info.fps),
     )
     names = dict.fromkeys((contract.deployed, *contract.scores))
     with contextlib.closing(iterate_clips(source, workers=workers)) as clips:

@@ -14,7 +14,7 @@ from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, 
 from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.modalities import sample_clips
+from x3ddeploy.modalities import sample_clips, with_clips
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class VideoWindows:
         frames: of the video.
         inputs: of the network.
         windows: which.
-        clips: clips a window.
+        clips: clips a window; None for the network's own number.
         min_keypoint_score: see `prepare_clips`.
+        fps: frames a second of the video, where it says them.
 
     Raises:
         DataError: the keypoints cannot be persons in the picture.
@@ -70,12 +71,14 @@ class VideoWindows:
         frames: int,
         inputs: Mapping[str, Input],
         windows: Sequence[Window],
-        clips: int,
+        clips: int | None,
         min_keypoint_score: float | None,
+        fps: float | None = None,
     ) -> None:
         self.name = str(video)
-        self._video, self._annotation, self._inputs = video, annotation, inputs
-        self.windows, self._clips, self._min_score = tuple(windows), clips, min_keypoint_score
+        self._video, self._annotation, self._fps = video, annotation, fps
+        self._inputs = inputs if clips is None else with_clips(inputs, clips)
+        self.windows, self._min_score = tuple(windows), min_keypoint_score
         odd = () if annotation is None else check_keypoints(annotation, min_keypoint_score)
         self.notes = odd + repeated_frames(frames, inputs)
         self._persons = None if annotation is None else persons_by_frame(annotation, min_keypoint_score)
@@ -95,7 +98,7 @@ class VideoWindows:
 
     def load(self, index: int) -> LabelledClip:
         window = self.windows[index]
-        drawn = sample_clips(window.end - window.start, self._inputs, self._clips)
+        drawn = sample_clips(window.end - window.start, self._inputs, fps=self._fps)
         indices = {name: places + window.start for name, places in drawn.items()}
         reader = partial(iter_frames, self._video)
         inputs = prepare_clips(reader, self._annotation, self._inputs, indices, self._min_score)

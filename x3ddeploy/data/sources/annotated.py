@@ -22,9 +22,17 @@ from x3ddeploy.data.annotations import (
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
 from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
-from x3ddeploy.data.video import count_frames, iter_frames
+from x3ddeploy.data.video import count_frames, frame_rate, iter_frames
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.modalities import needs_frames, needs_keypoints, needs_pictures, sample_clips
+from x3ddeploy.modalities import (
+    needs_frames,
+    needs_keypoints,
+    needs_pictures,
+    needs_rate,
+    sample_clips,
+    views_of,
+    with_clips,
+)
 
 VIDEO_LIST = ".txt"
 
@@ -41,7 +49,7 @@ class AnnotatedVideos:
         videos: the folder.
         contract: what the network takes.
         split: may be left out where there is only one; None for a list.
-        clips: clips a video.
+        clips: clips a video; None for the network's own number.
         min_keypoint_score: see `prepare_clips`.
 
     Raises:
@@ -55,11 +63,11 @@ class AnnotatedVideos:
         videos: Path,
         contract: Contract,
         split: str | None,
-        clips: int,
+        clips: int | None,
         min_keypoint_score: float | None,
     ) -> None:
         self.name = str(annotations)
-        self._inputs = contract.inputs
+        self._inputs = contract.inputs if clips is None else with_clips(contract.inputs, clips)
         self._suffix = ""
         self.split: str | None = None
         self._samples: Sequence[LabelledVideo]
@@ -74,13 +82,13 @@ class AnnotatedVideos:
                 else _chosen(annotations, read_labels(annotations), split)
             )
         check_labels(self.labels(), contract, self.name)
-        self._videos, self._clips, self._min_score = videos, clips, min_keypoint_score
+        self._videos, self._min_score = videos, min_keypoint_score
         self._description = {
             "kind": "annotations",
             "annotations_sha256": sha256_of(annotations),
             "split": self.split,
             **({"videos_sha256": self._sizes()} if needs_frames(self._inputs) else {}),
-            "clips": clips,
+            "clips": views_of(self._inputs),
             **described(min_keypoint_score),
         }
 
@@ -102,7 +110,8 @@ class AnnotatedVideos:
         path = self._path(sample.name)
         annotation = sample if isinstance(sample, Annotation) else None
         frames = count_frames(self._inside(path)) if annotation is None else annotation.frames
-        indices = sample_clips(frames, self._inputs, self._clips)
+        fps = frame_rate(self._inside(path)) if needs_rate(self._inputs) else None
+        indices = sample_clips(frames, self._inputs, fps=fps)
         people = None
         if annotation is not None:
             notes = check_keypoints(annotation, self._min_score) + repeated_frames(frames, self._inputs)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.bundle import sha256_of
-from x3ddeploy.contract import Contract
+from x3ddeploy.contract import Contract, Input
 from x3ddeploy.data.annotations import Annotation, image_shape
 from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
 from x3ddeploy.data.people import (
@@ -23,7 +23,17 @@ from x3ddeploy.data.people import (
 from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest, people_fed
 from x3ddeploy.errors import DataError
-from x3ddeploy.modalities import Frames, Skeletons, modalities_of, needs_frames, needs_keypoints, sample_clips
+from x3ddeploy.modalities import (
+    Frames,
+    Indices,
+    Skeletons,
+    modalities_of,
+    needs_frames,
+    needs_keypoints,
+    sample_clips,
+    views_of,
+    with_clips,
+)
 from x3ddeploy.modalities.frames import RAW_FRAMES
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
 
@@ -42,7 +52,7 @@ class NpzClips:
     Args:
         folder: holds the files; others in it are ignored.
         contract: what the network takes.
-        clips: clips a file, of raw ones; ready ones must hold as many.
+        clips: clips a file, of raw ones; ready ones must hold as many views. None for the network's own number.
         min_keypoint_score: of raw ones, see `prepare_clips`.
 
     Raises:
@@ -51,12 +61,13 @@ class NpzClips:
 
     split = None
 
-    def __init__(self, folder: Path, contract: Contract, clips: int, min_keypoint_score: float | None) -> None:
+    def __init__(self, folder: Path, contract: Contract, clips: int | None, min_keypoint_score: float | None) -> None:
         self.name = str(folder)
         self._paths = sorted(folder.glob("*.npz"))
         if not self._paths:
             raise DataError(f"{folder} holds no .npz files")
-        self._wanted, self._clips, self._min_score = contract.inputs, clips, min_keypoint_score
+        self._wanted = contract.inputs if clips is None else with_clips(contract.inputs, clips)
+        self._views, self._min_score = views_of(self._wanted), min_keypoint_score
         self._labels = [_label(path, read_arrays(path, _LABEL_LIMIT, optional=("label",))) for path in self._paths]
         check_labels(self._labels, contract, self.name)
         self._digest: str | None = None
@@ -65,7 +76,7 @@ class NpzClips:
     def description(self) -> Mapping[str, Any]:
         if self._digest is None:
             self._digest = digest(f"{path.name} {sha256_of(path)}" for path in self._paths)
-        return {"kind": "npz", "files_sha256": self._digest, "clips": self._clips, **described(self._min_score)}
+        return {"kind": "npz", "files_sha256": self._digest, "clips": self._views, **described(self._min_score)}
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -90,8 +101,11 @@ class NpzClips:
                     f"{path} holds heatmaps, whose joints are drawn already", hint="leave --min-keypoint-score out"
                 )
         clip = LabelledClip(path.stem, self._labels[index], inputs, people)
-        if clip.clips != self._clips:
-            raise DataError(f"{path} holds {clip.clips} clips, and {self._clips} were asked for")
+        if clip.clips != self._views:
+            raise DataError(
+                f"{path} holds {clip.clips} clips, and {self._views} were asked for",
+                hint="a network is tested with as many views of a video as its pipeline makes",
+            )
         return clip
 
     def _prepared(
@@ -112,9 +126,7 @@ class NpzClips:
             name: len(frames) if isinstance(kind, Frames) or annotation is None else annotation.frames
             for name, kind in kinds.items()
         }
-        indices = {
-            name: sample_clips(lengths[name], {name: value}, self._clips)[name] for name, value in self._wanted.items()
-        }
+        indices = {name: _indices(name, value, lengths[name]) for name, value in self._wanted.items()}
         people = None
         if annotation is not None:
             notes = check_keypoints(annotation, self._min_score)
@@ -122,6 +134,13 @@ class NpzClips:
             persons = persons_by_frame(annotation, self._min_score)
             people = people_in(persons, 0, annotation.frames, looked_at(self._wanted, indices), notes)
         return prepare_clips(frames.__getitem__, annotation, self._wanted, indices, self._min_score), people
+
+
+def _indices(name: str, value: Input, frames: int) -> Indices:
+    """The frames of each clip; as many as one clip takes are that clip."""
+    if frames == modalities_of({name: value})[name].length and value.views.clips == 1:
+        return np.arange(frames)[None]
+    return sample_clips(frames, {name: value})[name]
 
 
 def _frames(path: Path, frames: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

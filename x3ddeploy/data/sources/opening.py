@@ -26,7 +26,7 @@ def open_source(
     contract: Contract,
     split: str | None = None,
     videos: Path | None = None,
-    clips: int = 1,
+    clips: int | None = None,
     min_keypoint_score: float | None = None,
 ) -> ClipSource:
     """Open a source of labelled clips.
@@ -37,7 +37,7 @@ def open_source(
         contract: what the network takes.
         split: of annotations; may be left out where there is only one.
         videos: folder of the annotations' videos; default: `videos` beside them.
-        clips: clips a video or raw clip, all cropped alike.
+        clips: clips a video or raw clip along the time; None for as many as the network's own pipeline takes.
         min_keypoint_score: from 0 to 1; joints under it, and such that are not finite, are left out. None counts all.
 
     Raises:
@@ -65,7 +65,7 @@ def open_source(
         _refuse(given, path, "a folder of .npz files")
         return NpzClips(path, contract, clips, min_keypoint_score)
     if path.is_file() and path.suffix == ".py":
-        given += (["clips"] if clips != 1 else []) + (["joints"] if min_keypoint_score is not None else [])
+        given += (["clips"] if clips is not None else []) + (["joints"] if min_keypoint_score is not None else [])
         _refuse(given, path, "a script")
         return ScriptClips(path, contract.inputs)
     raise UsageError(
