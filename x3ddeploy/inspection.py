@@ -24,13 +24,14 @@ from x3ddeploy.graphs.lint import lint
 from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.loading import load_network
 from x3ddeploy.precision.lint import lint_qdq
+from x3ddeploy.terms import AnyPath
 
 # What one protobuf message can hold.
 _LARGEST_GRAPH = 2**31 - 1
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
-def inspect(path: Path, *, config: str | None = None, trust: bool = False) -> dict[str, Any]:
+def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) -> dict[str, Any]:
     """Say what `path` is and holds, ready for JSON; 'kind' is 'bundle', 'onnx' or 'checkpoint'.
 
     Args:
@@ -42,6 +43,7 @@ def inspect(path: Path, *, config: str | None = None, trust: bool = False) -> di
         UsageError: there is nothing, or nothing that is known, at `path`.
         CheckpointError, BundleError: it is damaged or cannot be understood.
     """
+    path = Path(path)
     if path.is_dir():
         return _bundle(path)
     try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # Receives each step, as one line. Functions whose steps are all that there is to tell take this alone.
 Step = Callable[[str], None]
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Receives the steps of a command, and how far a long one is."""
 
@@ -33,3 +34,8 @@ class StepsAlone:
 
 
 QUIET = StepsAlone()
+
+
+def counting(step: Step) -> Progress:
+    """The same, as a Progress: a plain function such as `print` takes the steps, and counts nowhere."""
+    return step if isinstance(step, Progress) else StepsAlone(step)

@@ -1,8 +1,14 @@
-"""Words that the whole toolchain shares: precisions of graphs, and targets that graphs are lowered for."""
+"""Words that the whole toolchain shares: paths, precisions of graphs, targets that graphs are lowered for."""
 
 from __future__ import annotations
 
 from enum import Enum
+from os import PathLike
+from typing import TypeVar
+
+from x3ddeploy.errors import UsageError
+
+AnyPath = str | PathLike[str]
 
 
 class _Word(str, Enum):
@@ -13,6 +19,17 @@ class _Word(str, Enum):
 
     def __format__(self, specification: str) -> str:
         return format(str(self.value), specification)
+
+
+_AWord = TypeVar("_AWord", bound=_Word)
+
+
+def named(kind: type[_AWord], name: str) -> _AWord:
+    """The word of that kind. Raises UsageError where there is none."""
+    try:
+        return kind(name)
+    except ValueError as error:
+        raise UsageError(f"no {kind.__name__.lower()} named {name!r}", hint=f"one of: {', '.join(kind)}") from error
 
 
 class Precision(_Word):

@@ -29,7 +29,7 @@ def predictions(path, *windows):
     """The first window shows 'sit', the others 'stand'."""
     scores = [np.array([0.9, 0.1]), *[np.array([0.1, 0.9])] * (len(windows) - 1)]
     return [
-        Prediction(path, Window(*window), None, People(6, 6, seen=True), (), {"fused": fused})
+        Prediction(path, Window(*window), None, People(6, 6, seen=True), (), {"fused": fused}, NAMES)
         for window, fused in zip(windows, scores, strict=True)
     ]
 
@@ -58,7 +58,7 @@ def grey(tmp_path_factory):
 
 
 def test_every_frame_is_there_at_the_same_rate_and_large_enough_to_read(tmp_path, grey):
-    annotate_video(opened(grey), predictions(grey, (0, 6)), NAMES, tmp_path / "out.mp4", quiet)
+    annotate_video(opened(grey), predictions(grey, (0, 6)), tmp_path / "out.mp4", quiet)
     assert probe(tmp_path / "out.mp4") == VideoInfo(6, 4 * 96, 4 * 64, Fraction(16))
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
@@ -70,7 +70,7 @@ def test_skeletons_lie_where_the_joints_are(tmp_path, grey, scale):
     positions[0, :, 5], positions[0, :, 7] = (20, 40), (40, 40)
     positions[1, :, 5] = (30, 70)
     video = opened(grey, scale * positions, size=(scale * 96, scale * 64))
-    annotate_video(video, predictions(grey, (0, 6)), NAMES, tmp_path / "out.mp4", quiet)
+    annotate_video(video, predictions(grey, (0, 6)), tmp_path / "out.mp4", quiet)
     frame = read_frames(tmp_path / "out.mp4", [3])[0].astype(int)
     for x, y, colour in ((20, 40, ORANGE), (30, 40, ORANGE), (40, 40, ORANGE), (30, 70, BLUE)):
         assert nearest(frame, x, y, colour) < 60, (x, y)
@@ -81,8 +81,8 @@ def test_skeletons_lie_where_the_joints_are(tmp_path, grey, scale):
 
 def test_a_frame_shows_the_label_of_the_window_whose_middle_is_nearest(tmp_path, grey):
     """Frames 0 to 2 lie nearer to the middle of 0-3, the others to that of 2-5."""
-    annotate_video(opened(grey), predictions(grey, (0, 4), (2, 6)), NAMES, tmp_path / "two.mp4", quiet)
-    annotate_video(opened(grey), predictions(grey, (0, 6)), NAMES, tmp_path / "one.mp4", quiet)
+    annotate_video(opened(grey), predictions(grey, (0, 4), (2, 6)), tmp_path / "two.mp4", quiet)
+    annotate_video(opened(grey), predictions(grey, (0, 6)), tmp_path / "one.mp4", quiet)
     two, one = (read_frames(tmp_path / name, range(6))[:, :30].astype(int) for name in ("two.mp4", "one.mp4"))
     differing = [bool(np.abs(a - b).max() > 80) for a, b in zip(two, one, strict=True)]
     assert differing == [False, False, False, True, True, True]
@@ -91,7 +91,7 @@ def test_a_frame_shows_the_label_of_the_window_whose_middle_is_nearest(tmp_path,
 def test_other_joints_than_cocos_and_joints_far_outside_are_drawn_without_limbs(tmp_path, grey):
     positions = np.full((1, 6, 28, 2), np.nan, np.float32)
     positions[0, :, 0], positions[0, :, 1] = (1e9, -1e9), (30, 50)
-    annotate_video(opened(grey, positions), predictions(grey, (0, 6)), NAMES, tmp_path / "out.mp4", quiet)
+    annotate_video(opened(grey, positions), predictions(grey, (0, 6)), tmp_path / "out.mp4", quiet)
     frame = read_frames(tmp_path / "out.mp4", [0])[0].astype(int)
     assert nearest(frame, 30, 50, ORANGE) < 60
 
@@ -107,7 +107,7 @@ def test_videos_of_odd_size_can_be_written(tmp_path):
             picture = av.VideoFrame.from_ndarray(np.zeros((245, 251, 3), np.uint8), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
-    annotate_video(opened(path), predictions(path, (0, 6)), NAMES, tmp_path / "out.mp4", quiet)
+    annotate_video(opened(path), predictions(path, (0, 6)), tmp_path / "out.mp4", quiet)
     assert probe(tmp_path / "out.mp4") == VideoInfo(6, 246, 252, Fraction(10))
 
 
@@ -117,10 +117,10 @@ def test_a_video_that_breaks_off_leaves_no_file(tmp_path):
     path.write_bytes(path.read_bytes()[:1500])
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match=r"clip\.mp4"):
-        annotate_video(video, predictions(path, (0, 20)), NAMES, tmp_path / "out" / "a.mp4", quiet)
+        annotate_video(video, predictions(path, (0, 20)), tmp_path / "out" / "a.mp4", quiet)
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path, grey):
     with pytest.raises(X3DDeployError, match="cannot write"):
-        annotate_video(opened(grey), predictions(grey, (0, 6)), NAMES, tmp_path / "none" / "a.mp4", quiet)
+        annotate_video(opened(grey), predictions(grey, (0, 6)), tmp_path / "none" / "a.mp4", quiet)

@@ -40,7 +40,8 @@ def session(bundle):
 
 def predicted(folder, session, **windowing):
     video = open_video(folder / "clip.mp4", KeypointFiles(None, 1), CONTRACT.inputs)
-    return list(predict_windows(video, CONTRACT, Scorer(session, CONTRACT, 1), Windowing(**windowing), workers=2))
+    scorer = Scorer(session, CONTRACT, 1)
+    return list(predict_windows(video, CONTRACT, NAMES, scorer, Windowing(**windowing), workers=2))
 
 
 @pytest.mark.parametrize(
@@ -123,13 +124,13 @@ def test_keypoints_found_in_frames_of_another_size_are_scaled(folder, session, t
     larger = {**entry("clip", 2 * positions, scores), "img_shape": (2 * HEIGHT, 2 * WIDTH)}
     files = KeypointFiles(write_pickle(tmp_path / "a.pkl", larger), 1)
     video = open_video(folder / "clip.mp4", files, CONTRACT.inputs)
-    (prediction,) = predict_windows(video, CONTRACT, Scorer(session, CONTRACT, 1), Windowing(), workers=1)
+    (prediction,) = predict_windows(video, CONTRACT, NAMES, Scorer(session, CONTRACT, 1), Windowing(), workers=1)
     np.testing.assert_allclose(prediction.deployed, predicted(folder, session)[0].deployed, atol=1e-5)
 
 
 def test_a_record_ranks_the_classes_of_each_kind_of_scores(folder, session):
     prediction = predicted(folder, session, length=8, stride=6)[1]
-    record = prediction.to_json(NAMES, 2)
+    record = prediction.to_json(2)
     assert (record["start_frame"], record["end_frame"], record["start_s"], record["end_s"]) == (6, 14, 0.375, 0.875)
     assert record["label"] == record["fused"][0]["label"] == NAMES[int(prediction.deployed.argmax())]
     for kind, scores in (
@@ -148,8 +149,8 @@ def test_a_window_without_a_person_has_no_label(folder, session, tmp_path):
     (tmp_path / "clip.mp4").write_bytes((folder / "clip.mp4").read_bytes())
     write_npz(tmp_path / "clip.npz", positions, scores)
     first, last = predicted(tmp_path, session, length=10, stride=10)
-    assert first.to_json(NAMES, 2)["frames_with_persons"] == 8
-    assert first.to_json(NAMES, 2)["label"] in NAMES
-    record = last.to_json(NAMES, 2)
+    assert first.to_json(2)["frames_with_persons"] == 8
+    assert first.to_json(2)["label"] in NAMES
+    record = last.to_json(2)
     assert (record["frames_with_persons"], record["label"]) == (0, None)
     assert record["fused"] == record["rgb"] == record["pose"] == []

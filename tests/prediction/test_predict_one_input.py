@@ -41,7 +41,7 @@ class Sums(base.Session):
 
 def predicted(path, contract, files=None, **windowing):
     video = open_video(path, KeypointFiles(files, 1), contract.inputs)
-    predictions = list(predict_windows(video, contract, Scorer(Sums(), contract, 1), Windowing(**windowing), 1))
+    predictions = list(predict_windows(video, contract, NAMES, Scorer(Sums(), contract, 1), Windowing(**windowing), 1))
     return video, predictions
 
 
@@ -51,10 +51,10 @@ def test_frames_alone_need_no_keypoints(tmp_path):
     assert find_videos([tmp_path], contract.inputs) == [tmp_path / "clip.mp4"]
     video, predictions = predicted(tmp_path / "clip.mp4", contract, length=12, stride=8)
     assert [(entry.window.start, entry.window.end) for entry in predictions] == [(0, 12), (8, 20)]
-    record = predictions[0].to_json(NAMES, 2)
+    record = predictions[0].to_json(2)
     assert record["frames_with_persons"] is None
     assert record["label"] == record["classes"][0]["label"] == NAMES[int(predictions[0].deployed.argmax())]
-    annotate_video(video, predictions, NAMES, tmp_path / "drawn.mp4", lambda done, total: None)
+    annotate_video(video, predictions, tmp_path / "drawn.mp4", lambda done, total: None)
     assert video_module.count_frames(tmp_path / "drawn.mp4") == FRAMES
 
 
@@ -78,7 +78,7 @@ def test_heatmaps_alone_need_no_video(tmp_path, kind, monkeypatch):
     for path in (file, tmp_path / "clip.mp4"):
         video, (prediction,) = predicted(path, contract)
         assert (video.info.frames, video.info.height, video.info.width) == (FRAMES, HEIGHT, WIDTH)
-        record = json.loads(json.dumps(prediction.to_json(NAMES, 3)))
+        record = json.loads(json.dumps(prediction.to_json(3)))
         assert record["start_s"] is None
         assert record["frames_with_persons"] == FRAMES
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number
 
@@ -79,77 +79,34 @@ def command(
     if compare:
         _compare(*compare, threshold, unlike, as_json)
         return
-    from x3ddeploy.benchmarking.competitor import Scope
-    from x3ddeploy.benchmarking.competitors import choose, without_slow
-    from x3ddeploy.benchmarking.report import bench_report
-    from x3ddeploy.benchmarking.run import run_benchmark
-    from x3ddeploy.benchmarking.workbench import Setting, Workbench
-    from x3ddeploy.bundle.check import open_whole
     from x3ddeploy.cli.bench_output import print_report
     from x3ddeploy.cli.output import Steps
-    from x3ddeploy.errors import GateError, X3DDeployError
-    from x3ddeploy.machine import usable_cores
-    from x3ddeploy.places import REPORT_BYTES, require_place
 
-    folder = _folder(output) or bundle
-    names = choose(only, skip)
-    names, left_out = (names, []) if with_slow or only else without_slow(names)
-    opened = open_whole(bundle)
-    require_place(folder, REPORT_BYTES)
-    setting = Setting(batch or opened.manifest.batch or 1, threads or usable_cores())
-    steps = Steps()
-    bench = Workbench(opened, setting, steps)
-    chosen = [scope for scope in Scope if not scopes or scope.value in scopes]
-    with steps.bars():
-        outcome = run_benchmark(bench, names, chosen, seconds, steps, comparison_only=bool(scopes))
-    outcome.absent += left_out
-    if outcome.comparison.rounds == 0:
-        raise X3DDeployError("interrupted before one round was complete", hint="give it more time")
-    report = bench_report(bench, outcome, chosen, seconds)
-    written = _write(folder, report)
+    with Steps().bars() as progress:
+        benchmark = x3ddeploy.bench(
+            bundle,
+            only=only,
+            skip=skip,
+            with_slow=with_slow,
+            scopes=scopes,
+            batch=batch,
+            threads=threads,
+            seconds=seconds,
+            output=output,
+            progress=progress,
+        )
     if as_json:
-        print_json(report)
+        print_json(benchmark.report)
     else:
-        print_report(report)
-        echo(f"written: {', '.join(map(str, written))}")
-    failed = [f"{entry.name}: {entry.reason}" for entry in outcome.absent if entry.failed]
-    if failed:
-        raise GateError("some computed something else, or not where they were asked to", details=failed)
-
-
-def _folder(output: Path | None) -> Path | None:
-    """Made before anything is measured."""
-    from x3ddeploy.atomic import explain_os_errors
-    from x3ddeploy.errors import UsageError
-
-    if output is None:
-        return None
-    if output.suffix:
-        raise UsageError(f"-o {output} names a file", hint="give a folder; bench.json and the reports go into it")
-    with explain_os_errors(output):
-        output.mkdir(parents=True, exist_ok=True)
-    return output
-
-
-def _write(folder: Path, report: dict[str, Any]) -> list[Path]:
-    from x3ddeploy.atomic import write_bytes, write_json
-    from x3ddeploy.bundle import BENCH, BENCH_REPORTS
-    from x3ddeploy.report.page import render_html, render_markdown
-
-    # The samples first: no fault of a page is to lose them.
-    write_json(folder / BENCH, report)
-    html, markdown = (folder / name for name in BENCH_REPORTS)
-    write_bytes(html, render_html(report).encode())
-    write_bytes(markdown, render_markdown(report).encode())
-    return [folder / BENCH, html, markdown]
+        print_report(benchmark.report)
+        echo(f"written: {', '.join(map(str, benchmark.files))}")
+    benchmark.raise_for_failures()
 
 
 def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json: bool) -> None:
-    from x3ddeploy.benchmarking.compare import compare_reports
-    from x3ddeploy.benchmarking.reading import read_report
     from x3ddeploy.cli.bench_output import print_comparison
 
-    comparison = compare_reports(read_report(before), read_report(after), threshold, unlike=unlike)
+    comparison = x3ddeploy.compare_benchmarks(before, after, threshold=threshold, unlike=unlike)
     if as_json:
         print_json(comparison.to_json())
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import Capabilities, Count
 
@@ -22,6 +23,7 @@ _MOST_MIB = 1 << 20  # a TiB
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @click.option("--fp16", is_flag=True, help="From half-typed graphs; they are made first where the bundle has none.")
+@click.option("--bf16", is_flag=True, help="From bfloat16-typed graphs, likewise.")
 @click.option("--int8", is_flag=True, help="From quantized graphs, likewise, with --calib.  [default: float32]")
 @click.option("--calib", type=click.Path(path_type=Path), help="Clips for INT8 graphs; see `x3ddeploy quantize`.")
 @click.option("--calib-random", is_flag=True, help="Made-up clips instead, to try it out; the result is marked.")
@@ -56,6 +58,7 @@ _MOST_MIB = 1 << 20  # a TiB
 def command(
     bundle: Path,
     fp16: bool,
+    bf16: bool,
     int8: bool,
     calib: Path | None,
     calib_random: bool,
@@ -77,39 +80,31 @@ def command(
     Each engine is built and loaded in a process of its own, asked what it computes in, and compared with PyTorch; only
     then it goes into the bundle. Exit code 3 where it is not what was asked for, 4 without a GPU or TensorRT.
     """
-    from x3ddeploy.bundle import Bundle
-    from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
     from x3ddeploy.cli.output import Steps
-    from x3ddeploy.engines.build import EngineRequest, build_engines, parts_named
-    from x3ddeploy.engines.graphs import Clips
-    from x3ddeploy.engines.machine import find_host
-    from x3ddeploy.engines.shapes import batches_from, parse_shapes
     from x3ddeploy.errors import UsageError
-    from x3ddeploy.terms import Precision
 
-    if fp16 and int8:
-        raise UsageError("--fp16 and --int8 are two sets of engines", hint="build one after the other")
-    clips = Clips(calib, calib_random)
-    opened = Bundle.open(bundle)
-    chosen = parts_named(
-        opened.contract, [name.strip() for name in (parts.split(",") if parts else opened.contract.parts)]
-    )
-    shapes = [parse_shapes(text) if text else {} for text in (min_shapes, opt_shapes, max_shapes)]
-    host = find_host(Flavour.RTX if rtx else Flavour.TENSORRT, capabilities)
-    options = BuildOptions(
-        flavour=host.flavour,
-        precision=Precision.INT8 if int8 else Precision.FP16 if fp16 else Precision.FP32,
-        batches=batches_from(opened.contract, *shapes),
+    chosen = [name for name, flag in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if flag]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} are two sets of engines", hint="build one after the other")
+    engines = x3ddeploy.build_trt(
+        bundle,
+        precision=chosen[0] if chosen else "fp32",
+        calib=calib,
+        calib_random=calib_random,
+        rtx=rtx,
         compute_capabilities=capabilities,
+        parts=[name.strip() for name in parts.split(",")] if parts else (),
+        min_shapes=min_shapes,
+        opt_shapes=opt_shapes,
+        max_shapes=max_shapes,
         workspace_mib=workspace,
-        optimization_level=builder_optimization_level,
+        timing_cache=timing_cache,
+        builder_optimization_level=builder_optimization_level,
         version_compatible=version_compatible,
-        hardware_compatibility=HardwareCompatibility(hardware_compat)
-        if hardware_compat
-        else HardwareCompatibility.NONE,
+        hardware_compat=hardware_compat or "none",
+        command=shlex.join(["x3ddeploy", *sys.argv[1:]]),
+        progress=Steps(),
     )
-    request = EngineRequest(options, chosen, clips, timing_cache, shlex.join(["x3ddeploy", *sys.argv[1:]]))
-    engines = build_engines(opened, host, request, Steps())
     if as_json:
         print_json(engines.to_json())
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.text import shell_word
 
@@ -26,11 +27,9 @@ def command(bundle: Path, archive: Path, as_json: bool) -> None:
 
     The files are checked against the manifest first. The same bundle gives the same bytes.
     """
-    from x3ddeploy.bundle import Bundle, sha256_of
     from x3ddeploy.cli.output import size_text
-    from x3ddeploy.embedding.pack import pack
 
-    packed = pack(Bundle.open(bundle), archive)
+    packed = x3ddeploy.pack(bundle, archive)
     if as_json:
         print_json(
             {
@@ -38,10 +37,10 @@ def command(bundle: Path, archive: Path, as_json: bool) -> None:
                 "archive": str(packed.path),
                 "files": packed.files,
                 "size_bytes": packed.size_bytes,
-                "sha256": sha256_of(packed.path),
+                "sha256": packed.sha256,
             }
         )
         return
-    echo(f"{packed.path}: {packed.files} files, {size_text(packed.size_bytes)}, sha256 {sha256_of(packed.path)}")
+    echo(f"{packed.path}: {packed.files} files, {size_text(packed.size_bytes)}, sha256 {packed.sha256}")
     folder = shell_word(packed.path.name.partition(".")[0])
     echo(f"on the target: tar xf {shell_word(packed.path.name)} && {folder}/self_test.sh")

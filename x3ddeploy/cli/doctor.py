@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.doctor.report import Report, examine
+from x3ddeploy.doctor.report import Report
 from x3ddeploy.doctor.text import Line, render
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.text import escaped
@@ -26,7 +27,7 @@ def command(as_json: bool) -> None:
     """
     if sys.stderr.isatty():
         echo("trying each package in a process of its own ...", err=True)
-    report = examine()
+    report = x3ddeploy.examine()
     if as_json:
         print_json(report.to_json())
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import (
     MOST_CLIPS,
@@ -20,9 +20,6 @@ from x3ddeploy.cli.parameters import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from x3ddeploy.bundle import Bundle
-    from x3ddeploy.evaluation.evaluate import Evaluation
 
 # Over this share of the time spent waiting, more threads are worth a hint.
 _LONG_WAITING = 0.3
@@ -84,70 +81,32 @@ def command(
     folder with annotations.pkl and videos/), an annotation pickle, a folder of .npz clips, or, for a network that needs
     no keypoints, a list of videos (FILE.txt).
     """
-    from x3ddeploy.atomic import explain_os_errors, write_json
-    from x3ddeploy.bundle import EVAL
-    from x3ddeploy.bundle.check import open_whole
     from x3ddeploy.cli.output import Steps
-    from x3ddeploy.data.sources import open_source
-    from x3ddeploy.evaluation.evaluate import Loading, evaluate
-    from x3ddeploy.evaluation.report import eval_report
-    from x3ddeploy.places import REPORT_BYTES, require_place
-    from x3ddeploy.runtimes.registry import REFERENCE, choose
 
-    _check_plot(plot, output)
-    opened = open_whole(bundle)
-    require_place(output or bundle, REPORT_BYTES)
-    choice = choose(opened, runtimes, device, precisions)
-    executions = tuple(dict.fromkeys([REFERENCE, *choice.executions]))
-    steps = Steps()
-    source = open_source(data_path, opened.contract, split, videos, num_clips, min_keypoint_score)
-    steps(f"evaluating {', '.join(map(str, executions))} on {source.name}")
-    if output is not None:
-        with explain_os_errors(output):
-            output.mkdir(parents=True, exist_ok=True)
-    loading = Loading(batch, workers, on_error, limit)
-    with steps.bars():
-        evaluation = evaluate(opened, source, executions, loading, partial(steps.count, "videos"))
-    report = eval_report(opened, source, evaluation, loading, num_clips, choice.left_out)
-    path = (output or bundle) / EVAL
+    with Steps().bars() as progress:
+        evaluated = x3ddeploy.evaluate(
+            bundle,
+            data=data_path,
+            split=split,
+            videos=videos,
+            runtimes=runtimes,
+            device=device,
+            precisions=precisions,
+            num_clips=num_clips,
+            min_keypoint_score=min_keypoint_score,
+            batch=batch,
+            workers=workers,
+            on_error=on_error,
+            limit=limit,
+            output=output,
+            plot=plot,
+            progress=progress,
+        )
     if as_json:
-        print_json(report)
+        print_json(evaluated.report)
     else:
-        _print(report, tuple(opened.contract.logits))
-    write_json(path, report)
-    written = [path, *(_plots(opened, evaluation, report, output, plot) if output is not None else [])]
-    if not as_json:
-        echo(f"written: {', '.join(map(str, written))}")
-
-
-def _check_plot(plot: str | None, output: Path | None) -> None:
-    """Before any work is done: a plot that was asked for can be drawn, and has a place."""
-    from x3ddeploy.errors import UsageError
-    from x3ddeploy.evaluation.plot import require_plot
-
-    if plot is not None:
-        if output is None:
-            raise UsageError("--plot has no folder to write to", hint="name one with -o")
-        require_plot()
-
-
-def _plots(
-    bundle: Bundle, evaluation: Evaluation, report: dict[str, Any], output: Path, plot: Literal["png", "svg"] | None
-) -> list[Path]:
-    from x3ddeploy.evaluation.plot import INSTALL, can_plot, plot_confusions
-    from x3ddeploy.evaluation.report import class_names, confusions, deployed_score
-
-    if plot is None and not can_plot():
-        echo(f"no confusion matrix is drawn: matplotlib is not installed ({INSTALL})", err=True)
-        return []
-    paths = []
-    for outcome in evaluation.outcomes:
-        path = output / f"confusion_{outcome.execution.place}_{outcome.execution.precision}.{plot or 'png'}"
-        title = f"{outcome.execution}, {report['deployed']}: {report['videos']} videos {report['data']['split'] or ''}"
-        counted = confusions(evaluation, outcome, deployed_score(bundle.contract))
-        plot_confusions(path, counted, class_names(bundle), title)
-        paths.append(path)
-    return paths
+        _print(evaluated.report, evaluated.streams)
+        echo(f"written: {', '.join(map(str, evaluated.files))}")
 
 
 def _print(report: dict[str, Any], streams: Sequence[str]) -> None:

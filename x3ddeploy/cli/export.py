@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Weights
 from x3ddeploy.text import shell_word
@@ -88,26 +89,25 @@ def command(
     as ONNX, each compared with PyTorch before anything is written.
     """
     from x3ddeploy.cli.output import Steps
-    from x3ddeploy.exporting.export import Options, export_bundle, require_runtime_of
-    from x3ddeploy.families import family_named
-    from x3ddeploy.families.base import Wishes
-    from x3ddeploy.loading import load_network, read_labels
 
-    require_runtime_of(target)
-    steps = Steps()
-    wishes = Wishes(config, frames, pose_frames, size, fusion)
-    loaded = load_network(checkpoint, wishes, ema=ema, trust=trust_checkpoint)
-    classes = loaded.network.contract().classes
-    steps(f"read {checkpoint}: {family_named(loaded.network.family).title}, {classes} classes")
-    options = Options(
+    exported = x3ddeploy.export(
+        checkpoint,
+        output,
         target=target,
         batch=batch,
+        config=config,
+        frames=frames,
+        pose_frames=pose_frames,
+        size=size,
+        fusion=fusion,
         preprocess=preprocess,
+        labels=labels,
         tolerance=verify_tol,
-        labels=read_labels(labels, classes) if labels else loaded.labels,
+        ema=ema,
+        trust=trust_checkpoint,
         overwrite=overwrite,
+        progress=Steps(),
     )
-    exported = export_bundle(loaded, output, options, steps)
     if as_json:
         print_json(exported.to_json())
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 
 
@@ -20,9 +21,7 @@ def command(artefact: Path, config: str | None, trust_checkpoint: bool, as_json:
 
     Nothing is run, and nothing in the file is executed.
     """
-    from x3ddeploy.inspection import inspect
-
-    report = inspect(artefact, config=config, trust=trust_checkpoint)
+    report = x3ddeploy.inspect(artefact, config=config, trust=trust_checkpoint)
     if as_json:
         print_json(report)
         return

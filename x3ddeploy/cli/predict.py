@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, echo_lines, print_json
 from x3ddeploy.cli.parameters import (
     MOST_CLIPS_AT_A_TIME,
@@ -21,13 +21,7 @@ from x3ddeploy.cli.parameters import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from x3ddeploy.bundle import Bundle
-    from x3ddeploy.evaluation.scores import Scorer
-    from x3ddeploy.prediction.predict import OpenedVideo, Prediction
-
-
 _MOST_CLASSES = 100_000
-_VIEWS_AT_A_TIME = 10  # of a window; memory stays that of so many
 
 
 @click.command()
@@ -84,89 +78,43 @@ def command(
     Where the network needs keypoints, they come from a pose estimator of yours, for every frame of the video;
     docs/predict.md shows how to bring one.
     """
-    from x3ddeploy.bundle.check import open_whole
-    from x3ddeploy.errors import DataError, UsageError
-    from x3ddeploy.evaluation.report import class_names
-    from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
-    from x3ddeploy.prediction.predict import Windowing, open_video, predict_windows
+    from x3ddeploy.cli.output import Steps
+    from x3ddeploy.errors import UsageError
+    from x3ddeploy.prediction.videos import SkippedVideo
 
     if stride is not None and window is None:
         raise UsageError("--stride goes from window to window, and there are none", hint="give --window, too")
-    opened = open_whole(bundle)
-    contract = opened.contract
-    found = find_videos(videos, contract.inputs)
-    files = KeypointFiles(keypoints, len(found))
-    places = _annotated_files(annotate, found, several=len(found) > 1 or videos[0].is_dir())
-    scorer = _scorer(opened, runtime, device, precision)
-    names = class_names(opened)
-    windowing = Windowing(window, stride, num_clips, min_keypoint_score)
+    told: list[Path] = []
     skipped = 0
-    for path in found:
-        try:
-            video = open_video(path, files, contract.inputs)
-            predictions = []
-            for prediction in predict_windows(video, contract, scorer, windowing, workers):
-                record = prediction.to_json(names, top_k)
-                if as_json:
-                    print_json(record, indent=None)
-                else:
-                    echo(_line(record, tuple(prediction.scores)))
-                predictions.append(prediction)
-            for note in predictions[0].notes:
-                echo(f"note: {path}: {note}", err=True)
-            if path in places:
-                _annotate(video, predictions, names, places[path])
-        except DataError as error:
-            if on_error == "raise":
-                raise
-            skipped += 1
-            echo_lines(f"skipped: {error}")
-    if skipped == len(found):
-        raise DataError(f"none of the {skipped} videos could be used")
+    recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
+    with recognizer, Steps().bars() as progress:
+        for found in recognizer.predict_videos(
+            videos,
+            keypoints,
+            window=window,
+            stride=stride,
+            num_clips=num_clips,
+            min_keypoint_score=min_keypoint_score,
+            workers=workers,
+            on_error=on_error,
+            annotate=annotate,
+            progress=progress,
+        ):
+            if isinstance(found, SkippedVideo):
+                skipped += 1
+                echo_lines(f"skipped: {found.reason}")
+                continue
+            record = found.to_json(top_k)
+            if as_json:
+                print_json(record, indent=None)
+            else:
+                echo(_line(record, tuple(found.scores)))
+            if found.video not in told:
+                told.append(found.video)
+                for note in found.notes:
+                    echo(f"note: {found.video}: {note}", err=True)
     if skipped:
-        echo(f"{skipped} of {len(found)} videos were skipped", err=True)
-
-
-def _scorer(bundle: Bundle, runtime: str, device: str | None, precision: str) -> Scorer:
-    from x3ddeploy.evaluation.scores import Scorer
-    from x3ddeploy.runtimes.registry import Execution, open_part, runtime_named
-    from x3ddeploy.terms import Precision
-
-    execution = Execution(runtime, device or runtime_named(runtime).default_device, Precision(precision))
-    return Scorer(open_part(bundle, execution), bundle.contract, _VIEWS_AT_A_TIME)
-
-
-def _annotated_files(annotate: Path | None, videos: Sequence[Path], several: bool) -> dict[Path, Path]:
-    """Where each video is written to with its skeletons and labels."""
-    from x3ddeploy.atomic import explain_os_errors
-    from x3ddeploy.errors import UsageError
-
-    if annotate is None:
-        return {}
-    if not several:
-        if annotate.suffix.lower() != ".mp4":
-            raise UsageError(f"cannot write a video to {annotate}", hint="name a file that ends in .mp4")
-        places = {videos[0]: annotate}
-    else:
-        if annotate.suffix.lower() == ".mp4":
-            raise UsageError(f"{annotate} is one file, and there are {len(videos)} videos", hint="name a folder")
-        places = {video: annotate / f"{video.stem}.mp4" for video in videos}
-        if len(set(places.values())) < len(videos):
-            raise UsageError("two of the videos have the same name", hint="annotate them one by one")
-    if any(place.exists() and place.samefile(video) for video, place in places.items()):
-        raise UsageError(f"--annotate {annotate} would write over a video that is read", hint="name another place")
-    with explain_os_errors(annotate):
-        (annotate if several else annotate.parent).mkdir(parents=True, exist_ok=True)
-    return places
-
-
-def _annotate(video: OpenedVideo, predictions: Sequence[Prediction], names: Sequence[str], output: Path) -> None:
-    from x3ddeploy.cli.output import Steps
-    from x3ddeploy.prediction.annotate import annotate_video
-
-    with Steps().bars() as progress:
-        annotate_video(video, predictions, names, output, partial(progress.count, f"drawing {output.name}"))
-    echo(f"written: {output}", err=True)
+        echo(f"{skipped} of {skipped + len(told)} videos were skipped", err=True)
 
 
 def _line(record: dict[str, Any], scores: Sequence[str]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number, min_keypoint_score
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
-    from x3ddeploy.calibration.recipe import Recipe
     from x3ddeploy.precision.quantize import Quantized
     from x3ddeploy.precision.request import Made
     from x3ddeploy.precision.verdict import Verdict
@@ -89,52 +89,35 @@ def command(
 
     Interrupted, calibration and search go on where they were when the same command is given again.
     """
-    from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.output import Steps
-    from x3ddeploy.errors import UsageError
-    from x3ddeploy.precision.quantize import quantize_bundle
-    from x3ddeploy.precision.request import Request
-    from x3ddeploy.terms import Precision
 
-    if calib_random and (calib or recipe):
-        raise UsageError("--calib-random makes clips up: it goes with no --calib and no --recipe")
-    flags = {Precision.FP16: fp16, Precision.BF16: bf16, Precision.INT8: int8}
-    wanted = tuple(precision for precision, chosen in flags.items() if chosen)
-    options = {
-        "data": str(calib) if calib else None,
-        "videos": str(videos) if videos else None,
-        "split": calib_split,
-        "min_keypoint_score": min_keypoint_score,
-        "clips": calib_clips,
-        "seed": seed,
-        "method": method,
-        "eval_split": eval_split,
-        "eval_clips": eval_clips,
-        "max_drop": max_drop,
-    }
-    request = Request(
-        precisions=wanted or (Precision.FP16, Precision.INT8),
-        recipe=_recipe(recipe, {name: value for name, value in options.items() if value is not None}),
-        random=calib_random,
-        calibration=calib_cache,
-        opset17=opset == "17",
-        runtime=runtime,
-        device=device,
-    )
+    wanted = [name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen]
     with Steps().bars() as progress:
-        quantized = quantize_bundle(Bundle.open(bundle), request, progress)
+        quantized = x3ddeploy.quantize(
+            bundle,
+            precisions=wanted or ("fp16", "int8"),
+            recipe=recipe,
+            calib=calib,
+            calib_random=calib_random,
+            calib_cache=calib_cache,
+            videos=videos,
+            calib_split=calib_split,
+            calib_clips=calib_clips,
+            min_keypoint_score=min_keypoint_score,
+            method=method,
+            seed=seed,
+            eval_split=eval_split,
+            eval_clips=eval_clips,
+            max_drop=max_drop,
+            opset=17 if opset == "17" else 19,
+            runtime=runtime,
+            device=device,
+            progress=progress,
+        )
     if as_json:
         print_json(quantized.to_json())
     else:
         _print(quantized)
-
-
-def _recipe(path: Path | None, options: dict[str, Any]) -> Recipe:
-    import msgspec
-
-    from x3ddeploy.calibration.recipe import Recipe, read_recipe
-
-    return msgspec.structs.replace(read_recipe(path) if path else Recipe(), **options)
 
 
 def _print(quantized: Quantized) -> None:

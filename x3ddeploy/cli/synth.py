@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_FRAMES, Count, Size
 
@@ -44,11 +44,18 @@ def command(
     reads them. It shows that a pipeline works, not how accurate a model is on real video.
     """
     from x3ddeploy.cli.output import Steps, size_text
-    from x3ddeploy.data.synth import SynthOptions, generate
 
-    options = SynthOptions(seed, size, frames, clips_per_class, subjects)
     with Steps().bars() as progress:
-        summary = generate(directory, options, partial(progress.count, "clips"), overwrite=overwrite)
+        summary = x3ddeploy.synth(
+            directory,
+            seed=seed,
+            size=size,
+            frames=frames,
+            clips_per_class=clips_per_class,
+            subjects=subjects,
+            overwrite=overwrite,
+            progress=progress,
+        )
     if as_json:
         print_json(summary.to_json())
         return

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import LARGEST_SEED, Count
 from x3ddeploy.text import shell_word
@@ -52,7 +54,7 @@ def command(
     amp: bool,
     cfg_options: tuple[str, ...],
     seed: int | None,
-    launcher: str | None,
+    launcher: Literal["none", "pytorch"] | None,
     as_json: bool,
 ) -> None:
     """Train the two-stream network, or any model of MMAction2, as CONFIG says.
@@ -63,20 +65,19 @@ def command(
     import contextlib
     import sys
 
-    from x3ddeploy.mmaction_compat import import_everything
-
     with contextlib.redirect_stdout(sys.stderr):  # MMEngine logs to stdout, which is for results
-        import_everything()
-        from x3ddeploy.training.adapt import TrainOptions
-        from x3ddeploy.training.distributed import is_main_process, process_group
-        from x3ddeploy.training.train import train
-
-        options = TrainOptions(work_dir, resume, amp, (*cfg_options, *more_options), seed)
-        with process_group(launcher) as joined:
-            result = train(config, options, joined, lambda line: echo(line, err=True))
-            reports = is_main_process()
-    if not reports:
-        return
+        result = x3ddeploy.train(
+            config,
+            work_dir=work_dir,
+            resume=resume,
+            amp=amp,
+            cfg_options=(*cfg_options, *more_options),
+            seed=seed,
+            launcher=launcher,
+            progress=lambda line: echo(line, err=True),
+        )
+    if result is None:
+        return  # another process of torchrun's reports
     if as_json:
         print_json(result.to_json())
         return

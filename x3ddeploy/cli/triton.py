@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count
 from x3ddeploy.text import shell_word
@@ -55,18 +57,24 @@ def command(
     max_batch: int,
     queue_delay_us: int,
     instances: int,
-    device: str,
+    device: Literal["auto", "cpu", "gpu"],
     as_json: bool,
 ) -> None:
     """Write BUNDLE (default: deploy) as a model repository of Triton Inference Server.
 
     The ensemble takes frames and keypoints where the bundle was exported with --preprocess, ready tensors else.
     """
-    from x3ddeploy.bundle import Bundle
-    from x3ddeploy.embedding.triton import Options, write_repository
-
-    options = Options(name, precision, engines, max_batch, queue_delay_us, instances, device)
-    models = write_repository(Bundle.open(bundle), output, options)
+    models = x3ddeploy.triton(
+        bundle,
+        output,
+        name=name,
+        precision=precision,
+        engines=engines,
+        max_batch=max_batch,
+        queue_delay_us=queue_delay_us,
+        instances=instances,
+        device=device,
+    )
     if as_json:
         print_json({"schema_version": 1, "repository": str(output), "models": models})
         return

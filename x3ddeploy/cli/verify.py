@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import Number, placement_options
 
@@ -39,14 +40,17 @@ def command(
     against golden outputs: PyTorch's of the export, and of a lower precision those that its graphs gave when they were
     made. Engines are among the runtimes where they fit. Exit code 3 where something differs.
     """
-    from x3ddeploy.bundle import Bundle
     from x3ddeploy.cli.output import Steps, print_table
-    from x3ddeploy.runtimes.registry import choose
-    from x3ddeploy.verification import verify_bundle
 
-    opened = Bundle.open(bundle)
-    choice = choose(opened, runtimes, device, precisions)
-    report = verify_bundle(opened, choice, per_block, verify_tol, Steps())
+    report = x3ddeploy.verify(
+        bundle,
+        runtimes=runtimes,
+        device=device,
+        precisions=precisions,
+        per_block=per_block,
+        tolerance=verify_tol,
+        progress=Steps(),
+    )
     if as_json:
         print_json(report.to_json())
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Packed:
     path: Path
     files: int
     size_bytes: int
+    sha256: str
 
 
 def pack(bundle: Bundle, archive: Path) -> Packed:
@@ -85,7 +87,7 @@ def pack(bundle: Bundle, archive: Path) -> Packed:
     contents[top / "self_test.sh"] = _SELF_TEST.encode()
     data = _tar(contents)
     write_bytes(archive, data)
-    return Packed(archive, len(contents), len(data))
+    return Packed(archive, len(contents), len(data), hashlib.sha256(data).hexdigest())
 
 
 def _check_place(archive: Path) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from x3ddeploy.atomic import write_bytes
+from x3ddeploy.bundle import Bundle
 from x3ddeploy.errors import MissingRequirementError
+from x3ddeploy.evaluation.evaluate import Evaluation
 from x3ddeploy.evaluation.metrics import Classes
+from x3ddeploy.evaluation.report import class_names, confusions, deployed_score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,6 +67,28 @@ def plot_confusions(path: Path, confusions: Classes, names: Sequence[str], title
         fixed = {"Date": None} if path.suffix == ".svg" else None
         figure.savefig(buffer, format=path.suffix.removeprefix("."), dpi=_DPI, metadata=fixed)
     write_bytes(path, buffer.getvalue())
+
+
+def plot_evaluation(
+    bundle: Bundle, evaluation: Evaluation, report: Mapping[str, Any], folder: Path, suffix: str
+) -> list[Path]:
+    """Draw the deployed score's confusion matrix of every runtime and precision; gives the files.
+
+    Args:
+        bundle: what was evaluated.
+        evaluation: the scores.
+        report: what eval.json says of them.
+        folder: where the files go.
+        suffix: 'png' or 'svg'.
+    """
+    paths = []
+    for outcome in evaluation.outcomes:
+        path = folder / f"confusion_{outcome.execution.place}_{outcome.execution.precision}.{suffix}"
+        title = f"{outcome.execution}, {report['deployed']}: {report['videos']} videos {report['data']['split'] or ''}"
+        counted = confusions(evaluation, outcome, deployed_score(bundle.contract))
+        plot_confusions(path, counted, class_names(bundle), title)
+        paths.append(path)
+    return paths
 
 
 def _draw(figure: Figure, confusions: Classes, names: Sequence[str], title: str) -> None:

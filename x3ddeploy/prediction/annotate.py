@@ -47,7 +47,6 @@ _X264 = {"preset": "veryfast", "crf": "20"}
 def annotate_video(
     video: OpenedVideo,
     predictions: Sequence[Prediction],
-    names: Sequence[str],
     output: Path,
     progress: Callable[[int, int], None],
 ) -> None:
@@ -58,7 +57,6 @@ def annotate_video(
     Args:
         video: opened.
         predictions: at least one, of its windows.
-        names: of the classes.
         output: file to write.
         progress: receives how many frames are drawn, and of how many.
 
@@ -81,7 +79,7 @@ def annotate_video(
             if skeletons is not None:
                 _draw_skeletons(picture, skeletons[0][:, number], skeletons[1][:, number])
             nearest = min(predictions, key=lambda entry: abs(entry.window.start + entry.window.end - 1 - 2 * number))
-            label = nearest.label(names)
+            label = nearest.label
             _draw_text(picture, f"{label} {nearest.deployed.max():.0%}" if label is not None else "no person")
             write(picture)
             progress(number + 1, frames)

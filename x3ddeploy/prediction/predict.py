@@ -35,6 +35,7 @@ class Prediction:
             answer.
         notes: what is odd about the keypoints or the window, and was taken all the same.
         scores: name of a score -> (classes,), the deployed one first.
+        labels: names of the classes.
     """
 
     video: Path
@@ -43,6 +44,7 @@ class Prediction:
     people: People | None
     notes: tuple[str, ...]
     scores: Mapping[str, Scores]
+    labels: Sequence[str]
 
     @property
     def deployed(self) -> Scores:
@@ -60,15 +62,15 @@ class Prediction:
             return None
         return float(self.window.start / self.fps), float(self.window.end / self.fps)
 
-    def label(self, names: Sequence[str]) -> str | None:
+    @property
+    def label(self) -> str | None:
         """Name of the best class; None where the network saw nobody."""
-        return names[int(self.deployed.argmax())] if self.seen else None
+        return self.labels[int(self.deployed.argmax())] if self.seen else None
 
-    def to_json(self, names: Sequence[str], top: int) -> dict[str, Any]:
+    def to_json(self, top: int) -> dict[str, Any]:
         """One line of `--json`; see docs/predict.md. Without a person there is no label, and no class is listed.
 
         Args:
-            names: of the classes.
             top: classes listed, of each kind of scores.
         """
         seconds = self.seconds()
@@ -81,10 +83,10 @@ class Prediction:
             "end_s": None if seconds is None else round(seconds[1], 3),
             "frames_with_persons": None if self.people is None else self.people.frames_with_persons,
             "notes": list(self.notes),
-            "label": self.label(names),
+            "label": self.label,
             **{
                 name: [
-                    {"class": index, "label": names[index], "score": float(scores[index])}
+                    {"class": index, "label": self.labels[index], "score": float(scores[index])}
                     for index in (ranked(scores, top) if self.seen else [])
                 ]
                 for name, scores in self.scores.items()
@@ -143,7 +145,7 @@ def open_video(path: Path, keypoints: KeypointFiles, inputs: Mapping[str, Input]
 
 
 def predict_windows(
-    video: OpenedVideo, contract: Contract, scorer: Scorer, windowing: Windowing, workers: int
+    video: OpenedVideo, contract: Contract, labels: Sequence[str], scorer: Scorer, windowing: Windowing, workers: int
 ) -> Iterator[Prediction]:
     """Predictions in the order of the windows, which are loaded ahead.
 
@@ -168,4 +170,4 @@ def predict_windows(
         for window, clip in zip(windows, clips, strict=True):
             scores = scorer([clip.inputs])
             by_name = {name: scores.of(contract.scores[name])[0] for name in names}
-            yield Prediction(video.path, window, video.info.fps, clip.people, source.notes, by_name)
+            yield Prediction(video.path, window, video.info.fps, clip.people, source.notes, by_name, labels)

@@ -16,7 +16,7 @@ from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
 from x3ddeploy.runtimes.base import Session
 from x3ddeploy.tensorrt.place import build_command, engines_of, flavour_of
-from x3ddeploy.terms import Precision
+from x3ddeploy.terms import Precision, named
 from x3ddeploy.text import shell_word
 
 _GRAPHS = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
@@ -121,6 +121,15 @@ class Execution:
 REFERENCE = Execution("torch", "cpu", Precision.FP32)
 
 
+def placed(runtime: str, device: str | None = None, precision: str = Precision.FP32) -> Execution:
+    """An Execution by its words, on the runtime's first device where none is named.
+
+    Raises:
+        UsageError: there is no such runtime, device or precision.
+    """
+    return Execution(runtime, _device(runtime_named(runtime), device), named(Precision, precision))
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a bundle is run in, and what it is not run in, with the reason."""
@@ -154,12 +163,18 @@ def require(name: str, device: str | None = None) -> None:
         MissingRequirementError: its package or its device is not here; the hint says what to install.
     """
     runtime = runtime_named(name)
-    device = device or runtime.default_device
-    if device.partition(":")[0] not in runtime.devices:
-        raise UsageError(f"{name} has no device {device!r}", hint=f"one of: {', '.join(runtime.devices)}")
+    device = _device(runtime, device)
     if not runtime.is_installed:
         raise MissingRequirementError(f"{runtime.package} is not installed", hint=runtime.install)
     runtime.backend().require_device(device)
+
+
+def _device(runtime: Runtime, name: str | None) -> str:
+    """The device of that name, the runtime's first for None. Raises UsageError where it has none of that name."""
+    device = name or runtime.default_device
+    if device.partition(":")[0] not in runtime.devices:
+        raise UsageError(f"{runtime.name} has no device {device!r}", hint=f"one of: {', '.join(runtime.devices)}")
+    return device
 
 
 def open_session(
@@ -239,13 +254,13 @@ def choose(
         MissingRequirementError: what was asked for is not on this machine.
         BundleError: the bundle lacks a precision that was asked for, or has no engine of it that fits this machine.
     """
-    asked = tuple(_precision(name) for name in precisions)
+    asked = tuple(named(Precision, name) for name in precisions)
     for name in runtimes:
         require(name, device)
     left_out: list[str] = []
-    named = list(runtimes) or [name for name in RUNTIMES if _is_usable(bundle, RUNTIMES[name], left_out)]
+    chosen = list(runtimes) or [name for name in RUNTIMES if _is_usable(bundle, RUNTIMES[name], left_out)]
     executions: list[Execution] = []
-    for name in named:
+    for name in chosen:
         runtime = RUNTIMES[name]
         place = device or runtime.default_device
         held, count, problem = _held(bundle, runtime), len(executions), ""
@@ -303,10 +318,3 @@ def unsupported(execution: Execution) -> str:
     if name == REFERENCE.runtime:
         return f"torch {precision}: PyTorch rebuilds the network in float32 only"
     return f"{name} {precision}: its {execution.device} kernels do not compute in {precision}"
-
-
-def _precision(name: str) -> Precision:
-    try:
-        return Precision(name)
-    except ValueError as error:
-        raise UsageError(f"no precision named {name!r}", hint=f"one of: {', '.join(Precision)}") from error

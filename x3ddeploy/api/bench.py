@@ -1,0 +1,138 @@
+"""`x3ddeploy.bench`: how fast is a bundle here, next to others, and where does the time go?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from x3ddeploy.atomic import explain_os_errors, write_bytes, write_json
+from x3ddeploy.benchmarking.compare import Comparison, compare_reports
+from x3ddeploy.benchmarking.competitor import Absent, Scope
+from x3ddeploy.benchmarking.competitors import choose, without_slow
+from x3ddeploy.benchmarking.reading import read_report
+from x3ddeploy.benchmarking.report import bench_report
+from x3ddeploy.benchmarking.run import run_benchmark
+from x3ddeploy.benchmarking.workbench import Setting, Workbench
+from x3ddeploy.bundle import BENCH, BENCH_REPORTS
+from x3ddeploy.bundle.check import open_whole
+from x3ddeploy.errors import GateError, UsageError, X3DDeployError
+from x3ddeploy.machine import usable_cores
+from x3ddeploy.places import REPORT_BYTES, require_place
+from x3ddeploy.progress import QUIET, Step, counting
+from x3ddeploy.report.page import render_html, render_markdown
+from x3ddeploy.terms import AnyPath
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A finished benchmark.
+
+    Attributes:
+        report: what bench.json holds (docs/bench.md).
+        files: what was written: bench.json, report.html, report.md.
+        failed: who computed something else, or not where it was asked to.
+    """
+
+    report: dict[str, Any]
+    files: tuple[Path, ...]
+    failed: tuple[Absent, ...]
+
+    def raise_for_failures(self) -> None:
+        """Raises GateError that names every competitor in `failed`, if there is any."""
+        if self.failed:
+            raise GateError(
+                "some computed something else, or not where they were asked to",
+                details=[f"{entry.name}: {entry.reason}" for entry in self.failed],
+            )
+
+
+def bench(
+    bundle: AnyPath = "deploy",
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    with_slow: bool = False,
+    scopes: Sequence[str | Scope] = (),
+    batch: int | None = None,
+    threads: int | None = None,
+    seconds: float = 75,
+    output: AnyPath | None = None,
+    progress: Step = QUIET,
+) -> Benchmark:
+    """Time a bundle in every runtime and precision, next to PyTorch and a baseline, and write the report.
+
+    All competitors run in turn, round after round, with the same number of threads. Ctrl-C ends it and keeps what was
+    measured. Who cannot take part stands in the report, with the reason.
+
+    Args:
+        bundle: directory.
+        only: names of competitors, or of groups of them ('onnxruntime/int8', 'torch'); none takes all.
+        skip: names to leave out.
+        with_slow: also those that take minutes to prepare (torch.compile).
+        scopes: 'compute', 'with_copies', 'pipeline', and these alone; none takes all three, and parts, throughput and
+            layers beside them.
+        batch: clips at a time; None for the bundle's own, or 1.
+        threads: CPU threads of each; None for all usable cores.
+        seconds: budget for timing.
+        output: folder for the files; None for the bundle.
+        progress: receives each step as a line.
+
+    Raises:
+        BundleError: the bundle is not what its manifest says.
+        MissingRequirementError: nothing that was asked for can be timed here.
+        UsageError: there is no such competitor, or `output` names a file.
+        X3DDeployError: interrupted before one round was complete.
+    """
+    folder = Path(bundle) if output is None else _made(Path(output))
+    names = choose(only, skip)
+    names, left_out = (names, []) if with_slow or only else without_slow(names)
+    opened = open_whole(Path(bundle))
+    require_place(folder, REPORT_BYTES)
+    setting = Setting(batch or opened.manifest.batch or 1, threads or usable_cores())
+    workbench = Workbench(opened, setting, progress)
+    wanted = {Scope(scope) for scope in scopes} or set(Scope)
+    chosen = [scope for scope in Scope if scope in wanted]
+    outcome = run_benchmark(workbench, names, chosen, seconds, counting(progress), comparison_only=bool(scopes))
+    outcome.absent += left_out
+    if outcome.comparison.rounds == 0:
+        raise X3DDeployError("interrupted before one round was complete", hint="give it more time")
+    report = bench_report(workbench, outcome, chosen, seconds)
+    return Benchmark(report, _written(folder, report), tuple(entry for entry in outcome.absent if entry.failed))
+
+
+def compare_benchmarks(before: AnyPath, after: AnyPath, *, threshold: float = 0.05, unlike: bool = False) -> Comparison:
+    """Compare two bench.json files, competitor by competitor.
+
+    Nothing is raised for what became slower: `Comparison.raise_for_regressions` does that.
+
+    Args:
+        before: file of the earlier measurement.
+        after: file of the later one.
+        threshold: share by which a median may grow.
+        unlike: also compare what differs in more than its time; it is labelled.
+
+    Raises:
+        UsageError: the two are of unlike things, or have nothing in common.
+        X3DDeployError: a file is no bench.json, or holds what is no measurement.
+    """
+    return compare_reports(read_report(Path(before)), read_report(Path(after)), threshold, unlike=unlike)
+
+
+def _made(output: Path) -> Path:
+    """The folder, made before anything is measured."""
+    if output.suffix:
+        raise UsageError(f"-o {output} names a file", hint="give a folder; bench.json and the reports go into it")
+    with explain_os_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+    return output
+
+
+def _written(folder: Path, report: dict[str, Any]) -> tuple[Path, ...]:
+    # The samples first: no fault of a page is to lose them.
+    write_json(folder / BENCH, report)
+    html, markdown = (folder / name for name in BENCH_REPORTS)
+    write_bytes(html, render_html(report).encode())
+    write_bytes(markdown, render_markdown(report).encode())
+    return folder / BENCH, html, markdown

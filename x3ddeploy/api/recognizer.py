@@ -1,0 +1,185 @@
+"""`x3ddeploy.open`: a bundle in one runtime, ready to name the actions in videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.check import open_whole
+from x3ddeploy.contract import Contract
+from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.evaluation.report import class_names
+from x3ddeploy.evaluation.scores import Scorer
+from x3ddeploy.prediction.inputs import KeypointFiles
+from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
+from x3ddeploy.prediction.videos import SkippedVideo, predict_videos
+from x3ddeploy.progress import QUIET, Step, counting
+from x3ddeploy.runtimes.base import Array, Axes, Session
+from x3ddeploy.runtimes.registry import open_part, placed
+from x3ddeploy.terms import AnyPath, Precision
+
+_VIEWS_AT_A_TIME = 10  # of a window; memory stays that of so many
+
+
+def open(  # noqa: A001 (what it is called)
+    bundle: AnyPath = "deploy",
+    *,
+    runtime: str = "onnxruntime",
+    device: str | None = None,
+    precision: str | Precision = Precision.FP32,
+    threads: int | None = None,
+) -> Recognizer:
+    """Open a bundle in one runtime; nothing else is taken in its place.
+
+    Args:
+        bundle: directory.
+        runtime: 'torch', 'onnxruntime', 'openvino', 'tensorrt' or 'tensorrt-rtx'.
+        device: a device of that runtime, such as 'cuda' or 'gpu'; None for its first.
+        precision: precision of the graphs or engines.
+        threads: CPU threads; None leaves the runtime's own default.
+
+    Raises:
+        BundleError: the directory holds no bundle, one that is not what its manifest says, or none of that precision.
+        MissingRequirementError: this machine lacks the runtime or the device; the hint says what to install.
+        UsageError: there is no such runtime, device or precision.
+    """
+    opened = open_whole(Path(bundle))
+    return Recognizer(opened, open_part(opened, placed(runtime, device, precision), threads=threads))
+
+
+class Recognizer:
+    """A bundle, opened in one runtime by `x3ddeploy.open`; `with` closes it.
+
+    Attributes:
+        inputs: name of each tensor that the network takes -> its shape; None for a free number of clips.
+        outputs: names of the tensors that the network gives.
+        labels: names of the classes, 'class 7' where the bundle has none.
+        contract: everything that the bundle says of the network.
+    """
+
+    def __init__(self, bundle: Bundle, session: Session) -> None:
+        self._opened: Session | None = session
+        self.inputs: Mapping[str, Axes] = session.inputs
+        self.outputs: tuple[str, ...] = session.outputs
+        self.labels: tuple[str, ...] = tuple(class_names(bundle))
+        self.contract: Contract = bundle.contract
+
+    def predict(
+        self,
+        video: AnyPath,
+        keypoints: AnyPath | None = None,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        num_clips: int | None = None,
+        min_keypoint_score: float | None = None,
+        workers: int = 2,
+    ) -> list[Prediction]:
+        """Name the action that a video shows, or each window of it.
+
+        Args:
+            video: file.
+            keypoints: file of the persons in it (docs/predict.md); None for the one of the video's name beside it.
+                A network of frames alone needs none.
+            window: length in frames; None takes the whole video.
+            stride: frames from one window to the next; None for half a window.
+            num_clips: clips of a window, which are averaged; None for as many as the network was tested with.
+            min_keypoint_score: joints of a lower score are left out; None counts all, as MMAction2 does.
+            workers: threads that load clips.
+
+        Raises:
+            DataError: video or keypoints cannot be read, or do not fit each other or the network.
+            GateError: the network gives NaN or infinity.
+        """
+        windowing = Windowing(window, stride, num_clips, min_keypoint_score)
+        opened = open_video(Path(video), KeypointFiles(_path(keypoints), 1), self.contract.inputs)
+        return list(predict_windows(opened, self.contract, self.labels, self._scorer(), windowing, workers))
+
+    def predict_videos(
+        self,
+        videos: Sequence[AnyPath],
+        keypoints: AnyPath | None = None,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        num_clips: int | None = None,
+        min_keypoint_score: float | None = None,
+        workers: int = 2,
+        on_error: Literal["raise", "skip"] = "raise",
+        annotate: AnyPath | None = None,
+        progress: Step = QUIET,
+    ) -> Iterator[Prediction | SkippedVideo]:
+        """Predictions for the windows of several videos, one by one as they are known; see `predict`.
+
+        Args:
+            videos: files, and folders of them.
+            keypoints: file or folder with those of all videos; None for a file beside each.
+            window: length in frames; None takes each whole video.
+            stride: frames from one window to the next; None for half a window.
+            num_clips: clips of a window, likewise averaged.
+            min_keypoint_score: joints of a lower score are left out.
+            workers: threads that load clips.
+            on_error: 'skip' gives a SkippedVideo where a video cannot be used, and goes on with the next.
+            annotate: write the videos with skeletons and labels drawn in: an `.mp4` file, or for several a folder.
+            progress: receives each video that is written, as a line.
+
+        Raises:
+            UsageError: a path is not there, or `annotate` is no place for these videos.
+            DataError: a video cannot be used, or none can.
+            GateError: the network gives NaN or infinity.
+        """
+        return predict_videos(
+            [Path(path) for path in videos],
+            _path(keypoints),
+            self.contract,
+            self.labels,
+            self._scorer(),
+            Windowing(window, stride, num_clips, min_keypoint_score),
+            workers=workers,
+            on_error=on_error,
+            annotate=_path(annotate),
+            progress=counting(progress),
+        )
+
+    def predict_clips(self, clips: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the network on clips that are prepared already.
+
+        Args:
+            clips: `inputs` by name, (N, ...) float32.
+
+        Returns:
+            `outputs` by name, N rows each.
+
+        Raises:
+            X3DDeployError: a name or a shape is not the network's.
+        """
+        return self._session().run(clips)
+
+    def close(self) -> None:
+        """Give back what the runtime holds; the recognizer cannot be used afterwards."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    def __enter__(self) -> Recognizer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _session(self) -> Session:
+        if self._opened is None:
+            raise X3DDeployError("the recognizer is closed", hint="x3ddeploy.open opens the bundle anew")
+        return self._opened
+
+    def _scorer(self) -> Scorer:
+        return Scorer(self._session(), self.contract, _VIEWS_AT_A_TIME)
+
+
+def _path(path: AnyPath | None) -> Path | None:
+    return None if path is None else Path(path)

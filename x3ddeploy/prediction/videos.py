@@ -1,0 +1,100 @@
+"""Several videos, one after the other: predicted, drawn where asked, skipped by name where they cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from x3ddeploy.atomic import explain_os_errors
+from x3ddeploy.contract import Contract
+from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.evaluation.scores import Scorer
+from x3ddeploy.prediction.annotate import annotate_video
+from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
+from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
+from x3ddeploy.progress import Progress
+
+
+@dataclass(frozen=True)
+class SkippedVideo:
+    """A video that could not be used, and why."""
+
+    video: Path
+    reason: DataError
+
+
+def predict_videos(
+    paths: Sequence[Path],
+    keypoints: Path | None,
+    contract: Contract,
+    labels: Sequence[str],
+    scorer: Scorer,
+    windowing: Windowing,
+    *,
+    workers: int,
+    on_error: Literal["raise", "skip"],
+    annotate: Path | None,
+    progress: Progress,
+) -> Iterator[Prediction | SkippedVideo]:
+    """Predictions in the order of the videos and their windows; see `x3ddeploy.Recognizer.predict_videos`."""
+    videos = find_videos(paths, contract.inputs)
+    files = KeypointFiles(keypoints, len(videos))
+    drawn = _drawn_files(annotate, videos, several=len(videos) > 1 or paths[0].is_dir())
+    return _predictions(videos, files, contract, labels, scorer, windowing, workers, on_error, drawn, progress)
+
+
+def _predictions(
+    videos: Sequence[Path],
+    files: KeypointFiles,
+    contract: Contract,
+    labels: Sequence[str],
+    scorer: Scorer,
+    windowing: Windowing,
+    workers: int,
+    on_error: Literal["raise", "skip"],
+    drawn: Mapping[Path, Path],
+    progress: Progress,
+) -> Iterator[Prediction | SkippedVideo]:
+    skipped = 0
+    for path in videos:
+        try:
+            video = open_video(path, files, contract.inputs)
+            predictions = []
+            for prediction in predict_windows(video, contract, labels, scorer, windowing, workers):
+                yield prediction
+                predictions.append(prediction)
+            if path in drawn:
+                output = drawn[path]
+                annotate_video(video, predictions, output, partial(progress.count, f"drawing {output.name}"))
+                progress(f"written: {output}")
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            skipped += 1
+            yield SkippedVideo(path, error)
+    if skipped == len(videos):
+        raise DataError(f"none of the {skipped} videos could be used")
+
+
+def _drawn_files(annotate: Path | None, videos: Sequence[Path], several: bool) -> dict[Path, Path]:
+    """Where each video is written to with its skeletons and labels."""
+    if annotate is None:
+        return {}
+    if not several:
+        if annotate.suffix.lower() != ".mp4":
+            raise UsageError(f"cannot write a video to {annotate}", hint="name a file that ends in .mp4")
+        places = {videos[0]: annotate}
+    else:
+        if annotate.suffix.lower() == ".mp4":
+            raise UsageError(f"{annotate} is one file, and there are {len(videos)} videos", hint="name a folder")
+        places = {video: annotate / f"{video.stem}.mp4" for video in videos}
+        if len(set(places.values())) < len(videos):
+            raise UsageError("two of the videos have the same name", hint="annotate them one by one")
+    if any(place.exists() and place.samefile(video) for video, place in places.items()):
+        raise UsageError(f"--annotate {annotate} would write over a video that is read", hint="name another place")
+    with explain_os_errors(annotate):
+        (annotate if several else annotate.parent).mkdir(parents=True, exist_ok=True)
+    return places
