@@ -28,6 +28,8 @@ constexpr Opener kOnnxruntime = open_onnxruntime;
 constexpr Opener kOnnxruntime = nullptr;
 #endif
 
+constexpr std::int64_t kMostClipsAtOnce = 1 << 12;
+
 // In the order of an automatic choice.
 constexpr Entry kEntries[] = {{Runtime::tensorrt, "tensorrt", kTensorrt},
                               {Runtime::openvino, "openvino", kOpenvino},
@@ -57,7 +59,9 @@ Result<Opened> open_backend(const Bundle& bundle, const Options& options) {
     if (options.runtime != Runtime::automatic || backend.error().kind != ErrorKind::missing_requirement) {
       return std::move(backend.error());
     }
-    opened.notes.push_back(std::string(entry.name) + ": " + backend.error().message);
+    opened.notes.push_back(entry.open == nullptr ? std::string("not built in: ") + entry.name
+                                                 : std::string("cannot run here: ") + entry.name + ": " + backend.error().message);
+    if (options.log) options.log(opened.notes.back());
   }
   return Error{ErrorKind::missing_requirement, "no runtime can run " + bundle.name() + " here",
                "build the library with one of them (docs/embed.md)", opened.notes};
@@ -73,6 +77,11 @@ Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Feeds& tensors
       continue;
     }
     const View<float>& given = found->second;
+    if (!given.shape.empty() && given.shape[0] > kMostClipsAtOnce) {
+      problems.push_back("'" + name + "' is of " + std::to_string(given.shape[0]) + " clips, and at most " +
+                         std::to_string(kMostClipsAtOnce) + " are taken at once");
+      continue;
+    }
     bool fits = wanted.size() == given.shape.size();
     for (std::size_t axis = 0; fits && axis < wanted.size(); ++axis) {
       fits = given.shape[axis] > 0 && (wanted[axis] == kDynamic || wanted[axis] == given.shape[axis]);

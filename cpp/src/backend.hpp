@@ -22,8 +22,11 @@ class Backend {
   // Clips that one run takes, where their number is not fixed by `inputs()`.
   virtual std::int64_t most_clips() const { return std::numeric_limits<std::int64_t>::max(); }
   virtual bool takes_device_memory() const { return false; }
-  // `tensors` fit `inputs()`, each of `clips` clips. May throw; the caller turns that into an error value.
-  virtual Result<Outputs> run(const Feeds& tensors, std::int64_t clips) = 0;
+  // How many runs may be under way at the same time, each with a request of its own.
+  virtual int requests() const { return 1; }
+  // `tensors` fit `inputs()`, each of `clips` clips; `request` from 0 is not used by another run that is under way. May throw;
+  // the caller turns that into an error value.
+  virtual Result<Outputs> run(const Feeds& tensors, std::int64_t clips, int request) = 0;
 };
 
 using BackendResult = Result<std::unique_ptr<Backend>>;

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <limits>
 
 #include "preprocess.hpp"
@@ -56,14 +55,12 @@ std::vector<Tap> taps(int source, int result, bool columns) {
 }
 
 // One row of the box, black outside of the image, resampled to `columns`; 11 bits of fraction.
-void resample_row(const Image& image, const Box& box, int row, const std::vector<Tap>& columns,
+void resample_row(const Frame& frame, const Box& box, int row, const std::vector<Tap>& columns,
                   std::vector<std::uint8_t>& source, int* result) {
   std::fill(source.begin(), source.end(), std::uint8_t{0});
-  const int y = box.top + row, left = std::max(box.left, 0), right = std::min(box.right, image.width);
-  if (y >= 0 && y < image.height && left < right) {
-    const std::uint8_t* pixels = image.pixels + image.row_bytes * static_cast<std::size_t>(y) + kChannels * left;
-    std::memcpy(source.data() + kChannels * (left - box.left), pixels,
-                static_cast<std::size_t>(kChannels * (right - left)));
+  const int y = box.top + row, left = std::max(box.left, 0), right = std::min(box.right, frame.width);
+  if (y >= 0 && y < frame.height && left < right) {
+    read_row(frame, y, left, right, source.data() + kChannels * (left - box.left));
   }
   for (const Tap& tap : columns) {
     const std::uint8_t* first = source.data() + kChannels * tap.first;
@@ -122,7 +119,7 @@ void move_keypoints(std::vector<float>& keypoints, const Box& box, int height, i
   }
 }
 
-void crop_and_resize(const Image& image, const Box& box, int height, int width, std::uint8_t* result) {
+void crop_and_resize(const Frame& frame, const Box& box, int height, int width, std::uint8_t* result) {
   const std::vector<Tap> columns = taps(box.width(), width, true), rows = taps(box.height(), height, false);
   const std::size_t row_size = std::size_t{3} * static_cast<std::size_t>(width);
   std::vector<std::uint8_t> source(std::size_t{3} * static_cast<std::size_t>(box.width()));
@@ -136,7 +133,7 @@ void crop_and_resize(const Image& image, const Box& box, int height, int width, 
     const int wanted[2] = {tap.first, tap.second};
     for (int line = 0; line < 2; ++line) {
       if (held[line] == wanted[line]) continue;
-      resample_row(image, box, wanted[line], columns, source, lines[line].data());
+      resample_row(frame, box, wanted[line], columns, source, lines[line].data());
       held[line] = wanted[line];
     }
     blend_rows(lines[0].data(), lines[1].data(), tap, row_size, result);

@@ -21,16 +21,17 @@ void part_channels(const float* __restrict values, std::size_t width, float* __r
 
 }  // namespace
 
-void normalise_frame(const Image& image, const Contract& contract, float* planes, std::size_t plane_stride) {
-  const auto width = static_cast<std::size_t>(image.width);
+void normalise_frame(const Frame& frame, const Contract& contract, float* planes, std::size_t plane_stride) {
+  const auto width = static_cast<std::size_t>(frame.width);
   std::vector<float> mean(3 * width), std(3 * width), values(3 * width);
+  std::vector<std::uint8_t> pixels(3 * width);
   for (std::size_t i = 0; i < 3 * width; ++i) {
     mean[i] = contract.mean[i % 3];
     std[i] = contract.std[i % 3];
   }
-  for (int y = 0; y < image.height; ++y) {
-    const std::uint8_t* pixels = image.pixels + image.row_bytes * static_cast<std::size_t>(y);
-    scale_row(pixels, mean.data(), std.data(), 3 * width, values.data());
+  for (int y = 0; y < frame.height; ++y) {
+    read_row(frame, y, 0, frame.width, pixels.data());
+    scale_row(pixels.data(), mean.data(), std.data(), 3 * width, values.data());
     float* red = planes + width * static_cast<std::size_t>(y);
     part_channels(values.data(), width, red, red + plane_stride, red + 2 * plane_stride);
   }

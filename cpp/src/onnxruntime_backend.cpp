@@ -1,6 +1,9 @@
 // ONNX Runtime on the CPU: the network as one graph.
 #include <onnxruntime_cxx_api.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "backend.hpp"
 
 namespace x3ddeploy::detail {
@@ -8,9 +11,10 @@ namespace {
 
 class OnnxRuntimeBackend final : public Backend {
  public:
-  OnnxRuntimeBackend(const Bytes& graph, int threads)
-      : environment_(ORT_LOGGING_LEVEL_ERROR, "x3ddeploy"),
-        session_(environment_, graph.data(), graph.size(), config(threads)) {
+  OnnxRuntimeBackend(const Bytes& graph, const Options& options)
+      : requests_(requests_of(options)),
+        environment_(ORT_LOGGING_LEVEL_ERROR, "x3ddeploy"),
+        session_(environment_, graph.data(), graph.size(), config(threads_of(options, requests_))) {
     Ort::AllocatorWithDefaultOptions allocator;
     for (std::size_t i = 0; i < session_.GetInputCount(); ++i) {
       const Ort::TypeInfo type = session_.GetInputTypeInfo(i);
@@ -24,8 +28,9 @@ class OnnxRuntimeBackend final : public Backend {
 
   std::string description() const override { return "onnxruntime " + Ort::GetVersionString() + " on cpu"; }
   NamedShapes inputs() const override { return inputs_; }
+  int requests() const override { return requests_; }
 
-  Result<Outputs> run(const Feeds& tensors, std::int64_t) override {
+  Result<Outputs> run(const Feeds& tensors, std::int64_t, int) override {
     const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
     const auto borrowed = [&](const View<float>& view) {
       std::size_t count = 1;
@@ -60,6 +65,16 @@ class OnnxRuntimeBackend final : public Backend {
     return options;
   }
 
+  // A session computes any number of runs at once, all with the threads that it has: for throughput one each.
+  static int requests_of(const Options& options) {
+    if (options.requests > 0) return options.requests;
+    return options.hint == Hint::throughput ? static_cast<int>(std::max(1u, std::thread::hardware_concurrency())) : 1;
+  }
+  static int threads_of(const Options& options, int requests) {
+    return options.threads == 0 && options.hint == Hint::throughput && requests > 1 ? 1 : options.threads;
+  }
+
+  int requests_;
   Ort::Env environment_;
   Ort::Session session_;
   NamedShapes inputs_;
@@ -69,6 +84,10 @@ class OnnxRuntimeBackend final : public Backend {
 }  // namespace
 
 BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
+  if (!options.device.empty() && options.device != "cpu") {
+    return Error{ErrorKind::missing_requirement, "ONNX Runtime is used on the CPU here, and not on " + options.device,
+                 "leave the device out, or take another runtime", {}};
+  }
   if (options.precision == "bf16") {
     return Error{ErrorKind::missing_requirement,
                  "ONNX Runtime's CPU kernels have no bfloat16",
@@ -79,7 +98,7 @@ BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
   if (!file) return file.error();
   const Result<Bytes> graph = bundle.read(*file);
   if (!graph) return graph.error();
-  return BackendResult(std::make_unique<OnnxRuntimeBackend>(*graph, options.threads));
+  return BackendResult(std::make_unique<OnnxRuntimeBackend>(*graph, options));
 }
 
 }  // namespace x3ddeploy::detail

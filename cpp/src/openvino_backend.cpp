@@ -1,5 +1,9 @@
-// OpenVINO on the CPU: the network as one graph, in the precision that the graph says.
+// OpenVINO: the network as one graph, in the precision that the graph says, compiled once for any number of requests.
 #include <openvino/openvino.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
 
 #include "backend.hpp"
 
@@ -18,6 +22,11 @@ std::string version() {
   return text.substr(0, text.find('-'));
 }
 
+std::string in_case(std::string text, int (*letter)(int)) {
+  for (char& c : text) c = static_cast<char>(letter(static_cast<unsigned char>(c)));
+  return text;
+}
+
 ov::Tensor borrowed(const View<float>& view) {
   // The tensor of an input is read only; the interface has no other way to say so.
   return {ov::element::f32, ov::Shape(view.shape.begin(), view.shape.end()), const_cast<float*>(view.data)};
@@ -25,27 +34,40 @@ ov::Tensor borrowed(const View<float>& view) {
 
 class OpenVINOBackend final : public Backend {
  public:
-  OpenVINOBackend(const Bytes& graph, int threads) {
-    const auto model = core_.read_model(std::string(graph.data(), graph.size()), ov::Tensor());
+  OpenVINOBackend(ov::Core& core, const Bytes& graph, const std::string& device, const Options& options) : device_(device) {
+    const auto model = core.read_model(std::string(graph.data(), graph.size()), ov::Tensor());
+    const bool latency = options.hint == Hint::latency;
     // Left to itself the plugin computes float32 graphs in bfloat16 on CPUs that have it: not what was verified.
     ov::AnyMap config = {ov::hint::inference_precision(ov::element::f32),
-                         ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
-    if (threads > 0) config.insert(ov::inference_num_threads(threads));
-    request_ = core_.compile_model(model, "CPU", config).create_infer_request();
+                         ov::hint::performance_mode(latency ? ov::hint::PerformanceMode::LATENCY
+                                                            : ov::hint::PerformanceMode::THROUGHPUT)};
+    if (options.threads > 0 && device == "CPU") config.insert(ov::inference_num_threads(options.threads));
+    if (options.requests > 0) config.insert(ov::hint::num_requests(static_cast<std::uint32_t>(options.requests)));
+    if (!options.cache_dir.empty()) config.insert(ov::cache_dir(options.cache_dir));
+    ov::CompiledModel compiled = core.compile_model(model, device, config);
+    const std::uint32_t wanted = options.requests > 0 ? static_cast<std::uint32_t>(options.requests)
+                                                      : compiled.get_property(ov::optimal_number_of_infer_requests);
+    for (std::uint32_t i = 0; i < std::max(wanted, 1u); ++i) requests_.push_back(compiled.create_infer_request());
     for (const auto& port : model->inputs())
       inputs_.emplace_back(port.get_any_name(), shape_of(port.get_partial_shape()));
     for (const auto& port : model->outputs()) outputs_.push_back(port.get_any_name());
+    if (options.log && !options.cache_dir.empty()) {
+      options.log(std::string("openvino: the compiled network ") +
+                  (compiled.get_property(ov::loaded_from_cache) ? "comes from " : "was put into ") + options.cache_dir);
+    }
   }
 
-  std::string description() const override { return "openvino " + version() + " on cpu"; }
+  std::string description() const override { return "openvino " + version() + " on " + in_case(device_, std::tolower); }
   NamedShapes inputs() const override { return inputs_; }
+  int requests() const override { return static_cast<int>(requests_.size()); }
 
-  Result<Outputs> run(const Feeds& tensors, std::int64_t) override {
-    for (const auto& [name, shape] : inputs_) request_.set_tensor(name, borrowed(tensors.at(name)));
-    request_.infer();
+  Result<Outputs> run(const Feeds& tensors, std::int64_t, int number) override {
+    ov::InferRequest& request = requests_.at(static_cast<std::size_t>(number));
+    for (const auto& [name, shape] : inputs_) request.set_tensor(name, borrowed(tensors.at(name)));
+    request.infer();
     Outputs outputs;
     for (const std::string& name : outputs_) {
-      const ov::Tensor tensor = request_.get_tensor(name);
+      const ov::Tensor tensor = request.get_tensor(name);
       const float* data = tensor.data<float>();
       outputs[name].assign(data, data + tensor.get_size());
     }
@@ -53,8 +75,8 @@ class OpenVINOBackend final : public Backend {
   }
 
  private:
-  ov::Core core_;
-  ov::InferRequest request_;
+  std::string device_;
+  std::vector<ov::InferRequest> requests_;
   NamedShapes inputs_;
   std::vector<std::string> outputs_;
 };
@@ -62,11 +84,21 @@ class OpenVINOBackend final : public Backend {
 }  // namespace
 
 BackendResult open_openvino(const Bundle& bundle, const Options& options) {
+  const std::string device = options.device.empty() ? "CPU" : in_case(options.device, std::toupper);
+  ov::Core core;
+  const std::vector<std::string> devices = core.get_available_devices();
+  // "GPU.0" is a GPU.
+  const auto is_it = [&](const std::string& found) { return found == device || found.rfind(device + ".", 0) == 0; };
+  if (std::none_of(devices.begin(), devices.end(), is_it)) {
+    return Error{ErrorKind::missing_requirement, "OpenVINO has no device " + device + " here",
+                 "install its driver, or take one of the devices that there are", devices};
+  }
+  if (!options.cache_dir.empty()) std::filesystem::create_directories(std::filesystem::u8path(options.cache_dir));
   const Result<std::string> file = bundle.graph(kWhole, options.precision);
   if (!file) return file.error();
   const Result<Bytes> graph = bundle.read(*file);
   if (!graph) return graph.error();
-  return BackendResult(std::make_unique<OpenVINOBackend>(*graph, options.threads));
+  return BackendResult(std::make_unique<OpenVINOBackend>(core, *graph, device, options));
 }
 
 }  // namespace x3ddeploy::detail

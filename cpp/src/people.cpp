@@ -32,6 +32,8 @@ bool is_left_out(float x, float y, float score, const std::optional<float>& min_
 People look_at(const Video& video, const std::optional<float>& min_score) {
   std::size_t joints = 1;
   for (std::size_t axis = 0; axis < 3; ++axis) joints *= static_cast<std::size_t>(video.keypoints.shape[axis]);
+  const int height = video.keypoints_height == 0 ? video.height : video.keypoints_height;
+  const int width = video.keypoints_width == 0 ? video.width : video.keypoints_width;
   People people;
   float lowest = 0, highest = 0, largest = 0;
   double inside = 0, outside = 0;
@@ -44,15 +46,15 @@ People look_at(const Video& video, const std::optional<float>& min_score) {
     if (std::isinf(x) || std::isinf(y)) people.problem = "the video has infinite keypoints";
     if (!std::isfinite(x) || !std::isfinite(y) || (x == 0 && y == 0) || !(score >= kMinScore)) continue;
     largest = std::max({largest, std::fabs(x), std::fabs(y)});
-    const bool seen = x >= 0 && x <= static_cast<float>(video.width) && y >= 0 && y <= static_cast<float>(video.height);
+    const bool seen = x >= 0 && x <= static_cast<float>(width) && y >= 0 && y <= static_cast<float>(height);
     (seen ? inside : outside) += static_cast<double>(score);
   }
   people.seen = inside > 0;
-  const std::string picture = std::to_string(video.width) + " x " + std::to_string(video.height) + " pixels";
+  const std::string picture = std::to_string(width) + " x " + std::to_string(height) + " pixels";
   if (lowest < -kScoreMargin || highest > 1 + kScoreMargin) {
     people.problem = "keypoint scores go from " + text_of(lowest) + " to " + text_of(highest) + ", and not from 0 to 1";
   } else if (people.problem.empty() && inside + outside > 0) {
-    if (largest <= kNormalisedPx && std::max(video.height, video.width) >= kSmallestSidePx) {
+    if (largest <= kNormalisedPx && std::max(height, width) >= kSmallestSidePx) {
       people.problem = "keypoints look like shares of the picture of " + picture + ", and not like pixels";
     } else if (outside > kMostOutside * (inside + outside)) {
       const std::string share = text_of(std::round(100 * outside / (inside + outside)));

@@ -6,47 +6,97 @@
 #include <numeric>
 
 #include "backend.hpp"
+#include "parallel.hpp"
 #include "people.hpp"
-#include "preprocess.hpp"
 
 namespace x3ddeploy::detail {
 namespace {
 
-constexpr int kMostClips = 1 << 16;
+// Larger than any camera's, video's or call's, and small enough for products to stay inside 64 bits.
+constexpr int kLargestSide = 1 << 14;
+constexpr std::size_t kLargestRow = std::size_t{1} << 20;
+constexpr std::int64_t kLargestKeypoints = std::int64_t{1} << 32;
+constexpr std::int64_t kMostFrames = std::int64_t{1} << 26;
+constexpr double kMostPreparedBytes = 8e9;
+constexpr double kTurned = 0.02;  // how far the sides' ratio of a turned picture may be off
 
 Error wrong(std::vector<std::string> problems) {
   return {ErrorKind::failed, "the video does not fit the network", "see the contract, or `x3ddeploy inspect`",
           std::move(problems)};
 }
 
-// To draw them, or to crop frames about them.
-bool takes_keypoints(const Contract& contract) { return contract.pose_frames > 0 || contract.crops_to_persons; }
+std::string size_text(int width, int height) { return std::to_string(width) + " x " + std::to_string(height) + " pixels"; }
 
-// What is wrong with a video whatever is done with it; empty when all is well.
-std::vector<std::string> problems_of(const Video& video, const Contract& contract) {
+// The video with what it leaves to its frames, and its frames to it, filled in.
+Video with_sizes(Video video) {
+  for (const Frame& frame : video.frames) {
+    if (video.height == 0) video.height = frame.height;
+    if (video.width == 0) video.width = frame.width;
+  }
+  for (Frame& frame : video.frames) {
+    if (frame.height == 0 && frame.width == 0) {
+      frame.format = video.format;
+      frame.height = video.height;
+      frame.width = video.width;
+      if (frame.row_bytes[0] == 0) frame.row_bytes[0] = video.row_bytes;
+    }
+    if (problem_of(frame).empty()) frame = completed(frame);
+  }
+  return video;
+}
+
+// False where an axis is negative or there are more values than can be.
+bool is_shape(const Shape& shape) {
+  std::int64_t values = 1;
+  for (const std::int64_t axis : shape) {
+    if (axis < 0 || (axis != 0 && values > kLargestKeypoints / axis)) return false;
+    values *= axis;
+  }
+  return true;
+}
+
+// Keypoints of pictures that were turned by a quarter are of no use; those of pictures that were scaled are scaled along.
+bool is_turned(const Video& video) {
+  const double ratio = static_cast<double>(video.keypoints_height) / video.keypoints_width;
+  const double turned = static_cast<double>(video.width) / video.height;
+  return std::abs(ratio / turned - 1) < kTurned && std::abs(ratio * turned - 1) > kTurned;
+}
+
+void add_frame_problems(const Video& video, const Contract& contract, bool pictures_elsewhere, std::vector<std::string>& problems) {
+  if (contract.rgb_frames > 0 && video.frames.empty()) problems.emplace_back("there are no frames");
+  if (static_cast<std::int64_t>(video.frames.size()) > kMostFrames) problems.emplace_back("there are too many frames");
+  if (video.height < 1 || video.width < 1 || video.height > kLargestSide || video.width > kLargestSide) {
+    problems.push_back("frames are " + std::to_string(video.height) + " x " + std::to_string(video.width) + " pixels");
+    return;
+  }
+  for (std::size_t i = 0; !pictures_elsewhere && i < video.frames.size(); ++i) {
+    const Frame& frame = video.frames[i];
+    std::string problem = problem_of(frame);
+    if (problem.empty() && (frame.height != video.height || frame.width != video.width)) {
+      problem = "is of " + size_text(frame.width, frame.height) + ", and the video of " + size_text(video.width, video.height);
+    }
+    if (!problem.empty()) return problems.push_back("frame " + std::to_string(i) + " " + problem);
+  }
+}
+
+// What is wrong with a completed video whatever is done with it; empty when all is well.
+std::vector<std::string> problems_of(const Video& video, const Contract& contract, bool pictures_elsewhere = false) {
   std::vector<std::string> problems;
   if (!contract.foreign_step.empty()) {
     problems.push_back("the library cannot do " + contract.foreign_step + ": give ready tensors");
   }
-  if (contract.rgb_frames > 0 && video.frames.empty()) problems.emplace_back("there are no frames");
-  for (std::size_t i = 0; i < video.frames.size(); ++i) {
-    if (video.frames[i] == nullptr) problems.push_back("frame " + std::to_string(i) + " is a null pointer");
-  }
-  if (video.height < 1 || video.width < 1) {
-    problems.push_back("frames are " + std::to_string(video.height) + " x " + std::to_string(video.width) + " pixels");
-  } else if (video.row_bytes != 0 && video.row_bytes / 3 < static_cast<std::size_t>(video.width)) {
-    problems.push_back("row_bytes is " + std::to_string(video.row_bytes) + ", and a row has " +
-                       std::to_string(video.width) + " pixels");
-  }
+  add_frame_problems(video, contract, pictures_elsewhere, problems);
   if (!takes_keypoints(contract)) return problems;
   const Shape& points = video.keypoints.shape;
-  const bool is_keypoints = points.size() == 4 && points[3] == 2 && points[0] >= 0 && points[1] > 0;
+  const bool is_keypoints = points.size() == 4 && points[3] == 2 && points[1] > 0 && points[2] > 0 && is_shape(points) &&
+                            points[1] <= kMostFrames;
   if (!is_keypoints) {
     problems.push_back("keypoints are " + shape_text(points) + ", and not (persons, frames, joints, 2)");
   } else if (contract.pose_frames > 0 && points[2] != contract.joints) {
     problems.push_back("the video has " + std::to_string(points[2]) + " joints, and the network takes " +
                        std::to_string(contract.joints));
-  } else if (contract.use_score && contract.pose_frames > 0 && video.keypoint_scores.shape != Shape(points.begin(), points.end() - 1)) {
+  } else if ((video.keypoint_scores.data != nullptr || (contract.use_score && contract.pose_frames > 0)) &&
+             video.keypoint_scores.shape != Shape(points.begin(), points.end() - 1)) {
     problems.push_back("keypoint_scores are " + shape_text(video.keypoint_scores.shape) + ", and keypoints " +
                        shape_text(points));
   }
@@ -58,11 +108,13 @@ std::vector<std::string> problems_of(const Video& video, const Contract& contrac
   if (video.keypoints.memory == Memory::device || video.keypoint_scores.memory == Memory::device) {
     problems.emplace_back("keypoints are in device memory, and are drawn from host memory");
   }
+  if (video.keypoints_height < 0 || video.keypoints_width < 0 || (video.keypoints_height == 0) != (video.keypoints_width == 0)) {
+    problems.push_back("keypoints are of pictures of " + size_text(video.keypoints_width, video.keypoints_height));
+  } else if (video.keypoints_height > 0 && video.height > 0 && video.width > 0 && is_turned(video)) {
+    problems.push_back("keypoints are of pictures of " + size_text(video.keypoints_width, video.keypoints_height) +
+                       ", and the video is shown with " + size_text(video.width, video.height) + ": turned by a quarter");
+  }
   return problems;
-}
-
-std::size_t row_bytes(const Video& video) {
-  return video.row_bytes == 0 ? std::size_t{3} * static_cast<std::size_t>(video.width) : video.row_bytes;
 }
 
 std::size_t area(int height, int width) { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
@@ -73,8 +125,13 @@ std::size_t elements(const Shape& shape) {
   });
 }
 
-PreparedClips empty_clips(std::int64_t clips, const Contract& contract) {
+Result<PreparedClips> empty_clips(std::int64_t clips, const Contract& contract) {
   PreparedClips result;
+  const double rgb = 3.0 * contract.rgb_frames * contract.rgb_height * contract.rgb_width;
+  const double pose = 1.0 * contract.joints * contract.pose_frames * contract.pose_height * contract.pose_width;
+  if (static_cast<double>(clips) * (rgb + pose) * sizeof(float) > kMostPreparedBytes) {
+    return Error{ErrorKind::failed, std::to_string(clips) + " clips of this network take more than 8 GB", "give fewer at a time", {}};
+  }
   if (contract.rgb_frames > 0) {
     result.imgs_shape = {clips, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
     if (!contract.channels_first) std::swap(result.imgs_shape[1], result.imgs_shape[2]);
@@ -126,6 +183,14 @@ std::vector<float> gathered(const View<float>& source, std::size_t width, const 
   return result;
 }
 
+// From pixels of the pictures that they were found in to pixels of the frames.
+void scale_to_frames(const Video& video, std::vector<float>& keypoints) {
+  if (video.keypoints_height == 0 || (video.keypoints_height == video.height && video.keypoints_width == video.width)) return;
+  const float factors[2] = {static_cast<float>(static_cast<double>(video.width) / video.keypoints_width),
+                            static_cast<float>(static_cast<double>(video.height) / video.keypoints_height)};
+  for (std::size_t i = 0; i < keypoints.size(); ++i) keypoints[i] *= factors[i % 2];
+}
+
 // The joints of the clips of a video, in pixels of the resized frames, and the part of the frames that is resized.
 struct Joints {
   Box box;
@@ -158,6 +223,7 @@ Result<Joints> joints_of(const Video& video, int clips, const Contract& contract
     }
   }
   std::replace_if(keypoints.begin(), keypoints.end(), [](float value) { return std::isnan(value); }, 0.0f);
+  scale_to_frames(video, keypoints);
   if (contract.crops_to_persons) {
     // Clips of one video share their crop: MMCompact's box is about the joints of all of them.
     const Result<Box> box = crop_about(keypoints, video.height, video.width);
@@ -171,44 +237,68 @@ Result<Joints> joints_of(const Video& video, int clips, const Contract& contract
 
 }  // namespace
 
-Result<PreparedClips> prepare_video(const Video& video, int clips, const Contract& contract,
-                                    const std::optional<float>& min_score) {
-  std::vector<std::string> problems = problems_of(video, contract);
+bool takes_keypoints(const Contract& contract) { return contract.pose_frames > 0 || contract.crops_to_persons; }
+
+std::string problem_of(const Frame& frame) {
+  if (layout_of(frame.format).planes == 0) return "is of no known format";
+  if (frame.planes[0] == nullptr) return "is a null pointer";
+  if (frame.height < 1 || frame.width < 1 || frame.height > kLargestSide || frame.width > kLargestSide) {
+    return "is of " + size_text(frame.width, frame.height);
+  }
+  for (int plane = 0; plane < layout_of(frame.format).planes; ++plane) {
+    const std::size_t given = frame.row_bytes[static_cast<std::size_t>(plane)];
+    const std::size_t needed = plane_size(frame.format, plane, frame.height, frame.width).row_bytes;
+    if (given != 0 && (given < needed || given > kLargestRow)) {
+      return "has row_bytes of " + std::to_string(given) + " in a plane whose rows take " + std::to_string(needed);
+    }
+  }
+  return "";
+}
+
+Result<PreparedClips> prepare_video(const Video& given, int clips, const Contract& contract, const Preparing& preparing) {
+  const Video video = with_sizes(given);
+  std::vector<std::string> problems = problems_of(video, contract, preparing.picture != nullptr);
   if (clips < 1 || clips > kMostClips) problems.push_back(std::to_string(clips) + " clips were asked for");
   if (!problems.empty()) return wrong(std::move(problems));
-  Result<Joints> joints = joints_of(video, clips, contract, min_score);
-  if (!joints) return std::move(joints.error());
+  Result<PreparedClips> result = empty_clips(clips, contract);
+  if (!result) return result;
+  const Result<Joints> joints = joints_of(video, clips, contract, preparing.min_score);
+  if (!joints) return joints.error();
   std::vector<std::int64_t> rgb;
   if (contract.rgb_frames > 0) {
     rgb = uniform_indices(static_cast<std::int64_t>(video.frames.size()), contract.rgb_frames, clips);
   }
-  PreparedClips result = empty_clips(clips, contract);
-  std::map<std::int64_t, std::vector<std::size_t>> places;  // frame of the video -> its places in the clips
-  for (std::size_t i = 0; i < rgb.size(); ++i) places[rgb[i]].push_back(i);
-  std::vector<std::uint8_t> picture(std::size_t{3} * area(contract.rgb_height, contract.rgb_width));
-  const Image cropped = {picture.data(), contract.rgb_height, contract.rgb_width,
-                         std::size_t{3} * static_cast<std::size_t>(contract.rgb_width)};
+  std::map<std::int64_t, std::vector<std::size_t>> by_frame;  // frame of the video -> its places in the clips
+  for (std::size_t i = 0; i < rgb.size(); ++i) by_frame[rgb[i]].push_back(i);
+  const std::vector<std::pair<std::int64_t, std::vector<std::size_t>>> places(by_frame.begin(), by_frame.end());
   const auto length = static_cast<std::size_t>(contract.rgb_frames);
-  for (const auto& [frame, clip_places] : places) {
-    const Image image = {video.frames[static_cast<std::size_t>(frame)], video.height, video.width, row_bytes(video)};
-    crop_and_resize(image, joints->box, contract.rgb_height, contract.rgb_width, picture.data());
-    for (const std::size_t place : clip_places) {
-      normalise_frame(cropped, contract, frame_of(result, place / length, place % length, contract),
-                      plane_stride(contract));
+  parallel_for(places.size(), preparing.threads, [&](std::size_t i) {
+    const auto frame = static_cast<std::size_t>(places[i].first);
+    std::vector<std::uint8_t> picture(std::size_t{3} * area(contract.rgb_height, contract.rgb_width));
+    if (preparing.picture != nullptr) {
+      preparing.picture(frame, joints->box, picture.data());
+    } else {
+      crop_and_resize(video.frames[frame], joints->box, contract.rgb_height, contract.rgb_width, picture.data());
     }
-  }
+    const Frame cropped = completed(Frame(PixelFormat::rgb, contract.rgb_height, contract.rgb_width, {picture.data()}));
+    for (const std::size_t place : places[i].second) {
+      normalise_frame(cropped, contract, frame_of(*result, place / length, place % length, contract), plane_stride(contract));
+    }
+  });
   if (contract.pose_frames == 0 || !joints->seen) return result;
   const std::int64_t persons = video.keypoints.shape[0];
   const std::size_t clip_scores = elements({persons, contract.pose_frames, contract.joints});
-  for (std::size_t clip = 0; clip < static_cast<std::size_t>(clips); ++clip) {
+  parallel_for(static_cast<std::size_t>(clips), preparing.threads, [&](std::size_t clip) {
     const float* clip_peaks = contract.use_score ? joints->scores.data() + clip * clip_scores : nullptr;
-    draw(joints->keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);
-  }
+    draw(joints->keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, *result);
+  });
   return result;
 }
 
-Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Contract& contract) {
-  if (clips.empty()) return wrong({"there are no clips"});
+Result<PreparedClips> prepare_cropped(const std::vector<Video>& given, const Contract& contract, std::size_t threads) {
+  if (given.empty() || given.size() > kMostClips) return wrong({"there are " + std::to_string(given.size()) + " clips"});
+  std::vector<Video> clips;
+  for (const Video& clip : given) clips.push_back(with_sizes(clip));
   Contract cropped = contract;  // what stands in the pipeline before frames are normalised and joints are drawn is done
   cropped.foreign_step.clear();
   cropped.crops_to_persons = false;
@@ -235,16 +325,17 @@ Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Con
     if (!people.problem.empty()) problems.push_back("clip " + std::to_string(clip) + ": " + people.problem);
   }
   if (!problems.empty()) return wrong(std::move(problems));
-  PreparedClips result = empty_clips(static_cast<std::int64_t>(clips.size()), contract);
-  for (std::size_t clip = 0; clip < clips.size(); ++clip) {
+  Result<PreparedClips> result = empty_clips(static_cast<std::int64_t>(clips.size()), contract);
+  if (!result) return result;
+  const auto length = static_cast<std::size_t>(contract.rgb_frames);
+  parallel_for(clips.size() * length, threads, [&](std::size_t i) {
+    normalise_frame(clips[i / length].frames[i % length], contract, frame_of(*result, i / length, i % length, contract),
+                    plane_stride(contract));
+  });
+  parallel_for(contract.pose_frames == 0 ? 0 : clips.size(), threads, [&](std::size_t clip) {
     const Video& video = clips[clip];
-    for (std::size_t frame = 0; frame < static_cast<std::size_t>(contract.rgb_frames); ++frame) {
-      const Image image = {video.frames[frame], video.height, video.width, row_bytes(video)};
-      normalise_frame(image, contract, frame_of(result, clip, frame, contract), plane_stride(contract));
-    }
-    if (contract.pose_frames == 0) continue;
-    draw(video.keypoints.data, video.keypoint_scores.data, video.keypoints.shape[0], clip, contract, result);
-  }
+    draw(video.keypoints.data, video.keypoint_scores.data, video.keypoints.shape[0], clip, contract, *result);
+  });
   return result;
 }
 

@@ -20,12 +20,25 @@ struct Box {
   int height() const { return bottom - top; }
 };
 
-struct Image {
-  const std::uint8_t* pixels = nullptr;  // R, G, B
-  int height = 0;
-  int width = 0;
-  std::size_t row_bytes = 0;
+// How many planes a format has, and how many bytes a pixel takes in the first.
+struct Layout {
+  int planes = 0;
+  int pixel_bytes = 0;
 };
+
+struct PlaneSize {
+  std::size_t rows = 0;
+  std::size_t row_bytes = 0;  // that hold pixels
+};
+
+Layout layout_of(PixelFormat format);
+PlaneSize plane_size(PixelFormat format, int plane, int height, int width);
+
+// With every plane and every row's length filled in.
+Frame completed(Frame frame);
+
+// Pixels `left` to `right` - 1 of a row of a completed frame, as R, G, B.
+void read_row(const Frame& frame, int row, int left, int right, std::uint8_t* rgb);
 
 // The frames of a video, from 0, that make its clips: `clips` times `length` indices (MMAction2's UniformSampleFrames
 // in testing). Needs at least one frame.
@@ -38,11 +51,11 @@ Result<Box> crop_about(const std::vector<float>& keypoints, int height, int widt
 // In place: pixels of the frame to pixels of the resized box. A coordinate of 0 stays 0.
 void move_keypoints(std::vector<float>& keypoints, const Box& box, int height, int width);
 
-// The box cut out of the image and resized to height x width x 3, bilinear as OpenCV's INTER_LINEAR, bit by bit.
-void crop_and_resize(const Image& image, const Box& box, int height, int width, std::uint8_t* result);
+// The box cut out of a completed frame and resized to height x width x 3, bilinear as OpenCV's INTER_LINEAR, bit by bit.
+void crop_and_resize(const Frame& frame, const Box& box, int height, int width, std::uint8_t* result);
 
-// One frame of R, G, B bytes to three planes of (value - mean) / std, `plane_stride` elements apart.
-void normalise_frame(const Image& image, const Contract& contract, float* planes, std::size_t plane_stride);
+// A completed frame to three planes of (value - mean) / std, `plane_stride` elements apart.
+void normalise_frame(const Frame& frame, const Contract& contract, float* planes, std::size_t plane_stride);
 
 // One clip's heatmaps (joints, frames, height, width), MMAction2's GeneratePoseTarget. `keypoints` (persons, frames,
 // joints, 2) in pixels of the frame, `scores` (persons, frames, joints), the frames being the contract's.

@@ -1,29 +1,26 @@
+#include "recognizer_impl.hpp"
+
 #include <algorithm>
+#include <chrono>
 #include <cmath>
-#include <exception>
 #include <iterator>
-#include <mutex>
 #include <numeric>
 
-#include "backend.hpp"
-#include "preparation.hpp"
 #include "scores.hpp"
 
 namespace x3ddeploy {
+
+using detail::guarded;
+
 namespace {
 
-// The border of the library: what a runtime or the standard library throws becomes an error value.
-template <class F>
-auto guarded(F work) noexcept -> decltype(work()) {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return Error{ErrorKind::failed, "out of memory", "use fewer clips at a time", {}};
-  } catch (const std::exception& error) {
-    return Error{ErrorKind::failed, error.what(), "", {}};
-  } catch (...) {
-    return Error{ErrorKind::failed, "an unknown exception was thrown by the runtime", "", {}};
-  }
+constexpr int kMostRequests = 1024;
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+Error moved_from() {
+  return {ErrorKind::usage, "the recognizer was moved from", "use the one that it was moved to", {}};
 }
 
 void append_last(std::vector<float>& clips, std::size_t clip_size, std::size_t times) {
@@ -43,6 +40,8 @@ Result<Options> checked(const Options& options) {
   }
   if (options.threads < 0)
     return refused("threads is " + std::to_string(options.threads), "0 leaves it to the runtime");
+  if (options.requests < 0 || options.requests > kMostRequests)
+    return refused("requests is " + std::to_string(options.requests), "0 leaves it to the runtime");
   if (options.min_keypoint_score && !(*options.min_keypoint_score >= 0 && *options.min_keypoint_score <= 1)) {
     return refused("min_keypoint_score is not from 0 to 1", "leave it out to count all joints");
   }
@@ -55,184 +54,333 @@ Result<Options> checked(const Options& options) {
   return options;
 }
 
+// One line at a time, whatever thread says it; a hook that throws has said nothing.
+std::function<void(const std::string&)> one_at_a_time(std::function<void(const std::string&)> log) {
+  if (!log) return [](const std::string&) {};
+  return [log = std::move(log), lock = std::make_shared<std::mutex>()](const std::string& line) {
+    const std::lock_guard<std::mutex> held(*lock);
+    try {
+      log(line);
+    } catch (...) {
+    }
+  };
+}
+
+std::size_t preparing_threads(const Options& options) {
+  if (options.threads > 0) return static_cast<std::size_t>(options.threads);
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+template <class T>
+void stamp(Result<std::vector<T>>& predictions, const Stages& stages) {
+  for (std::size_t i = 0; predictions && i < predictions->size(); ++i) predictions->at(i).stages = stages;
+}
+
+// A future of what a task gives by way of its callback.
+template <class T, class F>
+std::future<Result<T>> future_of(const F& submit) {
+  const auto promise = std::make_shared<std::promise<Result<T>>>();
+  std::future<Result<T>> future = promise->get_future();
+  submit([promise](Result<T> result) { promise->set_value(std::move(result)); });
+  return future;
+}
+
+// Does the work in a thread of the library; where there is none, or no memory, `done` is told here.
+template <class T, class F>
+void submitted(detail::Workers* workers, const std::function<void(Result<T>)>& done, F work) noexcept {
+  const auto report = [done](Result<T> result) noexcept {
+    try {
+      if (done) done(std::move(result));
+    } catch (...) {
+    }
+  };
+  const Result<bool> taken = guarded([&]() -> Result<bool> {
+    if (workers == nullptr) return moved_from();
+    workers->submit([report, work = std::move(work)] { report(guarded(work)); });
+    return true;
+  });
+  if (!taken) report(taken.error());
+}
+
 }  // namespace
 
-struct Recognizer::Impl {
-  Contract contract;
-  bool weighed_anew = false;
-  std::optional<float> min_keypoint_score;
-  std::unique_ptr<detail::Backend> backend;
-  std::vector<std::string> notes;
-  std::string runtime;
-  std::mutex turn;
-
-  template <class Source>
-  static Result<Recognizer> open(const Source& source, const Options& options) noexcept {
-    return guarded([&]() -> Result<Recognizer> {
-      const Result<Options> valid = checked(options);
-      if (!valid) return valid.error();
-      Result<detail::Bundle> bundle = detail::Bundle::open(source);
-      if (!bundle) return std::move(bundle.error());
-      if (const std::size_t scores = bundle->contract().weights.size(); options.fusion && scores != 2) {
-        return Error{ErrorKind::usage, "fusion weights are of two streams, and this network has " + std::to_string(scores),
-                     "leave them out", {}};
-      }
-      Result<detail::Opened> opened = detail::open_backend(*bundle, options);
-      if (!opened) return std::move(opened.error());
-      auto impl = std::make_unique<Impl>();
-      impl->contract = bundle->contract();
-      impl->min_keypoint_score = options.min_keypoint_score;
-      if (options.fusion) impl->weigh(*options.fusion);
-      const auto& roundings = bundle->manifest().roundings;
-      if (const auto found = roundings.find(options.precision); found != roundings.end()) {
-        impl->contract.rounding = found->second;
-      }
-      impl->backend = std::move(opened->backend);
-      impl->notes = std::move(opened->notes);
-      impl->runtime = impl->backend->description();
-      return Recognizer(std::move(impl));
-    });
-  }
-
-  void weigh(const std::array<double, 2>& fusion) {
-    contract.fusion = fusion;
-    for (std::size_t i = 0; i < fusion.size(); ++i) contract.weights.at(i).second = fusion[i];
-    weighed_anew = true;
-  }
-
-  // By the names of the network's inputs.
-  Feeds feeds(const Tensors& tensors) const {
-    Feeds result;
-    for (const Input& input : contract.inputs) {
-      if (input.kind == InputKind::frames) result[input.name] = tensors.imgs;
-      if (input.kind == InputKind::heatmaps) result[input.name] = tensors.heatmap_imgs;
-    }
-    return result;
-  }
-
-  Result<std::int64_t> clips_in(const Feeds& tensors) const {
-    return detail::check_feeds(backend->inputs(), tensors, backend->takes_device_memory());
-  }
-
-  Result<Outputs> run(const Feeds& tensors) {
-    const std::lock_guard<std::mutex> lock(turn);
-    const Result<std::int64_t> clips = clips_in(tensors);
-    if (!clips) return clips.error();
-    return backend->run(tensors, *clips);
-  }
-
-  Result<std::vector<Prediction>> predict(const Feeds& tensors) {
-    const Result<Outputs> outputs = run(tensors);
-    if (!outputs) return outputs.error();
-    const std::int64_t clips = tensors.at(contract.inputs.at(0).name).shape.at(0);
-    Result<std::vector<Prediction>> all = detail::predictions(*outputs, clips, contract, weighed_anew);
-    for (const Input& input : contract.inputs) {
-      const View<float>& view = tensors.at(input.name);
-      if (all && input.kind == InputKind::heatmaps && view.memory == Memory::host) detail::count_persons(view, *all);
-    }
-    return all;
-  }
-
-  // As many clips at a time as the runtime takes; to a fixed number the last group is filled up with its last clip.
-  Result<std::vector<Prediction>> predict(PreparedClips clips) {
-    const bool frames = contract.rgb_frames > 0, heatmaps = contract.pose_frames > 0;
-    const auto count = static_cast<std::size_t>((frames ? clips.imgs_shape : clips.heatmap_imgs_shape).at(0));
-    const std::size_t imgs_size = clips.imgs.size() / count, heatmaps_size = clips.heatmap_imgs.size() / count;
-    const auto most = static_cast<std::size_t>(backend->most_clips());
-    const std::size_t group = contract.batch ? static_cast<std::size_t>(*contract.batch) : std::min(count, most);
-    const std::size_t missing = contract.batch ? (group - count % group) % group : 0;
-    if (frames) append_last(clips.imgs, imgs_size, missing);
-    if (heatmaps) append_last(clips.heatmap_imgs, heatmaps_size, missing);
-    std::vector<Prediction> all;
-    for (std::size_t start = 0; start < count; start += group) {
-      const auto size = static_cast<std::int64_t>(std::min(group, count + missing - start));
-      Tensors tensors = clips.view();
-      if (frames) {
-        tensors.imgs.data += start * imgs_size;
-        tensors.imgs.shape[0] = size;
-      }
-      if (heatmaps) {
-        tensors.heatmap_imgs.data += start * heatmaps_size;
-        tensors.heatmap_imgs.shape[0] = size;
-      }
-      Result<std::vector<Prediction>> some = predict(feeds(tensors));
-      if (!some) return some;
-      std::move(some->begin(), some->end(), std::back_inserter(all));
-    }
-    all.resize(count);
-    return all;
-  }
-};
-
-Recognizer::Recognizer(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
-Recognizer::Recognizer(Recognizer&&) noexcept = default;
-Recognizer& Recognizer::operator=(Recognizer&&) noexcept = default;
-Recognizer::~Recognizer() = default;
-
-Result<Recognizer> Recognizer::open(const std::string& bundle, const Options& options) {
-  return Impl::open(std::filesystem::u8path(bundle), options);
+Recognizer::Impl::Impl(Contract its_contract, const Options& options, detail::Opened opened)
+    : contract(std::move(its_contract)),
+      min_keypoint_score(options.min_keypoint_score),
+      threads(preparing_threads(options)),
+      backend(std::move(opened.backend)),
+      notes(std::move(opened.notes)),
+      runtime(backend->description()),
+      log(options.log),
+      slots(backend->requests()),
+      // One more than can compute prepares meanwhile.
+      workers(static_cast<std::size_t>(backend->requests()) + 1) {
+  if (options.fusion) weigh(*options.fusion);
 }
 
-Result<Recognizer> Recognizer::open(const std::vector<EmbeddedFile>& files, const Options& options) {
-  return Impl::open(files, options);
+template <class Source>
+Result<Recognizer> Recognizer::Impl::open(const Source& source, const Options& given) noexcept {
+  return guarded([&]() -> Result<Recognizer> {
+    const Result<Options> valid = checked(given);
+    if (!valid) return valid.error();
+    Options options = *valid;
+    options.log = one_at_a_time(given.log);
+    Result<detail::Bundle> bundle = detail::Bundle::open(source());
+    if (!bundle) return std::move(bundle.error());
+    if (const std::size_t scores = bundle->contract().weights.size(); options.fusion && scores != 2) {
+      return Error{ErrorKind::usage, "fusion weights are of two streams, and this network has " + std::to_string(scores),
+                   "leave them out", {}};
+    }
+    const Clock::time_point start = Clock::now();
+    Result<detail::Opened> opened = detail::open_backend(*bundle, options);
+    if (!opened) return std::move(opened.error());
+    auto impl = std::make_shared<Impl>(bundle->contract(), options, std::move(*opened));
+    const auto& roundings = bundle->manifest().roundings;
+    if (const auto found = roundings.find(options.precision); found != roundings.end()) {
+      impl->contract.rounding = found->second;
+    }
+    options.log(bundle->name() + " is loaded in " + options.precision + " by " + impl->runtime + ", " +
+                std::to_string(impl->backend->requests()) + " requests, in " + std::to_string(ms_since(start)) + " ms");
+    if (options.warm_up) {
+      std::map<std::string, std::vector<float>> zeros;
+      Feeds feeds;
+      for (const auto& [name, shape] : impl->backend->inputs()) {
+        detail::Shape one = shape;
+        if (one.at(0) == detail::kDynamic) one[0] = 1;
+        const auto size = std::accumulate(one.begin(), one.end(), std::int64_t{1}, std::multiplies<>());
+        zeros[name].resize(static_cast<std::size_t>(size));
+        feeds[name] = {zeros[name].data(), one};
+      }
+      // Each request has memory of its own that its first run takes.
+      for (int request = 0; request < impl->backend->requests(); ++request) {
+        const Result<Outputs> outputs = impl->backend->run(feeds, feeds.begin()->second.shape.at(0), request);
+        if (!outputs) return outputs.error();
+      }
+    }
+    return Recognizer(std::move(impl));
+  });
 }
 
-const Contract& Recognizer::contract() const noexcept { return impl_->contract; }
-const std::string& Recognizer::runtime() const noexcept { return impl_->runtime; }
-const std::vector<std::string>& Recognizer::notes() const noexcept { return impl_->notes; }
+void Recognizer::Impl::weigh(const std::array<double, 2>& fusion) {
+  contract.fusion = fusion;
+  for (std::size_t i = 0; i < fusion.size(); ++i) contract.weights.at(i).second = fusion[i];
+  weighed_anew = true;
+}
 
-Result<Prediction> Recognizer::predict(const Video& video, int clips) {
-  Result<PreparedClips> prepared = prepare(video, clips);
+detail::Preparing Recognizer::Impl::preparing() const { return {min_keypoint_score, threads}; }
+
+Feeds Recognizer::Impl::feeds(const Tensors& tensors) const {
+  Feeds result;
+  for (const Input& input : contract.inputs) {
+    if (input.kind == InputKind::frames) result[input.name] = tensors.imgs;
+    if (input.kind == InputKind::heatmaps) result[input.name] = tensors.heatmap_imgs;
+  }
+  return result;
+}
+
+Result<Outputs> Recognizer::Impl::run(const Feeds& tensors, Stages& stages) {
+  const Result<std::int64_t> clips = detail::check_feeds(backend->inputs(), tensors, backend->takes_device_memory());
+  if (!clips) return clips.error();
+  const Clock::time_point start = Clock::now();
+  const detail::Slots::Held slot(slots);
+  stages.wait_ms += ms_since(start);
+  const Clock::time_point begin = Clock::now();
+  Result<Outputs> outputs = backend->run(tensors, *clips, slot.number());
+  stages.compute_ms += ms_since(begin);
+  return outputs;
+}
+
+Result<std::vector<Prediction>> Recognizer::Impl::predict(const Feeds& tensors) {
+  Stages stages;
+  const Result<Outputs> outputs = run(tensors, stages);
+  if (!outputs) return outputs.error();
+  const std::int64_t clips = tensors.at(contract.inputs.at(0).name).shape.at(0);
+  Result<std::vector<Prediction>> all = detail::predictions(*outputs, clips, contract, weighed_anew);
+  for (const Input& input : contract.inputs) {
+    const View<float>& view = tensors.at(input.name);
+    if (all && input.kind == InputKind::heatmaps && view.memory == Memory::host) detail::count_persons(view, *all);
+  }
+  stamp(all, stages);
+  return all;
+}
+
+Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
+  const bool frames = contract.rgb_frames > 0, heatmaps = contract.pose_frames > 0;
+  const auto count = static_cast<std::size_t>((frames ? clips.imgs_shape : clips.heatmap_imgs_shape).at(0));
+  const std::size_t imgs_size = clips.imgs.size() / count, heatmaps_size = clips.heatmap_imgs.size() / count;
+  const auto most = static_cast<std::size_t>(backend->most_clips());
+  const std::size_t group = contract.batch ? static_cast<std::size_t>(*contract.batch) : std::min(count, most);
+  const std::size_t missing = contract.batch ? (group - count % group) % group : 0;
+  if (frames) append_last(clips.imgs, imgs_size, missing);
+  if (heatmaps) append_last(clips.heatmap_imgs, heatmaps_size, missing);
+  Result<std::vector<Prediction>> all = std::vector<Prediction>();
+  Stages stages;  // of all groups
+  for (std::size_t start = 0; start < count; start += group) {
+    const auto size = static_cast<std::int64_t>(std::min(group, count + missing - start));
+    Tensors tensors = clips.view();
+    if (frames) {
+      tensors.imgs.data += start * imgs_size;
+      tensors.imgs.shape[0] = size;
+    }
+    if (heatmaps) {
+      tensors.heatmap_imgs.data += start * heatmaps_size;
+      tensors.heatmap_imgs.shape[0] = size;
+    }
+    Result<std::vector<Prediction>> some = predict(feeds(tensors));
+    if (!some) return some;
+    stages.wait_ms += some->front().stages.wait_ms;
+    stages.compute_ms += some->front().stages.compute_ms;
+    std::move(some->begin(), some->end(), std::back_inserter(*all));
+  }
+  all->resize(count);
+  stamp(all, stages);
+  return all;
+}
+
+Result<Prediction> Recognizer::Impl::predict(const Video& video, int clips) {
+  const Clock::time_point start = Clock::now();
+  Result<PreparedClips> prepared = detail::prepare_video(video, clips, contract, preparing());
   if (!prepared) return std::move(prepared.error());
-  const auto each = guarded([&] { return impl_->predict(*std::move(prepared)); });
+  const double prepare_ms = ms_since(start);
+  const Result<std::vector<Prediction>> each = predict(*std::move(prepared));
   if (!each) return each.error();
-  return average(*each);
+  Result<Prediction> prediction = detail::averaged(*each, contract);
+  if (prediction) prediction->stages.prepare_ms = prepare_ms;
+  return prediction;
 }
 
-Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cropped) {
-  Result<PreparedClips> prepared = prepare(cropped);
-  if (!prepared) return std::move(prepared.error());
-  return guarded([&] { return impl_->predict(*std::move(prepared)); });
-}
-
-Result<std::vector<Prediction>> Recognizer::predict(const Tensors& tensors) {
-  return guarded([&] { return impl_->predict(impl_->feeds(tensors)); });
-}
-
-Result<std::vector<Prediction>> Recognizer::predict(const Feeds& tensors) {
-  return guarded([&] { return impl_->predict(tensors); });
-}
-
-Result<Outputs> Recognizer::run(const Feeds& tensors) {
-  return guarded([&] { return impl_->run(tensors); });
-}
-
-Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
-  return guarded([&] { return detail::prepare_video(video, clips, impl_->contract, impl_->min_keypoint_score); });
-}
-
-Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) const {
-  return guarded([&] { return detail::prepare_cropped(cropped, impl_->contract); });
-}
-
-Result<Prediction> Recognizer::average(const std::vector<Prediction>& clips) const {
-  return guarded([&] { return detail::averaged(clips, impl_->contract); });
-}
-
-std::vector<Label> Recognizer::top(const Prediction& prediction, int count) const {
-  if (prediction.frames_with_persons == 0) return {};
-  const std::vector<float>& scores = prediction.scores;
+std::vector<Label> Recognizer::Impl::top(const std::vector<float>& scores, int count) const {
+  if (std::any_of(scores.begin(), scores.end(), [](float score) { return std::isnan(score); })) return {};
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
   order.resize(std::min(order.size(), static_cast<std::size_t>(std::max(count, 0))));
-  const std::vector<std::string>& names = impl_->contract.labels;
+  const std::vector<std::string>& names = contract.labels;
   std::vector<Label> labels;
   for (const std::size_t index : order) {
     labels.push_back(
         {static_cast<int>(index), scores[index], index < names.size() ? names[index] : std::to_string(index)});
   }
   return labels;
+}
+
+Recognizer::Recognizer(std::shared_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+Recognizer::Recognizer(Recognizer&&) noexcept = default;
+Recognizer& Recognizer::operator=(Recognizer&&) noexcept = default;
+Recognizer::~Recognizer() = default;
+
+Result<Recognizer> Recognizer::open(const std::string& bundle, const Options& options) {
+  return Impl::open([&] { return std::filesystem::u8path(bundle); }, options);
+}
+
+Result<Recognizer> Recognizer::open(const std::vector<EmbeddedFile>& files, const Options& options) {
+  return Impl::open([&]() -> const std::vector<EmbeddedFile>& { return files; }, options);
+}
+
+const Contract& Recognizer::contract() const noexcept {
+  static const Contract kNone;
+  return impl_ == nullptr ? kNone : impl_->contract;
+}
+
+const std::string& Recognizer::runtime() const noexcept {
+  static const std::string kNone;
+  return impl_ == nullptr ? kNone : impl_->runtime;
+}
+
+const std::vector<std::string>& Recognizer::notes() const noexcept {
+  static const std::vector<std::string> kNone;
+  return impl_ == nullptr ? kNone : impl_->notes;
+}
+
+int Recognizer::requests() const noexcept { return impl_ == nullptr ? 0 : impl_->backend->requests(); }
+
+Result<Prediction> Recognizer::predict(const Video& video, int clips) {
+  return guarded([&]() -> Result<Prediction> {
+    if (impl_ == nullptr) return moved_from();
+    return impl_->predict(video, clips);
+  });
+}
+
+Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cropped) {
+  return guarded([&]() -> Result<std::vector<Prediction>> {
+    if (impl_ == nullptr) return moved_from();
+    const Clock::time_point start = Clock::now();
+    Result<PreparedClips> prepared = detail::prepare_cropped(cropped, impl_->contract, impl_->threads);
+    if (!prepared) return std::move(prepared.error());
+    const double prepare_ms = ms_since(start);
+    Result<std::vector<Prediction>> all = impl_->predict(*std::move(prepared));
+    for (std::size_t i = 0; all && i < all->size(); ++i) all->at(i).stages.prepare_ms = prepare_ms;
+    return all;
+  });
+}
+
+Result<std::vector<Prediction>> Recognizer::predict(const Tensors& tensors) {
+  return guarded([&]() -> Result<std::vector<Prediction>> {
+    if (impl_ == nullptr) return moved_from();
+    return impl_->predict(impl_->feeds(tensors));
+  });
+}
+
+Result<std::vector<Prediction>> Recognizer::predict(const Feeds& tensors) {
+  return guarded([&]() -> Result<std::vector<Prediction>> {
+    if (impl_ == nullptr) return moved_from();
+    return impl_->predict(tensors);
+  });
+}
+
+Result<Outputs> Recognizer::run(const Feeds& tensors) {
+  return guarded([&]() -> Result<Outputs> {
+    if (impl_ == nullptr) return moved_from();
+    Stages stages;
+    return impl_->run(tensors, stages);
+  });
+}
+
+void Recognizer::submit(const Video& video, int clips, std::function<void(Result<Prediction>)> done) {
+  submitted<Prediction>(impl_ == nullptr ? nullptr : &impl_->workers, done,
+                        [impl = impl_.get(), video, clips] { return impl->predict(video, clips); });
+}
+
+void Recognizer::submit(const Feeds& tensors, std::function<void(Result<std::vector<Prediction>>)> done) {
+  submitted<std::vector<Prediction>>(impl_ == nullptr ? nullptr : &impl_->workers, done,
+                                     [impl = impl_.get(), tensors] { return impl->predict(tensors); });
+}
+
+std::future<Result<Prediction>> Recognizer::submit(const Video& video, int clips) {
+  return future_of<Prediction>([&](auto done) { submit(video, clips, std::move(done)); });
+}
+
+std::future<Result<std::vector<Prediction>>> Recognizer::submit(const Feeds& tensors) {
+  return future_of<std::vector<Prediction>>([&](auto done) { submit(tensors, std::move(done)); });
+}
+
+Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
+  return guarded([&]() -> Result<PreparedClips> {
+    if (impl_ == nullptr) return moved_from();
+    return detail::prepare_video(video, clips, impl_->contract, impl_->preparing());
+  });
+}
+
+Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) const {
+  return guarded([&]() -> Result<PreparedClips> {
+    if (impl_ == nullptr) return moved_from();
+    return detail::prepare_cropped(cropped, impl_->contract, impl_->threads);
+  });
+}
+
+Result<Prediction> Recognizer::average(const std::vector<Prediction>& clips) const {
+  return guarded([&]() -> Result<Prediction> {
+    if (impl_ == nullptr) return moved_from();
+    return detail::averaged(clips, impl_->contract);
+  });
+}
+
+std::vector<Label> Recognizer::top(const Prediction& prediction, int count) const {
+  const Result<std::vector<Label>> labels = guarded([&]() -> Result<std::vector<Label>> {
+    if (impl_ == nullptr || prediction.frames_with_persons == 0) return std::vector<Label>();
+    return impl_->top(prediction.scores, count);
+  });
+  return labels ? *labels : std::vector<Label>();
 }
 
 }  // namespace x3ddeploy

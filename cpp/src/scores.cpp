@@ -142,6 +142,7 @@ Result<Prediction> averaged(const std::vector<Prediction>& clips, const Contract
   for (const auto& [name, sums] : logits) result.logits[name] = mean(sums, clips.size());
   name_streams(result);
   result.frames_with_persons = 0;
+  result.stages = clips.front().stages;
   for (const Prediction& clip : clips) {
     if (result.frames_with_persons && clip.frames_with_persons) {
       *result.frames_with_persons += *clip.frames_with_persons;

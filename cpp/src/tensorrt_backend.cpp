@@ -88,7 +88,7 @@ class TensorRTBackend final : public Backend {
   std::int64_t most_clips() const override { return largest_; }
   bool takes_device_memory() const override { return true; }
 
-  Result<Outputs> run(const Feeds& tensors, std::int64_t clips) override {
+  Result<Outputs> run(const Feeds& tensors, std::int64_t clips, int) override {
     if (clips > largest_) {
       return Error{ErrorKind::usage,
                    std::to_string(clips) + " clips at once, and the engines take at most " + std::to_string(largest_),

@@ -1,8 +1,11 @@
 // A runtime for the tests, in ONNX Runtime's place: backend.cpp is compiled for them anew, with this as its only one. What
 // it does is said by the "graph" that it loads.
+#include <atomic>
+#include <chrono>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 
 #include "backend.hpp"
 
@@ -18,11 +21,20 @@ class FakeBackend final : public Backend {
 
   std::string description() const override { return "fake 1.0 on cpu"; }
   NamedShapes inputs() const override { return inputs_; }
+  int requests() const override { return behaviour_ == "two at once" ? 2 : 1; }
   std::int64_t most_clips() const override { return behaviour_ == "takes two" ? 2 : Backend::most_clips(); }
 
-  // Class 0 has the clip's mean, class 1 nothing.
-  Result<Outputs> run(const Feeds& tensors, std::int64_t clips) override {
+  // Class 0 has the clip's mean, class 1 nothing; of slow ones the pose's class 1 says how many ran at the same time at most.
+  Result<Outputs> run(const Feeds& tensors, std::int64_t clips, int request) override {
     if (clips > most_clips()) throw std::runtime_error("too many clips for the fake");
+    if (request < 0 || request >= requests()) throw std::runtime_error("no such request");
+    if (behaviour_ == "fake slowly" || behaviour_ == "two at once") {
+      const int now = ++running_;
+      for (int most = most_at_once_; most < now && !most_at_once_.compare_exchange_weak(most, now);) {
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      --running_;
+    }
     if (behaviour_ == "throws") throw std::runtime_error("the fake has thrown");
     Outputs outputs;
     for (std::int64_t clip = 0; clip < clips; ++clip) {
@@ -32,7 +44,8 @@ class FakeBackend final : public Backend {
         if (input == tensors.end()) continue;
         const float value = mean(input->second, clip);
         const std::string output = inputs_.size() == 1 ? "logits" : logits;
-        outputs[output].insert(outputs[output].end(), {value, 0});
+        outputs[output].insert(outputs[output].end(),
+                               {value, output == "pose_logits" ? static_cast<float>(most_at_once_) : 0.0f});
         if (name == inputs_.front().first) first = value;
       }
       const float score = behaviour_ == "nan" ? std::numeric_limits<float>::quiet_NaN() : first;
@@ -51,6 +64,7 @@ class FakeBackend final : public Backend {
   }
 
   std::string behaviour_;
+  std::atomic<int> running_{0}, most_at_once_{0};
   NamedShapes inputs_;
 };
 

@@ -1,6 +1,8 @@
 #include "preprocess.hpp"
 
+#include <limits>
 #include <numeric>
+#include <stdexcept>
 
 #include "check.hpp"
 #include "people.hpp"
@@ -50,7 +52,7 @@ TEST(the_crop_is_square_about_the_joints_and_a_quarter_larger) {
 TEST(an_unscaled_crop_keeps_every_pixel_and_is_black_outside) {
   std::vector<std::uint8_t> pixels(3 * 4 * 5);
   std::iota(pixels.begin(), pixels.end(), std::uint8_t{1});
-  const Image image = {pixels.data(), 4, 5, 15};
+  const Frame image = completed(Frame(PixelFormat::rgb, 4, 5, {pixels.data()}));
   std::vector<std::uint8_t> result(3 * 6 * 6);
   crop_and_resize(image, {-1, -1, 5, 5}, 6, 6, result.data());
   for (int y = 0; y < 6; ++y) {
@@ -69,7 +71,7 @@ TEST(planes_are_normalised_by_channel_whatever_the_rows_stride) {
   for (int i = 0; i < 6; ++i)
     pixels[static_cast<std::size_t>(i)] = pixels[static_cast<std::size_t>(10 + i)] = static_cast<std::uint8_t>(10 * i);
   std::vector<float> planes(3 * 4);
-  normalise_frame({pixels.data(), 2, 2, 10}, small_contract(), planes.data(), 4);
+  normalise_frame(Frame(PixelFormat::rgb, 2, 2, {pixels.data()}, {10}), small_contract(), planes.data(), 4);
   CHECK((planes ==
          std::vector<float>{-0.5f, 14.5f, -0.5f, 14.5f, 2.0f, 9.5f, 2.0f, 9.5f, 2.125f, 5.875f, 2.125f, 5.875f}));
 }
@@ -145,10 +147,90 @@ TEST(a_doubtful_joint_decides_nothing_where_it_is_asked_for) {
   const auto expected = prepare_video(small_video(pixels, lost, scores), 1, contract);
   for (const float far : {900.0f, HUGE_VALF, std::nanf("")}) {
     const std::vector<float> keypoints = {3, 2, far, far};
-    const auto prepared = prepare_video(small_video(pixels, keypoints, scores), 1, contract, 0.3f);
+    const auto prepared = prepare_video(small_video(pixels, keypoints, scores), 1, contract, {0.3f});
     CHECK(prepared && expected && prepared->imgs == expected->imgs);
     CHECK(prepared && expected && prepared->heatmap_imgs == expected->heatmap_imgs);
   }
+}
+
+TEST(numbers_that_no_video_has_are_refused) {
+  const Contract contract = small_contract();
+  const std::vector<std::uint8_t> pixels(48);
+  const std::vector<float> keypoints = {3, 2, 2, 3}, scores = {1, 1};
+  const Video good = small_video(pixels, keypoints, scores);
+  CHECK(prepare_video(good, 1, contract));
+  constexpr std::int64_t kHuge = std::int64_t{1} << 62;
+  using Shape = std::vector<std::int64_t>;
+  for (const Shape& shape : {Shape{1, kHuge, 1, 2}, Shape{kHuge, 2, 1, 2}, Shape{kHuge, kHuge, 1, 2}, Shape{-1, 2, 1, 2},
+                             Shape{1, -2, 1, 2}, Shape{std::int64_t{1} << 31, std::int64_t{1} << 31, 1, 2}}) {
+    Video video = good;
+    video.keypoints.shape = shape;
+    video.keypoint_scores.shape = {shape[0], shape[1], shape[2]};
+    CHECK(!prepare_video(video, 1, contract));
+  }
+  for (const int clips : {-1, 0, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()}) {
+    CHECK(!prepare_video(good, clips, contract));
+  }
+  Contract large = contract;
+  large.rgb_frames = large.rgb_height = large.rgb_width = 1024;
+  CHECK(!prepare_video(good, 4, large));
+  Video wide = good;
+  wide.height = wide.width = 1 << 30;
+  CHECK(!prepare_video(wide, 1, contract));
+  Contract cropping = contract;  // crops by joints, draws none
+  cropping.crops_to_persons = true;
+  cropping.pose_frames = 0;
+  Video no_joints = good;
+  no_joints.keypoints.shape = {1, 2, -1, 2};
+  no_joints.keypoint_scores = {};
+  CHECK(!prepare_video(no_joints, 1, cropping));
+}
+
+TEST(keypoints_of_a_smaller_picture_are_scaled_and_of_a_turned_one_refused) {
+  const Contract contract = small_contract();
+  std::vector<std::uint8_t> pixels(48);
+  std::iota(pixels.begin(), pixels.end(), std::uint8_t{1});
+  const std::vector<float> scores = {1, 1}, full = {3, 2, 2, 3}, half = {1.5f, 1, 1, 1.5f};
+  Video video = small_video(pixels, half, scores);
+  video.keypoints_height = video.keypoints_width = 2;
+  const auto expected = prepare_video(small_video(pixels, full, scores), 1, contract);
+  const auto scaled = prepare_video(video, 1, contract);
+  CHECK(scaled && expected && scaled->heatmap_imgs == expected->heatmap_imgs && scaled->imgs == expected->imgs);
+  video.keypoints_width = 0;
+  CHECK(!prepare_video(video, 1, contract));
+  const std::vector<std::uint8_t> wide(3 * 8 * 4);
+  video.frames.assign(2, wide.data());
+  video.width = 8;
+  video.keypoints_height = 16;
+  video.keypoints_width = 8;
+  CHECK(!prepare_video(video, 1, contract));
+}
+
+TEST(threads_prepare_what_one_thread_does) {
+  Contract contract = small_contract();
+  contract.crops_to_persons = true;
+  std::vector<std::uint8_t> pixels(5 * 3 * 40 * 50);
+  std::vector<float> keypoints(2 * 5 * 2), scores(2 * 5, 0.9f);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * 7919 >> 3);
+  for (std::size_t i = 0; i < keypoints.size(); ++i) keypoints[i] = 5.0f + static_cast<float>(i * 13 % 30);
+  Video video;
+  for (std::size_t i = 0; i < 5; ++i) video.frames.emplace_back(pixels.data() + i * 3 * 40 * 50);
+  video.height = 40;
+  video.width = 50;
+  video.keypoints = {keypoints.data(), {2, 5, 1, 2}};
+  video.keypoint_scores = {scores.data(), {2, 5, 1}};
+  const auto one = prepare_video(video, 3, contract), four = prepare_video(video, 3, contract, {std::nullopt, 4});
+  CHECK(one && four && one->imgs == four->imgs && one->heatmap_imgs == four->heatmap_imgs);
+  Preparing failing;
+  failing.threads = 3;
+  failing.picture = [](std::size_t, const Box&, std::uint8_t*) { throw std::runtime_error("a picture is lost"); };
+  bool thrown = false;
+  try {
+    static_cast<void>(prepare_video(video, 3, contract, failing));
+  } catch (const std::runtime_error&) {
+    thrown = true;
+  }
+  CHECK(thrown);
 }
 
 TEST(videos_that_do_not_fit_are_refused_with_every_reason) {

@@ -1,3 +1,7 @@
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
 #include <thread>
 
 #include "bundle_files.hpp"
@@ -31,7 +35,7 @@ TEST(an_automatic_choice_says_what_it_passed_over) {
   if (!recognizer) return;
   CHECK_EQUAL(recognizer->runtime(), "fake 1.0 on cpu");
   CHECK_EQUAL(recognizer->notes().size(), 2u);
-  CHECK_EQUAL(recognizer->notes().at(0), "tensorrt: this library was built without tensorrt");
+  CHECK_EQUAL(recognizer->notes().at(0), "not built in: tensorrt");
   Options options;
   options.runtime = Runtime::openvino;
   const auto refused = opened("fake", options);
@@ -225,6 +229,98 @@ TEST(a_network_of_heatmaps_alone_takes_videos_without_frames) {
   if (!prediction) return check::report(__FILE__, __LINE__, prediction.error().text());
   CHECK_NEAR(prediction->scores.at(0) + prediction->scores.at(1), 1, 1e-6);
   CHECK(prediction->frames_with_persons.has_value());
+}
+
+TEST(a_recognizer_that_was_moved_from_gives_errors) {
+  auto opened_one = opened("fake");
+  if (!opened_one) return check::report(__FILE__, __LINE__, opened_one.error().text());
+  Recognizer left = *std::move(opened_one);
+  const Recognizer taken = std::move(left);
+  const GreyVideo grey;
+  CHECK(left.contract().inputs.empty() && left.runtime().empty() && left.notes().empty() && left.requests() == 0);
+  CHECK(!left.predict(grey.video()) && !left.predict(std::vector<Video>{grey.video()}));
+  CHECK(!left.predict(clips_of(0, 0).view()) && !left.predict(Feeds()) && !left.run({}));
+  CHECK(!left.prepare(grey.video()) && !left.prepare({grey.video()}) && !left.average({Prediction()}));
+  CHECK(left.top(Prediction(), 1).empty());
+  CHECK(!left.submit(grey.video()).get() && !left.submit(Feeds()).get());
+  CHECK(taken.prepare(grey.video()));
+}
+
+TEST(scores_that_are_no_numbers_are_no_answer) {
+  const auto recognizer = opened("fake");
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  Prediction prediction;
+  for (int i = 0; i < 1000; ++i) prediction.scores.push_back(i % 3 == 0 ? std::nanf("") : static_cast<float>(i));
+  CHECK(recognizer->top(prediction, 5).empty());
+  prediction.scores = {1, 3, 2};
+  CHECK_EQUAL(recognizer->top(prediction, std::numeric_limits<int>::max()).size(), 3u);
+  CHECK(recognizer->top(prediction, std::numeric_limits<int>::min()).empty());
+}
+
+TEST(more_clips_than_can_be_are_refused) {
+  auto recognizer = opened("fake");
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  const PreparedClips clips = clips_of(0, 0);
+  for (const std::int64_t count : {std::int64_t{1} << 62, std::int64_t{1} << 40, std::int64_t{-1}}) {
+    Tensors tensors = clips.view();
+    tensors.imgs.shape[0] = tensors.heatmap_imgs.shape[0] = count;
+    CHECK(!recognizer->predict(tensors));
+  }
+}
+
+TEST(a_submitted_call_gives_what_predict_gives) {
+  auto recognizer = opened("two at once");
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  CHECK_EQUAL(recognizer->requests(), 2);
+  const GreyVideo grey;
+  const auto expected = recognizer->predict(grey.video(), 2);
+  std::vector<std::future<Result<Prediction>>> futures;
+  for (int i = 0; i < 20; ++i) futures.push_back(recognizer->submit(grey.video(), 2));
+  for (auto& future : futures) {
+    const Result<Prediction> prediction = future.get();
+    CHECK(prediction && expected && prediction->scores == expected->scores && prediction->stages.compute_ms >= 0);
+  }
+  CHECK(!recognizer->submit(grey.video(), -1).get());
+  std::atomic<int> called{0};
+  {
+    auto other = opened("fake");
+    if (!other) return;
+    for (int i = 0; i < 5; ++i) {
+      other->submit(grey.video(), 1, [&](const Result<Prediction>& prediction) {
+        called += prediction ? 1 : 0;
+        throw std::runtime_error("an application's callback throws");
+      });
+    }
+  }
+  CHECK_EQUAL(called.load(), 5);
+}
+
+TEST(a_network_computes_as_many_calls_at_once_as_it_has_requests) {
+  for (const auto& [behaviour, wanted] : {std::pair{"fake slowly", 1}, {"two at once", 2}}) {
+    auto recognizer = opened(behaviour);
+    if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+    const PreparedClips clips = clips_of(0.5f, 1);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 6; ++i) threads.emplace_back([&] { CHECK(recognizer->predict(clips.view())); });
+    for (std::thread& thread : threads) thread.join();
+    const auto most = recognizer->predict(clips.view());
+    // The fake counts how many were in it at once.
+    CHECK(most && most->at(0).logits.at("pose_logits").at(1) == static_cast<float>(wanted));
+  }
+}
+
+TEST(what_is_done_is_said_to_the_log) {
+  std::vector<std::string> lines;
+  Options options;
+  options.warm_up = true;
+  options.log = [&](const std::string& line) { lines.push_back(line); };
+  const auto recognizer = opened("fake", options);
+  CHECK(recognizer && lines.size() == 3 && lines.at(0) == "not built in: tensorrt");
+  CHECK(!lines.empty() && lines.back().find("is loaded in fp32 by fake 1.0 on cpu") != std::string::npos);
+  options.log = [](const std::string&) { throw std::runtime_error("an application's log throws"); };
+  CHECK(opened("fake", options));
+  options.requests = -1;
+  CHECK(!opened("fake", options));
 }
 
 // Run under the thread sanitizer: several recognizers side by side, and one recognizer from several threads.

@@ -108,7 +108,42 @@ add_executable(two main.cpp)
 x3ddeploy_embed(two {deploy})
 x3ddeploy_embed(two {other} NAME second)
 target_link_libraries(two PRIVATE other)
+add_library(page OBJECT page.cpp)
+target_link_libraries(page PRIVATE x3ddeploy::x3ddeploy)
+target_compile_options(page PRIVATE -Wall -Wextra -Werror -Wno-unused-variable -Wno-unused-parameter)
 """
+# What the page's C++ stands in: other libraries' types as far as it looks at them, and an application's variables.
+STUBS = """
+#include <iostream>
+#include <x3ddeploy/x3ddeploy.hpp>
+namespace cv {
+struct MatStep { operator std::size_t() const { return 0; } };
+struct Mat { int rows, cols; unsigned char* data; MatStep step; };
+}
+struct AVFrame { unsigned char* data[8]; int linesize[8]; int width, height; };
+struct GstVideoFrame { void* data[4]; int stride[4]; int width, height; };
+#define GST_VIDEO_FRAME_PLANE_DATA(f, p) ((f)->data[p])
+#define GST_VIDEO_FRAME_PLANE_STRIDE(f, p) ((f)->stride[p])
+#define GST_VIDEO_FRAME_WIDTH(f) ((f)->width)
+#define GST_VIDEO_FRAME_HEIGHT(f) ((f)->height)
+int first(const std::vector<const std::uint8_t*>& frame_pointers, const float* xy, const float* confidence,
+          std::int64_t persons, std::int64_t frames, std::int64_t joints) {
+"""
+FUNCTION = """
+return 0; }
+int block_NUMBER(x3ddeploy::Result<x3ddeploy::Recognizer>& recognizer, const x3ddeploy::Video& video,
+                 const cv::Mat& mat, const AVFrame* av_frame, GstVideoFrame* gst_frame) {
+"""
+
+
+def page_in_cpp():
+    """The page's blocks, a function each; the first opens a recognizer and fills in a video of its own."""
+    first, *others = re.findall(r"^```cpp\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    include, code = first.split("\n", 1)
+    functions = [FUNCTION.replace("NUMBER", str(number)) + block for number, block in enumerate(others)]
+    return "\n".join([include, STUBS, code, *functions, "return 0; }\n"])
+
+
 OTHER = """
 #include <x3ddeploy_bundles/deploy.hpp>
 std::size_t of_the_library() { return x3ddeploy::bundles::deploy().size(); }
@@ -132,6 +167,7 @@ def test_a_program_carries_two_bundles(documented, bundle, tmp_path):
     deploy = shutil.copytree(clone / "deploy", tmp_path / "deploy")
     other = shutil.copytree(bundle, tmp_path / "other")
     sources = {"CMakeLists.txt": PROJECT.format(deploy=deploy, other=other), "other.cpp": OTHER, "main.cpp": MAIN}
+    sources["page.cpp"] = page_in_cpp()
     source = tmp_path / "source"
     source.mkdir()
     for name, text in sources.items():

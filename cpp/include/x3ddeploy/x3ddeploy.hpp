@@ -1,4 +1,4 @@
-// x3ddeploy: action recognition with two-stream X3D networks, from a deployment bundle. How to: docs/embed.md.
+// x3ddeploy: action recognition from a deployment bundle. How to: docs/embed.md; cameras: stream.hpp.
 //
 //   auto recognizer = x3ddeploy::Recognizer::open("deploy");
 //   if (!recognizer) { std::cerr << recognizer.error().text(); return 1; }
@@ -6,14 +6,16 @@
 //   if (!prediction) { std::cerr << prediction.error().text(); return 1; }
 //   for (const auto& label : recognizer->top(*prediction, 5)) std::cout << label.name << ' ' << label.score << '\n';
 //
-// No function of this library throws. Different recognizers may be used by different threads at the same time; calls on
-// one recognizer take turns.
+// No function of this library throws. Recognizers may be used by any number of threads at the same time, one recognizer too:
+// it is one loaded network that computes as many calls at once as it has requests.
 #pragma once
 
 #include <array>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -75,14 +77,36 @@ struct View {
   Memory memory = Memory::host;
 };
 
-// What a camera and a pose estimator give. Keypoints and frames need not be equally many: they cover the same time.
-struct Video {
-  std::vector<const std::uint8_t*> frames;  // one pointer a frame: height x width x 3, channels R, G, B
+// How the bytes of a picture lie. The first five are one plane of 3, 3, 4, 4 and 1 bytes a pixel. nv12: a plane of Y and one of
+// U, V pairs at half the height; i420: planes of Y, U and V. Y, U, V are BT.601 of limited range, as OpenCV reads them.
+enum class PixelFormat { rgb, bgr, rgba, bgra, gray, nv12, i420 };
+
+// Somebody else's picture. Only what the network looks at is read and converted.
+struct Frame {
+  Frame() = default;
+  Frame(const std::uint8_t* pixels) : planes{pixels} {}  // of the format and the size that its video says
+  Frame(PixelFormat pixel_format, int rows, int columns, std::array<const std::uint8_t*, 3> at,
+        std::array<std::size_t, 3> bytes = {})
+      : planes(at), row_bytes(bytes), format(pixel_format), height(rows), width(columns) {}
+
+  std::array<const std::uint8_t*, 3> planes{};  // those that are nullptr lie behind the one before
+  std::array<std::size_t, 3> row_bytes{};       // from one row of a plane to the next; 0 where nothing lies between them
+  PixelFormat format = PixelFormat::rgb;
   int height = 0;
   int width = 0;
-  std::size_t row_bytes = 0;    // from one row of a frame to the next; 0 stands for 3 * width
+};
+
+// What a camera and a pose estimator give. Keypoints and frames need not be equally many: they cover the same time.
+struct Video {
+  std::vector<Frame> frames;
+  int height = 0;  // of the frames; may be left out where they say it
+  int width = 0;
+  std::size_t row_bytes = 0;               // of the first plane, where a frame does not say it
+  PixelFormat format = PixelFormat::rgb;   // of frames that are nothing but a pointer
   View<float> keypoints;        // (persons, frames, joints, 2), x and y in pixels of the frames; 0 means "not found"
   View<float> keypoint_scores;  // (persons, frames, joints)
+  int keypoints_height = 0;     // of the pictures that keypoints are pixels of; 0 where it is that of the frames
+  int keypoints_width = 0;
 };
 
 // Ready tensors of N clips, by the names of the network's inputs.
@@ -106,6 +130,13 @@ struct PreparedClips {
   Tensors view() const { return {{imgs.data(), imgs_shape}, {heatmap_imgs.data(), heatmap_imgs_shape}}; }
 };
 
+// Where the time of a call went.
+struct Stages {
+  double prepare_ms = 0;  // frames and keypoints to tensors
+  double wait_ms = 0;     // for a request that is free
+  double compute_ms = 0;  // tensors to the network's outputs
+};
+
 // Of one clip, or of a video's clips averaged.
 struct Prediction {
   std::vector<float> scores;      // probabilities, one a class
@@ -117,6 +148,7 @@ struct Prediction {
   // Of the frames that the pose stream saw, in how many a joint was drawn; nothing where they lie in device memory.
   // At 0 the scores are no answer, and `top` gives none.
   std::optional<int> frames_with_persons;
+  Stages stages;  // of the call that it comes from; of an average all its clips'
 };
 
 struct Label {
@@ -187,6 +219,9 @@ struct Contract {
 // automatic: the first of the others that is built in and can run this bundle on this machine.
 enum class Runtime { automatic, tensorrt, openvino, onnxruntime };
 
+// What a network is loaded for: the shortest time of one call, or the most calls a second.
+enum class Hint { latency, throughput };
+
 struct Options {
   Runtime runtime = Runtime::automatic;
   std::string precision = "fp32";               // or "fp16", "bf16", "int8": that of the bundle's graph or engine
@@ -194,7 +229,13 @@ struct Options {
   // Joints that are not finite or have a lower score neither widen a video's crop nor are drawn; nothing counts all, as
   // MMAction2 does.
   std::optional<float> min_keypoint_score;
-  int threads = 0;                              // of a CPU runtime; 0 leaves the choice to it
+  std::string device;           // of OpenVINO: "cpu", "gpu", "npu"; empty for the CPU
+  Hint hint = Hint::latency;
+  int requests = 0;             // calls that are computed at the same time; 0 leaves the choice to the runtime and the hint
+  int threads = 0;              // of a CPU runtime, and of preparing; 0 leaves the choice to them
+  std::string cache_dir;        // of OpenVINO: where compiled networks are kept; empty keeps none
+  bool warm_up = false;         // computes a clip of zeros before `open` returns, so that no later call is the first
+  std::function<void(const std::string& line)> log;  // what is done and why, in words; from any thread, one at a time
   int gpu = 0;                                  // index of the CUDA device
   void* cuda_stream = nullptr;  // the cudaStream_t on which device tensors become ready; nullptr is the default one
   bool cuda_graph = true;       // record the launches of a call and replay them, where inputs keep their addresses
@@ -214,6 +255,7 @@ class Recognizer {
   // The same, of files in memory; they are not needed any more afterwards.
   static Result<Recognizer> open(const std::vector<EmbeddedFile>& files, const Options& options = {});
 
+  // One that was moved from gives errors, and no names.
   Recognizer(Recognizer&&) noexcept;
   Recognizer& operator=(Recognizer&&) noexcept;
   ~Recognizer();
@@ -221,8 +263,10 @@ class Recognizer {
   const Contract& contract() const noexcept;
   // The runtime that computes, its version and its device: "openvino 2026.4.1 on cpu".
   const std::string& runtime() const noexcept;
-  // Why the runtimes that come before it were passed over, a line each.
+  // Why the runtimes that come before it were passed over, a line each: "not built in: tensorrt", "cannot run here: ...".
   const std::vector<std::string>& notes() const noexcept;
+  // Calls that are computed at the same time; more wait.
+  int requests() const noexcept;
 
   // Draws clips from a video, crops them to the persons, resizes them; their predictions averaged. Any number of clips
   // will do: they are computed in groups of as many as the runtime takes at a time.
@@ -235,19 +279,28 @@ class Recognizer {
   // What the network gives for ready tensors, as it comes.
   Result<Outputs> run(const Feeds& tensors);
 
+  // The same as `predict`, in a thread of the library: `done` is called there with what came out. What the views of the video
+  // or the tensors point to must stay until then. The recognizer must not be destroyed in `done`; its destructor waits.
+  std::future<Result<Prediction>> submit(const Video& video, int clips = 1);
+  std::future<Result<std::vector<Prediction>>> submit(const Feeds& tensors);
+  void submit(const Video& video, int clips, std::function<void(Result<Prediction>)> done);
+  void submit(const Feeds& tensors, std::function<void(Result<std::vector<Prediction>>)> done);
+
   // The tensors that `predict` would compute from.
   Result<PreparedClips> prepare(const Video& video, int clips = 1) const;
   Result<PreparedClips> prepare(const std::vector<Video>& cropped) const;
 
   // One prediction for a video from those of its clips, as the network's training configuration says.
   Result<Prediction> average(const std::vector<Prediction>& clips) const;
-  // The `count` best classes, best first; none where nobody is in the picture.
+  // The `count` best classes, best first; none where nobody is in the picture or a score is no number.
   std::vector<Label> top(const Prediction& prediction, int count) const;
 
  private:
+  friend class Stream;
+  friend class Pool;
   struct Impl;
-  explicit Recognizer(std::unique_ptr<Impl> impl) noexcept;
-  std::unique_ptr<Impl> impl_;
+  explicit Recognizer(std::shared_ptr<Impl> impl) noexcept;
+  std::shared_ptr<Impl> impl_;
 };
 
 // Name of a runtime ("openvino"), and whether this library was built with it.
