@@ -94,3 +94,13 @@ def test_a_letter_that_the_terminal_lacks_is_escaped(stream):
     )
     assert process.returncode == 0, process.stderr
     assert getattr(process, stream).strip() == "\\u4e2d"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [("exprot", " Did you mean 'export'?"), ("build_trt", " Did you mean 'build-trt'?"), ("xyzzy", "")],
+)
+def test_a_mistyped_verb_is_told_the_one_that_was_meant(run, typed, told):
+    process = run(typed)
+    assert process.returncode == 2
+    assert f"No such command {typed!r}.{told}\n" in process.stderr
