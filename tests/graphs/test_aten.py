@@ -35,11 +35,12 @@ class Function(nn.Module):
         return self.function(x)
 
 
-def batch_norm():
-    layer = nn.BatchNorm2d(6)
+def batch_norm(kind=nn.BatchNorm2d, channels=6):
+    layer = kind(channels)
     layer.running_mean.data.normal_()
     layer.running_var.data.uniform_(0.5, 2)
     layer.weight.data.normal_()
+    layer.bias.data.normal_()
     return layer
 
 
@@ -54,6 +55,13 @@ CASES = {
     "conv3d over time": (nn.Conv3d(4, 3, (3, 1, 1), padding=(1, 0, 0)), CLIP),
     "conv1d": (nn.Conv1d(6, 4, 3), (6, 9)),
     "batch norm of its own": (batch_norm(), IMAGE),
+    "conv3d and batch norm": (nn.Sequential(nn.Conv3d(4, 6, 3), batch_norm(nn.BatchNorm3d)), CLIP),
+    "transposed conv3d and batch norm": (
+        nn.Sequential(nn.ConvTranspose3d(4, 6, (2, 3, 3), (2, 1, 2), (0, 1, 1), (1, 0, 1)), batch_norm(nn.BatchNorm3d)),
+        CLIP,
+    ),
+    "linear and batch norm": (nn.Sequential(nn.Linear(6, 5, bias=False), batch_norm(nn.BatchNorm1d, 5)), (6,)),
+    "linear on tokens and batch norm": (nn.Sequential(nn.Linear(8, 4), batch_norm(nn.BatchNorm1d, 5)), (5, 8)),
     "layer norm": (nn.LayerNorm(8), IMAGE),
     "linear on vectors": (nn.Linear(6, 4), (6,)),
     "linear on tokens": (nn.Linear(8, 4), (5, 8)),
@@ -69,6 +77,8 @@ CASES = {
     "average pool": (nn.AvgPool2d(3, 2, 1), IMAGE),
     "global average pool": (nn.AdaptiveAvgPool3d(1), CLIP),
     "average pool to equal windows": (nn.AdaptiveAvgPool2d(2), IMAGE),
+    "clips taken for channels": (nn.AvgPool3d((1, 8, 8), 1), IMAGE),
+    "constants of constants": (Function(lambda x: x * (MATRIX * MATRIX[0]).t().softmax(0)), IMAGE),
     "dropout": (nn.Sequential(nn.ReLU(), nn.Dropout()), IMAGE),
     "flatten": (nn.Flatten(), IMAGE),
     "clamp": (Function(lambda x: x.clamp(min=-0.5)), IMAGE),
@@ -120,11 +130,37 @@ def test_shapes_are_constants_and_slices_of_one_tensor_are_one_node():
     assert [node.op_type for node in model.graph.node] == ["Transpose", "Reshape", "Slice", "Reshape"]
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.endswith("d and batch norm")])
+def test_a_batch_norm_becomes_part_of_the_layer_before_it(case):
+    model, _ = graph_of(*CASES[case])
+    assert len(model.graph.node) == 1
+
+
+def test_a_batch_norm_stays_where_others_read_the_layer_as_well():
+    conv, norm = nn.Conv2d(6, 6, 1), batch_norm()
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = conv, norm
+
+        def forward(self, x):
+            x = self.conv(x)
+            return x + self.norm(x)
+
+    module = Both().eval()
+    model, _ = graph_of(module, IMAGE)
+    x = torch.randn(2, *IMAGE)
+    given = open_session("onnxruntime", model.SerializeToString()).run({"x": x.numpy()})["y"]
+    np.testing.assert_allclose(given, module(x).detach().numpy(), atol=5e-6)
+
+
 @pytest.mark.parametrize(
     ("function", "shape", "nodes"),
     [
         (lambda x: torch.einsum("nchw,hk->nckw", x, MATRIX), IMAGE, ["Transpose", "MatMul", "Transpose"]),
         (lambda x: torch.einsum("nchw,wk->nchk", x, MATRIX), IMAGE, ["MatMul"]),
+        (lambda x: x @ (MATRIX + MATRIX.t()), IMAGE, ["MatMul"]),
         (lambda x: F.interpolate(x, scale_factor=(1 / 2, 1, 1)), (4, 8, 6, 6), ["Slice"]),
     ],
 )
@@ -175,6 +211,7 @@ def test_the_same_module_gives_the_same_bytes():
         (lambda x: x[1:], "clips' axis|size is"),
         (lambda x: torch.einsum("nchw->nwhc", x), "einsum 'nchw->nwhc' has no handler"),
         (lambda x: x[:, x.mean((0, 2, 3)).argsort()[:2]], "no ONNX form|computed ones"),
+        (nn.AvgPool3d((2, 8, 8)), "over a tensor of 4 axes"),
         (nn.GELU("tanh"), "GELU by tanh"),
         (nn.AdaptiveAvgPool2d(3), "windows of pooling"),
     ],

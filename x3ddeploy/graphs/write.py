@@ -23,7 +23,7 @@ from x3ddeploy.contract import Block
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.aten import HANDLERS
 from x3ddeploy.graphs.builder import GraphBuilder
-from x3ddeploy.graphs.draft import Constant, Draft, Node, Operand
+from x3ddeploy.graphs.draft import Constant, Draft, Node, Operand, same
 from x3ddeploy.graphs.trace import Program, shape_of, value_of
 from x3ddeploy.lowering.operation import Operation
 
@@ -113,7 +113,24 @@ class _Writer:
                 hint="rewrite the module in a lowering, or add a handler to x3ddeploy/graphs/aten/",
             )
         draft.path = _module_of(node)
-        draft.values[node] = handler(draft, node)
+        read = [draft.values[value] for value in node.all_input_nodes if value in draft.values]
+        if handler is not same and read and all(isinstance(value, Constant) for value in read):
+            draft.values[node] = self._computed(node, draft)
+        else:
+            draft.values[node] = handler(draft, node)
+
+    def _computed(self, node: torch.fx.Node, draft: Draft) -> Constant:
+        """What is made of constants alone, as one."""
+
+        def value(read: torch.fx.Node) -> torch.Tensor:
+            constant = draft.values[read]
+            assert isinstance(constant, Constant)
+            return torch.as_tensor(constant.value)
+
+        assert callable(node.target)
+        arguments, keywords = torch.fx.map_arg((node.args, node.kwargs), value)
+        made = node.target(*arguments, **keywords)
+        return Constant(f"{self._scope(_CALL.sub('', draft.path))}/{node.name}", made.numpy())
 
     def _finish(self, nodes: list[Node]) -> dict[str, str]:
         """Give the drafted nodes their names and append them; drafted tensor -> its name."""

@@ -7,7 +7,8 @@ from torch.fx import Node as ATen
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.draft import HANDLERS, Draft, Handler, Operand, argument, arguments, handles, same
 
-for _name in ("contiguous.default", "clone.default", "dropout.default", "feature_dropout.default", "alias.default",
+for _name in ("contiguous.default", "clone.default", "dropout.default", "dropout_.default", "feature_dropout.default",
+              "feature_dropout_.default", "alias.default",
               "detach.default", "detach_.default", "lift_fresh_copy.default"):  # fmt: skip
     HANDLERS[f"aten.{_name}"] = same
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,14 +9,26 @@ import numpy.typing as npt
 from torch.fx import Node as ATen
 
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.graphs.draft import Constant, Cuts, Draft, Operand, argument, arguments, handles, rank_of, several
+from x3ddeploy.graphs.draft import (
+    Constant,
+    Cuts,
+    Draft,
+    Operand,
+    argument,
+    arguments,
+    handles,
+    rank_of,
+    several,
+    source_of,
+)
+
+_TAKING_UP = ("aten.conv", "aten.linear")  # layers that a BatchNorm can become a part of
 
 
 @handles("conv1d.default", "conv2d.default", "conv3d.default", "conv2d.padding", "conv3d.padding")
 def _convolution(draft: Draft, node: ATen) -> Operand:
     """A convolution, with the BatchNorm that follows it in its weights."""
-    x, weight = (draft.tensor(value) for value in arguments(node)[:2])
-    assert isinstance(weight, Constant)
+    weight, offsets = weight_and_offsets(draft, node)
     kernel = list(weight.value.shape[2:])
     count = len(kernel)
     padding = argument(node, 4, "padding", 0)
@@ -27,15 +38,10 @@ def _convolution(draft: Draft, node: ATen) -> Operand:
         pads = [value // 2 for value in total] + [value - value // 2 for value in total]
     else:
         pads = several(padding, count) * 2
-    bias = argument(node, 2, "bias")
-    offsets = [] if bias is None else [draft.tensor(bias)]
-    if (norm := _batch_norm_after(node)) is not None:
-        weight, offset = _folded(draft, norm, weight, cast("list[Constant]", offsets))
-        offsets = [offset]
     more: dict[str, Any] = {"dilations": dilations} if set(dilations) != {1} else {}
     return draft.node(
         "Conv",
-        x,
+        draft.tensor(source_of(node)),
         weight,
         *offsets,
         kernel_shape=kernel,
@@ -46,22 +52,59 @@ def _convolution(draft: Draft, node: ATen) -> Operand:
     )
 
 
+@handles("conv_transpose1d.default", "conv_transpose2d.input", "conv_transpose3d.input")
+def _transposed_convolution(draft: Draft, node: ATen) -> Operand:
+    """A transposed convolution, with the BatchNorm that follows it in its weights."""
+    groups = argument(node, 6, "groups", 1)
+    if groups != 1:
+        raise X3DDeployError(f"{draft.path}: a transposed convolution of {groups} groups has no handler")
+    weight, offsets = weight_and_offsets(draft, node, outputs=1)
+    kernel = list(weight.value.shape[2:])
+    dilations = several(argument(node, 7, "dilation", 1), len(kernel))
+    return draft.node(
+        "ConvTranspose",
+        draft.tensor(source_of(node)),
+        weight,
+        *offsets,
+        kernel_shape=kernel,
+        strides=several(argument(node, 3, "stride", 1), len(kernel)),
+        pads=several(argument(node, 4, "padding", 0), len(kernel)) * 2,
+        output_padding=several(argument(node, 5, "output_padding", 0), len(kernel)),
+        dilations=dilations,
+    )
+
+
+def weight_and_offsets(draft: Draft, node: ATen, outputs: int = 0) -> tuple[Constant, list[Operand]]:
+    """A layer's weight and its bias, if it has one, with the BatchNorm behind it in both.
+
+    Computed in float64 and rounded once. The bias has the name of the BatchNorm's: so the training form can be filled
+    in again, by names alone.
+
+    Args:
+        draft: of the graph.
+        node: the layer, which reads its weight second and its bias third.
+        outputs: the weight's axis of output channels.
+    """
+    weight, bias = draft.tensor(arguments(node)[1]), argument(node, 2, "bias")
+    assert isinstance(weight, Constant)
+    offsets = [] if bias is None else [draft.tensor(bias)]
+    if (norm := _batch_norm_after(node)) is None:
+        return weight, offsets
+    scale, shift, names = _scale_and_shift(draft, norm)
+    joined = shift + (scale * _float64(cast(Constant, offsets[0])) if offsets else 0.0)
+    shape = [-1 if axis == outputs else 1 for axis in range(weight.value.ndim)]
+    scaled = _float64(weight) * scale.reshape(shape)
+    return _float32(weight.name, scaled), [_float32(names[1], joined)]
+
+
 def _batch_norm_after(node: ATen) -> ATen | None:
-    """The BatchNorm that is all that reads a convolution."""
+    """The BatchNorm over a layer's output channels that is all that reads it."""
+    channels_last = str(node.target) == "aten.linear.default" and rank_of(node) > 2
+    if not str(node.target).startswith(_TAKING_UP) or channels_last:
+        return None
     (reader, *others) = node.users or (None,)
     found = not others and reader is not None and str(reader.target) == "aten.batch_norm.default"
-    return reader if found and arguments(cast(ATen, reader))[0] is node else None
-
-
-def _folded(draft: Draft, norm: ATen, weight: Constant, offsets: Sequence[Constant]) -> tuple[Constant, Constant]:
-    """Weight and bias of a convolution with its BatchNorm, computed in float64 and rounded once.
-
-    The bias has the name of the BatchNorm's: so the training form can be filled in again, by names alone.
-    """
-    scale, shift, names = _scale_and_shift(draft, norm)
-    bias = shift + (scale * _float64(offsets[0]) if offsets else 0.0)
-    by_output = scale.reshape(-1, *[1] * (weight.value.ndim - 1))
-    return _float32(weight.name, _float64(weight) * by_output), _float32(names[1], bias)
+    return reader if found and source_of(cast(ATen, reader)) is node else None
 
 
 def _scale_and_shift(
@@ -83,8 +126,8 @@ def _scale_and_shift(
 @handles("batch_norm.default")
 def _batch_norm(draft: Draft, node: ATen) -> Operand | Cuts:
     """What no convolution took up: one product and one sum a channel, rounded once from float64."""
-    source = arguments(node)[0]
-    if str(source.target).startswith("aten.conv") and _batch_norm_after(source) is node:
+    source = source_of(node)
+    if _batch_norm_after(source) is node:
         return draft.values[source]
     scale, shift, names = _scale_and_shift(draft, node)
     shape = (-1, *[1] * (rank_of(node) - 2))

@@ -10,19 +10,18 @@ from typing import cast
 from torch.fx import Node as ATen
 
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.graphs.draft import Constant, Draft, Operand, argument, arguments, handles, rank_of
+from x3ddeploy.graphs.aten.convolutions import weight_and_offsets
+from x3ddeploy.graphs.draft import Constant, Draft, Operand, arguments, handles, rank_of, source_of
 from x3ddeploy.graphs.trace import shape_of
 
 
 @handles("linear.default")
 def _linear(draft: Draft, node: ATen) -> Operand:
     """A Gemm on (N, C); on more axes a product with the transposed weight, and a sum."""
-    x, weight = (draft.tensor(value) for value in arguments(node)[:2])
-    bias = argument(node, 2, "bias")
-    offsets = [] if bias is None else [draft.tensor(bias)]
+    x = draft.tensor(source_of(node))
+    weight, offsets = weight_and_offsets(draft, node)
     if rank_of(node) == 2:
         return draft.node("Gemm", x, weight, *offsets, transB=1)
-    assert isinstance(weight, Constant)
     y = draft.node("MatMul", x, Constant(f"{weight.name}/transposed", weight.value.T))
     return draft.node("Add", y, *offsets) if offsets else y
 

@@ -8,6 +8,7 @@ from torch.fx import Node as ATen
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.draft import Draft, Operand, argument, arguments, handles, rank_of, several, source_of
+from x3ddeploy.graphs.trace import shape_of
 
 
 @handles("mean.dim", "sum.dim_IntList", "amax.default", "amin.default")
@@ -40,6 +41,8 @@ def _pool(draft: Draft, node: ATen) -> Operand:
     name = str(node.target).split(".")[1]
     count = int(name[-2])
     kernel = several(arguments(node)[1], count)
+    if rank_of(node) < count + 2:
+        return _pool_over_channels(draft, node, kernel)
     attributes: dict[str, Any] = {
         "kernel_shape": kernel,
         "strides": several(argument(node, 2, "stride") or kernel, count),
@@ -56,6 +59,20 @@ def _pool(draft: Draft, node: ATen) -> Operand:
     elif any(pads):
         attributes["count_include_pad"] = int(argument(node, 5, "count_include_pad", True))
     return draft.node("MaxPool" if "max" in name else "AveragePool", draft.tensor(arguments(node)[0]), **attributes)
+
+
+def _pool_over_channels(draft: Draft, node: ATen, kernel: list[int]) -> Operand:
+    """Pooling of a tensor with an axis less than its name says: PyTorch takes the clips for channels.
+
+    MMAction2's TPN head does so, with a window of one channel and all places.
+    """
+    source = source_of(node)
+    rank = rank_of(source)
+    sizes = shape_of(source)[1:]
+    whole = [axis for axis, (taps, size) in enumerate(zip(kernel, sizes, strict=True), 1) if taps != 1 or size == 1]
+    if "avg" not in str(node.target) or any(kernel[axis - 1] != sizes[axis - 1] for axis in whole):
+        raise X3DDeployError(f"{draft.path}: windows {kernel} over a tensor of {rank} axes have no handler")
+    return draft.node("ReduceMean", draft.tensor(source), axes=whole, keepdims=1)
 
 
 @handles("adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_avg_pool3d.default")
