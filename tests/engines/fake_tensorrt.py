@@ -88,6 +88,7 @@ class Module(types.ModuleType):
         ignores_precision: build everything in float32 and say nothing, as a flag that is not heeded does.
         detailed: whether the inspector tells more than names.
         error: added to every output.
+        gain: multiplies every output.
         capture_fails: what TensorRT does cannot be captured.
         kernels: of every finished run, in RTX: 'fallback' or 'specialized'.
     """
@@ -99,7 +100,7 @@ class Module(types.ModuleType):
         self.configs = []
         self.ignores_precision = False
         self.detailed = True
-        self.error = 0.0
+        self.error, self.gain = 0.0, 1.0
         self.capture_fails = False
         self.kernels = []
         flags = (*_COMMON_FLAGS, *shape.precision_flags, *(("REQUIRE_USER_ALLOCATION",) if shape.is_rtx else ()))
@@ -392,17 +393,22 @@ class _Engine:
         for index, asked in enumerate(asked_precisions(self.model)):
             runs = asked.precision if asked.precision in self._allowed else "fp32"
             text = words[runs] if context is not None and context.has_shapes else "N/A due to dynamic shapes"
-            # 8.6 names a fused layer for its nodes; later versions have names of their own, and metadata.
+            # 8.6 names a fused layer for its nodes; later versions have names of their own, and metadata. Of what was
+            # fused in, a scale may come before the values.
             is_old = self._module.shape.version.startswith("8")
             layers.append(
                 {
-                    "Name": f"{asked.node} + next/Relu" if is_old else f"__myl_Conv_{index}",
-                    "LayerType": "CaskConvolution",
-                    "Inputs": [{"Name": "x", "Format/Datatype": text}],
+                    "Name": f"{asked.node} + next/Relu || beside/Conv" if is_old else f"__myl_ConvRelu_myl{index}_0",
+                    "LayerType": "CaskConvolution" if is_old or index % 2 else "kgen",
+                    "Inputs": [
+                        {"Name": "scale", "Dimensions": [1], "Format/Datatype": words["fp32"]},
+                        {"Name": "x", "Dimensions": [1, 8, 4, 4], "Format/Datatype": text},
+                    ],
                     "Metadata": "" if is_old else f"[ONNX Layer: {asked.node}]\x1e[ONNX Layer: next/Relu]",
                 }
             )
-        return json.dumps({"Layers": layers if self._module.detailed else [layer["Name"] for layer in layers]})
+        text = json.dumps({"Layers": layers if self._module.detailed else [layer["Name"] for layer in layers]})
+        return text.replace("\\u001e", "\x1e")  # as it is, which strict JSON forbids
 
 
 class _Context:
@@ -476,14 +482,15 @@ class _Context:
         self._is_prepared = True
         # A lazy context has its kernels by the second run; what was captured keeps those that it was captured with.
         kernels, self._kernels = self._kernels, "specialized" if self._kernels and not is_captured else self._kernels
-        shapes, addresses, engine, error = dict(self._shapes), dict(self._addresses), self._engine, self._module.error
+        shapes, addresses, engine = dict(self._shapes), dict(self._addresses), self._engine
+        error, gain = self._module.error, self._module.gain
         outputs = {value.name: self.get_tensor_shape(value.name) for value in engine.model.graph.output}
 
         def run():
             self._module.kernels.append(kernels)
             feeds = {name: _read(addresses[name], shape, engine.dtype(name)) for name, shape in shapes.items()}
             for name, value in engine.run(feeds).items():
-                data = np.ascontiguousarray(value + np.float32(error) * np.abs(value).max(), value.dtype)
+                data = np.ascontiguousarray(gain * value + np.float32(error) * np.abs(value).max(), value.dtype)
                 assert data.shape == outputs[name]
                 ctypes.memmove(addresses[name], data.ctypes.data, data.nbytes)
 

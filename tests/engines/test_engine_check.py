@@ -48,12 +48,12 @@ def held_to(rounding=0.0):
     return lambda manifest: replace(manifest, precisions={"fp16": entry, "int8": entry})
 
 
-def result_of(bundle, part="recognizer", precision="fp32", error=0.0, largest=4, manifest=None):
+def result_of(bundle, part="recognizer", precision="fp32", error=0.0, largest=4, manifest=None, gain=1.0):
     """Build the bundle's float32 graph with the fake, add an error to what it gives, and compare."""
     opened = Bundle.open(bundle)
     cuda = FakeCuda()
     module = Module(SHAPES["11"], cuda)
-    module.error = error
+    module.error, module.gain = error, gain
     tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
     options = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, largest))
     plan, _ = tensorrt.parse(opened.part_path(part).read_bytes()).build(options, None, lambda text: None)
@@ -135,6 +135,19 @@ def test_int8_is_held_to_what_its_own_graph_gave_on_the_golden_clip(lower):
     strict = result_of(lower, precision="int8", error=0.02, manifest=held_to(0.005))
     assert all(row.passed for row in golden_rows(lenient))
     assert {row.case.partition(",")[0] for row in strict.failures if row.tolerance} == {"golden clip"}
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, 0.9])
+def test_an_int8_feature_of_zeros_or_of_another_size_fails(lower, gain):
+    """Beside PyTorch, what INT8 costs a full-size feature is more than its range: there zeros would pass."""
+    spread = Spread(0.02, 0.02, 0.02)
+    entry = PrecisionEntry(
+        None, False, {}, None, {"rgb_backbone -> rgb_feat": 0.5}, {"rgb_backbone -> rgb_feat": spread}
+    )
+    changed = {"manifest": lambda manifest: replace(manifest, precisions={"int8": entry})}
+    assert result_of(lower, "rgb_backbone", "int8", **changed).failures == []
+    failures = result_of(lower, "rgb_backbone", "int8", gain=gain, **changed).failures
+    assert {row.case.partition(",")[0] for row in failures} == {"golden clip"}
 
 
 def test_a_bundle_without_golden_outputs_of_its_precision_is_refused(lower):

@@ -157,7 +157,7 @@ class _Run:
             check = self._check(part, ((str(plan),),), what)
             if check and check.failures:
                 check.raise_for_failures(what, self._diverging(part, graph))
-            made = Made(name, entry, built, check, self._unproven(check))
+            made = Made(name, entry, built, check, self._unproven(built, check))
             report = msgspec.json.format(msgspec.json.encode(self._report(made)), indent=2)
             self._bundle = add_engine(self._bundle.path, name, entry, plan.read_bytes(), report)
         self._progress(f"{name}: {built.size_bytes / 1e6:.1f} MB in {built.seconds:.1f} s")
@@ -238,8 +238,13 @@ class _Run:
         found = f"first diverging block: {block}" if block else "every block is right: what comes after is to blame"
         return (found,)
 
-    def _unproven(self, check: CheckResult | None) -> tuple[str, ...]:
+    def _unproven(self, built: BuildResult, check: CheckResult | None) -> tuple[str, ...]:
         lines: list[str] = []
+        if wider := built.precision.seen_wider:
+            lines.append(
+                f"precision: the network's types bind the builder, and yet the engine inspector shows {len(wider)} of "
+                f"{len(built.precision.layers)} layers in a wider type, {wider[0].node} in {wider[0].seen} first"
+            )
         if check is None:
             gpus = ", ".join(self._options.compute_capabilities)
             lines += [

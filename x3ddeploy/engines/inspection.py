@@ -1,15 +1,21 @@
-"""What an engine really computes in: the engine inspector's layers, matched with the graph's convolutions.
+"""What an engine really computes in: the types that bound its builder, and the engine inspector's layers beside them.
+
+Where a network is typed strongly, its types are the law (NetworkDefinitionCreationFlag::kSTRONGLY_TYPED): the parsed
+network is the proof, and the inspector, which names fused layers as it likes, is a report. TensorRT 8.6 chooses; there
+the inspector is all there is to ask.
 
 The inspector's JSON names its fields alike in TensorRT 8.6 to 11 ("Name", "LayerType", "Inputs", "Metadata"), and words
 the types differently: "Channel major FP16 format where channel % 8 == 0", "Half", "Thirty-two wide channel vectorized
-row major Int8 format.", or "N/A due to dynamic shapes". All forms below are taken from published outputs.
+row major Int8 format.", or "N/A due to dynamic shapes". A fused layer is named for its nodes, "a + b", "a || b" where
+they run side by side, or "{ForeignNode[first...last]}", or has a name of its own and its nodes in "Metadata". All forms
+below are taken from published outputs; tests/engines/inspector_layers.py has them with their sources.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from x3ddeploy.engines.graph_precision import Asked
@@ -25,6 +31,7 @@ _WIDTH = {"int8": 1, "fp16": 2, "bf16": 2, "fp32": 4}
 # Longer and more particular words first: 'bfloat16' holds 'float', 'fp16' is part of 'bfp16'.
 _WORDS = (("bf16", r"bf16|bfloat"), ("fp16", r"fp16|half|float16"), ("int8", r"int8"), ("fp32", r"fp32|float"))
 _TACTIC = (("int8", r"i8i8|s8s8|i8f|int8|imma"), ("fp16", r"f16f16|h16816|h884|hmma|_f16"), ("fp32", r"f32f32|sgemm"))
+_JOINTS = re.compile(r" \+ | \|\| |\{ForeignNode\[|\.\.\.|\]\}")
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 
 
@@ -38,6 +45,7 @@ class LayerPrecision:
         runs: in the engine; 'unknown' where that cannot be told.
         reason: why it is not INT8 where others are; '' otherwise.
         kernel: the tactic's name, where the inspector gives one.
+        seen: what the inspector shows where that is not the proof; '' where it was not asked, or cannot tell.
     """
 
     node: str
@@ -45,6 +53,7 @@ class LayerPrecision:
     runs: str
     reason: str = ""
     kernel: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class PrecisionReport:
     """What an engine is.
 
     Attributes:
-        source: 'engine inspector', or 'parsed network' where the engine cannot be loaded.
+        source: what proves it: 'parsed network' of a strongly typed network, 'engine inspector' of another.
         strongly_typed: whether the types in the graph were the law when it was built.
         layers: every convolution and fully connected layer.
         engine_layers: number of layers after fusion; 0 where that is not known.
@@ -80,6 +89,11 @@ class PrecisionReport:
     def unknown(self) -> list[LayerPrecision]:
         """Layers of which it cannot be told."""
         return [layer for layer in self.layers if layer.runs == UNKNOWN]
+
+    @property
+    def seen_wider(self) -> list[LayerPrecision]:
+        """Layers that the inspector shows in a wider type than the one that proves it says; a report, no proof."""
+        return [layer for layer in self.layers if _WIDTH.get(layer.seen, 0) > _WIDTH.get(layer.runs, 4)]
 
     @property
     def outside_int8(self) -> list[LayerPrecision]:
@@ -154,6 +168,15 @@ def precision_of_network(network: Sequence[ParsedLayer], asked: Sequence[Asked])
     return PrecisionReport("parsed network", strongly_typed=True, layers=layers, engine_layers=0, reformats=None)
 
 
+def with_inspection(proof: PrecisionReport, seen: PrecisionReport) -> PrecisionReport:
+    """What a parsed network proves, and beside it what the inspector shows of the engine that was built of it."""
+    layers = tuple(
+        replace(layer, kernel=shown.kernel, seen="" if shown.runs == UNKNOWN else shown.runs)
+        for layer, shown in zip(proof.layers, seen.layers, strict=True)
+    )
+    return replace(proof, layers=layers, engine_layers=seen.engine_layers, reformats=seen.reformats)
+
+
 def _layer(wanted: Asked, homes: Sequence[Mapping[str, Any]]) -> LayerPrecision:
     computing = [layer for layer in homes if _computes(layer)] or list(homes)
     found = [_type_of_layer(layer) for layer in computing]
@@ -166,8 +189,11 @@ def _layer(wanted: Asked, homes: Sequence[Mapping[str, Any]]) -> LayerPrecision:
 
 
 def _nodes_of(layer: Mapping[str, Any]) -> set[str]:
-    """ONNX nodes that went into an engine's layer: from its metadata, and from the name that fusion gave it."""
-    names = {part.strip() for part in str(layer.get("Name", "")).split(" + ")}
+    """ONNX nodes that went into an engine's layer: from its metadata, and from the name that fusion gave it.
+
+    Of a range of nodes the first and the last are named; what lies between only the metadata know.
+    """
+    names = {part.strip() for part in _JOINTS.split(str(layer.get("Name", ""))) if part}
     return names | set(_ONNX_LAYER.findall(str(layer.get("Metadata", ""))))
 
 
@@ -182,16 +208,20 @@ def _computes(layer: Mapping[str, Any]) -> bool:
 
 
 def _type_of_layer(layer: Mapping[str, Any]) -> str:
-    """INT8 where any evidence says so (scales may be fused in, behind half-typed inputs); else the first that tells."""
-    first: Mapping[str, Any] = next(iter(layer.get("Inputs", [])), {})
-    source = _word(str(first.get("Format/Datatype", first.get("Datatype", ""))))
+    """What it multiplies: its weights tell best, then its kernel, then its first input that is more than a scale."""
     weights = layer.get("Weights")
-    stored = _word(str(weights.get("Type", ""))) if isinstance(weights, Mapping) else UNKNOWN
-    kernel = _word(str(layer.get("TacticName", "")), _TACTIC)
-    evidence = [source, stored, kernel]
-    if "int8" in evidence:
-        return "int8"
+    evidence = [_word(str(weights.get("Type", ""))) if isinstance(weights, Mapping) else UNKNOWN]
+    evidence.append(_word(str(layer.get("TacticName", "")), _TACTIC))
+    sources = [source for source in layer.get("Inputs", []) if isinstance(source, Mapping)]
+    values = [source for source in sources if not _is_scale(source)] or sources
+    evidence += [_word(str(source.get("Format/Datatype", source.get("Datatype", "")))) for source in values[:1]]
     return next((name for name in evidence if name != UNKNOWN), UNKNOWN)
+
+
+def _is_scale(source: Mapping[str, Any]) -> bool:
+    """Whether a layer's input is one number, or one a channel: a scale that was fused in."""
+    dimensions = source.get("Dimensions")
+    return isinstance(dimensions, list) and sum(size != 1 for size in dimensions) <= 1
 
 
 def _word(text: str, words: Sequence[tuple[str, str]] = _WORDS) -> str:

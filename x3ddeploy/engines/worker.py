@@ -15,7 +15,7 @@ from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour
 from x3ddeploy.child_process import Request
 from x3ddeploy.engines.graph_precision import asked_precisions
-from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network
+from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network, with_inspection
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.files import read_file
 from x3ddeploy.locks import locked
@@ -60,6 +60,7 @@ class BuildResult:
         size_bytes: of the plan.
         precision: what it computes in.
         messages: TensorRT's warnings.
+        tactic_sources: libraries whose kernels it could choose from: TensorRT's own, and no cuDNN.
     """
 
     version: str
@@ -67,6 +68,7 @@ class BuildResult:
     size_bytes: int
     precision: PrecisionReport
     messages: tuple[str, ...]
+    tactic_sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,18 @@ def build(request: Request, progress: Step) -> Any:
     if wanted.load:
         progress("loading it, and asking what it computes in")
         information = tensorrt.load(plan, host_code=True).inspect()
-        precision = precision_of_engine(information, asked, strongly_typed=tensorrt.features.strongly_typed)
+        seen = precision_of_engine(information, asked, strongly_typed=tensorrt.features.strongly_typed)
+        precision = seen if precision is None else with_inspection(precision, seen)
     if precision is None:
         raise X3DDeployError("an engine that is not loaded, of a weakly typed network: nothing tells what it is")
-    result = BuildResult(tensorrt.version, seconds, len(plan), precision, tuple(dict.fromkeys(messages)))
+    result = BuildResult(
+        tensorrt.version,
+        seconds,
+        len(plan),
+        precision,
+        tuple(dict.fromkeys(messages)),
+        tensorrt.features.own_tactics,
+    )
     return msgspec.to_builtins(result)
 
 

@@ -1,8 +1,14 @@
-"""ONNX Runtime on the CPU, or on a GPU by CUDA's or TensorRT's provider; its silent fallback to the CPU is refused."""
+"""ONNX Runtime on the CPU, or on a GPU by CUDA's or TensorRT's provider; its silent fallback to the CPU is refused.
+
+Some nodes it leaves to the CPU by design, those that compute shapes: they are listed. Where one that computes values is
+among them, the session is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +36,21 @@ def require_device(device: str) -> None:
         )
 
 
+# Float32 is float32: by default the CUDA provider multiplies in TF32, with 10 bits of mantissa. TensorRT's provider has
+# no such option; TensorRT builds without TF32 where this variable says so (TensorRT's developer guide, "TF32").
+_NO_TF32 = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+_TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+# Operators that compute values; others on the CPU handle shapes, or move little.
+_COMPUTING = ("Conv", "Gemm", "MatMul", "Pool", "Norm", "Softmax", "Sigmoid", "Relu", "Attention", "Einsum")
+
+
+def computing_nodes(nodes: Sequence[tuple[str, str]]) -> list[str]:
+    """Of nodes (name, operator) those that compute values, in words."""
+    return [
+        f"{name or 'a node'} ({operator})" for name, operator in nodes if any(map(operator.__contains__, _COMPUTING))
+    ]
+
+
 def check_placement(session: onnxruntime.InferenceSession, wanted: str) -> None:
     """Raise FallbackError where a session does not use the provider that it was asked for first."""
     active = session.get_providers()
@@ -43,14 +64,22 @@ def check_placement(session: onnxruntime.InferenceSession, wanted: str) -> None:
 class OnnxRuntimeSession(Session):
     """A graph on one of PROVIDERS.
 
+    Attributes:
+        cpu_nodes: (name, operator) of what a session on a GPU leaves to the CPU; empty where ONNX Runtime is too old to
+            tell, and refuses all of it.
+
     Raises:
-        FallbackError: the whole graph, or a node of it, would run on the CPU though a GPU was asked for.
+        FallbackError: the whole graph, or a node that computes, would run on the CPU though a GPU was asked for.
     """
 
     runtime = "onnxruntime"
     version = onnxruntime.__version__
 
-    def __init__(self, model: bytes, device: str, threads: int | None, observed: bool = False) -> None:
+    def __init__(
+        self, model: bytes, device: str, threads: int | None, observed: bool = False, *, tf32: bool = False
+    ) -> None:
+        self.cpu_nodes: list[tuple[str, str]] = []
+        self._tf32 = tf32
         kind, _, index = device.partition(":")
         self._gpu = int(index or 0)
         options = onnxruntime.SessionOptions()
@@ -73,10 +102,15 @@ class OnnxRuntimeSession(Session):
         self, model: bytes, options: onnxruntime.SessionOptions, kind: str
     ) -> onnxruntime.InferenceSession:
         wanted = PROVIDERS[kind]
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # also for a single node
-        providers = [(name, {"device_id": str(self._gpu)}) for name in wanted]
+        tells = hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
+        # Its own refusal also meets shape nodes, which it places on the CPU by design.
+        entry = "session.record_ep_graph_assignment_info" if tells else "session.disable_cpu_ep_fallback"
+        options.add_session_config_entry(entry, "1")
+        exact: Mapping[str, Mapping[str, str]] = {} if self._tf32 else _NO_TF32
+        providers = [(name, {"device_id": str(self._gpu), **exact.get(name, {})}) for name in wanted]
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=providers)
+            with contextlib.nullcontext() if self._tf32 else _without_tf32():
+                session = onnxruntime.InferenceSession(model, options, providers=providers)
         except Exception as error:
             if "fallback" in str(error).lower():
                 reason = str(error).splitlines()[0][:200]
@@ -84,6 +118,10 @@ class OnnxRuntimeSession(Session):
             raise
         session.disable_fallback()  # Python's own second try, on another provider, when a run fails
         check_placement(session, wanted[0])
+        if tells:
+            self.cpu_nodes = nodes_on_cpu(session)
+        if computing := computing_nodes(self.cpu_nodes):
+            raise FallbackError(f"{wanted[0]} would leave nodes to the CPU: {', '.join(computing[:5])}")
         self.device = f"cuda:{self._gpu}"
         return session
 
@@ -108,6 +146,29 @@ class OnnxRuntimeSession(Session):
         return run
 
 
+def nodes_on_cpu(session: onnxruntime.InferenceSession) -> list[tuple[str, str]]:
+    """Names and operators of the nodes that a session, which was told to record that, runs on the CPU."""
+    return [
+        (node.name, node.op_type)
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name == _CPU
+        for node in part.get_nodes()
+    ]
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    before = os.environ.get(_TF32_OVERRIDE)
+    os.environ[_TF32_OVERRIDE] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TF32_OVERRIDE]
+        else:
+            os.environ[_TF32_OVERRIDE] = before
+
+
 def _cpu_session(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=[_CPU])
 
@@ -117,3 +178,8 @@ def open_model(
 ) -> OnnxRuntimeSession:
     """See `x3ddeploy.runtimes.registry.open_session`."""
     return OnnxRuntimeSession(graph_bytes(model, outputs), device, threads, observed=bool(outputs))
+
+
+def open_tf32(model: Path | bytes, device: str) -> OnnxRuntimeSession:
+    """A float32 graph on a GPU whose products may be rounded to TF32: a precision of its own."""
+    return OnnxRuntimeSession(graph_bytes(model, ()), device, None, tf32=True)

@@ -51,6 +51,7 @@ class Features:
         compute_capabilities: 'major.minor' of the GPUs that it can build for without one; empty where it cannot.
         progress: it tells how far a build is.
         external_tactics: it may call cuBLAS and cuDNN, which have to be there in its version.
+        own_tactics: kernels that it chooses from here: all but those.
     """
 
     strongly_typed: bool
@@ -59,6 +60,7 @@ class Features:
     compute_capabilities: tuple[str, ...]
     progress: bool
     external_tactics: frozenset[str]
+    own_tactics: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -477,6 +479,7 @@ def _features(module: Any) -> Features:
         compute_capabilities=_compute_capabilities(module),
         progress=hasattr(module, "IProgressMonitor"),
         external_tactics=frozenset(name for name in _EXTERNAL_TACTICS if hasattr(sources, name)),
+        own_tactics=tuple(name for name in getattr(sources, "__members__", ()) if name not in _EXTERNAL_TACTICS),
     )
 
 
