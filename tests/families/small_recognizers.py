@@ -26,3 +26,24 @@ def posec3d(name: str = POSEC3D) -> dict[str, Any]:
         ]
 
     return config_of(name, change)
+
+
+def stgcn(name: str, **backbone: Any) -> dict[str, Any]:
+    """ST-GCN, ST-GCN++ or 2s-AGCN with three blocks, the last one wider and striding: 8 frames, 5 classes."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["model"]["backbone"].update(
+            base_channels=12, num_stages=3, inflate_stages=[3], down_stages=[3], **backbone
+        )
+        config["model"]["cls_head"].update(in_channels=24, num_classes=5)
+        for step in config["test_pipeline"]:
+            if step["type"] == "UniformSampleFrames":
+                step.update(clip_len=8, num_clips=2)
+
+    return config_of(f"skeleton/{name}", change)
+
+
+STGCNPP = "stgcnpp/stgcnpp_8xb16-joint-u100-80e_ntu60-xsub-keypoint-2d.py"
+STGCNPP_SPACE = "stgcnpp/stgcnpp_8xb16-bone-motion-u100-80e_ntu60-xsub-keypoint-3d.py"
+STGCN = "stgcn/stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d.py"
+AGCN = "2s-agcn/2s-agcn_8xb16-bone-u100-80e_ntu60-xsub-keypoint-3d.py"

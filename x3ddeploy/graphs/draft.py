@@ -31,6 +31,7 @@ class Node:
         path: dotted name of the module that asks for it.
         tensor: what its output is called in the draft.
         dims: the output's shape where ONNX's shape inference cannot find it.
+        outputs: how many there are; of several, `piece` says what each is called.
     """
 
     op: str
@@ -39,6 +40,11 @@ class Node:
     path: str
     tensor: str
     dims: tuple[int | str, ...] = ()
+    outputs: int = 1
+
+    def piece(self, index: int) -> str:
+        """What one of several outputs is called in the draft."""
+        return f"{self.tensor}:{index}"
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,11 @@ class Cuts:
 
 @dataclass
 class Draft:
-    """Nodes as they come, and what each ATen node gives."""
+    """Nodes as they come, what each ATen node gives, and those that give several tensors."""
 
     nodes: list[Node] = field(default_factory=list)
     values: dict[ATen, Operand | Cuts] = field(default_factory=dict)
+    splits: dict[ATen, Node] = field(default_factory=dict)
     path: str = ""
 
     def node(self, op: str, *inputs: Operand, dims: tuple[int | str, ...] = (), **attributes: Any) -> str:
@@ -75,6 +82,12 @@ class Draft:
             inputs.append(steps)
         self.values[value] = tensor = self._append("Slice", tuple(inputs), {}, known.path, ())
         return tensor
+
+    def split(self, source: Operand, sizes: tuple[int, ...], axis: int) -> Node:
+        """Append a node that cuts a tensor up along an axis."""
+        node = Node("Split", (source, sizes), {"axis": axis}, self.path, f"%{len(self.nodes)}", outputs=len(sizes))
+        self.nodes.append(node)
+        return node
 
     def _append(
         self, op: str, inputs: tuple[Operand, ...], attributes: dict[str, Any], path: str, dims: tuple[int | str, ...]

@@ -148,7 +148,10 @@ class _Writer:
             if taken[name] > 1:
                 name = f"{name}_{taken[name] - 1}"
             inputs = [self._stored(operand, names) for operand in node.inputs]
-            tensor = self._graph.node(node.op, *inputs, name=name, **node.attributes)
+            tensor = self._graph.node(node.op, *inputs, name=name, outputs=node.outputs, **node.attributes)
+            if node.outputs > 1:
+                names |= {node.piece(index): output for index, output in enumerate(tensor)}
+                continue
             names[node.tensor] = self._graph.know(tensor, node.dims) if node.dims else tensor
         return names
 

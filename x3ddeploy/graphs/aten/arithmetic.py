@@ -50,6 +50,15 @@ def _add(draft: Draft, node: ATen) -> Operand:
     return draft.node("Add" if "add" in str(node.target) else "Sub", left, right)
 
 
+def _total(draft: Draft, node: ATen) -> Operand:
+    """Of x3ddeploy/lowering/total.py."""
+    tensors = [draft.tensor(value) for value in arguments(node)[0]]
+    return draft.node("Add" if len(tensors) == 2 else "Sum", *tensors)
+
+
+HANDLERS["x3ddeploy.total.default"] = _total
+
+
 @handles("silu.default", "silu_.default")
 def _silu(draft: Draft, node: ATen) -> Operand:
     x = draft.tensor(arguments(node)[0])

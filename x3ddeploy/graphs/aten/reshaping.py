@@ -97,15 +97,29 @@ def _select(draft: Draft, node: ATen) -> Operand:
     return draft.node("Reshape", cut, tuple(-1 if isinstance(size, str) else size for size in shape_of(node)))
 
 
-for _name in ("split.Tensor", "split_with_sizes.default", "split.sizes", "chunk.default"):
-    HANDLERS[f"aten.{_name}"] = same  # the pieces are cut where they are taken
+@handles("split.Tensor", "split_with_sizes.default", "split.sizes", "chunk.default")
+def _split(draft: Draft, node: ATen) -> Operand | Cuts:
+    """One node where three pieces or more are all read; else they are cut where they are."""
+    sizes, axis = _pieces(node)
+    read = {arguments(user)[1] for user in node.users if user.users}
+    if len(sizes) == len(read) >= 3:
+        draft.splits[node] = draft.split(draft.tensor(source_of(node)), sizes, axis)
+    return same(draft, node)
 
 
-def _piece(draft: Draft, node: ATen) -> Cuts:
-    """One piece of a split: a slice."""
+def _pieces(split: ATen) -> tuple[tuple[int, ...], int]:
+    """Sizes of the pieces, and the axis that is cut."""
+    pieces = split.meta["val"]
+    axis = argument(split, 2, "dim", 0) % len(pieces[0].shape)
+    return tuple(int(piece.shape[axis]) for piece in pieces), axis
+
+
+def _piece(draft: Draft, node: ATen) -> Operand | Cuts:
+    """One piece of a split."""
     split, index = source_of(node), cast(int, arguments(node)[1])
-    axis = argument(split, 2, "dim", 0) % rank_of(node)
-    sizes = [int(piece.shape[axis]) for piece in split.meta["val"]]
+    if split in draft.splits:
+        return draft.splits[split].piece(index)
+    sizes, axis = _pieces(split)
     start = sum(sizes[:index])
     return Cuts(draft.tensor(split), ((axis, start, start + sizes[index], 1),), draft.path)
 
