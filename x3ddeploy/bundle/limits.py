@@ -125,7 +125,7 @@ def _transform(step: Transform) -> Iterator[str]:
         if not (_are_numbers(mean) and _are_numbers(std) and len(mean) == len(std) == 3 and min(std) > 0):
             yield f"Normalize of mean {mean!r:.80} and std {std!r:.80}"
     elif step.type == "GeneratePoseTarget":
-        sigma, scaling = known.get("sigma"), known.get("scaling", 1.0)
+        sigma, scaling = known.get("sigma", 0.6), known.get("scaling", 1.0)
         if not (_are_numbers([sigma, scaling]) and min(sigma, scaling) > 0):
             yield f"GeneratePoseTarget of sigma {sigma!r:.80} and scaling {scaling!r:.80}"
         if not isinstance(known.get("use_score", True), bool):

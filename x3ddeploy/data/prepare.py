@@ -98,7 +98,7 @@ def prepare_clips(
             keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
             each = len(indices[name])
             clips = zip(np.split(keypoints, each, 1), np.split(scores, each, 1), strict=True)
-            made[name] = np.stack([kind.draw(*clip) for clip in clips])
+            made[name] = kind.with_twins(np.stack([kind.draw(*clip) for clip in clips]))
     return made
 
 

@@ -69,6 +69,11 @@ def _of_keypoints(name: str, heatmaps: Heatmaps, batch: int | None, metadata: di
     M, the number of persons, is dynamic. A clip without persons is one person with scores of zero. A model that was
     trained without scores has no `keypoint_scores`; there a missing person has coordinates of NaN.
     """
+    if heatmaps.limbs:
+        raise UsageError(
+            f"there is no preprocessing graph that draws limbs, as {name!r} needs it",
+            hint="leave --preprocess out; the manifest has the steps (docs/preprocessing.md)",
+        )
     graph = GraphBuilder(OF_KEYPOINTS)
     leading = batch or BATCH_AXIS
     shape = leading, PERSONS_AXIS, heatmaps.view.length, heatmaps.joints

@@ -8,16 +8,16 @@ pose_transforms.py, `generate_a_heatmap`). The Gaussian is separable: a row vect
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.contract import Input, Views
-from x3ddeploy.modalities.view import View, parameters, refused
+from x3ddeploy.modalities.limbs import draw_limbs
+from x3ddeploy.modalities.view import DRAW, View, parameters, refused
 
-DRAW = "GeneratePoseTarget"
 RAW_KEYPOINTS, RAW_SCORES = "keypoints", "keypoint_scores"
 
 Floats = npt.NDArray[np.float32]
@@ -25,20 +25,39 @@ Floats = npt.NDArray[np.float32]
 # Scores under this draw nothing, and a window reaches this many sigma.
 MIN_SCORE = 1e-4
 REACH = 3
-_KNOWN = {"sigma": None, "scaling": None, "use_score": None, "with_kp": True, "with_limb": False, "double": False}
+_LIMBS = ((0, 1), (0, 2), (1, 3), (2, 4), (0, 5), (5, 7), (7, 9), (0, 6), (6, 8), (8, 10), (5, 11), (11, 13),
+          (13, 15), (6, 12), (12, 14), (14, 16), (11, 12))  # fmt: skip
+# GeneratePoseTarget's parameters and their defaults.
+_DEFAULTS: dict[str, Any] = {
+    "sigma": 0.6,
+    "scaling": 1.0,
+    "use_score": True,
+    "with_kp": True,
+    "with_limb": False,
+    "skeletons": _LIMBS,
+    "double": False,
+    "left_kp": (1, 3, 5, 7, 9, 11, 13, 15),
+    "right_kp": (2, 4, 6, 8, 10, 12, 14, 16),
+    "left_limb": (0, 2, 4, 5, 6, 10, 11, 12),
+    "right_limb": (1, 3, 7, 8, 9, 13, 14, 15),
+}
 
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """One clip: T frames of H x W, one channel a joint.
+    """One clip: T frames of H x W, one channel a joint, or a limb.
 
     Attributes:
         view: what of a video is seen; keypoints are in pixels of it.
-        joints: channels.
+        joints: of a person.
         height, width: of a heatmap.
         sigma: standard deviation of a keypoint's Gaussian, in heatmap pixels.
         scaling: heatmap pixels a pixel of the view.
         use_score: whether a keypoint's score is its Gaussian's peak (else 1).
+        draws_joints: whether joints are drawn, one a channel.
+        limbs: pairs of joints that are drawn as limbs. Where joints are drawn as well, limbs have channels of their own
+            that stay empty, and are drawn over the joints of the same number: MMAction2 does so.
+        twin: for each channel of the mirrored view which channel it is made of; None where there is no such view.
     """
 
     view: View
@@ -48,6 +67,9 @@ class Heatmaps:
     sigma: float
     scaling: float
     use_score: bool
+    draws_joints: bool = True
+    limbs: tuple[tuple[int, int], ...] = ()
+    twin: tuple[int, ...] | None = None
 
     raw = (RAW_KEYPOINTS, RAW_SCORES)
     settings = "sigma and scaling"
@@ -60,14 +82,25 @@ class Heatmaps:
             raise refused(name, f"heatmaps of shape {shape} are not (K, T, H, W)")
         view = View.of(name, value, shape[1], (DRAW,))
         if view.views.count != view.views.clips or view.cropping.flipped:
-            raise refused(name, "keypoints are drawn in one crop of a picture, and not mirrored")
-        drawn = parameters(name, value, DRAW, _KNOWN)
-        if drawn is None:
+            raise refused(name, "keypoints are drawn in one crop of a picture; their mirror image is drawn by double")
+        given = parameters(name, value, DRAW, dict.fromkeys(_DEFAULTS))
+        if given is None:
             raise refused(name, f"there is no step {DRAW}")
-        sigma, scaling = (float(drawn.get(key, default)) for key, default in (("sigma", 0.6), ("scaling", 1.0)))
+        drawn = {**_DEFAULTS, **given}
+        sigma, scaling = (float(drawn[key]) for key in ("sigma", "scaling"))
         if not (sigma > 0 and scaling > 0):
             raise refused(name, f"{DRAW} sigma = {sigma}, scaling = {scaling}")
-        return cls(view, shape[0], shape[2], shape[3], sigma, scaling, bool(drawn.get("use_score", True)))
+        limbs = _pairs(name, "skeletons", drawn["skeletons"]) if drawn["with_limb"] else ()
+        draws_joints = bool(drawn["with_kp"])
+        named = 1 + max((joint for limb in limbs for joint in limb), default=-1)
+        joints = shape[0] - len(limbs) if draws_joints else named
+        channels = len(limbs) + (joints if draws_joints else 0)
+        if joints <= 0 or channels != shape[0] or named > joints:
+            raise refused(name, f"{DRAW} draws {joints} joints and {len(limbs)} limbs, and the tensor is {shape}")
+        sides = ("left_kp", "right_kp") if draws_joints else ("left_limb", "right_limb")
+        twin = _mirrored(name, sides, drawn, channels) if drawn["double"] else None
+        use_score = bool(drawn["use_score"])
+        return cls(view, joints, shape[2], shape[3], sigma, scaling, use_score, draws_joints, limbs, twin)
 
     @property
     def length(self) -> int:
@@ -77,12 +110,17 @@ class Heatmaps:
     @property
     def views(self) -> Views:
         """How many rows of N one video takes."""
-        return self.view.views
+        return replace(self.view.views, flip=self.twin is not None)
+
+    @property
+    def channels(self) -> int:
+        """Joints and limbs that are drawn."""
+        return len(self.limbs) + (self.joints if self.draws_joints else 0)
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
         """(K, T, H, W)."""
-        return self.joints, self.view.length, self.height, self.width
+        return self.channels, self.view.length, self.height, self.width
 
     def raw_shapes(self, clips: int, persons: int) -> dict[str, tuple[int, ...]]:
         """What a pose estimator gives: `keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1)."""
@@ -107,13 +145,30 @@ class Heatmaps:
         drawn = (peaks >= MIN_SCORE) & np.isfinite(peaks) & np.isfinite(centres).all(-1)
         peaks = np.where(drawn, peaks, np.float32(0))
         centres = np.where(drawn[..., None], centres, np.float32(0))
-        heatmaps = np.zeros((joints, frames, self.height, self.width), np.float32)
+        channels = len(self.limbs) + (joints if self.draws_joints else 0)
+        heatmaps = np.zeros((channels, frames, self.height, self.width), np.float32)
         for person in range(persons):  # one at a time: memory stays that of the result
-            columns = _gaussian(centres[person, ..., 0], self.width, self.sigma)  # (T, K, W)
-            rows = _gaussian(centres[person, ..., 1], self.height, self.sigma) * peaks[person, ..., None]  # (T, K, H)
-            drawing = rows[..., :, None] * columns[..., None, :]
-            np.maximum(heatmaps, drawing.swapaxes(0, 1), out=heatmaps)
+            if self.draws_joints:
+                drawing = self._joints(centres[person], peaks[person]).swapaxes(0, 1)
+                np.maximum(heatmaps[:joints], drawing, out=heatmaps[:joints])
+            if self.limbs:
+                size, reach = (self.height, self.width), REACH * self.sigma
+                drawing = draw_limbs(centres[person], peaks[person], self.limbs, size, self.sigma, reach, self._joints)
+                np.maximum(heatmaps[: len(self.limbs)], drawing, out=heatmaps[: len(self.limbs)])
         return heatmaps
+
+    def _joints(self, centres: Floats, peaks: Floats) -> Floats:
+        """(..., 2) centres and (...,) peaks to (..., H, W)."""
+        columns = _gaussian(centres[..., 0], self.width, self.sigma)
+        rows = _gaussian(centres[..., 1], self.height, self.sigma) * peaks[..., None]
+        drawing: Floats = rows[..., :, None] * columns[..., None, :]
+        return drawing
+
+    def with_twins(self, clips: Floats) -> Floats:
+        """(clips, K, T, H, W), and behind them their mirror images, left and right exchanged, where these are views."""
+        if self.twin is None:
+            return clips
+        return np.concatenate([clips, clips[..., ::-1][:, list(self.twin)]])
 
     def from_raw(self, raw: Mapping[str, npt.NDArray[Any]]) -> Floats:
         """The tensor of some clips, made of `keypoints` and `keypoint_scores`."""
@@ -123,8 +178,32 @@ class Heatmaps:
     def impulse(self, clips: int, frame: int) -> Floats:
         """One lit pixel of one joint in one frame of the middle clip, zeros elsewhere."""
         value = np.zeros((clips, *self.clip_shape), np.float32)
-        value[clips // 2, self.joints // 2, frame, self.height // 2, self.width // 3] = 1
+        value[clips // 2, self.channels // 2, frame, self.height // 2, self.width // 3] = 1
         return value
+
+
+def _pairs(name: str, key: str, value: Any) -> tuple[tuple[int, int], ...]:
+    pairs = [tuple(pair) for pair in value] if isinstance(value, list | tuple) else []
+    if not pairs or not all(
+        len(pair) == 2 and all(type(joint) is int and joint >= 0 for joint in pair) for pair in pairs
+    ):
+        raise refused(name, f"{DRAW}.{key} = {value!r:.60} is not pairs of joints")
+    return tuple((first, second) for first, second in pairs)
+
+
+def _mirrored(name: str, sides: tuple[str, str], drawn: Mapping[str, Any], channels: int) -> tuple[int, ...]:
+    """Channels of the mirrored view, left for right."""
+    left, right = (drawn[side] for side in sides)
+    for side in sides:
+        known = isinstance(drawn[side], list | tuple) and all(
+            type(index) is int and 0 <= index < channels for index in drawn[side]
+        )
+        if not known:
+            raise refused(name, f"{DRAW}.{side} = {drawn[side]!r:.60} is not channels of {channels}")
+    order = list(range(channels))
+    for first, second in zip(left, right, strict=False):  # as MMAction2 pairs them
+        order[first], order[second] = second, first
+    return tuple(order)
 
 
 def _gaussian(centre: Floats, size: int, sigma: float) -> Floats:

@@ -27,14 +27,18 @@ from x3ddeploy.modalities.samplers import (
 SAMPLERS: dict[str, Any] = {
     kind.__name__: kind for kind in (UniformSampleFrames, SampleFrames, DenseSampleFrames, UniformSample)
 }
-COMPACT, RESIZE, FLIP = "MMCompact", "Resize", "Flip"
+RESIZE, FLIP, DRAW = "Resize", "Flip", "GeneratePoseTarget"
+# The crop about the persons, of frames and keypoints and of keypoints alone: the same box.
+COMPACTS = ("MMCompact", "PoseCompact")
 # How many crops each makes, and whether each is seen mirrored as well.
 CROPS: dict[str, tuple[int, bool]] = {"CenterCrop": (1, False), "ThreeCrop": (3, False), "TenCrop": (5, True)}
 # Steps in their order; of each group a pipeline has one at most.
-_ORDER: tuple[tuple[str, ...], ...] = (tuple(SAMPLERS), (COMPACT,), (RESIZE,), tuple(CROPS), (FLIP,))
+_ORDER: tuple[tuple[str, ...], ...] = (tuple(SAMPLERS), COMPACTS, (RESIZE,), tuple(CROPS), (FLIP,))
 _MOST_DRAWN = 1 << 16  # frames of a video, or of an interval
 # What a sampling step says of training, or what is taken for granted in testing.
 _SAMPLING: dict[str, Any] = {"test_mode": True, "temporal_jitter": False, "keep_tail_frames": None}
+
+_COMPACT = {"hw_ratio": 1.0, "allow_imgpad": True, "padding": 0.25, "threshold": 10}
 
 Parameters = Mapping[str, Any]
 
@@ -100,7 +104,7 @@ class View:
         """
         _check_order(name, value, (*_ORDER, *((step,) for step in own)))
         sampler = _sampler(name, value, frames)
-        compact = parameters(name, value, COMPACT, {"hw_ratio": 1.0, "allow_imgpad": True})
+        compacts = [step for step in COMPACTS if parameters(name, value, step, _COMPACT) is not None]
         resizing = _resizing(name, value)
         cropping = _cropping(name, value)
         size = cropping.size or resizing.fixed
@@ -111,7 +115,7 @@ class View:
                 f"{RESIZE}.scale = {_scale_of(given)} with keep_ratio = True leaves the width or the height to the "
                 "video, and no crop follows",
             )
-        return cls(frames, compact is not None, *size, sampler, resizing, cropping)
+        return cls(frames, bool(compacts), *size, sampler, resizing, cropping)
 
 
 def parameters(name: str, value: Input, step: str, known: Mapping[str, Any]) -> Parameters | None:

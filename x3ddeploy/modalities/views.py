@@ -8,7 +8,7 @@ from dataclasses import replace
 from x3ddeploy.contract import Input, Transform, Views
 from x3ddeploy.errors import UsageError
 from x3ddeploy.modalities.samplers import DenseSampleFrames, SampleFrames
-from x3ddeploy.modalities.view import CROPS, SAMPLERS
+from x3ddeploy.modalities.view import CROPS, DRAW, SAMPLERS
 
 _TWICE = "twice_sample"
 
@@ -37,7 +37,7 @@ def with_clips(inputs: Mapping[str, Input], clips: int) -> dict[str, Input]:
 
 
 def one_view(inputs: Mapping[str, Input]) -> dict[str, Input]:
-    """The inputs with one view of a video: one clip, and of its frames the middle."""
+    """The inputs with one view of a video: one clip, of its frames the middle, not mirrored."""
     return {name: _one_view(value) for name, value in inputs.items()}
 
 
@@ -48,6 +48,8 @@ def _one_view(value: Input) -> Input:
             step = _drawing(step, 1, value.views.clips)
         elif step.type in CROPS:
             step = Transform("CenterCrop", step.parameters)
+        elif step.type == DRAW:
+            step = Transform(DRAW, {key: value for key, value in step.parameters.items() if key != "double"})
         steps.append(step)
     return replace(value, views=Views(), pipeline=tuple(steps))
 

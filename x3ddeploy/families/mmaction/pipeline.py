@@ -16,6 +16,7 @@ from x3ddeploy.contract import BATCH_AXIS, Input, InputKind, Transform, Views
 from x3ddeploy.errors import CheckpointError, UsageError
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.families.mmaction.training_config import Config, Described, mmaction_class
+from x3ddeploy.modalities.view import COMPACTS
 
 DRAW, GRAPH, FORMAT = "GeneratePoseTarget", "FormatGCNInput", "FormatShape"
 FRAMES_INPUT, HEATMAPS_INPUT, SKELETON_INPUT = "imgs", "heatmap_imgs", "keypoint"
@@ -49,7 +50,16 @@ def parameters(step: Config) -> dict[str, Any]:
 def steps_of(described: Described) -> list[Transform]:
     """The steps that an input goes through, in order, without those that read files and lay axes out."""
     steps = [Transform(mmaction_class(step.get("type")), parameters(step)) for step in described.steps]
-    return [step for step in steps if step.type not in _READING]
+    return [_with_defaults(step) for step in steps if step.type not in _READING]
+
+
+def _with_defaults(step: Transform) -> Transform:
+    """What a config leaves out of a crop about the persons is not what a contract leaves out of it: its class's."""
+    if step.type not in COMPACTS:
+        return step
+    ratio = step.parameters.get("hw_ratio")
+    ratio = ratio[0] if isinstance(ratio, list) and len(set(ratio)) == 1 else ratio
+    return Transform(step.type, {**step.parameters, "hw_ratio": ratio})
 
 
 @dataclass(frozen=True)
