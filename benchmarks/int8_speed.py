@@ -15,8 +15,6 @@ import click
 import onnx
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.benchmarking.computed_in import convolutions_in
-from x3ddeploy.benchmarking.measure import measure, ratio, statistics
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
@@ -32,6 +30,8 @@ from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.base import Session
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.timing.convolutions import convolutions_in
+from x3ddeploy.timing.measure import measure, ratio, statistics
 
 PARTS = ("rgb_backbone", "pose_backbone", "recognizer")
 RUNTIMES = ("onnxruntime", "openvino")  # each with the graphs that are made for it

@@ -20,7 +20,6 @@ import torch
 from onnx import helper
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.benchmarking.measure import measure, ratio, statistics
 from x3ddeploy.exporting.export import serialize
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
@@ -32,6 +31,7 @@ from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.timing.measure import measure, ratio, statistics
 
 BACKBONES = ("rgb_backbone", "pose_backbone")
 

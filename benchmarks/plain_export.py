@@ -19,7 +19,6 @@ import click
 import torch
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.benchmarking.measure import measure, ratio, statistics
 from x3ddeploy.benchmarking.plain_export import plain_export
 from x3ddeploy.exporting.export import serialize
 from x3ddeploy.exporting.parts import build_parts
@@ -33,6 +32,7 @@ from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.timing.measure import measure, ratio, statistics
 
 RUNTIMES = {"onnxruntime": "tensorrt", "openvino": "openvino"}  # runtime -> the lowering target that is timed in it
 TOLERANCE = 1e-4  # the same network; the plain export rounds more than ours

@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # a host without internet has no installed x3ddeploy
 
-from x3ddeploy.benchmarking.measure import Measurement, statistics  # noqa: E402 (found through the line above)
+from x3ddeploy.timing.measure import Measurement, statistics  # noqa: E402 (found through the line above)
 
 _STATE = ("name", "driver_version", "clocks.sm", "clocks.mem", "power.draw", "temperature.gpu")
 # Names that not every driver knows: nvidia-smi refuses a query that holds one.

@@ -20,10 +20,10 @@ from shift_forms import SHIFT_FORMS, from_layout, to_layout
 from torch import nn
 from torch_networks import TOLERANCE, graph_of, prepared, waited
 
-from x3ddeploy.benchmarking.measure import measure
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.machine import machine
+from x3ddeploy.timing.measure import measure
 
 REPEATS = 10  # runs in one CUDA graph
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16}

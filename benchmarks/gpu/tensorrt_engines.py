@@ -29,7 +29,6 @@ import msgspec
 import numpy as np
 from host import ROOT, Budget, clocks, first_line, gpu_state, rows_of, tell, write
 
-from x3ddeploy.benchmarking.measure import measure
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.paths import graph_name
@@ -43,6 +42,7 @@ from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plan
 from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.trt import open_tensorrt
 from x3ddeploy.terms import Precision
+from x3ddeploy.timing.measure import measure
 
 PARTS = "rgb_backbone,pose_backbone,head"
 FLAGS = {Precision.FP16: ("--fp16",), Precision.INT8: ("--int8",), Precision.FP32: ()}

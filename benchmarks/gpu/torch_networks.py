@@ -23,8 +23,8 @@ from forms import Form, Lowered, Original, forms
 from host import Budget, clocks, first_line, gpu_state, rows_of, tell, torch_versions, write
 from torch import Tensor
 
-from x3ddeploy.benchmarking.measure import measure
 from x3ddeploy.machine import machine
+from x3ddeploy.timing.measure import measure
 
 GROUPS = (("fp16", 1), ("fp32", 1), ("fp16", 8), ("fp16", 32), ("fp32", 8), ("fp32", 32))
 SMOKE_GROUPS = (("fp32", 1), ("fp32", 2))

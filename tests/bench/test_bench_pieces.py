@@ -11,13 +11,14 @@ from x3ddeploy.benchmarking.accuracy import known_accuracy
 from x3ddeploy.benchmarking.ceilings import Ceilings
 from x3ddeploy.benchmarking.compare import differences
 from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory
-from x3ddeploy.benchmarking.measure import is_stable, measure_throughput, window_cv
-from x3ddeploy.benchmarking.place import Place, Places
-from x3ddeploy.benchmarking.profile import fold, onnxruntime_runs
 from x3ddeploy.benchmarking.resources import parse_state
+from x3ddeploy.benchmarking.throughput import measure_throughput
 from x3ddeploy.benchmarking.work import floor_of, work_of
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.runtimes.base import FallbackError
+from x3ddeploy.timing.measure import is_stable, window_cv
+from x3ddeploy.timing.place import Place, Places
+from x3ddeploy.timing.profile import fold, onnxruntime_runs
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from x3ddeploy.benchmarking.measure import MIN_ROUNDS, WARM_UP_RUNS, measure, ratio, statistics
+from x3ddeploy.timing.measure import MIN_ROUNDS, WARM_UP_RUNS, measure, ratio, statistics
 
 
 class Clock:

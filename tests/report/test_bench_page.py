@@ -9,8 +9,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from x3ddeploy.benchmarking.measure import ratio, statistics
 from x3ddeploy.report.page import render_html, render_markdown
+from x3ddeploy.timing.measure import ratio, statistics
 
 
 def row(name, median_ms, scope="compute", **others):

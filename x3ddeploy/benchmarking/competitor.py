@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from x3ddeploy.runtimes.base import Array
-
-Feeds = Mapping[str, Array]
+from x3ddeploy.runtimes.base import Array, Feeds
 
 
 class Scope(Enum):

@@ -1,18 +1,17 @@
-"""In what the convolutions of a graph are really computed, and what a runtime added around them."""
+"""In what the convolutions of each competitor of the bundle are computed."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import onnx
 
 from x3ddeploy.benchmarking.competitor import Competitor
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.contract import WHOLE
+from x3ddeploy.timing.convolutions import convolutions_in
 
 
 def computed_in(bundle: Bundle, competitors: Sequence[Competitor]) -> dict[str, dict[str, int]]:
@@ -31,7 +30,7 @@ def computed_in(bundle: Bundle, competitors: Sequence[Competitor]) -> dict[str, 
 
 
 def _of_graph(bundle: Bundle, entry: Competitor) -> dict[str, int]:
-    where = convolutions_in(entry.loaded.runtime, onnx.load(bundle.part_path("recognizer", entry.loaded.precision)))
+    where = convolutions_in(entry.loaded.runtime, onnx.load(bundle.part_path(WHOLE, entry.loaded.precision)))
     return {"fp32": where.convolutions - where.int8, "int8": where.int8} if where else {}
 
 
@@ -45,65 +44,3 @@ def _of_engines(bundle: Bundle, entry: Competitor) -> dict[str, int]:
             report = json.loads((bundle.path / f"{name.removesuffix('.plan')}.json").read_bytes())
             counts.update(report.get("built", {}).get("precision", {}).get("counts", {}))
     return dict(counts)
-
-
-_INTEGER_TYPES = frozenset({"i8", "u8"})
-
-
-@dataclass(frozen=True)
-class Convolutions:
-    """Of one graph in one runtime, after the runtime's own optimisation.
-
-    Attributes:
-        convolutions: in all.
-        int8: of them, those that compute on INT8 values.
-        conversions: nodes between them that change type or layout.
-    """
-
-    convolutions: int
-    int8: int
-    conversions: int
-
-
-def convolutions_in(runtime: str, model: onnx.ModelProto) -> Convolutions | None:
-    """Ask the runtime; None where it does not tell."""
-    ask = _RUNTIMES.get(runtime)
-    return ask(model) if ask else None
-
-
-def _onnxruntime(model: onnx.ModelProto) -> Convolutions:
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory() as directory:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.optimized_model_filepath = str(Path(directory) / "optimized.onnx")
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        types = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
-    quantized = types.count("QLinearConv")
-    changing = ("QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput", "Cast", "Transpose")
-    return Convolutions(
-        convolutions=quantized + types.count("Conv") + types.count("FusedConv"),
-        int8=quantized,
-        conversions=sum(types.count(name) for name in changing),
-    )
-
-
-def _openvino(model: onnx.ModelProto) -> Convolutions:
-    from x3ddeploy.runtimes.openvino_session import compiled
-
-    layers = [
-        (info["layerType"].astype(str), info["runtimePrecision"].astype(str))
-        for info in (
-            node.get_rt_info() for node in compiled(model.SerializeToString(), None).get_runtime_model().get_ops()
-        )
-    ]
-    convolutions = [precision for kind, precision in layers if kind == "Convolution"]
-    return Convolutions(
-        convolutions=len(convolutions),
-        int8=sum(precision in _INTEGER_TYPES for precision in convolutions),
-        conversions=sum(kind in ("Reorder", "Convert", "FakeQuantize") for kind, _ in layers),
-    )
-
-
-_RUNTIMES: dict[str, Callable[[onnx.ModelProto], Convolutions]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}

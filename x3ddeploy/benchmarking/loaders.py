@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from x3ddeploy.benchmarking.competitor import Feeds, Loaded
+from x3ddeploy.benchmarking.competitor import Loaded
 from x3ddeploy.benchmarking.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.bundle import Bundle
@@ -23,7 +23,7 @@ from x3ddeploy.errors import GateError
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.progress import Step
-from x3ddeploy.runtimes.base import Array, Session
+from x3ddeploy.runtimes.base import Array, Feeds, Session
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, Runtime, open_part, open_session, require
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
 from x3ddeploy.tensorrt.cuda import Cuda

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from x3ddeploy.benchmarking.competitor import Absent, Feeds
+from x3ddeploy.benchmarking.competitor import Absent
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.runtimes.base import Array, Session
+from x3ddeploy.runtimes.base import Array, Feeds, Session
 from x3ddeploy.runtimes.registry import graph_runtimes, open_session
 
 PREPARATION, IN_TURN, SIDE_BY_SIDE = "preparation", "streams in turn", "streams side by side"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from x3ddeploy import __version__
 from x3ddeploy.benchmarking.compare import differences
-from x3ddeploy.benchmarking.measure import is_stable, ratio, statistics, window_cv
 from x3ddeploy.benchmarking.reading import SCHEMA_VERSION
 from x3ddeploy.machine import machine
+from x3ddeploy.timing.measure import is_stable, ratio, statistics, window_cv
 
 if TYPE_CHECKING:
     from x3ddeploy.benchmarking.competitor import Competitor, Scope

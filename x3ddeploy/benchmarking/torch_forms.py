@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.benchmarking.competitor import Feeds, Loaded
+from x3ddeploy.benchmarking.competitor import Loaded
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 from x3ddeploy.families import family_named
 from x3ddeploy.families.network import Network
-from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.base import Array, Feeds
 from x3ddeploy.terms import Target
 
 EAGER = "eager"

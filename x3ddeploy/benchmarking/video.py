@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.benchmarking.competitor import Feeds
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import looked_at, prepare_clips
@@ -29,6 +28,7 @@ from x3ddeploy.modalities import (
 from x3ddeploy.modalities.crop import Crop, crop_about
 from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.modalities.synthetic import Clip, synthetic_clip
+from x3ddeploy.runtimes.base import Feeds
 
 FRAMES = 64  # four seconds at the synthetic videos' rate
 SIZE = (480, 640)  # height and width, a webcam's

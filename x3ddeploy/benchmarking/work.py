@@ -9,8 +9,8 @@ from math import prod
 import onnx
 
 from x3ddeploy.benchmarking.ceilings import Ceilings
-from x3ddeploy.benchmarking.place import Place, Places
 from x3ddeploy.graphs.work import for_one_clip, multiply_adds
+from x3ddeploy.timing.place import Place, Places
 
 _FREE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant"})  # views, no traffic
 _ELEMENT_BYTES = 4

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from x3ddeploy.benchmarking.competitor import Feeds
 from x3ddeploy.benchmarking.plain_export import plain_export
 from x3ddeploy.benchmarking.video import VideoClip
 from x3ddeploy.bundle import Bundle, golden_folder
@@ -18,7 +17,7 @@ from x3ddeploy.families.network import Network
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.loading import restore_network
 from x3ddeploy.progress import Step
-from x3ddeploy.runtimes.base import Array
+from x3ddeploy.runtimes.base import Array, Feeds
 
 SCORES = "scores"
 

@@ -11,9 +11,6 @@ from pathlib import Path
 
 import onnx
 
-from x3ddeploy.benchmarking.computed_in import Convolutions, convolutions_in
-from x3ddeploy.benchmarking.measure import measure, ratio, statistics
-from x3ddeploy.benchmarking.profile import PROFILERS
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import X3DDeployError
@@ -22,6 +19,9 @@ from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported
 from x3ddeploy.terms import Precision
+from x3ddeploy.timing.convolutions import Convolutions, convolutions_in
+from x3ddeploy.timing.measure import measure, ratio, statistics
+from x3ddeploy.timing.profile import PROFILERS
 
 
 @dataclass(frozen=True)

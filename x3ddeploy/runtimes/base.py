@@ -14,6 +14,8 @@ from x3ddeploy.errors import BundleError, X3DDeployError
 
 Array = npt.NDArray[np.generic]
 Axes = tuple[int | None, ...]
+# Arrays by the names of tensors.
+Feeds = Mapping[str, Array]
 
 
 class FallbackError(X3DDeployError):

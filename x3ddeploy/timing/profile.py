@@ -16,8 +16,8 @@ from statistics import median
 
 import onnx
 
-from x3ddeploy.benchmarking.competitor import Feeds
-from x3ddeploy.benchmarking.place import LAYOUT, Place, Places
+from x3ddeploy.runtimes.base import Feeds
+from x3ddeploy.timing.place import LAYOUT, Place, Places
 
 _RUNS = 5
 _WARM_UP = 2
