@@ -18,8 +18,9 @@ demo: $(INSTALLED)
 	$(BIN)/x3ddeploy eval demo/deploy --data demo/synth --split xsub_val
 	$(BIN)/x3ddeploy bench demo/deploy
 
+# Neighbours share what a module sets up, so they stay together (worksteal).
 test: check
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""A tiny checkpoint and its bundle, made once a session, and the optional folder of real-layout fixtures."""
+"""A tiny checkpoint and its bundle, made once a test run, and the optional folder of real-layout fixtures."""
 
 import importlib.util
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and the
 
 import torch
 from support import command
+from support.shared import once
 
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
@@ -39,16 +41,21 @@ def tiny_network():
 
 @pytest.fixture(scope="session")
 def checkpoint(tiny_network, tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny.pth"
-    torch.save(checkpoint_dict(tiny_network), path)
-    return path
+    def make(folder):
+        torch.save(checkpoint_dict(tiny_network), folder / "tiny.pth")
+
+    return once(tmp_path_factory, "checkpoint", make)[0] / "tiny.pth"
 
 
 @pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory):
     """The finished run of `x3ddeploy export`, and the bundle that it wrote. Tests must not change it."""
-    path = tmp_path_factory.mktemp("bundle") / "deploy"
-    return command.run("export", checkpoint, "-o", path, "--preprocess"), path
+
+    def make(folder):
+        return vars(command.run("export", checkpoint, "-o", folder / "deploy", "--preprocess"))
+
+    folder, finished = once(tmp_path_factory, "exported", make)
+    return subprocess.CompletedProcess(**finished), folder / "deploy"
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,60 @@
-"""The C++ runtime with OpenVINO, built once a test run; a bundle with graphs of lower precision."""
+"""A bundle with graphs of lower precision, and the C++ runtime that its archive builds: both made once a test run."""
 
 import shutil
+import tarfile
 
 import pytest
-from cpp_project import shared_build, with_openvino
+from cpp_project import CPP, FEWER_COMPILATIONS, checked, configure_and_build, generator, require_tools, with_openvino
+from support.shared import once
+
+from x3ddeploy.bundle import LABELS, Bundle
+from x3ddeploy.bundle.store import Change, update
+from x3ddeploy.embedding.pack import pack
 
 
 @pytest.fixture(scope="session")
-def cpp_build(tmp_path_factory):
-    return shared_build(tmp_path_factory, "openvino", [*with_openvino(), "-DX3DDEPLOY_BUILD_TESTS=ON"])
+def quantized(bundle, run, tmp_path_factory):
+    def make(folder):
+        shutil.copytree(bundle, folder / "deploy")
+        process = run("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random", "--calib-clips", 2)
+        assert process.returncode == 0, process.stderr
+
+    return once(tmp_path_factory, "quantized", make)[0] / "deploy"
+
+
+@pytest.fixture(scope="session")
+def unpacked(quantized, tmp_path_factory):
+    """The archive of the bundle with labels, unpacked and built by its own script, and what that said."""
+
+    def make(folder):
+        require_tools()
+        with_openvino()
+        path = shutil.copytree(quantized, folder / "packed")
+        labels = "".join(f"action {index}\n" for index in range(Bundle.open(path).contract.classes))
+        pack(update(path, lambda manifest: Change(manifest, {LABELS: labels.encode()})), folder / "app.tar")
+        with tarfile.open(folder / "app.tar") as tar:
+            tar.extractall(folder, filter="data")
+        return checked(folder / "app" / "self_test.sh", *generator(), *with_openvino(), FEWER_COMPILATIONS).stdout
+
+    folder, said = once(tmp_path_factory, "archive", make)
+    return folder / "app", said
+
+
+@pytest.fixture(scope="session")
+def cpp_build(unpacked, tmp_path_factory):
+    """What the archive's script built, beside `cpp` and `deploy`; with programs of the tests, which it has not."""
+    app, _ = unpacked
+
+    def make(folder):
+        shutil.copytree(CPP / "tests", app / "cpp" / "tests")
+        programs = ("x3ddeploy_prepare", "x3ddeploy_fit")
+        configure_and_build(app / "cpp", app / "build", ["-DX3DDEPLOY_BUILD_TESTS=ON"], programs)
+        checked("cmake", "-DX3DDEPLOY_BUILD_TESTS=OFF", app / "build")  # who builds again builds what he would without
+
+    once(tmp_path_factory, "archive-tests", make)
+    return app / "build"
 
 
 @pytest.fixture(scope="session")
 def cli(cpp_build):
     return cpp_build / "examples" / "cli" / "x3ddeploy_cli"
-
-
-@pytest.fixture(scope="session")
-def quantized(bundle, run, tmp_path_factory):
-    path = shutil.copytree(bundle, tmp_path_factory.mktemp("quantized") / "deploy")
-    process = run("quantize", path, "--fp16", "--int8", "--calib-random", "--calib-clips", 2)
-    assert process.returncode == 0, process.stderr
-    return path

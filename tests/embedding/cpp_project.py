@@ -1,4 +1,4 @@
-"""Configure and build the C++ projects, once for all tests that want the same, however many processes they run in."""
+"""Configure and build C++ projects."""
 
 import importlib.util
 import os
@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from x3ddeploy.locks import locked
 
 ROOT = Path(__file__).parents[2]
 CPP = ROOT / "cpp"
@@ -58,24 +56,12 @@ def checked(*command, cwd=None, timeout=900):
     return process
 
 
-def configure_and_build(source, build, arguments, target=None):
+def generator():
+    return ["-G", "Ninja"] if shutil.which("ninja", path=PATH) else []
+
+
+def configure_and_build(source, build, arguments, targets=()):
     require_tools()
-    generator = ["-G", "Ninja"] if shutil.which("ninja", path=PATH) else []
-    checked("cmake", "-S", source, "-B", build, *generator, *arguments)
-    checked("cmake", "--build", build, "--parallel", "2", *(["--target", target] if target else []))
+    checked("cmake", "-S", source, "-B", build, *generator(), *arguments)
+    checked("cmake", "--build", build, "--parallel", "2", *(["--target", *targets] if targets else []))
     return build
-
-
-def shared_build(tmp_path_factory, name, arguments):
-    """The library's build of this name, beside its sources as in a clone; the processes of one test run share it."""
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
-    clone = root / f"cpp-{name}"
-    clone.mkdir(exist_ok=True)
-    with locked(clone):
-        if not (clone / "done").exists():
-            (clone / "cpp").symlink_to(CPP)
-            configure_and_build(clone / "cpp", clone / "build", arguments)
-            (clone / "done").touch()
-    return clone / "build"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from cpp_project import PATH, ROOT, checked, configure_and_build
 
-from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.runtimes.registry import open_session
 
 av = pytest.importorskip("av")
@@ -49,11 +48,6 @@ def write_clips(folder, bundle):
 def documented(cpp_build, bundle, tmp_path_factory):
     """A clone in which every command of the page was run, in the order shown; what each printed."""
     clone = cpp_build.parent
-    if not (clone / "deploy").exists():
-        shutil.copytree(bundle, clone / "deploy")
-        classes = np.load(bundle / "golden" / "scores.npy").shape[1]
-        labels = "".join(f"action {index}\n" for index in range(classes)).encode()
-        update(clone / "deploy", lambda manifest: Change(manifest, {"labels.txt": labels}))
     write_clips(clone, bundle)
     tools = tmp_path_factory.mktemp("tools")
     if shutil.which("ffmpeg") is None:

@@ -70,12 +70,6 @@ def prepared_in_python(video, clips):
     return prepare_clips(frames.__getitem__, annotation, clip_inputs(TINY), indices)
 
 
-@pytest.mark.parametrize("program", ["x3ddeploy_tests", "x3ddeploy_tensorrt_tests"])
-def test_inner_tests_pass(cpp_build, program):
-    process = start(cpp_build / "tests" / program)
-    assert process.returncode == 0, process.stderr.decode()
-
-
 # The bundle's own check on the machine that it is for.
 def test_self_test_passes_and_fails_where_the_golden_output_differs(cli, bundle, tmp_path):
     process = start(cli, bundle, "--self-test")

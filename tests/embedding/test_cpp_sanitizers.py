@@ -1,4 +1,4 @@
-"""The runtime's own code under the address, undefined-behaviour and thread sanitizers, and under mutated manifests."""
+"""The runtime's own tests under the address, undefined-behaviour and thread sanitizers; mutated manifests."""
 
 import subprocess
 
@@ -9,6 +9,7 @@ from cpp_project import CPP, FEWER_COMPILATIONS, WITHOUT_RUNTIMES, configure_and
 ARGUMENTS = [
     *WITHOUT_RUNTIMES,
     "-DCMAKE_BUILD_TYPE=Debug",
+    "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1",  # names and lines are what a report needs
     "-DX3DDEPLOY_BUILD_TESTS=ON",
     "-DX3DDEPLOY_BUILD_EXAMPLES=OFF",
     FEWER_COMPILATIONS,
@@ -33,8 +34,10 @@ def test_the_runtime_is_clean(sanitizer, bundle, tmp_path):
         f"-DX3DDEPLOY_SANITIZE={sanitizer}",
         f"-DX3DDEPLOY_BUILD_FUZZERS={'ON' if fuzzes else 'OFF'}",
     ]
-    build = configure_and_build(CPP, tmp_path / "build", arguments)
-    for program in ("x3ddeploy_tests", "x3ddeploy_tensorrt_tests"):
+    tests = ("x3ddeploy_tests", "x3ddeploy_tensorrt_tests")
+    programs = [*tests, "x3ddeploy_fuzz_manifest"] if fuzzes else tests
+    build = configure_and_build(CPP, tmp_path / "build", arguments, programs)
+    for program in tests:
         process = subprocess.run([build / "tests" / program], capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stderr[-4000:]
     if fuzzes:
