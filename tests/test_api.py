@@ -22,6 +22,7 @@ FUNCTIONS = {verb: verb.replace("-", "_") for verb in VERBS} | {
     "eval": "evaluate",
     "predict": "open",
     "bundle": "pack",
+    "data": "check_data",
     "doctor": "examine",
 }
 

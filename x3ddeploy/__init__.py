@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from x3ddeploy.api.train import synth as synth
     from x3ddeploy.api.train import train as train
     from x3ddeploy.api.verify import verify as verify
+    from x3ddeploy.data.check import check_data as check_data
     from x3ddeploy.doctor.report import examine as examine
     from x3ddeploy.inspection import inspect as inspect
 
@@ -37,6 +38,7 @@ _PUBLIC = {
     "Recognizer": "x3ddeploy.api.recognizer",
     "bench": "x3ddeploy.api.bench",
     "build_trt": "x3ddeploy.api.build_trt",
+    "check_data": "x3ddeploy.data.check",
     "compare_benchmarks": "x3ddeploy.api.bench",
     "evaluate": "x3ddeploy.api.evaluate",
     "examine": "x3ddeploy.doctor.report",

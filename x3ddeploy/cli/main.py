@@ -22,6 +22,7 @@ VERBS = {
     "inspect": "Say what a checkpoint, an ONNX file or a bundle holds.",
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",
     "synth": "Write a synthetic action data set: videos, keypoints, splits.",
+    "data": "Check a data set: splits, classes, persons, videos.",
     "train": "Train the network, or any model of MMAction2, from a config.",
     "eval": "Measure accuracy on labelled clips, beside PyTorch's numbers.",
     "predict": "Name the actions in videos, by sliding windows.",

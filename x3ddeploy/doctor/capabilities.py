@@ -75,6 +75,7 @@ def find_capabilities(packages: Mapping[str, Package], installer: Installer) -> 
         _tensorrt(packages["tensorrt"], installer),
         _tensorrt_rtx(packages["tensorrt-rtx"], installer),
         verb("synth", VIDEO, "videos of synthetic actions, with keypoints"),
+        verb("data", VIDEO, "checks of annotations and their videos"),
         verb("train", (*CORE, *MMACTION, *VIDEO), f"{packages['mmengine'].title} and {packages['mmaction2'].title}"),
         verb("eval, videos", (*CORE, *VIDEO), "accuracy in every runtime that verifies"),
         verb("predict, videos", (*CORE, *VIDEO), "sliding windows over videos with keypoints"),

@@ -14,6 +14,7 @@ from mmaction.datasets import PoseDataset as MMActionPoseDataset
 
 from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.annotations import read_annotations
+from x3ddeploy.data.folder import video_of
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.registry import DATASETS
 
@@ -60,12 +61,13 @@ class PoseDataset(MMActionPoseDataset):
             for sample in chosen
         ]
         if folder is not None:
-            missing = [path for sample in samples if not Path(path := f"{sample['frame_dir']}.mp4").is_file()]
+            files = [video_of(Path(folder), sample.name) for sample in chosen]
+            missing = [str(path) for path in files if not path.is_file()]
             if missing:
                 raise DataError(
                     f"{len(missing)} of {len(samples)} videos of the split {self.split!r} are missing",
                     details=shortened(missing, _LISTED),
-                    hint="check data_prefix=dict(video=...), the folder of the <frame_dir>.mp4 files",
+                    hint="check data_prefix=dict(video=...), the folder of the videos, <frame_dir>.mp4 or .avi",
                 )
         return samples
 

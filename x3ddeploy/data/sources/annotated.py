@@ -19,6 +19,7 @@ from x3ddeploy.data.annotations import (
     read_labels,
     read_video_list,
 )
+from x3ddeploy.data.folder import inside, video_of
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
 from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
@@ -40,9 +41,9 @@ VIDEO_LIST = ".txt"
 class AnnotatedVideos:
     """A split of an annotation pickle, or a list of videos, and the folder of these videos.
 
-    A pickle's videos are `<frame_dir>.mp4`; a list names its files. Keypoints are read where the network needs them,
-    and videos where it takes frames. A single video that is missing or damaged is told when it is loaded; a folder
-    without any of them at once.
+    A pickle's videos are `<frame_dir>.mp4`, or of another suffix (`data/folder.py`); a list names its files. Keypoints
+    are read where the network needs them, and videos where it takes frames. A single video that is missing or damaged
+    is told when it is loaded; a folder without any of them at once.
 
     Args:
         annotations: the pickle, or the list (`.txt`) for a network that needs no keypoints.
@@ -68,13 +69,12 @@ class AnnotatedVideos:
     ) -> None:
         self.name = str(annotations)
         self._inputs = contract.inputs if clips is None else with_clips(contract.inputs, clips)
-        self._suffix = ""
+        self._listed = annotations.suffix == VIDEO_LIST
         self.split: str | None = None
         self._samples: Sequence[LabelledVideo]
-        if annotations.suffix == VIDEO_LIST:
+        if self._listed:
             self._samples = read_video_list(annotations)
         else:
-            self._suffix = ".mp4"
             posed = needs_keypoints(self._inputs)
             self.split, self._samples = (
                 _chosen(annotations, read_annotations(annotations, needs_pictures(self._inputs)), split)
@@ -122,7 +122,10 @@ class AnnotatedVideos:
         return LabelledClip(sample.name, sample.label, inputs, people)
 
     def _path(self, name: str) -> Path:
-        return self._videos / f"{name}{self._suffix}"
+        return self._videos / name if self._listed else video_of(self._videos, name)
+
+    def _inside(self, path: Path) -> Path:
+        return inside(self._videos, path)
 
     def _sizes(self) -> str:
         """Digest of the videos' names and sizes in bytes. Raises DataError where none of them is there."""
@@ -131,19 +134,10 @@ class AnnotatedVideos:
             of_split = "" if self.split is None else f" of the split {self.split!r}"
             raise DataError(
                 f"none of the {len(sizes)} videos{of_split} is in {self._videos}",
-                details=shortened([f"{sample.name}{self._suffix}" for sample in self._samples], 3),
+                details=shortened([self._path(sample.name).name for sample in self._samples], 3),
                 hint="name the videos' folder with --videos",
             )
         return digest(f"{sample.name} {size}" for sample, size in zip(self._samples, sizes, strict=True))
-
-    def _inside(self, path: Path) -> Path:
-        """The video, unless a link on the way to it leads out of the folder: annotations choose what is read."""
-        if not path.resolve().is_relative_to(self._videos.resolve()):
-            raise DataError(
-                f"{path} is a link that leads out of the folder of the videos",
-                hint=f"name the folder of the videos themselves with --videos: {path.resolve().parent}",
-            )
-        return path
 
 
 def _chosen(path: Path, annotations: Annotations[Sample], split: str | None) -> tuple[str, tuple[Sample, ...]]:
