@@ -22,6 +22,10 @@ class Backend {
   // Clips that one run takes, where their number is not fixed by `inputs()`.
   virtual std::int64_t most_clips() const { return std::numeric_limits<std::int64_t>::max(); }
   virtual bool takes_device_memory() const { return false; }
+  // Whether every run could be recorded and is replayed; false where the runtime has no such thing.
+  virtual bool uses_cuda_graph() const { return false; }
+  // Of the last run of a request, by the GPU's own clock; 0 where nobody tells.
+  virtual double gpu_ms(int) const { return 0; }
   // How many runs may be under way at the same time, each with a request of its own.
   virtual int requests() const { return 1; }
   // `tensors` fit `inputs()`, each of `clips` clips; `request` from 0 is not used by another run that is under way. May throw;

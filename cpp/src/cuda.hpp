@@ -70,9 +70,9 @@ inline Stream make_stream() {
   return Stream(stream);
 }
 
-inline Event make_event() {
+inline Event make_event(unsigned flags = cudaEventDisableTiming) {
   cudaEvent_t event = nullptr;
-  X3DDEPLOY_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  X3DDEPLOY_CUDA(cudaEventCreateWithFlags(&event, flags));
   return Event(event);
 }
 

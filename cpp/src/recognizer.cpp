@@ -187,6 +187,7 @@ Result<Outputs> Recognizer::Impl::run(const Feeds& tensors, Stages& stages) {
   const Clock::time_point begin = Clock::now();
   Result<Outputs> outputs = backend->run(tensors, *clips, slot.number());
   stages.compute_ms += ms_since(begin);
+  stages.gpu_ms += backend->gpu_ms(slot.number());
   return outputs;
 }
 
@@ -230,6 +231,7 @@ Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
     if (!some) return some;
     stages.wait_ms += some->front().stages.wait_ms;
     stages.compute_ms += some->front().stages.compute_ms;
+    stages.gpu_ms += some->front().stages.gpu_ms;
     std::move(some->begin(), some->end(), std::back_inserter(*all));
   }
   all->resize(count);
@@ -286,6 +288,8 @@ const std::string& Recognizer::runtime() const noexcept {
   static const std::string kNone;
   return impl_ == nullptr ? kNone : impl_->runtime;
 }
+
+bool Recognizer::uses_cuda_graph() const noexcept { return impl_ != nullptr && impl_->backend->uses_cuda_graph(); }
 
 const std::vector<std::string>& Recognizer::notes() const noexcept {
   static const std::vector<std::string> kNone;

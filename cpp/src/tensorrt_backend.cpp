@@ -1,6 +1,7 @@
 // TensorRT: the parts in waves, those of one wave side by side, each in a CUDA stream of its own; what lies between them
 // stays on the GPU. A call that comes a second time with as many clips, from the same memory, is recorded as a CUDA graph.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <iterator>
 #include <set>
@@ -38,7 +39,8 @@ using Sources = std::map<std::string, Source>;
 
 struct Recorded {
   Sources sources;
-  GraphExec graph;  // empty after the first call, which is never recorded: a context does its last preparations in it
+  GraphExec graph;        // empty after the first call, which is never recorded: a context does its last preparations in it
+  bool is_plain = false;  // it could not be recorded: enqueued each time
 };
 
 struct Batch {
@@ -55,7 +57,9 @@ class TensorRTBackend final : public Backend {
         description_("tensorrt " + host.version + " on " + host.gpu),
         runtime_(make_runtime(log_)),
         waves_(network.waves),
-        callers_event_(make_event()) {
+        callers_event_(make_event()),
+        start_(make_event(cudaEventDefault)),
+        end_(make_event(cudaEventDefault)) {
     for (const Input& input : network.contract.inputs) borders_.insert(input.name);
     for (const Output& output : network.contract.outputs) borders_.insert(output.name);
     for (const auto& wave : waves_) {
@@ -87,6 +91,8 @@ class TensorRTBackend final : public Backend {
   NamedShapes inputs() const override { return inputs_; }
   std::int64_t most_clips() const override { return largest_; }
   bool takes_device_memory() const override { return true; }
+  bool uses_cuda_graph() const override { return options_.cuda_graph && !has_plain_; }
+  double gpu_ms(int) const override { return gpu_ms_; }
 
   Result<Outputs> run(const Feeds& tensors, std::int64_t clips, int) override {
     if (clips > largest_) {
@@ -107,12 +113,15 @@ class TensorRTBackend final : public Backend {
     }
     if (!all_copied) order(static_cast<cudaStream_t>(options_.cuda_stream), main(), callers_event_);
     try {
+      X3DDEPLOY_CUDA(cudaEventRecord(start_.get(), main()));
       launch(batch_of(clips), sources);
+      X3DDEPLOY_CUDA(cudaEventRecord(end_.get(), main()));
     } catch (...) {  // what was launched still reads the caller's memory
       for (const Stream& stream : streams_) cudaStreamSynchronize(stream.get());
       throw;
     }
     X3DDEPLOY_CUDA(cudaStreamSynchronize(main()));
+    X3DDEPLOY_CUDA(cudaEventElapsedTime(&gpu_ms_, start_.get(), end_.get()));
     Outputs outputs;
     for (const auto& [name, shape] : outputs_) {
       const Buffer& buffer = buffers_.at(name);
@@ -171,7 +180,11 @@ class TensorRTBackend final : public Backend {
     if (batches_.size() == kKeptBatches) batches_.erase(batches_.begin());
     Batch batch;
     batch.clips = clips;
-    for (const TensorRTEngine& engine : engines_) batch.contexts.push_back(engine.context(clips));
+    for (const auto& wave : waves_) {
+      for (std::size_t i = 0; i < wave.size(); ++i) {
+        batch.contexts.push_back(engines_[batch.contexts.size()].context(clips, streams_[i].get()));
+      }
+    }
     return batches_.emplace_back(std::move(batch));
   }
 
@@ -182,13 +195,25 @@ class TensorRTBackend final : public Backend {
     if (!options_.cuda_graph || found == recorded.end()) {
       enqueue(batch, sources);
       if (recorded.size() == kKeptGraphs) recorded.erase(recorded.begin());
-      if (options_.cuda_graph) recorded.push_back({sources, nullptr});
+      if (options_.cuda_graph) recorded.push_back({sources, nullptr, false});
       return;
     }
     std::rotate(found, found + 1, recorded.end());
-    GraphExec& graph = recorded.back().graph;
-    if (!graph) graph = record(batch, sources);
-    X3DDEPLOY_CUDA(cudaGraphLaunch(graph.get(), main()));
+    Recorded& last = recorded.back();
+    if (!last.graph && !last.is_plain) {
+      try {
+        last.graph = record(batch, sources);
+      } catch (const std::exception& error) {
+        enqueue(batch, sources);  // where more than the capture is wrong, this says so
+        last.is_plain = has_plain_ = true;
+        if (options_.log) {
+          options_.log("runs of " + std::to_string(batch.clips) + " clips are not recorded as a CUDA graph: " + error.what());
+        }
+        return;
+      }
+    }
+    if (last.is_plain) return enqueue(batch, sources);
+    X3DDEPLOY_CUDA(cudaGraphLaunch(last.graph.get(), main()));
   }
 
   GraphExec record(Batch& batch, const Sources& sources) {
@@ -274,6 +299,9 @@ class TensorRTBackend final : public Backend {
   std::vector<Stream> streams_;  // as many as the widest wave has parts
   std::vector<Event> events_;
   Event callers_event_;
+  Event start_, end_;  // of a run, by the GPU's clock
+  float gpu_ms_ = 0;   // of the last run
+  std::atomic<bool> has_plain_{false};
   std::set<std::string> borders_;  // the network's inputs and outputs
   std::vector<TensorRTEngine> engines_;
   std::int64_t largest_ = 0;  // clips

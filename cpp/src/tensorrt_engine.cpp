@@ -56,9 +56,16 @@ TensorRTEngine::TensorRTEngine(nvinfer1::IRuntime& runtime, const Bytes& plan, c
   }
 }
 
-std::unique_ptr<nvinfer1::IExecutionContext> TensorRTEngine::context(std::int64_t clips) const {
+std::unique_ptr<nvinfer1::IExecutionContext> TensorRTEngine::context(std::int64_t clips,
+                                                                     cudaStream_t stream) const {
   std::unique_ptr<nvinfer1::IExecutionContext> context(engine_->createExecutionContext());
   if (!context) throw std::runtime_error("TensorRT makes no execution context; the GPU's memory may be used up");
+  // In 8.6 the profile is one context's, unless the engine was built otherwise; the others have none, and never run.
+  if (context->getOptimizationProfile() < 0 && !context->setOptimizationProfileAsync(0, stream)) {
+    throw std::runtime_error(
+        "the engine's profile belongs to another number of clips, and cannot be shared: build it again with x3ddeploy "
+        "build-trt, which allows that");
+  }
   for (const EngineTensor& tensor : tensors_) {
     if (!tensor.is_input) continue;
     nvinfer1::Dims dims = engine_->getTensorShape(tensor.name.c_str());

@@ -37,8 +37,8 @@ class TensorRTEngine {
   TensorRTEngine(nvinfer1::IRuntime& runtime, const Bytes& plan, const std::string& name, const TensorRTLog& log);
 
   const std::vector<EngineTensor>& tensors() const noexcept { return tensors_; }
-  // For `clips` clips at a time.
-  std::unique_ptr<nvinfer1::IExecutionContext> context(std::int64_t clips) const;
+  // For `clips` clips at a time. What follows in another stream than `stream` has to wait for it.
+  std::unique_ptr<nvinfer1::IExecutionContext> context(std::int64_t clips, cudaStream_t stream) const;
 
  private:
   std::unique_ptr<nvinfer1::ICudaEngine> engine_;

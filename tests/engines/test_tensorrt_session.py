@@ -186,9 +186,11 @@ def test_both_backbones_have_a_stream_of_their_own(cuda):
     assert len(cuda.streams) == 2
 
 
-def test_a_missing_join_would_be_seen(cuda, monkeypatch):
+def test_a_missing_join_would_be_seen(monkeypatch):
     """The fake GPU has to be able to fail: without waits the head reads features that are not there yet."""
     monkeypatch.setattr(FakeStream, "wait", lambda self, event: None)
+    cuda = FakeCuda()  # whose second stream waits until somebody asks
+    cuda.module = Module(SHAPES["11"], cuda)
     feeds = inputs("recognizer", 1)
     outputs = open_session(cuda).run(feeds)
     wanted = expected(feeds)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -222,9 +222,13 @@ class _HostCopies:
     ) -> None:
         self._staging, self._inputs, self._outputs = staging, inputs, outputs
 
-    def load(self, stream: Stream, addresses: Addresses, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        for name, tensor in self._inputs.items():
-            stream.to_device(addresses[name], self._staging[name].address, _size(shapes[name], tensor.dtype))
+    def load(
+        self, stream: Stream, names: Iterable[str], addresses: Addresses, shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        for name in names:
+            if name in self._inputs:
+                size = _size(shapes[name], self._inputs[name].dtype)
+                stream.to_device(addresses[name], self._staging[name].address, size)
 
     def store(self, stream: Stream, addresses: Addresses, shapes: Mapping[str, tuple[int, ...]]) -> None:
         for name, tensor in self._outputs.items():
@@ -297,16 +301,15 @@ class _Way:
             try:
                 self._graph = self._record(streams)
                 self._progress = _Progress.RECORDED
-            except (
-                X3DDeployError
-            ) as error:  # of the driver or TensorRT; what is wrong beyond capture, the next line says
+            except X3DDeployError as error:
                 problem = error.message
-                self._progress = _Progress.PLAIN
         if self._graph is not None:
             streams[0].launch(self._graph)
             return ""
-        self._put(streams)
-        if self._progress is _Progress.NEW:
+        self._put(streams)  # where more than the capture is wrong, this says so
+        if problem:
+            self._progress = _Progress.PLAIN
+        elif self._progress is _Progress.NEW:
             self._progress = _Progress.PREPARED
         return problem
 
@@ -320,10 +323,13 @@ class _Way:
         return graph
 
     def _put(self, streams: Sequence[Stream]) -> None:
-        """It begins and ends in the first stream."""
+        """It begins and ends in the first stream. What one engine alone takes is copied in that engine's stream."""
         addresses, main, events = self._addresses, streams[0], iter(self._events)
+        taken = Counter(
+            tensor.name for wave in self._waves for tensors, _ in wave for tensor in tensors if tensor.is_input
+        )
         if self._copies is not None:
-            self._copies.load(main, addresses, self._shapes)
+            self._copies.load(main, (name for name, takers in taken.items() if takers > 1), addresses, self._shapes)
         for wave in self._waves:
             beside = streams[1 : len(wave)]
             if beside:
@@ -332,6 +338,9 @@ class _Way:
                 for stream in beside:
                     stream.wait(start)
             for stream, (tensors, context) in zip(streams, wave, strict=False):
+                if self._copies is not None:
+                    own = (tensor.name for tensor in tensors if tensor.is_input and taken[tensor.name] == 1)
+                    self._copies.load(stream, own, addresses, self._shapes)
                 for tensor in tensors:
                     context.set_address(tensor.name, addresses[tensor.name])
                 context.enqueue(stream.handle)

@@ -135,6 +135,7 @@ struct Stages {
   double prepare_ms = 0;  // frames and keypoints to tensors
   double wait_ms = 0;     // for a request that is free
   double compute_ms = 0;  // tensors to the network's outputs
+  double gpu_ms = 0;      // of that, copies and computation by the GPU's own clock; 0 where no GPU computes
 };
 
 // Of one clip, or of a video's clips averaged.
@@ -263,6 +264,8 @@ class Recognizer {
   const Contract& contract() const noexcept;
   // The runtime that computes, its version and its device: "openvino 2026.4.1 on cpu".
   const std::string& runtime() const noexcept;
+  // Whether launches are replayed as CUDA graphs: false without TensorRT, and once a recording failed, which `log` is told.
+  bool uses_cuda_graph() const noexcept;
   // Why the runtimes that come before it were passed over, a line each: "not built in: tensorrt", "cannot run here: ...".
   const std::vector<std::string>& notes() const noexcept;
   // Calls that are computed at the same time; more wait.

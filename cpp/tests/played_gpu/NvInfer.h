@@ -39,6 +39,9 @@ class IExecutionContext {
  public:
   IExecutionContext(std::string part, std::vector<PlayedTensor> tensors, ILogger& log);
   ~IExecutionContext();
+  // -1 where the profile is another context's; such a context takes no shapes and does not run.
+  std::int32_t getOptimizationProfile() const;
+  bool setOptimizationProfileAsync(std::int32_t profile, cudaStream_t stream);
   bool setInputShape(const char* name, const Dims& dims);
   bool setTensorAddress(const char* name, void* address);
   bool enqueueV3(cudaStream_t stream);
@@ -47,6 +50,8 @@ class IExecutionContext {
   std::string part_;
   std::vector<PlayedTensor> tensors_;
   ILogger& log_;
+  std::int32_t profile_ = -1;
+  bool is_prepared_ = false;  // it ran since its shapes were set
   std::map<std::string, std::int64_t> clips_;
   std::map<std::string, void*> addresses_;
 };

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <string>
 
 namespace played {
@@ -18,14 +19,20 @@ struct Gpu {
   int instantiated_graphs = 0;
   int launched_graphs = 0;
   int pending_work = 0;  // in all streams
+  int ticks = 0;         // pieces of work done: the clock
   int live_contexts = 0;
   int live_objects = 0;      // memory, streams, events, graphs
   std::string failing_part;  // whose enqueueV3 fails
+  std::string uncapturable_part;  // whose work cannot be recorded
+  bool shares_profiles = true;    // what 8.6 does only where the engine was built so
+  std::map<std::string, int> contexts_with_profile;  // by part
 };
 
 Gpu& gpu();
 bool is_on_device(const void* memory);
 // Work that a stream does when its turn has come.
 void enqueue(cudaStream_t stream, std::function<void()> work);
+bool is_capturing(cudaStream_t stream);
+void break_capture(cudaStream_t stream);
 
 }  // namespace played

@@ -16,6 +16,7 @@ struct PlayedCapture {
   std::vector<Work> work;
   std::set<PlayedStream*> streams;   // in the capture
   std::set<PlayedStream*> unjoined;  // that nobody waits for yet
+  bool is_broken = false;
 };
 
 struct PlayedStream {
@@ -34,6 +35,7 @@ struct PlayedStream {
       --played::gpu().pending_work;
       work();
       ++done;
+      ++played::gpu().ticks;
     }
   }
   std::size_t end() const { return done + pending.size(); }
@@ -43,6 +45,8 @@ struct PlayedEvent {
   PlayedStream* stream = nullptr;  // that it was recorded in
   std::size_t place = 0;
   std::shared_ptr<PlayedCapture> capture;
+  bool keeps_time = false;
+  int tick = -1;  // when it was passed
 };
 
 struct PlayedGraph {
@@ -55,7 +59,7 @@ struct PlayedGraphExec {
 
 namespace {
 
-constexpr cudaError_t kInvalid = 1, kUnjoined = 904;
+constexpr cudaError_t kInvalid = 1, kNotReady = 600, kInvalidated = 901, kUnjoined = 904;
 constexpr std::size_t kAlignment = 256;
 
 std::map<const char*, std::size_t>& device_memory() {
@@ -115,9 +119,15 @@ void enqueue(cudaStream_t stream, Work work) {
   }
 }
 
+bool is_capturing(cudaStream_t stream) { return stream_of(stream).capture != nullptr; }
+
+void break_capture(cudaStream_t stream) { stream_of(stream).capture->is_broken = true; }
+
 }  // namespace played
 
-const char* cudaGetErrorString(cudaError_t code) { return code == kUnjoined ? "unjoined work" : "invalid value"; }
+const char* cudaGetErrorString(cudaError_t code) {
+  return code == kUnjoined ? "unjoined work" : code == kInvalidated ? "capture was invalidated" : "invalid value";
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = played::gpu().devices;
@@ -207,17 +217,33 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   for (PlayedStream* captured : capture->streams) captured->capture.reset();
   *graph = nullptr;
   if (!capture->unjoined.empty()) return kUnjoined;
+  if (capture->is_broken) return kInvalidated;
   made(graph);
   (*graph)->work = std::move(capture->work);
   return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return made(event); }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  const cudaError_t code = made(event);
+  (*event)->keeps_time = flags == cudaEventDefault;
+  return code;
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return destroyed(event); }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   PlayedStream& source = stream_of(stream);
-  *event = {&source, source.end(), source.capture};
+  *event = {&source, source.end(), source.capture, event->keeps_time, -1};
+  if (event->keeps_time) {
+    if (source.capture) return kInvalid;
+    played::enqueue(stream, [event] { event->tick = played::gpu().ticks; });
+  }
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
+  if (!start->keeps_time || !end->keeps_time) return kInvalid;
+  if (start->tick < 0 || end->tick < start->tick) return kNotReady;
+  *ms = static_cast<float>(end->tick - start->tick);
   return cudaSuccess;
 }
 

@@ -38,12 +38,28 @@ void means(const float* clips, std::int64_t clip_size, std::int64_t count, float
 IExecutionContext::IExecutionContext(std::string part, std::vector<PlayedTensor> tensors, ILogger& log)
     : part_(std::move(part)), tensors_(std::move(tensors)), log_(log) {
   ++played::gpu().live_contexts;
+  setOptimizationProfileAsync(0, nullptr);
 }
 
-IExecutionContext::~IExecutionContext() { --played::gpu().live_contexts; }
+IExecutionContext::~IExecutionContext() {
+  --played::gpu().live_contexts;
+  if (profile_ == 0) --played::gpu().contexts_with_profile[part_];
+}
+
+std::int32_t IExecutionContext::getOptimizationProfile() const { return profile_; }
+
+bool IExecutionContext::setOptimizationProfileAsync(std::int32_t profile, cudaStream_t) {
+  int& holders = played::gpu().contexts_with_profile[part_];
+  if (holders > 0 && !played::gpu().shares_profiles) return false;
+  ++holders;
+  profile_ = profile;
+  return true;
+}
 
 bool IExecutionContext::setInputShape(const char* name, const Dims& dims) {
+  if (profile_ < 0) return false;
   clips_[name] = dims.d[0];
+  is_prepared_ = false;
   return dims.d[0] > 0;
 }
 
@@ -60,7 +76,11 @@ bool IExecutionContext::enqueueV3(cudaStream_t stream) {
   const bool complete = std::all_of(tensors_.begin(), tensors_.end(), [this](const PlayedTensor& tensor) {
     return addresses_.count(tensor.name) == 1 && clips_.count(tensor.name) == (tensor.is_input ? 1u : 0u);
   });
-  if (!complete) return false;
+  if (!complete || profile_ < 0) return false;
+  if (played::is_capturing(stream) && (!is_prepared_ || played::gpu().uncapturable_part == part_)) {
+    played::break_capture(stream);  // what is wrong, only the end of the capture tells
+  }
+  is_prepared_ = true;
   played::enqueue(stream, [part = part_, addresses = addresses_, clips = clips_.begin()->second] {
     const auto at = [&](const char* name) { return static_cast<float*>(addresses.at(name)); };
     if (part == "rgb_backbone") return means(at("imgs"), kImgs, clips, at("rgb_feat"));

@@ -159,6 +159,55 @@ TEST(what_fails_on_the_gpu_is_an_error_value_and_the_next_call_goes_well) {
   }
 }
 
+TEST(what_cannot_be_recorded_runs_plainly_and_says_so_once) {
+  for (const char* part : {"rgb_backbone", "pose_backbone", "head"}) {
+    for (const std::int64_t clips : {1, 3}) {
+      std::vector<std::string> lines;
+      Options options;
+      options.log = [&](const std::string& line) { lines.push_back(line); };
+      auto recognizer = opened(bundle_with_engines(), options);
+      if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+      lines.clear();
+      CHECK(recognizer->uses_cuda_graph());
+      played::gpu().uncapturable_part = part;
+      for (int round = 1; round <= 4; ++round) {
+        const float value = static_cast<float>(round);
+        check_scores(recognizer->predict(clips_of(value, 2 * value, clips).view()), value, 2 * value,
+                     static_cast<std::size_t>(clips));
+      }
+      CHECK_EQUAL(played::gpu().launched_graphs, 0);
+      CHECK(!recognizer->uses_cuda_graph());
+      int told = 0;
+      for (const std::string& line : lines) {
+        if (line.find("are not recorded as a CUDA graph") == std::string::npos) continue;
+        ++told;
+        CHECK(line.find("runs of " + std::to_string(clips) + " clips") == 0);
+        CHECK(line.find("capture was invalidated") != std::string::npos);
+      }
+      CHECK_EQUAL(told, 1);
+    }
+  }
+}
+
+TEST(an_engine_whose_profile_cannot_be_shared_says_so) {
+  auto recognizer = opened(bundle_with_engines());
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  played::gpu().shares_profiles = false;  // 8.6, and an engine that was not built for it
+  check_scores(recognizer->predict(clips_of(1, 2).view()), 1, 2, 1);
+  const auto refused = recognizer->predict(clips_of(1, 2, 2).view());
+  CHECK(!refused && refused.error().message.find("belongs to another number of clips") != std::string::npos);
+  check_scores(recognizer->predict(clips_of(3, 4).view()), 3, 4, 1);
+}
+
+TEST(the_gpus_own_clock_is_told_beside_the_hosts) {
+  auto recognizer = opened(bundle_with_engines());
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  for (int round = 0; round < 3; ++round) {  // plain, recorded, replayed
+    const auto predictions = recognizer->predict(clips_of(1, 2).view());
+    CHECK(predictions && predictions->at(0).stages.gpu_ms >= 5);  // two copies and three parts, each a tick
+  }
+}
+
 TEST(the_applications_device_stays_its_own_and_nothing_is_left_behind) {
   const int before = played::gpu().live_objects;
   {
