@@ -47,3 +47,51 @@ STGCNPP = "stgcnpp/stgcnpp_8xb16-joint-u100-80e_ntu60-xsub-keypoint-2d.py"
 STGCNPP_SPACE = "stgcnpp/stgcnpp_8xb16-bone-motion-u100-80e_ntu60-xsub-keypoint-3d.py"
 STGCN = "stgcn/stgcn_8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d.py"
 AGCN = "2s-agcn/2s-agcn_8xb16-bone-u100-80e_ntu60-xsub-keypoint-3d.py"
+
+
+def _frames(config: dict[str, Any], sampler: dict[str, Any], crops: str, size: int, layout: str = "NCHW") -> None:
+    """Frames for a recognizer of video, of 5 classes."""
+    config["model"]["cls_head"].update(num_classes=5)
+    config["test_pipeline"] = [
+        {"type": "DecordInit", "io_backend": "disk"},
+        {"frame_interval": 1, "test_mode": True, **sampler},
+        {"type": "DecordDecode"},
+        {"type": "Resize", "scale": (-1, size)},
+        {"type": crops, "crop_size": size},
+        {"type": "FormatShape", "input_format": layout},
+        {"type": "PackActionInputs"},
+    ]
+
+
+def tsn(num_clips: int = 3) -> dict[str, Any]:
+    """TSN on ResNet-18: 3 segments, in ten crops of 32 x 32."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["model"]["backbone"].update(depth=18)
+        config["model"]["cls_head"].update(in_channels=512)
+        _frames(config, {"type": "SampleFrames", "clip_len": 1, "num_clips": num_clips}, "TenCrop", 32)
+
+    return config_of("recognition/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb.py", change)
+
+
+def tsm(num_clips: int = 4, **backbone: Any) -> dict[str, Any]:
+    """TSM on ResNet-18: 4 segments, sampled twice, in three crops of 32 x 32."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["model"]["backbone"].update(depth=18, num_segments=4, **backbone)
+        config["model"]["cls_head"].update(in_channels=512, num_segments=4)
+        sampler = {"type": "SampleFrames", "clip_len": 1, "num_clips": num_clips, "twice_sample": True}
+        _frames(config, sampler, "ThreeCrop", 32)
+
+    return config_of("recognition/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py", change)
+
+
+def c2d() -> dict[str, Any]:
+    """C2D with a block a stage: 2 clips of 4 frames, in three crops of 32 x 32."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["model"]["backbone"].update(depth=18)
+        config["model"]["cls_head"].update(in_channels=512)
+        _frames(config, {"type": "SampleFrames", "clip_len": 4, "num_clips": 2}, "ThreeCrop", 32, "NCTHW")
+
+    return config_of("recognition/c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb.py", change)

@@ -89,10 +89,16 @@ class MMActionFamily:
         made = {}
         if InputKind.FRAMES in self.kinds:
             flat = said.recognizer == "Recognizer2D"
-            made[pipeline.FRAMES_INPUT] = pipeline.frames_input(said, wishes, flat=flat)
+            made[pipeline.FRAMES_INPUT] = pipeline.frames_input(
+                said, wishes, flat=flat, segments=self.segments(said.modules["cls_head"])
+            )
         if InputKind.HEATMAPS in self.kinds:
             made[pipeline.HEATMAPS_INPUT] = pipeline.heatmaps_input(said, wishes, channels)
         return made
+
+    def segments(self, head: Config) -> int | None:
+        """Frames that the head of a 2-D network takes together, of its dict; None for what the pipeline draws."""
+        return None
 
     def average(self, head: nn.Module) -> Average:
         """How a video's views are averaged, as the built head has it."""

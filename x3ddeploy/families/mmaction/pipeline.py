@@ -75,13 +75,16 @@ class Clips:
     count: int
 
 
-def clips_sampled(steps: Sequence[Transform], kind: InputKind, *, together: bool) -> Clips:
+def clips_sampled(
+    steps: Sequence[Transform], kind: InputKind, *, flat: bool = False, segments: int | None = None
+) -> Clips:
     """How many frames one clip has, and how many clips a video.
 
     Args:
         steps: of the pipeline.
         kind: of the input.
-        together: whether all sampled clips are one row of N, as in 2-D networks.
+        flat: whether the network is 2-D: clips of one frame are segments, which it takes together.
+        segments: how many frames it takes together, where it says so.
 
     Raises:
         CheckpointError: nothing samples, or what it says cannot be.
@@ -100,7 +103,11 @@ def clips_sampled(steps: Sequence[Transform], kind: InputKind, *, together: bool
     positions = _DENSE_POSITIONS if step.type == "DenseSampleFrames" else 1
     positions = whole(step.parameters.get("num_sample_positions", positions), f"{step.type}.num_sample_positions")
     positions *= 2 if step.parameters.get("twice_sample") else 1
-    return Clips(length * count, positions) if together else Clips(length, count * positions)
+    taken = segments or (count if flat and length == 1 else length)
+    drawn = length * count * positions
+    if drawn % taken:
+        raise CheckpointError(f"{step.type} draws {drawn} frames of a video, and the network takes {taken} together")
+    return Clips(taken, drawn // taken)
 
 
 def views_of(steps: Sequence[Transform], clips: int, kind: InputKind) -> Views:
@@ -201,13 +208,13 @@ def _by_channel(values: Any, name: str, above: float) -> list[float]:
     return [float(value) for value in values]
 
 
-def frames_input(described: Described, wishes: Wishes, *, flat: bool) -> Input:
-    """Clips of frames: (T, 3, H, W) for a 2-D network (`flat`), else (3, T, H, W)."""
+def frames_input(described: Described, wishes: Wishes, *, flat: bool, segments: int | None = None) -> Input:
+    """Clips of frames: (T, 3, H, W) for a 2-D network (`flat`), else (3, T, H, W); see `clips_sampled`."""
     kind = InputKind.FRAMES
     if flat and wishes.frames is not None:
         raise UsageError("the number of frames is part of a 2-D network", hint="leave --frames out")
     steps = wished_size(wished_length(steps_of(described), kind, wishes.frames), wishes.size)
-    clips = clips_sampled(steps, kind, together=flat)
+    clips = clips_sampled(steps, kind, flat=flat, segments=segments)
     height, width = size_seen(steps)
     layout = "NCHW" if flat else "NCTHW"
     said = next((step.get("input_format") for step in described.steps if step.get("type") == FORMAT), layout)
@@ -225,7 +232,7 @@ def heatmaps_input(described: Described, wishes: Wishes, channels: int) -> Input
     kind = InputKind.HEATMAPS
     length = wishes.pose_frames if FRAMES_INPUT in described.preprocessors else wishes.pose_frames or wishes.frames
     steps = wished_size(wished_length(steps_of(described), kind, length), wishes.size)
-    clips = clips_sampled(steps, kind, together=False)
+    clips = clips_sampled(steps, kind)
     drawn = next(step for step in steps if step.type == DRAW).parameters
     scaling = drawn.get("scaling", 1.0)
     if type(scaling) not in (int, float) or not 0 < scaling <= 64:

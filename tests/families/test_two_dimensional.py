@@ -1,0 +1,129 @@
+"""2-D recognizers of MMAction2's: the same logits, and the same scores over a video's views, as its own recognizers."""
+
+import collections
+import importlib
+
+import numpy as np
+import pytest
+import torch
+from small_recognizers import c2d, tsm, tsn
+from support.recognizers import modules_of, save, state_dict_of, text_of
+
+from x3ddeploy.contract import Average, Views
+from x3ddeploy.errors import CheckpointError
+from x3ddeploy.evaluation.scores import averaged
+from x3ddeploy.exporting.parts import build_parts
+from x3ddeploy.loading import load_network
+from x3ddeploy.lowering.proof import relative_error
+from x3ddeploy.runtimes.registry import open_session
+
+pytest.importorskip("mmaction")
+
+CONFIGS = {"tsn": tsn, "tsm": tsm, "c2d": c2d}
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recognizers")
+    return {name: load_network(save(folder / f"{name}.pth", config())).network for name, config in CONFIGS.items()}
+
+
+def by_mmaction(config, views):
+    """Scores of one video by MMAction2's own recognizer, as its test loop asks for them: all views at once."""
+    model = importlib.import_module("mmaction.registry").MODELS.build(
+        {
+            "type": config["model"]["type"],
+            "backbone": {"type": "ResNet", "depth": 18},
+            "data_preprocessor": torch.nn.Identity(),
+        }
+    )
+    modules = modules_of(config)
+    model.backbone, model.cls_head = modules["backbone"], modules["cls_head"]
+    sample = importlib.import_module("mmaction.structures").ActionDataSample()
+    flat = views.reshape(1, -1, *views.shape[2:]) if config["model"]["type"] == "Recognizer2D" else views[None]
+    with torch.inference_mode():
+        (found,) = model.eval().predict(flat, [sample])
+    return found.pred_score.numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "views", "average"),
+    [
+        ("tsn", (3, 3, 32, 32), Views(1, 5, True), Average.SCORE),
+        ("tsm", (4, 3, 32, 32), Views(2, 3), Average.PROB),
+        ("c2d", (3, 4, 32, 32), Views(2, 3), Average.PROB),
+    ],
+)
+def test_a_videos_scores_are_those_of_mmactions_recognizer(networks, name, shape, views, average):
+    contract = networks[name].contract()
+    value, logits = contract.inputs["imgs"], contract.outputs["logits"]
+    assert (networks[name].family, value.clip_shape, value.views, logits.average) == (name, shape, views, average)
+    rows = torch.randn(views.count, *shape)
+    rows[:, 0] += torch.linspace(-2, 2, views.count)[:, None, None, None]  # views that are not alike
+    with torch.inference_mode():
+        given = averaged(networks[name](imgs=rows)["logits"].numpy(), logits)[0]
+    expected = by_mmaction(CONFIGS[name](), rows)
+    assert np.ptp(expected) > 0.01
+    np.testing.assert_allclose(given, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["tsm", "c2d"])
+def test_a_graph_computes_what_the_network_does_and_no_shapes(networks, name):
+    network = networks[name]
+    graph = build_parts(network, "onnxruntime", None, "0" * 64)["recognizer"]
+    clips = torch.randn(3, *network.contract().inputs["imgs"].clip_shape)
+    lit = torch.zeros_like(clips)
+    lit[1, -1, 0, 5, 7] = 1
+    session = open_session("onnxruntime", graph.SerializeToString())
+    for value in (clips, lit):
+        with torch.inference_mode():
+            expected = network(imgs=value)["logits"].numpy()
+        given = session.run({"imgs": value.numpy()})["logits"]
+        np.testing.assert_allclose(given, expected, atol=2e-6 * float(np.abs(expected).max()), rtol=1e-5)
+    counted = collections.Counter(node.op_type for node in graph.graph.node)
+    assert not counted.keys() & {"Shape", "Gather", "ConstantOfShape", "ScatterND", "BatchNormalization"}
+    if name == "tsm":
+        assert counted["Slice"] == 3 * 8  # of eight shifts
+
+
+SHIFTS = [(8, 8, 3), (4, 8, 3), (2, 8, 3), (1, 8, 3), (3, 16, 5), (4, 3, 8)]
+
+
+@pytest.mark.parametrize(("frames", "channels", "division"), SHIFTS)
+def test_the_shift_as_slices_is_exact(frames, channels, division):
+    from mmaction.models.backbones.resnet_tsm import TemporalShift
+
+    from x3ddeploy.families.tsm.shift import SHIFT_AS_SLICES
+
+    shift = TemporalShift(torch.nn.Identity(), frames, division)
+    lit = torch.zeros(3 * frames, channels, 2, 2)
+    lit[frames, 0] = 1  # the first frame of the second clip must not reach the first one
+    inputs = [torch.randn(2 * frames, channels, 5, 3), torch.randn(frames, channels, 1, 1), lit, lit.flip(0, 1)]
+    assert relative_error(shift, SHIFT_AS_SLICES.apply(shift), inputs) == 0
+
+
+def test_non_local_blocks_on_clips_of_fixed_length_are_exact():
+    from mmaction.models.backbones.resnet_tsm import NL3DWrapper
+
+    from x3ddeploy.families.tsm.shift import NON_LOCAL_OF_CLIPS
+
+    block = torch.nn.Identity()
+    block.conv3 = torch.nn.Module()
+    block.conv3.norm = torch.nn.BatchNorm2d(8)
+    for mode in ("gaussian", "embedded_gaussian", "dot_product"):
+        wrapped = NL3DWrapper(block, 4, {"sub_sample": True, "norm_cfg": {"type": "BN3d"}, "mode": mode}).eval()
+        torch.nn.init.normal_(
+            wrapped.non_local_block.conv_out.bn.weight
+        )  # zero when made: nothing would be attended to
+        inputs = [torch.randn(8, 8, 4, 4), torch.randn(4, 8, 6, 2)]
+        assert relative_error(wrapped, NON_LOCAL_OF_CLIPS.apply(wrapped), inputs) == 0
+
+
+def test_a_video_with_more_segments_than_the_head_takes_has_more_views(tmp_path):
+    value = load_network(save(tmp_path / "a.pth", tsm(num_clips=8))).network.contract().inputs["imgs"]
+    assert (value.clip_shape, value.views) == ((4, 3, 32, 32), Views(4, 3))
+    torch.save(
+        {"meta": {"cfg": text_of(tsm(num_clips=3))}, "state_dict": state_dict_of(modules_of(tsm()))}, tmp_path / "b.pth"
+    )
+    with pytest.raises(CheckpointError, match="draws 6 frames of a video, and the network takes 4 together"):
+        load_network(tmp_path / "b.pth")

@@ -1,0 +1,39 @@
+"""TSM as a family: a 2-D backbone with temporal shifts, on as many segments as its head takes together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from x3ddeploy.families.mmaction.family import MMActionFamily
+from x3ddeploy.families.mmaction.model import BACKBONE
+from x3ddeploy.terms import Target
+
+if TYPE_CHECKING:
+    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.mmaction.training_config import Config
+    from x3ddeploy.lowering.replace import Rewrite
+
+
+SEGMENTS = 8  # TSMHead's default
+
+
+class TSMFamily(MMActionFamily):
+    """See `x3ddeploy.families.base.Family`."""
+
+    name: ClassVar[str] = "tsm"
+    title: ClassVar[str] = "TSM"
+    recognizers: ClassVar[tuple[str, ...]] = ("Recognizer2D",)
+    backbones: ClassVar[tuple[str, ...]] = ("ResNetTSM", "MobileNetV2TSM", "MobileOneTSM")
+    heads: ClassVar[tuple[str, ...]] = ("TSMHead",)
+
+    def segments(self, head: Config) -> int | None:
+        return int(head.get("num_segments", SEGMENTS))
+
+    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+        from x3ddeploy.families.tsm.shift import NON_LOCAL_OF_CLIPS, SHIFT_AS_SLICES
+
+        return (NON_LOCAL_OF_CLIPS, SHIFT_AS_SLICES) if part == BACKBONE else ()
+
+
+TSM = TSMFamily()
