@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check pythons bench cpp clean
+.PHONY: demo test check families pythons bench cpp clean
 
 # The whole way on a data set that it makes: of twelve synthetic people nine train the network and three judge it.
 demo: $(INSTALLED)
@@ -26,6 +26,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every network of MMAction2's that is known, from the configs of its wheel: exported, compared, built.
+families: $(INSTALLED)
+	$(BIN)/python -m pytest -n auto -m families
 
 # The Pythons that are declared, as far as they are found: what takes no PyTorch runs in each, and the rest is named.
 pythons: $(INSTALLED)

@@ -16,7 +16,7 @@ from x3ddeploy.mmaction_compat import config_path, import_registry
 
 PARTS = ("backbone", "neck", "cls_head")
 _KEPT = ("model", "test_pipeline", "test_dataloader", "val_pipeline", "data_preprocessor")
-_TRAINING = ("pretrained", "pretrained2d", "init_cfg")
+_UNTRAINED = {"pretrained": None, "pretrained2d": False}
 
 
 def config_of(name: str, change: Callable[[dict[str, Any]], None] = lambda config: None) -> dict[str, Any]:
@@ -30,9 +30,12 @@ def config_of(name: str, change: Callable[[dict[str, Any]], None] = lambda confi
 def modules_of(config: Mapping[str, Any], seed: int = 0) -> dict[str, nn.Module]:
     """The modules that MMAction2 itself builds of a config, in evaluation mode, with random statistics."""
     registry = import_registry()
+    from mmengine.registry import DefaultScope
+
     torch.manual_seed(seed)
     model = config["model"]
-    modules = {part: registry.build(_untrained(model[part])) for part in PARTS if model.get(part)}
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        modules = {part: registry.build(_untrained(model[part])) for part in PARTS if model.get(part)}
     for module in modules.values():
         module.eval()
         for inner in module.modules():
@@ -62,5 +65,9 @@ def save(path: Path, config: Mapping[str, Any], seed: int = 0) -> Path:
 
 def _untrained(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _untrained(item) for key, item in value.items() if key not in _TRAINING}
+        return {
+            key: _UNTRAINED[key] if key in _UNTRAINED else _untrained(item)
+            for key, item in value.items()
+            if key != "init_cfg"
+        }
     return type(value)(map(_untrained, value)) if isinstance(value, (list, tuple)) else value

@@ -22,6 +22,14 @@ FAMILIES: dict[str, str | Family] = {
     "tsn": "x3ddeploy.families.tsn.family:TSN",
     "tsm": "x3ddeploy.families.tsm.family:TSM",
     "c2d": "x3ddeploy.families.c2d.family:C2D",
+    "slowonly": "x3ddeploy.families.slowonly.family:SLOWONLY",
+    "slowfast": "x3ddeploy.families.slowfast.family:SLOWFAST",
+    "i3d": "x3ddeploy.families.i3d.family:I3D",
+    "r2plus1d": "x3ddeploy.families.r2plus1d.family:R2PLUS1D",
+    "c3d": "x3ddeploy.families.c3d.family:C3D",
+    "x3d": "x3ddeploy.families.x3d.family:X3D",
+    "csn": "x3ddeploy.families.csn.family:CSN",
+    "tpn": "x3ddeploy.families.tpn.family:TPN",
 }
 
 

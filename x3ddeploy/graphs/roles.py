@@ -23,7 +23,7 @@ class Role(Enum):
 
     STEM: a convolution that reads an input of the graph. SHIFT: a depthwise convolution with one one in each kernel: it
     moves values. DEPTHWISE: one channel a group. POINTWISE: kernel 1. DENSE: any other convolution. SQUEEZE: works on
-    means, for a gate. CLASSIFIER: a fully connected layer on means. RESIDUAL: an Add that joins two paths.
+    means, for a gate. CLASSIFIER: any other fully connected layer. RESIDUAL: an Add that joins two paths.
     """
 
     STEM = "stem"
@@ -100,7 +100,7 @@ class Structure:
     def _role(self, node: onnx.NodeProto) -> Role | None:
         if node.op_type == "Conv":
             return self._convolution(node)
-        if node.op_type == "Gemm" and node.input[0] in self.pooled:
+        if node.op_type == "Gemm" and self.weight(node.input[1]) is not None:
             return Role.SQUEEZE if node.output[0] in self.gates else Role.CLASSIFIER
         if node.op_type == "Add" and all(self.weight(name) is None for name in node.input):
             return None if node.output[0] in self.pooled else Role.RESIDUAL

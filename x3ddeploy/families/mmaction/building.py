@@ -16,6 +16,8 @@ from x3ddeploy.families.mmaction.model import Model, packed, unpacked
 from x3ddeploy.families.mmaction.training_config import TRAINING_ONLY, refuse
 from x3ddeploy.mmaction_compat import import_registry
 
+# Nothing is downloaded; some classes demand to be told so.
+_UNTRAINED = {"pretrained": None, "pretrained2d": False}
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -105,6 +107,8 @@ def build(model: Model) -> dict[str, nn.Module]:
         BundleError: this MMAction2's classes have other defaults than the one that the model was read with.
     """
     registry = import_registry()
+    from mmengine.registry import DefaultScope
+
     changed = list(_changed_defaults(model))
     if changed:
         raise BundleError(
@@ -113,12 +117,15 @@ def build(model: Model) -> dict[str, nn.Module]:
             hint=f"pip install mmaction2=={model['mmaction2']}",
         )
     built: dict[str, nn.Module] = {}
-    with torch.random.fork_rng(devices=[]):  # classes draw weights that are overwritten at once
+    scope = DefaultScope.overwrite_default_scope("mmaction")  # where mmcv looks for layers that MMAction2 registers
+    with torch.random.fork_rng(devices=[]), scope:  # classes draw weights that are overwritten at once
         torch.manual_seed(0)
         for part, said in model["modules"].items():
             arguments = unpacked(said["arguments"])
+            known = parameters(class_named(said["type"]))
+            untrained = {key: value for key, value in _UNTRAINED.items() if key in known}
             try:
-                built[part] = registry.build({**arguments, "type": said["type"]})
+                built[part] = registry.build({**arguments, **untrained, "type": said["type"]})
             except Exception as error:  # whatever a class makes of arguments that it cannot be built with
                 raise _refusal(part, said["type"], arguments, error) from error
     for module in built.values():

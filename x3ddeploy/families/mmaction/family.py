@@ -46,6 +46,7 @@ class MMActionFamily:
         recognizers, backbones, necks, heads: classes of MMAction2's that make such a network.
         kinds: what it is fed.
         features: names of what goes from the backbone to the head.
+        fcn_test: whether its heads compute something else where `model.test_cfg` asks them for it.
         swallowed: class -> pattern of arguments that it takes by `**kwargs` without handing them to a base.
     """
 
@@ -61,6 +62,7 @@ class MMActionFamily:
     heads: ClassVar[tuple[str, ...]] = ("I3DHead",)
     kinds: ClassVar[frozenset[InputKind]] = frozenset({InputKind.FRAMES})
     features: ClassVar[tuple[str, ...]] = ("feat",)
+    fcn_test: ClassVar[bool] = True
     swallowed: ClassVar[Mapping[str, str]] = {}
 
     def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
@@ -149,7 +151,7 @@ class MMActionFamily:
             "mmaction2": building.version(),
             "recognizer": said.recognizer,
             "modules": modules,
-            "fcn_test": said.fcn_test,
+            "fcn_test": said.fcn_test and self.fcn_test,
             "inputs": packed_inputs(inputs),
         }
         built = building.build(model)

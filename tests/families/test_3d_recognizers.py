@@ -1,0 +1,102 @@
+"""MMAction2's 3-D recognizers are told by their config and weights, and their graphs compute what they compute."""
+
+import numpy as np
+import pytest
+import torch
+from small_3d import CONFIGS, small
+from support.recognizers import modules_of, save
+
+from x3ddeploy.exporting.parts import build_parts
+from x3ddeploy.graphs.lint import check_model
+from x3ddeploy.graphs.roles import Role, roles
+from x3ddeploy.loading import load_network, restore_network
+from x3ddeploy.runtimes.registry import open_session
+
+pytest.importorskip("mmaction")
+
+# C3D's two fully connected layers have 4096 channels whatever its config says: its turn is `make families`.
+FAMILIES = [pytest.param(name, marks=pytest.mark.families if name == "c3d" else ()) for name in CONFIGS]
+SHAPES = {"Shape", "Size", "Expand", "Where", "Range", "ConstantOfShape", "Cast", "Unsqueeze", "Squeeze"}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def modules(family):
+    return modules_of(small(family))
+
+
+@pytest.fixture(scope="module")
+def network(family, tmp_path_factory):
+    return load_network(save(tmp_path_factory.mktemp(family) / "best.pth", small(family))).network
+
+
+@pytest.fixture(scope="module")
+def graphs(network):
+    return build_parts(network, "onnxruntime", None, "0" * 64)
+
+
+def clips(network, batch, seed=0):
+    (value,) = network.contract().inputs.values()
+    return torch.randn(batch, *value.clip_shape, generator=torch.Generator().manual_seed(seed))
+
+
+def theirs(modules, x):
+    """What MMAction2's recognizer computes in testing."""
+    with torch.inference_mode():
+        features = modules["backbone"](x)
+        if "neck" in modules:
+            features = modules["neck"](features)[0]
+        return modules["cls_head"](features)
+
+
+def test_its_logits_are_those_of_mmaction(family, network, modules):
+    assert network.family == family
+    x = clips(network, 2)
+    with torch.inference_mode():
+        given = network(imgs=x)
+    torch.testing.assert_close(given["logits"], theirs(modules, x), rtol=0, atol=0)
+    torch.testing.assert_close(given["scores"], given["logits"].softmax(1))
+
+
+def test_its_graph_computes_its_logits_without_arithmetic_of_shapes(network, modules, graphs):
+    model = graphs["recognizer"]
+    check_model(model)
+    assert SHAPES.isdisjoint(node.op_type for node in model.graph.node)
+    session = open_session("onnxruntime", model.SerializeToString())
+    for batch in (1, 3):
+        x = clips(network, batch, seed=batch)
+        expected = theirs(modules, x).numpy()
+        given = session.run({"imgs": x.numpy()})["logits"]
+        assert np.abs(given - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_its_parts_join_by_their_tensors(network, graphs):
+    x = clips(network, 1).numpy()
+    features = open_session("onnxruntime", graphs["backbone"].SerializeToString()).run({"imgs": x})
+    assert list(features) == list(network.contract().parts["backbone"].outputs)
+    logits = open_session("onnxruntime", graphs["head"].SerializeToString()).run(features)["logits"]
+    whole = open_session("onnxruntime", graphs["recognizer"].SerializeToString()).run({"imgs": x})["logits"]
+    np.testing.assert_allclose(logits, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_a_graph_gives_the_training_form_back(network, graphs):
+    x = clips(network, 2)
+    with torch.inference_mode():
+        expected, restored = network(imgs=x)["logits"], restore_network(graphs["recognizer"])(imgs=x)["logits"]
+    assert (restored - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_layers_are_what_they_compute(family, graphs):
+    found = roles(graphs["recognizer"])
+    count = {role: sum(value is role for value in found.values()) for role in Role}
+    layers = [node for node in graphs["recognizer"].graph.node if node.op_type in ("Conv", "Gemm")]
+    assert all(node.name in found for node in layers)
+    assert count[Role.STEM] == (2 if family == "slowfast" else 1)
+    assert count[Role.CLASSIFIER] == {"c3d": 3, "x3d": 2}.get(family, 1)
+    assert (count[Role.DEPTHWISE] > 0) == (family in ("x3d", "csn"))
+    assert (count[Role.SQUEEZE] > 0) == (family == "x3d")
+    assert (count[Role.RESIDUAL] > 0) == (family != "c3d")

@@ -1,0 +1,1 @@
+"""C3D: plain 3-D convolutions and two fully connected layers."""

@@ -1,0 +1,1 @@
+"""SlowFast: a slow pathway that sees space and a fast one that sees motion."""

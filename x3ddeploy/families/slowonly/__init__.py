@@ -1,0 +1,1 @@
+"""SlowOnly: a 3-D ResNet that looks across time in its last stages."""

@@ -1,0 +1,1 @@
+"""TPN: a temporal pyramid over the last stages of SlowOnly or TSM."""

@@ -1,0 +1,38 @@
+"""TPN as a family: a temporal pyramid over the last stages of SlowOnly or TSM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from x3ddeploy.families.mmaction.family import MMActionFamily
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from x3ddeploy.families.network import Network
+
+
+class TPNFamily(MMActionFamily):
+    """See `x3ddeploy.families.base.Family`."""
+
+    name: ClassVar[str] = "tpn"
+    title: ClassVar[str] = "TPN"
+    recognizers: ClassVar[tuple[str, ...]] = ("Recognizer3D", "Recognizer2D")
+    backbones: ClassVar[tuple[str, ...]] = ("ResNet3dSlowOnly", "ResNetTSM")
+    necks: ClassVar[tuple[str, ...]] = ("TPN",)
+    heads: ClassVar[tuple[str, ...]] = ("TPNHead",)
+    # "Fully convolutional" its head pools first all the same: the same weights as a 1 x 1 x 1 convolution on one value.
+    fcn_test: ClassVar[bool] = False
+
+    def restore(self, model: Mapping[str, Any], fusion: tuple[float, ...], weights: Mapping[str, Tensor]) -> Network:
+        """See `x3ddeploy.families.base.Family`; the neck's auxiliary head is of training alone, and in no graph."""
+        from x3ddeploy.families.mmaction.restore import fill
+
+        network = self.build(model, fusion)
+        network.get_submodule("neck").aux_head = None  # type: ignore[assignment]
+        fill(network, weights)
+        return network
+
+
+TPN = TPNFamily()
