@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from x3ddeploy.atomic import write_bytes
 from x3ddeploy.cli.echo import echo
 from x3ddeploy.cli.failures import exit_code_of
 from x3ddeploy.cli.parameters import LARGEST_SEED, Count
+from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.demo import DEMO, checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
@@ -39,8 +41,15 @@ def main(output: Path, preset: str, seed: int, overwrite: bool) -> None:
         raise UsageError(
             f"{output} is there, and is no demo checkpoint", hint="name another file, or replace it with --overwrite"
         )
+    spec, classes = PRESETS[preset], None
+    if preset == "tiny":  # with the classes of `x3ddeploy synth`, so that its clips fit
+        spec = replace(spec, head=replace(spec.head, classes=len(ACTIONS)))
+        classes = [action.name for action in ACTIONS]
+    checkpoint = checkpoint_dict(random_network(spec, seed))
+    if classes:
+        checkpoint["meta"]["dataset_meta"] = {"classes": classes}
     buffer = io.BytesIO()
-    torch.save(checkpoint_dict(random_network(PRESETS[preset], seed)), buffer)
+    torch.save(checkpoint, buffer)
     write_bytes(output, buffer.getvalue())
     echo(f"{output}: the {preset} network with RANDOM weights and realistic BatchNorm statistics")
 
