@@ -10,20 +10,15 @@ POSEC3D = "skeleton/posec3d/slowonly_r50_8xb16-u48-240e_ntu60-xsub-keypoint.py"
 
 
 def posec3d(name: str = POSEC3D) -> dict[str, Any]:
-    """PoseC3D with a block a stage: 8 frames of 24 x 24, 5 classes."""
+    """PoseC3D with a block a stage: 2 clips of 8 frames of 24 x 24, each mirrored as well; 5 classes."""
 
     def change(config: dict[str, Any]) -> None:
         config["model"]["backbone"].update(base_channels=4, stage_blocks=(1, 1, 1))
         config["model"]["cls_head"].update(in_channels=64, num_classes=5)
-        config["test_pipeline"] = [
-            {"type": "UniformSampleFrames", "clip_len": 8},
-            {"type": "PoseDecode"},
-            {"type": "MMCompact", "hw_ratio": 1.0, "allow_imgpad": True},
-            {"type": "Resize", "scale": (24, 24), "keep_ratio": False},
-            {"type": "GeneratePoseTarget", "sigma": 0.6, "use_score": True, "with_kp": True, "with_limb": False},
-            {"type": "FormatShape", "input_format": "NCTHW_Heatmap"},
-            {"type": "PackActionInputs"},
-        ]
+        sample, _, _, resize, crop, *_ = config["test_pipeline"]
+        sample.update(clip_len=8, num_clips=2)
+        resize.update(scale=(-1, 24))
+        crop.update(crop_size=24)
 
     return config_of(name, change)
 

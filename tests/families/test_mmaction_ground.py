@@ -146,8 +146,12 @@ def test_a_network_of_another_package_is_not_taken_for_mmactions(tmp_path):
 
 
 def test_frames_and_size_are_the_users_to_choose(checkpoint):
-    loaded = load_network(checkpoint, Wishes(frames=4, size=(32, 16)))
-    assert loaded.network.contract().inputs["heatmap_imgs"].clip_shape == (17, 4, 32, 16)
+    loaded = load_network(checkpoint, Wishes(frames=4, size=(32, 32)))
+    value = loaded.network.contract().inputs["heatmap_imgs"]
+    assert value.clip_shape == (17, 4, 32, 32)
+    assert value.transform("Resize").parameters["scale"] == [-1, 32]
+    with pytest.raises(UsageError, match="CenterCrop cuts squares"):
+        load_network(checkpoint, Wishes(size=(32, 16)))
     assert loaded.origins["heatmap_imgs.shape"] == "option"
     with pytest.raises(UsageError, match="2 weights"):
         load_network(checkpoint, Wishes(fusion=(1.0, 2.0)))

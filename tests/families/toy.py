@@ -115,6 +115,9 @@ class ToyFamily:
     def build(self, model, fusion):
         return Toy(model["classes"]).eval()
 
+    def require(self):
+        pass
+
     def lower(self, network, target):
         blocks = {"backbone": ("conv",)}
         pieces = network.contract().pieces

@@ -19,7 +19,7 @@ from x3ddeploy.evaluation.plot import INSTALL, can_plot, plot_evaluation, requir
 from x3ddeploy.evaluation.report import eval_report
 from x3ddeploy.places import REPORT_BYTES, require_place
 from x3ddeploy.progress import QUIET, Step, counting
-from x3ddeploy.runtimes.registry import REFERENCE, choose
+from x3ddeploy.runtimes.registry import REFERENCE, choose, is_usable
 from x3ddeploy.terms import AnyPath, Precision
 
 
@@ -92,7 +92,12 @@ def evaluate(
     folder = opened.path if output is None else Path(output)
     require_place(folder, REPORT_BYTES)
     choice = choose(opened, runtimes, device, precisions)
-    executions = tuple(dict.fromkeys([REFERENCE, *choice.executions]))
+    left_out = list(choice.left_out)
+    if REFERENCE in choice.executions or is_usable(opened, REFERENCE.runtime, left_out):
+        executions = tuple(dict.fromkeys([REFERENCE, *choice.executions]))
+    else:  # the first of the others is what they are compared with
+        executions = choice.executions
+    left_out = list(dict.fromkeys(left_out))
     source = open_source(
         Path(data), opened.contract, split, None if videos is None else Path(videos), num_clips, min_keypoint_score
     )
@@ -102,7 +107,7 @@ def evaluate(
             folder.mkdir(parents=True, exist_ok=True)
     loading = Loading(batch, workers, on_error, limit)
     found = evaluate_bundle(opened, source, executions, loading, partial(counting(progress).count, "videos"))
-    report = eval_report(opened, source, found, loading, num_clips, choice.left_out)
+    report = eval_report(opened, source, found, loading, num_clips, left_out)
     write_json(folder / EVAL, report)
     files = [folder / EVAL]
     if output is not None and (plot or can_plot()):

@@ -117,6 +117,9 @@ class Family(Protocol):
     def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
         """A network in evaluation mode with weights of no meaning; see `contract` for the arguments."""
 
+    def require(self) -> None:
+        """Raise MissingRequirementError where the training form cannot be built here, PyTorch taken for granted."""
+
     def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
         """Every piece of the network (`Contract.pieces`) in its deploy form, equal up to float rounding."""
 

@@ -14,6 +14,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
+from x3ddeploy.families import family_named
 from x3ddeploy.runtimes.base import Session
 from x3ddeploy.tensorrt.place import build_command, engines_of, flavour_of
 from x3ddeploy.terms import Precision, named
@@ -258,7 +259,7 @@ def choose(
     for name in runtimes:
         require(name, device)
     left_out: list[str] = []
-    chosen = list(runtimes) or [name for name in RUNTIMES if _is_usable(bundle, RUNTIMES[name], left_out)]
+    chosen = list(runtimes) or [name for name in RUNTIMES if is_usable(bundle, name, left_out)]
     executions: list[Execution] = []
     for name in chosen:
         runtime = RUNTIMES[name]
@@ -290,14 +291,20 @@ def choose(
     return Choice(tuple(executions), tuple(left_out))
 
 
-def _is_usable(bundle: Bundle, runtime: Runtime, left_out: list[str]) -> bool:
-    """Whether a runtime that nobody named takes part; if not, says why."""
+def is_usable(bundle: Bundle, name: str, left_out: list[str]) -> bool:
+    """Whether a runtime that nobody named takes part; if not, `left_out` is told why.
+
+    PyTorch rebuilds the training form, which may need what no bundle needs.
+    """
+    runtime = RUNTIMES[name]
     if runtime.builds_engines and not _held(bundle, runtime):
         return False
     try:
-        require(runtime.name)
+        require(name)
+        if name == REFERENCE.runtime:
+            family_named(bundle.manifest.family).require()
     except MissingRequirementError as error:
-        left_out.append(f"{runtime.name}: {error.message} ({error.hint})")
+        left_out.append(f"{name}: {error.message} ({error.hint})")
         return False
     return True
 

@@ -181,6 +181,11 @@ class MMActionFamily:
 
         return self._network(model, fusion, building.build(model))
 
+    def require(self) -> None:
+        from x3ddeploy.mmaction_compat import import_registry
+
+        import_registry()
+
     def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
         from x3ddeploy.families.mmaction.network import Recognizer
 

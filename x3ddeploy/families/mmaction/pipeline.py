@@ -158,7 +158,7 @@ def wished_length(steps: list[Transform], kind: InputKind, length: int | None) -
 
 
 def wished_size(steps: list[Transform], size: tuple[int, int] | None) -> list[Transform]:
-    """The steps with other extents of what is seen: the last one that fixes them is changed, and what scales before it.
+    """The steps with other extents of what is seen; what is scaled before a crop stays in proportion to it.
 
     Raises:
         UsageError: the crops of the pipeline are square, and the wish is not.
@@ -166,13 +166,14 @@ def wished_size(steps: list[Transform], size: tuple[int, int] | None) -> list[Tr
     if size is None:
         return steps
     height, width = size
+    before = size_seen(steps)[0]
     made = []
     for step in steps:
         given = dict(step.parameters)
         if step.type == "Resize" and given.get("keep_ratio", True) is False:
             given["scale"] = [width, height]
-        elif step.type == "Resize":
-            given["scale"] = [-1, min(size)]
+        elif step.type == "Resize" and isinstance(given.get("scale"), list):
+            given["scale"] = [side if side == -1 else round(side * height / before) for side in given["scale"]]
         elif step.type in ("CenterCrop", *_CROPS):
             if height != width:
                 raise UsageError(

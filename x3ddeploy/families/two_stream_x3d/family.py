@@ -55,6 +55,9 @@ class TwoStreamX3DFamily:
     def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
         return self._network(spec_of(model), fusion)
 
+    def require(self) -> None:
+        """Nothing: its classes are here."""
+
     def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
         from x3ddeploy.families.two_stream_x3d.lowering.parts import lower_parts
         from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
