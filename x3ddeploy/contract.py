@@ -164,7 +164,7 @@ class Contract:
     """Everything that a stage, the C++ runtime or a server needs to know of a network.
 
     Attributes:
-        family: key in `x3ddeploy.families.FAMILIES`.
+        family: name of one of `x3ddeploy.families.known_families`.
         inputs: tensors that the network takes, by name.
         parts: the graphs; the order of work follows from the names of their tensors.
         outputs: every tensor that a part gives, by name.

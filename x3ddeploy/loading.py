@@ -20,7 +20,7 @@ from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.checkpoint.lookups import lookup
 from x3ddeploy.checkpoint.reader import Checkpoint, read_checkpoint
 from x3ddeploy.errors import BundleError, CheckpointError, UsageError
-from x3ddeploy.families import FAMILIES, family_named, family_of
+from x3ddeploy.families import family_named, family_of, known_families
 from x3ddeploy.families.base import Family, Wishes
 from x3ddeploy.families.network import Network
 from x3ddeploy.files import read_text
@@ -133,7 +133,7 @@ def _family_of(checkpoint: Checkpoint, named: str | None) -> Family:
     found = sorted({f"{key.partition('.')[0]}." for key in checkpoint.values})
     details = [f"it has weights under {', '.join(shortened(found, _LISTED))}", *_classes(config)]
     known: dict[tuple[str, ...], list[str]] = {}
-    for other in map(family_named, FAMILIES):
+    for other in map(family_named, known_families()):
         known.setdefault(other.prefixes, []).append(f"{other.title} ({other.name})")
     details += [f"weights under {', '.join(prefixes)}: {', '.join(names)}" for prefixes, names in known.items()]
     raise CheckpointError(

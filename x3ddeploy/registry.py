@@ -9,12 +9,12 @@ from __future__ import annotations
 from mmaction import registry as mmaction
 from mmengine.registry import Registry
 
-from x3ddeploy.families import FAMILIES, family_named
+from x3ddeploy.families import family_named, known_families
 
 SCOPE = "x3ddeploy"
 
 _LOCATIONS = {
-    "MODELS": [module for name in FAMILIES for module in family_named(name).training],
+    "MODELS": [module for name in known_families() for module in family_named(name).training],
     "DATASETS": ["x3ddeploy.training.dataset"],
     "TRANSFORMS": ["x3ddeploy.training.decode"],
     "HOOKS": ["x3ddeploy.training.seeding", "x3ddeploy.training.divergence"],

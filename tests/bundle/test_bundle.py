@@ -1,10 +1,13 @@
 """Opening a bundle: a foreign, damaged or hostile one is refused by name."""
 
 import json
+import shutil
+import time
 
 import pytest
 
-from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle import Bundle, sha256_of
+from x3ddeploy.bundle import opened as module
 from x3ddeploy.errors import BundleError
 
 
@@ -20,6 +23,22 @@ def test_a_good_bundle_opens_with_its_parts(bundle):
     assert opened.part_path("head") == bundle / "head.onnx"
     assert opened.altered_files() == []
     assert opened.labels() is None
+
+
+def test_a_file_that_rests_is_hashed_once_and_one_that_was_written_since_again(bundle, tmp_path, monkeypatch):
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    hashed = []
+    monkeypatch.setattr(module, "sha256_of", lambda path: hashed.append(path.name) or sha256_of(path))
+    opened = Bundle.open(copy)
+    assert opened.alteration("head.onnx") == opened.alteration("head.onnx") == ""
+    assert len(hashed) == 2  # written a moment ago: the clock may not tell another writing from it
+    later = time.time() + 60
+    monkeypatch.setattr(module.time, "time", lambda: later)
+    assert opened.alteration("head.onnx") == opened.alteration("head.onnx") == ""
+    assert len(hashed) == 3
+    content = (copy / "head.onnx").read_bytes()
+    (copy / "head.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert opened.alteration("head.onnx") == "its sha256 differs"
 
 
 def test_a_part_that_is_not_there_is_named(bundle):

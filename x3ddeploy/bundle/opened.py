@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ from x3ddeploy.exchange import recover
 from x3ddeploy.locks import locked
 from x3ddeploy.text import shell_word
 
+# A file that was written less than this before it was hashed may be written again without another time of change.
+_CLOCK_TICK_S = 2.0
 _MAY_NOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -43,6 +46,11 @@ class Bundle:
     def contract(self) -> Contract:
         """What the network takes and gives, part by part. Raises BundleError where the manifest contradicts itself."""
         return self.manifest.contract
+
+    @cached_property
+    def _hashed(self) -> dict[str, tuple[int, ...]]:
+        """Files whose sha256 was right -> what the file system said of them then."""
+        return {}
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
@@ -85,9 +93,17 @@ class Bundle:
             return "not in the manifest"
         if not file.is_file():
             return "missing"
-        if file.stat().st_size != entry.size_bytes:
-            return f"{file.stat().st_size} bytes, not {entry.size_bytes}"
-        return "" if sha256_of(file) == entry.sha256 else "its sha256 differs"
+        status = file.stat()
+        if status.st_size != entry.size_bytes:
+            return f"{status.st_size} bytes, not {entry.size_bytes}"
+        found = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        if self._hashed.get(name) == found:
+            return ""
+        if sha256_of(file) != entry.sha256:
+            return "its sha256 differs"
+        if time.time() - status.st_ctime > _CLOCK_TICK_S:
+            self._hashed[name] = found
+        return ""
 
     def labels(self) -> list[str] | None:
         """Class names, one a class, or None where the bundle has none."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from x3ddeploy.errors import BundleError
+from x3ddeploy.errors import BundleError, X3DDeployError
 
 if TYPE_CHECKING:
     from x3ddeploy.families.base import Family
@@ -33,18 +34,29 @@ FAMILIES: dict[str, str | Family] = {
 }
 
 
+# Other packages bring families as entry points of this group: name = "module:object".
+GROUP = "x3ddeploy.families"
+
+
 def register(family: Family) -> None:
     """Make a family known, in the place of one of the same name."""
     FAMILIES[family.name] = family
 
 
+def known_families() -> tuple[str, ...]:
+    """Names of all families: those of this package first, then those that other installed packages bring."""
+    return tuple(dict.fromkeys([*FAMILIES, *sorted(entry.name for entry in entry_points(group=GROUP))]))
+
+
 def family_named(name: str) -> Family:
-    """The family that a bundle or a graph names. Raises BundleError where it is not known here."""
+    """The family that a bundle or a graph names.
+
+    Raises:
+        BundleError: it is not known here.
+        X3DDeployError: another package brings it, and it cannot be imported.
+    """
     if name not in FAMILIES:
-        raise BundleError(
-            f"the network's family {name!r} is not known",
-            hint=f"known here: {', '.join(FAMILIES)}; use the version of x3ddeploy that made the file",
-        )
+        return _brought(name)
     known = FAMILIES[name]
     if isinstance(known, str):
         module, _, attribute = known.partition(":")
@@ -53,6 +65,31 @@ def family_named(name: str) -> Family:
     return known
 
 
+def _brought(name: str) -> Family:
+    """A family of another package, by its entry point."""
+    entry = next(iter(entry_points(group=GROUP, name=name)), None)
+    if entry is None:
+        raise BundleError(
+            f"the network's family {name!r} is not known",
+            hint=f"known here: {', '.join(known_families())}; use the version of x3ddeploy that made the file, or "
+            "install the package that brings the family",
+        )
+    package = entry.dist.name if entry.dist else entry.module
+    try:
+        family: Family = entry.load()
+    except Exception as error:  # whatever another package raises while it is imported
+        raise X3DDeployError(
+            f"the family {name!r} of the package {package} cannot be imported: {type(error).__name__}: {error}",
+            hint="update that package, or uninstall it",
+        ) from error
+    if family.name != name:
+        raise X3DDeployError(
+            f"the package {package} brings the family {family.name!r} under the name {name!r}",
+            hint="update that package, or uninstall it",
+        )
+    return family
+
+
 def family_of(keys: Collection[str], config: Mapping[str, Any] | None) -> Family | None:
     """The family that claims weights of these names, trained by that config (None where it is not known)."""
-    return next((family for family in map(family_named, FAMILIES) if family.claims(keys, config)), None)
+    return next((family for family in map(family_named, known_families()) if family.claims(keys, config)), None)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from x3ddeploy.contract import Contract
-from x3ddeploy.families import FAMILIES, family_named
+from x3ddeploy.families import family_named, known_families
 
 
 def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def contradictions(model: Mapping[str, Any], contract: Contract) -> Iterator[str
     Raises:
         ValueError, X3DDeployError: the model is none of its family.
     """
-    if contract.family not in FAMILIES:
+    if contract.family not in known_families():
         return
     expected = family_named(contract.family).contract(model, contract.fusion, contract.batch)
     contract = replace(contract, parts={name: replace(part, blocks=()) for name, part in contract.parts.items()})
