@@ -96,6 +96,7 @@ def test_bench_times_it_beside_pytorch(run, deployed, videos):
         told(run, "bench", deployed, *only, "--scope", "compute", "--seconds", "0.5", "-o", videos / "bench")
     )
     assert {row["name"] for row in report["competitors"]} == {"onnxruntime/fp32", "onnxruntime/int8", "torch/eager"}
+    assert all(row["network"].startswith(ToyFamily.title) for row in report["competitors"])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed")

@@ -107,7 +107,7 @@ def load(bench: Workbench, name: str) -> Loaded:
     family, _, kind = name.partition("/")
     if family == PLAIN:
         require(PLACES[kind][0].name, PLACES[kind][1])  # before the network is exported
-        return _graph(bench, "two-stream X3D, plain torch.onnx.export", kind, bench.plain, bench.inputs)
+        return _graph(bench, f"{bench.title}, plain torch.onnx.export", kind, bench.plain, bench.inputs)
     if family == BASELINE:
         return _baseline(bench, kind)
     if family in DEVICES:
@@ -123,7 +123,7 @@ def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
         graph, size = None, _plan_bytes(bench.bundle, runtime, precision, session.version)
     else:
         graph, size = bench.bundle.part_path(WHOLE, precision), None
-    title = "two-stream X3D, engines of its parts" if runtime.builds_engines else "two-stream X3D recognizer"
+    title = f"{bench.title}, engines of its parts" if runtime.builds_engines else f"{bench.title} recognizer"
     return _loaded(title, place, session, precision, bench.inputs, graph, size, is_ours=True)
 
 

@@ -61,7 +61,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="x3ddeploy")
 def main() -> None:
-    """Deploy two-stream X3D temporal-shift action recognizers.
+    """Deploy action recognizers: a trained checkpoint in, a verified bundle out, and on to the engines made of it.
 
     Results go to stdout, progress to stderr. Exit codes: 0 fine; 1 failed; 2 usage; 3 a gate (parity, accuracy,
     regression) failed; 4 this machine lacks what the command needs. X3DDEPLOY_TRACEBACK=1 in the environment shows
