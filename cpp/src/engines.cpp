@@ -51,8 +51,7 @@ Result<std::string> find_engine(const Bundle& bundle, const std::string& part, c
     problems.push_back(name + ": " + problem);
   }
   const std::string flag = precision == "fp32" ? "" : " --" + precision;
-  const std::string rebuild = precision == "bf16" ? "x3ddeploy builds none in bf16; take fp16"
-                                                  : "build it here: x3ddeploy build-trt " + shell_word(bundle.name()) + flag;
+  const std::string rebuild = "build it here: x3ddeploy build-trt " + shell_word(bundle.name()) + flag;
   if (problems.empty()) {
     return Error{ErrorKind::failed, bundle.name() + " has no " + precision + " engine of " + part, rebuild, {}};
   }

@@ -39,7 +39,10 @@ def machine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quantized(bundle, tmp_path_factory):
-    """A bundle with FP16 and INT8 graphs. The ranges are made up: what counts is the graphs' form."""
+    """A bundle with FP16, INT8 and, where something computes them, BF16 graphs.
+
+    The ranges are made up: what counts is the graphs' form.
+    """
     from x3ddeploy.calibration.ranges import Range
     from x3ddeploy.precision.sites import find_sites
     from x3ddeploy.precision.targets import target_named
@@ -54,13 +57,16 @@ def quantized(bundle, tmp_path_factory):
         "fp16": {part: to_half(graph, Precision.FP16, float32_nodes(graph)) for part, graph in parts.items()},
         "int8": {part: quantizer.quantize(graph, sites) for part, graph in parts.items()},
     }
+    if importlib.util.find_spec("openvino"):
+        made["bf16"] = {part: to_half(graph, Precision.BF16, float32_nodes(graph)) for part, graph in parts.items()}
     opened = Bundle.open(path)
     clip = {name: load_golden(opened)[name] for name in opened.contract.inputs}
     for precision, graphs in made.items():
         for part, graph in graphs.items():
             replace(PartMetadata.of(parts[part]), precision=precision).stamped(graph)
         files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.items()}
-        golden = with_golden(graphs, precision, Execution("onnxruntime", "cpu", Precision(precision)), clip)
+        runtime = "openvino" if precision == "bf16" else "onnxruntime"
+        golden = with_golden(graphs, precision, Execution(runtime, "cpu", Precision(precision)), clip)
         is_int8 = precision == "int8"
         entry = PrecisionEntry("calib/made_up.json" if is_int8 else None, is_int8, {}, None, {}, golden.rounding)
         ranges_file = b"{}" if is_int8 else b""
@@ -111,7 +117,8 @@ def test_a_tensorrt_that_does_not_import_exits_4(spawn, copied, machine):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--fp16", "--int8"), "two sets of engines"),
+        (("--fp16", "--int8"), "--fp16 and --int8 are two sets of engines"),
+        (("--bf16", "--int8"), "--bf16 and --int8 are two sets of engines"),
         (("--parts", "neck"), "no part named 'neck'"),
         (("--compute-capability", "8.9"), "goes with --rtx"),
         (("--rtx", "--compute-capability", "eight"), "not of the form 8.9,12.0"),
@@ -130,7 +137,7 @@ def test_what_makes_no_sense_is_a_usage_error(spawn, copied, machine, arguments,
 
 
 @needs_rtx
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", pytest.param("bf16", marks=pytest.mark.openvino), "int8"])
 def test_tensorrt_rtx_takes_every_part_in_every_precision(spawn, copied, machine, precision):
     flags = () if precision == "fp32" else (f"--{precision}",)
     arguments = ("--rtx", "--compute-capability", "8.9,12.0", "--builder-optimization-level", "0")

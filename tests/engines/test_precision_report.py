@@ -140,7 +140,7 @@ def test_an_engine_that_tells_nothing_is_not_kept():
 
 def test_an_engine_from_the_wrong_graph_is_not_fp16():
     found = report("11", "fp32")
-    with pytest.raises(GateError, match="no half-typed layer"):
+    with pytest.raises(GateError, match="no fp16 layer"):
         found.raise_if_not_as_asked(Precision.FP16)
 
 

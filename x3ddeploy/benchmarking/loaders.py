@@ -83,12 +83,7 @@ PLACES: dict[str, tuple[Runtime, str]] = {
 }
 # Every name there is: '<place>/<precision>' for the bundle, '<torch>/<form>', '<network>/<place>' for the others.
 NAMES = (
-    *(
-        f"{place}/{precision}"
-        for place, (runtime, _) in PLACES.items()
-        for precision in Precision
-        if not (runtime.builds_engines and precision is Precision.BF16)
-    ),
+    *(f"{place}/{precision}" for place in PLACES for precision in Precision),
     *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS),
     *(f"{PLAIN}/{place}" for place in PLACES),
     *(f"{BASELINE}/{place}" for place in (*DEVICES, *PLACES)),

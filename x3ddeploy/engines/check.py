@@ -37,6 +37,7 @@ GOLDEN = "golden clip"
 # graphs themselves are. What INT8 costs differs from clip to clip: only the class is judged there, by a margin of twice
 # what INT8 costs on the golden clip.
 _FP16_LOGITS, _FP16_OTHERS = 5e-3, 1e-2
+_BF16_FACTOR = 8  # it keeps 7 bits of the mantissa, where float16 keeps 10
 _INT8_FACTOR, _INT8_SLACK = 2.0, 5e-3
 # Two logits that are each off by the tolerance change places where they are closer than twice that.
 _MARGIN_FACTOR = 2.0
@@ -240,8 +241,9 @@ class _Tolerances:
             return max(Float32Gate(self._manifest.rounding).tolerance(self._part, output), ENGINE_FLOAT32_FLOOR)
         if is_golden:
             return lower_tolerance(self._made, label, ENGINE_LOWER_FLOOR)
-        if self._precision is Precision.FP16:
-            return _FP16_LOGITS if self._kinds[output] is OutputKind.LOGITS else _FP16_OTHERS
+        if self._precision in (Precision.FP16, Precision.BF16):
+            factor = _BF16_FACTOR if self._precision is Precision.BF16 else 1
+            return factor * (_FP16_LOGITS if self._kinds[output] is OutputKind.LOGITS else _FP16_OTHERS)
         return _INT8_FACTOR * self._made.golden_error.get(label, 0.0) + _INT8_SLACK
 
 

@@ -107,8 +107,12 @@ class PrecisionReport:
             precision: what the user asked for. An INT8 part may be without INT8 layers, where quantization left them
                 all in a higher precision; that is the graph's word, and stands in its report.
         """
-        if precision is Precision.FP16 and self.layers and not {"fp16"} & {layer.asked for layer in self.layers}:
-            raise GateError("the graph asked for as fp16 has no half-typed layer", hint="x3ddeploy quantize --fp16")
+        half = precision in (Precision.FP16, Precision.BF16)
+        if half and self.layers and precision.value not in {layer.asked for layer in self.layers}:
+            raise GateError(
+                f"the graph asked for as {precision} has no {precision} layer",
+                hint=f"x3ddeploy quantize --{precision}",
+            )
         reduced = [layer for layer in self.layers if _WIDTH.get(layer.asked, 4) < _WIDTH["fp32"]]
         wrong = self.wider
         if self.strongly_typed:

@@ -87,13 +87,13 @@ RUNTIMES: dict[str, Runtime] = {
             f"{_SESSIONS}.openvino_session",
             {"cpu": _EVERY, "gpu": _EVERY, "npu": _EVERY},
         ),
-        Runtime("tensorrt", "tensorrt", _TENSORRT, f"{_SESSIONS}.tensorrt_session", {"cuda": _GRAPHS}, True),
+        Runtime("tensorrt", "tensorrt", _TENSORRT, f"{_SESSIONS}.tensorrt_session", {"cuda": _EVERY}, True),
         Runtime(
             "tensorrt-rtx",
             "tensorrt_rtx",
             "pip install 'x3ddeploy[tensorrt-rtx]'",
             f"{_SESSIONS}.tensorrt_session",
-            {"cuda": _GRAPHS},
+            {"cuda": _EVERY},
             True,
         ),
     )

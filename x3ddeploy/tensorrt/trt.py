@@ -255,8 +255,8 @@ class Network:
             config.clear_flag(flags.TF32)  # float32 means float32: TF32 keeps 10 bits of mantissa
         if self._owner.features.strongly_typed:
             return
-        wanted = {Precision.FP32: (), Precision.FP16: ("FP16",), Precision.INT8: ("FP16", "INT8")}
-        for name in wanted[precision]:
+        wanted = {Precision.FP16: ("FP16",), Precision.BF16: ("BF16",), Precision.INT8: ("FP16", "INT8")}
+        for name in wanted.get(precision, ()):
             config.set_flag(self._flag(name))
 
     def _prepare_for_sessions(self, config: Any) -> None:
