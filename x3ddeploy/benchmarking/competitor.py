@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -41,6 +41,7 @@ class Loaded:
         resident: computes from and to the device's memory and waits for the end; None where `infer` does no more.
         graph: its ONNX file, or that file's bytes.
         engine_bytes: size of its compiled engine, where it is one.
+        notes: what it does another way than it could, and why; filled as it runs.
         is_ours: the bundle's own recognizer, which takes other batches and a whole pipeline before it.
     """
 
@@ -54,6 +55,7 @@ class Loaded:
     resident: Callable[[], object] | None = None
     graph: Path | bytes | None = None
     engine_bytes: int | None = None
+    notes: Sequence[str] = ()
     is_ours: bool = False
 
 

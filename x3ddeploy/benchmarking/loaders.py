@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from x3ddeploy.benchmarking.competitor import Loaded
-from x3ddeploy.benchmarking.torch_forms import DEVICES, FORMS, load_form, on_torch, require_device
+from x3ddeploy.benchmarking.torch_forms import DEVICES, FORMS, TF32, load_form, on_torch, require_device
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
@@ -81,10 +81,13 @@ PLACES: dict[str, tuple[Runtime, str]] = {
     if name != "torch"
     for device in runtime.devices
 }
+# Where float32 graphs can be run with products in TF32. Our engines clear it.
+TF32_PLACES = ("onnxruntime-cuda", "onnxruntime-tensorrt")
 # Every name there is: '<place>/<precision>' for the bundle, '<torch>/<form>', '<network>/<place>' for the others.
 NAMES = (
     *(f"{place}/{precision}" for place in PLACES for precision in Precision),
-    *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS),
+    *(f"{place}/{TF32}" for place in TF32_PLACES),
+    *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS if runtime != "torch" or form != TF32),
     *(f"{PLAIN}/{place}" for place in PLACES),
     *(f"{BASELINE}/{place}" for place in (*DEVICES, *PLACES)),
 )
@@ -107,7 +110,20 @@ def load(bench: Workbench, name: str) -> Loaded:
         return _baseline(bench, kind)
     if family in DEVICES:
         return load_form(bench.network, kind, family, bench.bundle.manifest.target, bench.inputs)
+    if kind == TF32:
+        return _in_tf32(bench, family)
     return _ours(bench, family, Precision(kind))
+
+
+def _in_tf32(bench: Workbench, place: str) -> Loaded:
+    """The bundle's float32 graph, its products rounded to TF32."""
+    from x3ddeploy.runtimes.onnxruntime_session import open_tf32
+
+    runtime, device = PLACES[place]
+    require(runtime.name, device)
+    graph = bench.bundle.part_path(WHOLE)
+    session = open_tf32(graph, device)
+    return _loaded("two-stream X3D recognizer, products in TF32", place, session, TF32, bench.inputs, graph)
 
 
 def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
@@ -136,7 +152,7 @@ def _loaded(
     network: str,
     place: str,
     session: Session,
-    precision: Precision,
+    precision: str,
     feeds: Feeds,
     graph: Path | bytes | None,
     engine_bytes: int | None = None,
@@ -154,6 +170,7 @@ def _loaded(
         resident=session.resident(feeds),
         graph=graph,
         engine_bytes=engine_bytes,
+        notes=session.notes,
         is_ours=is_ours,
     )
 

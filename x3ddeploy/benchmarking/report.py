@@ -6,6 +6,7 @@ import importlib.metadata
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from x3ddeploy import __version__
@@ -56,6 +57,7 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
             "load_average": outcome.load_average,
             "cpu_of_others": outcome.cpu_of_others,
             "gpu": asdict(outcome.gpu) if outcome.gpu else None,
+            "gpu_load": asdict(outcome.gpu_load) if outcome.gpu_load else None,
         },
         "versions": _versions(),
         "batch": bench.setting.batch,
@@ -130,7 +132,9 @@ def _rows(bench: Workbench, outcome: Outcome) -> list[dict[str, Any]]:
     for entry in outcome.competitors:
         for scope in entry.runs:
             samples = outcome.comparison.samples_ms.get(row_key(entry.name, scope), [])
+            on_device = outcome.comparison.device_ms.get(row_key(entry.name, scope), [])
             row = _described(bench, outcome, entry) | {"scope": scope.value, "samples_ms": samples}
+            row |= {"device_samples_ms": on_device, "device_median_ms": float(median(on_device)) if on_device else None}
             if samples:
                 row |= asdict(statistics(samples)) | {"window_cv": window_cv(samples), "stable": is_stable(samples)}
             rows.append(row)
@@ -148,6 +152,7 @@ def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[st
         "batch": bench.setting.batch,
         "shapes": {name: list(shape) for name, shape in entry.shapes.items()},
         "relative_error": entry.relative_error,
+        "notes": list(loaded.notes),
         "load_s": entry.load_s,
         "memory_bytes": asdict(entry.memory),
         "work_of": graph,

@@ -22,11 +22,13 @@ from x3ddeploy.benchmarking.work import Work, work_of
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.progress import Progress
+from x3ddeploy.timing.gpu_load import GpuLoad, gpu_load
 from x3ddeploy.timing.measure import Measurement, is_stable, measure
 from x3ddeploy.timing.profile import PROFILERS, Block
 
 # Shares of the time for timing. The comparison comes first: an interrupted run has it.
 COMPARISON, PARTS, THROUGHPUT = 0.6, 0.15, 0.25
+GPU_WARM_UP_S = 0.5
 
 Step = Callable[[str], None]
 
@@ -43,7 +45,8 @@ class Outcome:
         precisions: competitor -> precision -> convolutions.
         load_average: of the machine over the last minute, before and after.
         cpu_of_others: share of the usable cores that others took during the comparison; None where nobody tells.
-        gpu: right after the comparison, while its clock is still up.
+        gpu: right after the comparison.
+        gpu_load: its clock, power and what slowed it down during the comparison; None where no GPU takes part.
     """
 
     competitors: list[Competitor]
@@ -58,6 +61,7 @@ class Outcome:
     load_average: list[float] = field(default_factory=list)
     cpu_of_others: float | None = None
     gpu: GpuState | None = None
+    gpu_load: GpuLoad | None = None
     interrupted: bool = False
 
 
@@ -122,10 +126,16 @@ def _compare(outcome: Outcome, seconds: float, budget: float, progress: Progress
     """Everyone in turn, for `seconds` of the budget."""
     part = seconds / budget if budget else 1.0
     rows = {row_key(entry.name, scope): run for entry in outcome.competitors for scope, run in entry.runs.items()}
-    with cpu_of_others() as others:
+    on_gpu = any(entry.loaded.device != "cpu" for entry in outcome.competitors)
+    with cpu_of_others() as others, gpu_load() as load:
         outcome.comparison = measure(
-            rows, seconds, lambda used: progress.count("comparison", part * used, 1.0), is_stable=is_stable
+            rows,
+            seconds,
+            lambda used: progress.count("comparison", part * used, 1.0),
+            is_stable=is_stable,
+            warm_up_s=GPU_WARM_UP_S if on_gpu else 0.0,
         )
+    outcome.gpu_load = load[0] if load and on_gpu else None
     outcome.cpu_of_others = others[0] if others else None
     outcome.gpu = read_gpu()
     outcome.interrupted = outcome.comparison.interrupted

@@ -15,16 +15,19 @@ from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 from x3ddeploy.families import family_named
 from x3ddeploy.families.network import Network
 from x3ddeploy.runtimes.base import Array, Feeds
+from x3ddeploy.runtimes.torch_session import allow_tf32
 from x3ddeploy.terms import Target
 
 EAGER = "eager"
 FORMS = {
     EAGER: "training form, eager",
     "channels_last": "training form, eager, channels_last_3d",
+    "tf32": "training form, eager, channels_last_3d, products in TF32",
     "compile": "training form, torch.compile",
     "compile-lowered": "lowered network, torch.compile",
 }
 DEVICES = {"torch": "cpu", "torch-cuda": "cuda"}
+TF32 = "tf32"  # a precision of its own: 10 bits of mantissa; only where it is asked for by name
 
 Forward = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
@@ -44,15 +47,19 @@ def load_form(network: Network, form: str, runtime: str, target: str, feeds: Fee
         X3DDeployError: torch.compile fails, for want of a C++ compiler for example.
     """
     device = require_device(runtime)
+    if form == TF32 and device == "cpu":
+        raise MissingRequirementError(
+            "a CPU has no TF32", hint="torch-cuda/tf32, on a GPU from compute capability 8.0 on"
+        )
     chosen: nn.Module = _Lowered(network, target) if form == "compile-lowered" else copy.deepcopy(network)
     chosen = chosen.eval().to(device)
     layout = torch.contiguous_format
-    if form == "channels_last":
+    if form in ("channels_last", TF32):
         layout = torch.channels_last_3d
         chosen.to(memory_format=layout)  # type: ignore[call-overload]
     forward = _compiled(chosen) if form.startswith("compile") else chosen
     title = f"{family_named(network.family).title}, {FORMS[form]}"
-    return on_torch(title, lambda values: forward(**values), runtime, feeds, layout)
+    return on_torch(title, lambda values: forward(**values), runtime, feeds, layout, tf32=form == TF32)
 
 
 def on_torch(
@@ -61,6 +68,8 @@ def on_torch(
     runtime: str,
     feeds: Feeds,
     layout: torch.memory_format = torch.contiguous_format,
+    *,
+    tf32: bool = False,
 ) -> Loaded:
     """A forward pass as something to time; inputs are brought into `layout` before `compute` begins.
 
@@ -70,6 +79,7 @@ def on_torch(
         runtime: of DEVICES.
         feeds: a batch.
         layout: memory format of the inputs.
+        tf32: whether products of float32 may be rounded to TF32, as PyTorch does by default in convolutions.
     """
     device = require_device(runtime)
 
@@ -80,13 +90,22 @@ def on_torch(
 
     ready = load(feeds)
 
-    def resident() -> None:
+    def resident() -> float | None:
+        allow_tf32(tf32)
+        if device == "cpu":
+            with torch.inference_mode():
+                forward(ready)
+            return None
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
         with torch.inference_mode():
             forward(ready)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        end.record()
+        torch.cuda.synchronize()
+        return float(start.elapsed_time(end))
 
     def infer(values: Feeds) -> dict[str, Array]:
+        allow_tf32(tf32)
         with torch.inference_mode():
             return {name: value.cpu().numpy() for name, value in forward(load(values)).items()}
 
@@ -95,7 +114,7 @@ def on_torch(
         runtime=runtime,
         version=torch.__version__,
         device="cpu" if device == "cpu" else torch.cuda.get_device_name(),
-        precision="fp32",
+        precision=TF32 if tf32 else "fp32",
         feeds=feeds,
         infer=infer,
         resident=resident,

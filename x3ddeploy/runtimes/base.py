@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -31,6 +31,7 @@ class Session(ABC):
         device: what it really runs on, in words: 'cpu', or a GPU's name.
         inputs: name -> shape; None for an axis of any size.
         outputs: names, in the graph's order.
+        notes: what it does another way than it could, and why; more may come as it runs.
     """
 
     runtime: str
@@ -38,6 +39,7 @@ class Session(ABC):
     device: str = "cpu"
     inputs: Mapping[str, Axes]
     outputs: tuple[str, ...]
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

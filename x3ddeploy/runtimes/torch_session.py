@@ -26,6 +26,11 @@ def require_device(device: str) -> None:
         )
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Whether PyTorch may round what it multiplies to TF32 on a GPU, from now on; by default its convolutions do."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
 class TorchSession(Session):
     """One part of the training-form network, eager, float32."""
 
@@ -46,6 +51,8 @@ class TorchSession(Session):
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(self.inputs, feeds)
+        if self._place.type == "cuda":
+            allow_tf32(False)  # float32 is float32
         with torch.inference_mode():
             outputs = self._forward(*(torch.from_numpy(feeds[name]).to(self._place) for name in self.inputs))
         return {name: value.cpu().numpy() for name, value in outputs.items()}

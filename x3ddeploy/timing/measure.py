@@ -44,10 +44,12 @@ class Measurement:
 
     Attributes:
         samples_ms: competitor -> one wall-clock time in milliseconds a round, in the rounds' order.
+        device_ms: likewise what the device itself counted, of those whose runs tell it: without the host's part.
         interrupted: the user ended it early; what was measured until then is kept.
     """
 
     samples_ms: dict[str, list[float]] = field(default_factory=dict)
+    device_ms: dict[str, list[float]] = field(default_factory=dict)
     interrupted: bool = False
 
     @property
@@ -88,11 +90,12 @@ def measure(
     is_stable: Callable[[list[float]], bool] = lambda samples_ms: False,
     min_rounds: int = MIN_ROUNDS,
     warm_up: int = WARM_UP_RUNS,
+    warm_up_s: float = 0.0,
 ) -> Measurement:
     """Run all competitors in turn until all are stable or the time is used up, each round starting with another one.
 
     Args:
-        competitors: name to what is timed.
+        competitors: name to what is timed; a run that gives a float tells the milliseconds that its device counted.
         seconds: budget of the counted rounds; at least `min_rounds` are made whatever they take.
         on_round: told the share of the budget that is used up, after each round.
         clock: seconds; a test gives its own.
@@ -100,6 +103,7 @@ def measure(
             budget has to be used, for the measurement to end before its time. Without it, the budget is used up.
         min_rounds: fewest rounds.
         warm_up: runs of each that are not counted.
+        warm_up_s: seconds that they take at least, in turn; a GPU's clock rises from idle within half a second.
 
     Returns:
         Complete rounds only. Ctrl-C ends the measurement and keeps them.
@@ -107,9 +111,11 @@ def measure(
     result = Measurement({name: [] for name in competitors})
     names = list(competitors)
     try:
-        for _ in range(warm_up):
+        start, turns = clock(), 0
+        while turns < warm_up or clock() - start < warm_up_s:
             for run in competitors.values():
                 run()
+            turns += 1
         start = clock()
         while result.rounds < min_rounds or clock() - start < seconds:
             if (
@@ -119,13 +125,17 @@ def measure(
             ):
                 break
             offset = result.rounds % len(names)
-            times = {}
+            times, on_device = {}, {}
             for name in names[offset:] + names[:offset]:
                 begin = clock()
-                competitors[name]()
+                told = competitors[name]()
                 times[name] = (clock() - begin) * 1e3
+                if isinstance(told, float):
+                    on_device[name] = told
             for name, value in times.items():
                 result.samples_ms[name].append(value)
+            for name, value in on_device.items():
+                result.device_ms.setdefault(name, []).append(value)
             on_round(min(1.0, result.rounds / min_rounds, (clock() - start) / max(seconds, 1e-9)))
     except KeyboardInterrupt:
         result.interrupted = True
