@@ -48,7 +48,7 @@ Request = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProbeResult:
     """What became of a probe.
 
     Attributes:
@@ -91,23 +91,23 @@ def run_in_child(task: str, request: Request, what: str, progress: Step, limit_s
     return reply["result"]
 
 
-def run_probe(probe: str, timeout_s: float) -> Outcome:
+def run_probe(probe: str, timeout_s: float) -> ProbeResult:
     """Run a task that takes nothing and returns facts, to its end or for `timeout_s` seconds; nothing is raised."""
     with tempfile.TemporaryFile() as stderr:
         reply, code = _run(probe, None, lambda text: None, timeout_s, stderr)
         stderr.seek(0)
         log = stderr.read().decode(errors="replace")
     if reply is None and code is None:
-        return Outcome(problem=f"no answer within {timeout_s:g} s")
+        return ProbeResult(problem=f"no answer within {timeout_s:g} s")
     if reply is None:
-        return Outcome(problem=describe_exit(code) if code else "ended without an answer", log=log)
+        return ProbeResult(problem=describe_exit(code) if code else "ended without an answer", log=log)
     if "error" in reply:
         error = reply["error"]
-        return Outcome(problem=error["first_line"], missing_module=error["missing_module"], log=log)
-    return Outcome(facts=reply["result"], log=log)
+        return ProbeResult(problem=error["first_line"], missing_module=error["missing_module"], log=log)
+    return ProbeResult(facts=reply["result"], log=log)
 
 
-def run_probes(probes: Mapping[str, str], timeout_s: float) -> dict[str, Outcome]:
+def run_probes(probes: Mapping[str, str], timeout_s: float) -> dict[str, ProbeResult]:
     """Run every probe ({key: "module:function"}) at the same time, each in its own process."""
     if not probes:
         return {}

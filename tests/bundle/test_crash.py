@@ -16,8 +16,7 @@ from support.parts import PARTS
 
 from x3ddeploy import exchange
 from x3ddeploy.atomic import write_bytes
-from x3ddeploy.bundle import Bundle, EngineEntry, add_engine, add_precision, create, opened
-from x3ddeploy.bundle import Precision as PrecisionEntry
+from x3ddeploy.bundle import Bundle, EngineEntry, PrecisionEntry, add_engine, add_precision, create, opened
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.terms import Precision

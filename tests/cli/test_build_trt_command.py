@@ -11,8 +11,7 @@ import onnx
 import pytest
 from support.parts import PARTS
 
-from x3ddeploy.bundle import Bundle, add_precision
-from x3ddeploy.bundle import Precision as PrecisionEntry
+from x3ddeploy.bundle import Bundle, PrecisionEntry, add_precision
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.exporting.export import serialize
 from x3ddeploy.parity.golden import load_golden

@@ -11,8 +11,7 @@ from engine_graphs import graphs, inputs
 from fake_cuda import FakeCuda
 from fake_tensorrt import SHAPES, Module
 
-from x3ddeploy.bundle import MANIFEST, Bundle, Spread, seal
-from x3ddeploy.bundle import Precision as PrecisionEntry
+from x3ddeploy.bundle import MANIFEST, Bundle, PrecisionEntry, Spread, seal
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.bisect import blocks_of, first_wrong_block, up_to
 from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, compare_session

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from x3ddeploy.bundle import Precision, Spread
+from x3ddeploy.bundle import PrecisionEntry, Spread
 from x3ddeploy.errors import BundleError, GateError, UsageError
 from x3ddeploy.parity import gates
 from x3ddeploy.parity.compare import Row, failures
@@ -79,7 +79,7 @@ def test_an_output_of_unknown_rounding_and_no_output_are_no_pass():
 @pytest.mark.parametrize("measure", ["relative", "rms", "channels"])
 @pytest.mark.parametrize(("rounding", "most"), [(0.01, 0.02), (1e-5, 1e-3), (0.0, 1e-3)])
 def test_lower_precisions_are_held_to_a_factor_of_each_measure_of_their_rounding(measure, rounding, most):
-    made = Precision(None, False, {}, None, {}, {LABEL: Spread(rounding, rounding, rounding)})
+    made = PrecisionEntry(None, False, {}, None, {}, {LABEL: Spread(rounding, rounding, rounding)})
     tolerance = lower_tolerance(made, LABEL)
 
     def difference(value):
@@ -92,7 +92,7 @@ def test_lower_precisions_are_held_to_a_factor_of_each_measure_of_their_rounding
 
 
 def test_an_output_of_zeros_is_refused_whatever_the_rounding_is():
-    made = Precision(None, False, {}, None, {}, {LABEL: Spread(5.0, 5.0, 5.0)})
+    made = PrecisionEntry(None, False, {}, None, {}, {LABEL: Spread(5.0, 5.0, 5.0)})
     reference = np.random.default_rng(0).normal(size=(1, 8))
     tolerance = lower_tolerance(made, LABEL)
     assert not compare(reference, np.zeros_like(reference)).within(tolerance)
@@ -118,7 +118,7 @@ def test_the_cpp_self_test_has_the_same_numbers():
 
 def test_without_a_rounding_a_lower_precision_is_not_judged():
     with pytest.raises(BundleError, match="quantize"):
-        lower_tolerance(Precision(None, False, {}, None, {}), LABEL)
+        lower_tolerance(PrecisionEntry(None, False, {}, None, {}), LABEL)
 
 
 def test_float32_tolerance_is_never_nan():

@@ -4,7 +4,7 @@ from x3ddeploy.bundle.manifest import SCHEMA_VERSION as SCHEMA_VERSION
 from x3ddeploy.bundle.manifest import EngineEntry as EngineEntry
 from x3ddeploy.bundle.manifest import FileEntry as FileEntry
 from x3ddeploy.bundle.manifest import Manifest as Manifest
-from x3ddeploy.bundle.manifest import Precision as Precision
+from x3ddeploy.bundle.manifest import PrecisionEntry as PrecisionEntry
 from x3ddeploy.bundle.manifest import Preprocessing as Preprocessing
 from x3ddeploy.bundle.manifest import Source as Source
 from x3ddeploy.bundle.manifest import Spread as Spread

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from x3ddeploy.bundle.manifest import EngineEntry, Manifest, Precision
+from x3ddeploy.bundle.manifest import EngineEntry, Manifest, PrecisionEntry
 from x3ddeploy.bundle.paths import CALIBRATION, ENGINES, names_a_file
 from x3ddeploy.contract import Input, Transform
 from x3ddeploy.errors import BundleError
@@ -159,7 +159,7 @@ def _files(manifest: Manifest) -> Iterator[str]:
             yield f"files: {name} of {entry.size_bytes} bytes"
 
 
-def _precision(name: str, precision: Precision, manifest: Manifest) -> Iterator[str]:
+def _precision(name: str, precision: PrecisionEntry, manifest: Manifest) -> Iterator[str]:
     if name not in _PRECISIONS:
         yield f"precisions: no precision is called {name!r}"
     place = precision.calibration

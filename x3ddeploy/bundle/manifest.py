@@ -53,7 +53,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Precision:
+class PrecisionEntry:
     """Graphs of a lower precision: a folder of the same names as the float32 graphs, and how they came about.
 
     Attributes:
@@ -148,7 +148,7 @@ class Manifest:
     preprocessing: dict[str, Preprocessing] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     files: dict[str, FileEntry] = field(default_factory=dict)
-    precisions: dict[str, Precision] = field(default_factory=dict)
+    precisions: dict[str, PrecisionEntry] = field(default_factory=dict)
     engines: dict[str, EngineEntry] = field(default_factory=dict)
     rounding: dict[str, float] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from x3ddeploy.atomic import explain_os_errors, staged_directory, sync_tree, umask, write_bytes, write_json
-from x3ddeploy.bundle.manifest import EngineEntry, FileEntry, Manifest, Precision
+from x3ddeploy.bundle.manifest import EngineEntry, FileEntry, Manifest, PrecisionEntry
 from x3ddeploy.bundle.opened import Bundle, sha256_of
 from x3ddeploy.bundle.paths import (
     BENCH,
@@ -123,7 +123,7 @@ def add_precision(
     name: str,
     files: Mapping[str, bytes],
     golden: Mapping[str, bytes],
-    precision: Precision,
+    precision: PrecisionEntry,
     calibration: bytes = b"",
 ) -> Bundle:
     """Put graphs of a lower precision into a bundle, in the place of those of the same name.

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from x3ddeploy import __version__
-from x3ddeploy.child_process import Outcome, run_probes
+from x3ddeploy.child_process import ProbeResult, run_probes
 from x3ddeploy.doctor.capabilities import (
     Capability,
     Fault,
@@ -81,7 +81,7 @@ def examine(known: Sequence[Known] = PACKAGES, timeout_s: float = PROBE_TIMEOUT_
     }
     outcomes = run_probes({_GPU_PROBE: _GPU_PROBE, **probes}, timeout_s)
     gpu = _gpu(outcomes.pop(_GPU_PROBE))
-    packages = {name: _tried(package, outcomes.get(name, Outcome())) for name, package in found.items()}
+    packages = {name: _tried(package, outcomes.get(name, ProbeResult())) for name, package in found.items()}
     installer = Installer(requirements, gpu)
     return Report(
         machine=examine_machine(),
@@ -93,7 +93,7 @@ def examine(known: Sequence[Known] = PACKAGES, timeout_s: float = PROBE_TIMEOUT_
     )
 
 
-def _tried(package: Package, outcome: Outcome) -> Package:
+def _tried(package: Package, outcome: ProbeResult) -> Package:
     if outcome.problem:
         return replace(
             package, state=State.BROKEN, problem=outcome.problem, missing_module=outcome.missing_module, log=outcome.log
@@ -101,7 +101,7 @@ def _tried(package: Package, outcome: Outcome) -> Package:
     return replace(package, facts=outcome.facts, log=outcome.log)
 
 
-def _gpu(outcome: Outcome) -> Gpu:
+def _gpu(outcome: ProbeResult) -> Gpu:
     if outcome.problem:
         return Gpu(None, None, (), f"asking the CUDA driver failed: {outcome.problem}")
     facts = outcome.facts

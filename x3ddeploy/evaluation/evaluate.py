@@ -43,7 +43,7 @@ class Loading:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ExecutionScores:
     """What one runtime and precision gave for the videos of an Evaluation."""
 
     execution: Execution
@@ -69,7 +69,7 @@ class Evaluation:
     names: tuple[str, ...]
     labels: Classes
     people: tuple[People | None, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ExecutionScores, ...]
     skipped: tuple[SkippedClip, ...]
     batch: int
     time: LoadingTime
@@ -131,7 +131,7 @@ def evaluate(
         people=tuple(people),
         labels=np.array(labels, np.int64),
         outcomes=tuple(
-            Outcome(execution, scorer.session.version, scorer.session.device, joined(collected[execution]))
+            ExecutionScores(execution, scorer.session.version, scorer.session.device, joined(collected[execution]))
             for execution, scorer in scorers.items()
         ),
         skipped=tuple(clips.skipped),

@@ -13,7 +13,7 @@ from x3ddeploy import __version__
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import Average, Contract, Score
 from x3ddeploy.data.sources import ClipSource
-from x3ddeploy.evaluation.evaluate import Evaluation, Loading, Outcome
+from x3ddeploy.evaluation.evaluate import Evaluation, ExecutionScores, Loading
 from x3ddeploy.evaluation.metrics import (
     Classes,
     Comparison,
@@ -126,13 +126,15 @@ def deployed_score(contract: Contract) -> Score:
     return contract.scores[contract.deployed]
 
 
-def confusions(evaluation: Evaluation, outcome: Outcome, score: Score) -> Classes:
+def confusions(evaluation: Evaluation, outcome: ExecutionScores, score: Score) -> Classes:
     """(classes, classes) of a score: rows are labels, columns what was predicted."""
     scores = outcome.scores.of(score)
     return confusion_matrix(scores.argmax(1), evaluation.labels, scores.shape[1])
 
 
-def _result(outcome: Outcome, evaluation: Evaluation, reported: Reported, reference: Outcome | None) -> dict[str, Any]:
+def _result(
+    outcome: ExecutionScores, evaluation: Evaluation, reported: Reported, reference: ExecutionScores | None
+) -> dict[str, Any]:
     return {
         "runtime": outcome.execution.place,
         "precision": outcome.execution.precision,
@@ -153,7 +155,7 @@ def _result(outcome: Outcome, evaluation: Evaluation, reported: Reported, refere
     }
 
 
-def _accuracies(outcome: Outcome, evaluation: Evaluation, score: Score) -> dict[str, Any]:
+def _accuracies(outcome: ExecutionScores, evaluation: Evaluation, score: Score) -> dict[str, Any]:
     scores = outcome.scores.of(score)
     counted = confusions(evaluation, outcome, score)
     return {

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from x3ddeploy.bundle import Precision, Spread
+from x3ddeploy.bundle import PrecisionEntry, Spread
 from x3ddeploy.errors import BundleError, UsageError
 
 # Float32 against PyTorch's float64, in units of PyTorch's own float32 distance from it.
@@ -79,7 +79,7 @@ def float32_tolerance(rounding: float) -> float:
     return min(max(FLOAT32_FACTOR * rounding, FLOAT32_FLOOR), FLOAT32_MOST)
 
 
-def lower_tolerance(made: Precision, label: str, floor: float = LOWER_FLOOR) -> Spread:
+def lower_tolerance(made: PrecisionEntry, label: str, floor: float = LOWER_FLOOR) -> Spread:
     """How far a lower precision may be from its golden output.
 
     Args:

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from x3ddeploy.bundle import CALIBRATION, Bundle, add_precision
-from x3ddeploy.bundle import Precision as PrecisionEntry
+from x3ddeploy.bundle import CALIBRATION, Bundle, PrecisionEntry, add_precision
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.exporting.export import serialize

@@ -6,8 +6,7 @@ from collections.abc import Set
 
 import onnx
 
-from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle import Precision as PrecisionEntry
+from x3ddeploy.bundle import Bundle, PrecisionEntry
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.contract import WHOLE
