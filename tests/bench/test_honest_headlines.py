@@ -1,6 +1,7 @@
 """No figure of a benchmark says more than was measured: unlike clips, a busy machine, a graph that is its own judge."""
 
 import json
+import shutil
 import time
 
 import numpy as np
@@ -19,6 +20,8 @@ SIZE, FRAMES = (1, 3, 16, 64, 64), (1, 3, 8, 64, 64)
 def row(name, milliseconds, shape=SIZE, scope="compute", work_of=None):
     described = {
         "name": name,
+        "kind": name,
+        "bundle": "",
         "scope": scope,
         "precision": "fp32",
         "batch": 1,
@@ -97,6 +100,28 @@ def test_the_baseline_gets_clips_of_the_bundles_size(bundle):
     given = rgbposeconv3d.inputs(2, inputs)
     assert given["imgs"].shape == (2, 3, 8, height, width)
     assert given["heatmap_imgs"].shape == (2, 17, 32, height // 4, width // 4)
+
+
+def test_bundles_are_compared_in_one_run_each_under_its_name(run, bundle, tmp_path):
+    paths = [tmp_path / "one", tmp_path / "two"]
+    for path in paths:
+        shutil.copytree(bundle, path)
+    options = ("--only", "onnxruntime/fp32", "--only", "torch/eager", "--seconds", "0.2")
+    process = run("bench", *paths, *options)
+    assert process.returncode == 2
+    assert "-o" in process.stderr
+    (tmp_path / "compared").mkdir()
+    process = run("bench", *paths, *options, "-o", tmp_path / "compared")
+    assert process.returncode == 0, process.stderr
+    report = json.loads((tmp_path / "compared" / "bench.json").read_text())
+    assert [entry["name"] for entry in report["bundles"]] == ["one", "two"]
+    assert {row["name"] for row in report["competitors"]} == {"one:onnxruntime/fp32", "two:onnxruntime/fp32"}
+    assert report["reference"] == "one:onnxruntime/fp32"
+    assert (report["parts"], report["throughput"], report["profiles"]) == ([], [], {})
+    (headline,) = report["headlines"]
+    assert {headline["faster"], headline["slower"]} == {"one:onnxruntime/fp32", "two:onnxruntime/fp32"}
+    assert headline["per"] == "clip"
+    assert "two:onnxruntime/fp32" in (tmp_path / "compared" / "report.html").read_text()
 
 
 def test_a_scope_that_is_asked_for_is_all_that_is_timed(run, bundle, tmp_path):

@@ -15,7 +15,14 @@ from x3ddeploy.timing.measure import ratio, statistics
 
 def row(name, median_ms, scope="compute", **others):
     samples = (median_ms * (1 + 0.02 * np.random.default_rng(0).standard_normal(30))).tolist()
-    described = {"name": name, "scope": scope, "network": f"network of {name}", "runtime": name.partition("/")[0]}
+    described = {
+        "name": name,
+        "kind": name,
+        "bundle": "",
+        "scope": scope,
+        "network": f"network of {name}",
+        "runtime": name.partition("/")[0],
+    }
     described |= {"version": "1.2", "device": "cpu", "precision": "fp32", "is_ours": name.startswith("onnxruntime")}
     described |= {"batch": 1, "shapes": {"imgs": [1, 3, 16, 224, 224]}, "relative_error": 2e-7, "load_s": 1.0}
     described |= {"memory_bytes": {"host_peak": 10**8, "device": None, "engine": None, "file": 10**7}}
@@ -50,7 +57,10 @@ def made_report():
     return {
         "x3ddeploy": "0.1.0",
         "measured_at": "2026-01-01T00:00:00Z",
-        "bundle": {"source": "a<b>.pth", "source_sha256": "0" * 64, "target": "tensorrt", "random_calibration": []},
+        "bundles": [
+            {"name": "", "family": "f", "source": "a<b>.pth", "source_sha256": "0" * 64, "target": "tensorrt"}
+            | {"random_calibration": []}
+        ],
         "machine": {
             "cpu": "a processor",
             "cores": 2,
@@ -239,7 +249,7 @@ def test_the_report_that_is_drawn_is_left_as_it_is(report):
 
 def test_what_comes_from_files_is_text_in_both_pages(report):
     evil = "a|b<script>alert(1)</script>[x](http://e)`c`\x1b[31m\n# forged\u202e"
-    report["bundle"]["source"] = evil
+    report["bundles"][0]["source"] = evil
     report["machine"]["cpu"] = evil
     for entry in report["competitors"]:
         entry["unlike"] = [evil]

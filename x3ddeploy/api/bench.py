@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from x3ddeploy.atomic import explain_os_errors, write_bytes, write_json
 from x3ddeploy.benchmarking.compare import Comparison, compare_reports
 from x3ddeploy.benchmarking.competitor import Absent, Scope
-from x3ddeploy.benchmarking.competitors import choose, without_slow
+from x3ddeploy.benchmarking.competitors import choose, of_bundles, without_slow
 from x3ddeploy.benchmarking.reading import read_report
 from x3ddeploy.benchmarking.report import bench_report
 from x3ddeploy.benchmarking.run import run_benchmark
@@ -49,7 +50,7 @@ class Benchmark:
 
 
 def bench(
-    bundle: AnyPath = "deploy",
+    bundle: AnyPath | Sequence[AnyPath] = "deploy",
     *,
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
@@ -67,7 +68,8 @@ def bench(
     measured. Who cannot take part stands in the report, with the reason.
 
     Args:
-        bundle: directory.
+        bundle: directory, or several that are compared in one run: their own forms alone, without rivals, parts,
+            throughput and layers.
         only: names of competitors, or of groups of them ('onnxruntime/int8', 'torch'); none takes all.
         skip: names to leave out.
         with_slow: also those that take minutes to prepare (torch.compile).
@@ -76,29 +78,37 @@ def bench(
         batch: clips at a time; None for the bundle's own, or 1.
         threads: CPU threads of each; None for all usable cores.
         seconds: budget for timing.
-        output: folder for the files; None for the bundle.
+        output: folder for the files; None for the bundle, where it is one.
         progress: receives each step as a line.
 
     Raises:
         BundleError: the bundle is not what its manifest says.
         MissingRequirementError: nothing that was asked for can be timed here.
-        UsageError: there is no such competitor, or `output` names a file.
+        UsageError: there is no such competitor, `output` names a file, or is not given for several bundles.
         X3DDeployError: interrupted before one round was complete.
     """
-    folder = Path(bundle) if output is None else _made(Path(output))
+    paths = [Path(bundle)] if isinstance(bundle, str | PathLike) else [Path(path) for path in bundle]
+    if output is None and len(paths) != 1:
+        raise UsageError(f"{len(paths)} bundles have no common folder", hint="say where the reports go with -o")
+    folder = paths[0] if output is None else _made(Path(output))
     names = choose(only, skip)
     names, left_out = (names, []) if with_slow or only else without_slow(names)
-    opened = open_whole(Path(bundle))
+    if len(paths) > 1:
+        names, left_out = of_bundles(names), []
+    opened = [open_whole(path) for path in paths]
     require_place(folder, REPORT_BYTES)
-    setting = Setting(batch or opened.manifest.batch or 1, threads or usable_cores())
-    workbench = Workbench(opened, setting, progress)
+    fixed = next((each.manifest.batch for each in opened if each.manifest.batch), 1)
+    setting = Setting(batch or fixed, threads or usable_cores())
+    workbenches = [
+        Workbench(each, setting, progress, name) for each, name in zip(opened, _told_apart(paths), strict=True)
+    ]
     wanted = {Scope(scope) for scope in scopes} or set(Scope)
     chosen = [scope for scope in Scope if scope in wanted]
-    outcome = run_benchmark(workbench, names, chosen, seconds, counting(progress), comparison_only=bool(scopes))
+    outcome = run_benchmark(workbenches, names, chosen, seconds, counting(progress), comparison_only=bool(scopes))
     outcome.absent += left_out
     if outcome.comparison.rounds == 0:
         raise X3DDeployError("interrupted before one round was complete", hint="give it more time")
-    report = bench_report(workbench, outcome, chosen, seconds)
+    report = bench_report(workbenches, outcome, chosen, seconds)
     return Benchmark(report, _written(folder, report), tuple(entry for entry in outcome.absent if entry.failed))
 
 
@@ -118,6 +128,14 @@ def compare_benchmarks(before: AnyPath, after: AnyPath, *, threshold: float = 0.
         X3DDeployError: a file is no bench.json, or holds what is no measurement.
     """
     return compare_reports(read_report(Path(before)), read_report(Path(after)), threshold, unlike=unlike)
+
+
+def _told_apart(paths: Sequence[Path]) -> list[str]:
+    """Names of the bundles: none for one alone; of several their folders', or paths where folders are called alike."""
+    if len(paths) == 1:
+        return [""]
+    names = [path.resolve().name for path in paths]
+    return names if len({*names}) == len(names) else [str(path) for path in paths]
 
 
 def _made(output: Path) -> Path:

@@ -82,22 +82,34 @@ class Competitor:
     """A loaded network under its name, checked and ready to be timed.
 
     Attributes:
-        name: unique: 'onnxruntime/fp32', 'torch/eager', 'rgbposeconv3d/openvino', ...
+        kind: 'onnxruntime/fp32', 'torch/eager', 'rgbposeconv3d/openvino', ...
+        bundle: name of the bundle, where several are compared.
         runs: what is timed in each scope.
         relative_error: of `scores` to PyTorch's, over their range; None for another network.
         load_s: seconds from nothing to ready, compilation included.
     """
 
-    name: str
+    kind: str
     loaded: Loaded
     memory: Memory
     relative_error: float | None
     load_s: float
     runs: dict[Scope, Callable[[], object]] = field(default_factory=dict)
+    bundle: str = ""
+
+    @property
+    def name(self) -> str:
+        """Unique: its kind, behind the bundle's name where there are several."""
+        return named(self.bundle, self.kind)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: value.shape for name, value in self.loaded.feeds.items()}
+
+
+def named(bundle: str, kind: str) -> str:
+    """Name of a competitor of a bundle: 'tsn:onnxruntime/fp32' where several bundles are compared."""
+    return f"{bundle}:{kind}" if bundle else kind
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory, Scope
-from x3ddeploy.benchmarking.loaders import NAMES, load
+from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory, Scope, named
+from x3ddeploy.benchmarking.loaders import NAMES, PLACES, load
 from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import GateError, UsageError, X3DDeployError
@@ -36,6 +36,11 @@ def choose(only: Sequence[str], skip: Sequence[str]) -> list[str]:
     if unknown:
         raise UsageError(f"no competitor named {unknown[0]!r}", hint=f"one of: {', '.join(NAMES)}")
     return [name for name in NAMES if (not only or fits(name, only)) and not fits(name, skip)]
+
+
+def of_bundles(names: Sequence[str]) -> list[str]:
+    """The names that are a bundle's own, in some runtime and precision."""
+    return [name for name in names if name.partition("/")[0] in PLACES]
 
 
 def without_slow(names: Sequence[str]) -> tuple[list[str], list[Absent]]:
@@ -68,9 +73,10 @@ def prepare(
         except X3DDeployError as error:
             absent.append(Absent(f"scope {Scope.PIPELINE.value}", _reason(error)))
             scopes = [scope for scope in scopes if scope is not Scope.PIPELINE]
-    for name in names:
+    for kind in names:
+        name = named(bench.name, kind)
         try:
-            competitor = _prepared(bench, name, scopes, load_one)
+            competitor = _prepared(bench, kind, scopes, load_one)
         except X3DDeployError as error:
             absent.append(Absent(name, _reason(error), isinstance(error, FallbackError | GateError)))
         except Exception as error:  # each runtime has its own kinds; all mean that it does not take the graph
@@ -85,11 +91,12 @@ def prepare(
 
 
 def _prepared(
-    bench: Workbench, name: str, scopes: Sequence[Scope], load_one: Callable[[Workbench, str], Loaded]
+    bench: Workbench, kind: str, scopes: Sequence[Scope], load_one: Callable[[Workbench, str], Loaded]
 ) -> Competitor:
     start, before = time.perf_counter(), read_gpu()
     with host_peak() as growth:
-        loaded = load_one(bench, name)
+        loaded = load_one(bench, kind)
+        name = named(bench.name, kind)
         bench.progress(f"{name}: loaded, running it once")
         outputs = loaded.infer(loaded.feeds)
     seconds, after = time.perf_counter() - start, read_gpu()
@@ -100,7 +107,7 @@ def _prepared(
         engine=loaded.engine_bytes,
         file=_size(loaded.graph),
     )
-    return Competitor(name, loaded, memory, error, seconds, _runs(bench, loaded, scopes))
+    return Competitor(kind, loaded, memory, error, seconds, _runs(bench, loaded, scopes), bench.name)
 
 
 def _relative_error(bench: Workbench, name: str, loaded: Loaded, outputs: Mapping[str, Array]) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from x3ddeploy import __version__
+from x3ddeploy.benchmarking.accuracy import Accuracy, known_accuracy
 from x3ddeploy.benchmarking.compare import differences
+from x3ddeploy.benchmarking.competitor import Absent, named
 from x3ddeploy.benchmarking.reading import SCHEMA_VERSION
 from x3ddeploy.machine import machine
 from x3ddeploy.timing.measure import is_stable, ratio, statistics, window_cv
@@ -26,32 +28,30 @@ REFERENCES = ("onnxruntime/fp32", "openvino/fp32", "tensorrt/fp32", "tensorrt-rt
 _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "mmaction2", "numpy", "av")
 
 
-def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], seconds: float) -> dict[str, Any]:
+def bench_report(
+    benches: Sequence[Workbench], outcome: Outcome, scopes: Iterable[Scope], seconds: float
+) -> dict[str, Any]:
     """The report as written to bench.json.
 
     Args:
-        bench: the bundle and the setting.
+        benches: the bundles, with one setting.
         outcome: what was measured; at least one round of the comparison.
         scopes: that were asked for.
         seconds: the budget.
     """
-    from x3ddeploy.benchmarking.accuracy import known_accuracy
-
-    manifest = bench.bundle.manifest
+    bench = benches[0]
     rows = _rows(bench, outcome)
-    accuracy, unknown = known_accuracy(bench.bundle)
+    accuracy: dict[str, Accuracy] = {}
+    unknown: list[Absent] = []
+    for each in benches:
+        known, missing = known_accuracy(each.bundle)
+        accuracy |= {named(each.name, name): entry for name, entry in known.items()}
+        unknown += missing
     return {
         "schema_version": SCHEMA_VERSION,
         "x3ddeploy": __version__,
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "bundle": {
-            "source": manifest.source.name,
-            "source_sha256": manifest.source.sha256,
-            "target": manifest.target,
-            "random_calibration": [
-                name for name, precision in manifest.precisions.items() if precision.random_calibration
-            ],
-        },
+        "bundles": [_bundle(each) for each in benches],
         "machine": {
             **machine(),
             "load_average": outcome.load_average,
@@ -81,6 +81,19 @@ def bench_report(bench: Workbench, outcome: Outcome, scopes: Iterable[Scope], se
     }
 
 
+def _bundle(bench: Workbench) -> dict[str, Any]:
+    manifest = bench.bundle.manifest
+    random = [name for name, precision in manifest.precisions.items() if precision.random_calibration]
+    return {
+        "name": bench.name,
+        "family": manifest.family,
+        "source": manifest.source.name,
+        "source_sha256": manifest.source.sha256,
+        "target": manifest.target,
+        "random_calibration": random,
+    }
+
+
 def headlines(rows: list[dict[str, Any]], multiply_adds: Mapping[str, float]) -> list[dict[str, Any]]:
     """How many times as fast the bundle's fastest float32 form is as others: a clip, where the clips are alike.
 
@@ -97,11 +110,16 @@ def headlines(rows: list[dict[str, Any]], multiply_adds: Mapping[str, float]) ->
     if ours is None:
         return []
     found = []
-    for group in ("rgbposeconv3d", "torch", "plain"):
-        others = [row for row in timed if row["name"].partition("/")[0].removesuffix("-cuda") == group]
+    groups = [
+        [row for row in timed if row["kind"].partition("/")[0].removesuffix("-cuda") == rival]
+        for rival in ("rgbposeconv3d", "torch", "plain")
+    ]
+    bundles = dict.fromkeys(row["bundle"] for row in timed if row["bundle"] != ours["bundle"])
+    groups += [[row for row in timed if row["bundle"] == bundle] for bundle in bundles]
+    for others in groups:
         # Each network at its best, and in the same runtime.
         best = min(others, key=lambda row: float(row["median_ms"]), default=None)
-        alike = next((row for row in others if row["name"] == f"{group}/{ours['runtime']}"), None)
+        alike = next((row for row in others if row["runtime"] == ours["runtime"]), None)
         for other in {row["name"]: row for row in (best, alike) if row}.values():
             unlike = differences(ours, other)
             counted = [multiply_adds.get(str(row["work_of"])) for row in (ours, other)]
@@ -148,6 +166,8 @@ def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[st
     graph = _graph(outcome, entry)
     return {
         "name": entry.name,
+        "bundle": entry.bundle,
+        "kind": entry.kind,
         **row,
         "batch": bench.setting.batch,
         "shapes": {name: list(shape) for name, shape in entry.shapes.items()},
@@ -162,12 +182,12 @@ def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[st
 
 def _graph(outcome: Outcome, entry: Competitor) -> str | None:
     """Whose work counts for a competitor: its own float32 graph's, else that of another graph of the same network."""
-    name, family = entry.name, entry.name.partition("/")[0]
+    name, family = entry.name, entry.kind.partition("/")[0]
     if family == "rgbposeconv3d":
         graphs = [other for other in outcome.work if other.startswith("rgbposeconv3d/")]
     elif entry.loaded.is_ours:
-        ours = [other.name for other in outcome.competitors if other.loaded.is_ours]
-        graphs = [name, f"{family}/fp32", *ours]
+        same = [other for other in outcome.competitors if other.loaded.is_ours and other.bundle == entry.bundle]
+        graphs = [name, named(entry.bundle, f"{family}/fp32"), *(other.name for other in same)]
     else:
         graphs = [name, *(other for other in outcome.work if other.startswith("plain/"))]
     return next((other for other in graphs if other in outcome.work), None)
@@ -187,8 +207,8 @@ def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | N
 
 
 def _reference(rows: list[dict[str, Any]]) -> str:
-    names = {row["name"] for row in rows}
-    return next((name for name in REFERENCES if name in names), rows[0]["name"])
+    first = {row["kind"]: row["name"] for row in rows if row["bundle"] == rows[0]["bundle"]}
+    return next((first[kind] for kind in REFERENCES if kind in first), str(rows[0]["name"]))
 
 
 def _add_ratios(rows: list[dict[str, Any]]) -> None:

@@ -71,7 +71,7 @@ def row_key(name: str, scope: Scope) -> str:
 
 
 def run_benchmark(
-    bench: Workbench,
+    benches: Sequence[Workbench],
     names: Sequence[str],
     scopes: Sequence[Scope],
     seconds: float,
@@ -82,8 +82,8 @@ def run_benchmark(
     """Measure; Ctrl-C during the measurements ends them and keeps what is there.
 
     Args:
-        bench: the bundle and what competitors share.
-        names: who is to take part.
+        benches: each bundle and what its competitors share. Of several, nothing but the comparison is timed.
+        names: who is to take part, of each bundle.
         scopes: that are timed.
         seconds: for timing in all. Loading, profiling and counting come on top.
         progress: counts the share of the budget that is used up, phase by phase.
@@ -92,7 +92,12 @@ def run_benchmark(
     Raises:
         MissingRequirementError: nobody can take part.
     """
-    competitors, absent = prepare(bench, names, scopes)
+    bench, comparison_only = benches[0], comparison_only or len(benches) > 1
+    competitors, absent = [], []
+    for each in benches:
+        ready, missing = prepare(each, names, scopes)
+        competitors += ready
+        absent += missing
     if not competitors:
         raise MissingRequirementError(
             "nothing that was asked for can be timed here",
@@ -113,7 +118,7 @@ def run_benchmark(
         progress.count("done", 1.0, 1.0)
         outcome.load_average += _load_average()
         if not outcome.interrupted:
-            _count_work(outcome, bench)
+            _count_work(outcome, benches)
         if not outcome.interrupted and not comparison_only:
             _measure_ceilings_again(outcome)
             _profile(outcome, bench)
@@ -168,9 +173,9 @@ def _time_bundle(
         outcome.interrupted = outcome.throughput.interrupted
 
 
-def _count_work(outcome: Outcome, bench: Workbench) -> None:
+def _count_work(outcome: Outcome, benches: Sequence[Workbench]) -> None:
     """What the graphs ask for, and in what their convolutions are really computed."""
-    bench.progress("counting work")
+    benches[0].progress("counting work")
     counted: dict[Path | bytes, Work | None] = {}  # runtimes share graphs
     for entry in outcome.competitors:
         loaded = entry.loaded
@@ -179,7 +184,9 @@ def _count_work(outcome: Outcome, bench: Workbench) -> None:
                 counted[loaded.graph] = _work_of(loaded.graph)
             if work := counted[loaded.graph]:
                 outcome.work[entry.name] = work
-    outcome.precisions = computed_in(bench.bundle, outcome.competitors)
+    for bench in benches:
+        mine = [entry for entry in outcome.competitors if entry.bundle == bench.name]
+        outcome.precisions |= computed_in(bench.bundle, mine)
 
 
 def _profile(outcome: Outcome, bench: Workbench) -> None:

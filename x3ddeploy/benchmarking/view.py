@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from x3ddeploy.benchmarking.competitor import named
+
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
 
@@ -54,6 +56,11 @@ def comparison(entry: Mapping[str, Any]) -> str:
 def unlikeness(entry: Mapping[str, Any]) -> str:
     """Why a headline is not of a clip."""
     return f"A clip of its is {entry['times_the_work']:.2g} times the work; {'; '.join(entry['unlike'])}"
+
+
+def bundles_text(report: Report) -> str:
+    """What was measured, in a few words: 'a.pth for openvino, b.pth for tensorrt'."""
+    return ", ".join(f"{bundle['source']} for {bundle['target']}" for bundle in report["bundles"])
 
 
 def busy(report: Report) -> str:
@@ -106,7 +113,9 @@ def cautions(report: Report) -> list[str]:
             "graph says (Winograd), or a machine that was busy while the ceilings were measured."
         )
     found += [
-        f"{name} was calibrated with made-up clips: its accuracy is not what real ones would give."
-        for name in report["bundle"]["random_calibration"]
+        f"{named(bundle['name'], name)} was calibrated with made-up clips: "
+        "its accuracy is not what real ones would give."
+        for bundle in report["bundles"]
+        for name in bundle["random_calibration"]
     ]
     return found

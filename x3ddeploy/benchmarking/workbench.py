@@ -34,8 +34,16 @@ class Setting:
 class Workbench:
     """See the module. Every attribute may raise what making it raises, each time anew."""
 
-    def __init__(self, bundle: Bundle, setting: Setting, progress: Step) -> None:
-        self.bundle, self.setting, self.progress = bundle, setting, progress
+    def __init__(self, bundle: Bundle, setting: Setting, progress: Step, name: str = "") -> None:
+        """Nothing is made yet.
+
+        Args:
+            bundle: whole.
+            setting: of all competitors.
+            progress: receives each step.
+            name: of the bundle, where several are compared.
+        """
+        self.bundle, self.setting, self.progress, self.name = bundle, setting, progress, name
         torch.set_num_threads(setting.threads)
 
     def feeds(self, batch: int) -> Feeds:

@@ -15,7 +15,7 @@ _LARGEST_THRESHOLD = 10  # a tenfold time
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.argument("bundle", type=click.Path(path_type=Path), nargs=-1, metavar="[BUNDLE]...")
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Time only these competitors, e.g. onnxruntime; may be repeated."
 )
@@ -54,7 +54,7 @@ _LARGEST_THRESHOLD = 10  # a tenfold time
 )
 @click.option("--unlike", is_flag=True, help="With --compare: also what differs in more than its time; it is labelled.")
 def command(
-    bundle: Path,
+    bundle: tuple[Path, ...],
     only: tuple[str, ...],
     skip: tuple[str, ...],
     with_slow: bool,
@@ -70,6 +70,8 @@ def command(
 ) -> None:
     """Time BUNDLE (default: deploy) in every runtime and precision, next to PyTorch and to RGBPoseConv3D.
 
+    Several bundles are compared with each other, accuracy beside latency: `x3ddeploy bench A B -o compared`.
+
     All competitors run in turn, round after round, with the same number of threads. Ctrl-C ends it and keeps what was
     measured. Who cannot take part is listed with the reason.
 
@@ -84,7 +86,7 @@ def command(
 
     with Steps().bars() as progress:
         benchmark = x3ddeploy.bench(
-            bundle,
+            bundle or Path("deploy"),
             only=only,
             skip=skip,
             with_slow=with_slow,

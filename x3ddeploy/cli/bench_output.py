@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from x3ddeploy.benchmarking.view import (
     absent_by_reason,
+    bundles_text,
     busy,
     headline_text,
     timed_rows,
@@ -42,7 +43,7 @@ def _print_scope(report: dict[str, Any], scope: str) -> None:
     machine = report["machine"]
     print_table(
         f"scope {scope}, batch {report['batch']}, {report['threads']} threads of {machine['cpu']}, "
-        f"{report['rounds']} interleaved rounds, bundle for {report['bundle']['target']}"
+        f"{report['rounds']} interleaved rounds, {bundles_text(report)}"
         f"{', BUSY MACHINE' if busy(report) else ''}",
         ("competitor", "median ms", "p90", "p95", "p99", f"x {report['reference']}", "x floor", "error", "host MB"),
         [

@@ -34,4 +34,4 @@ def tone_of(row: Row) -> str:
     """By whose network it is."""
     if row["is_ours"]:
         return OURS
-    return OTHER_NETWORK if row["name"].startswith("rgbposeconv3d") else SAME_NETWORK
+    return OTHER_NETWORK if row["kind"].startswith("rgbposeconv3d") else SAME_NETWORK

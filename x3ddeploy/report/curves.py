@@ -46,7 +46,10 @@ def throughput(report: Report, numbers: Numbers) -> Plot | None:
 
 
 def accuracy(report: Report, numbers: Numbers) -> Plot | None:
-    """Top-1 over latency in the main scope; None where no accuracy of a timed competitor is known."""
+    """Top-1 over latency in the main scope, with a line through what nothing else beats in both.
+
+    None where no accuracy of a timed competitor is known.
+    """
     scope, known = main_scope(report), report["accuracy"]
     rows = [row for row in timed_rows(report, scope) if row["name"] in known]
     if not rows:
@@ -64,6 +67,10 @@ def accuracy(report: Report, numbers: Numbers) -> Plot | None:
         marks.append(Mark(index, x(row["median_ms"]), y(share), place, tone, f"{row['name']}: {text}"))
         entries.append(Entry(index, tone, row["name"], text))
     measured_on = known[rows[0]["name"]]
+    best = [share > max([-1.0, *shares[:place]]) for place, share in enumerate(shares)]  # the fastest first
+    frontier = tuple(
+        (x(row["median_ms"]), y(share)) for row, share, is_best in zip(rows, shares, best, strict=True) if is_best
+    )
     return Plot(
         title=f"Top-1 on {measured_on['videos']} videos of {measured_on['data']}, scope {scope}",
         x_label="median latency, ms",
@@ -71,6 +78,6 @@ def accuracy(report: Report, numbers: Numbers) -> Plot | None:
         x_ticks=x.ticks(),
         y_ticks=y.ticks(),
         marks=marks,
-        lines=[],
+        lines=[Line(frontier, "roof", dashed=True)],
         entries=entries,
     )

@@ -8,7 +8,15 @@ from typing import Any
 
 import jinja2
 
-from x3ddeploy.benchmarking.view import Report, absent_by_reason, busy, cautions, headline_text, main_scope
+from x3ddeploy.benchmarking.view import (
+    Report,
+    absent_by_reason,
+    bundles_text,
+    busy,
+    cautions,
+    headline_text,
+    main_scope,
+)
 from x3ddeploy.report import bars, curves, heat, tables
 from x3ddeploy.report.competitors import MEANING, Numbers
 from x3ddeploy.report.roofline import rooflines
@@ -55,6 +63,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "report": report,
         "main_scope": main_scope(report),
         "mark": busy(report),
+        "bundles": bundles_text(report),
         "tiles": tables.tiles(report),
         "headlines": [headline_text(entry) for entry in report["headlines"]],
         "cautions": cautions(report),

@@ -58,10 +58,15 @@ def details(report: Report, numbers: Numbers) -> tuple[list[str], list[list[str]
 
 def environment(report: Report) -> list[tuple[str, str]]:
     """What the figures are of."""
-    machine, bundle = report["machine"], report["bundle"]
+    machine = report["machine"]
     found = [
-        ("bundle", f"{bundle['source']}, for {bundle['target']}"),
-        ("checkpoint", f"sha256 {bundle['source_sha256'][:16]}"),
+        (
+            f"bundle {bundle['name']}".strip(),
+            f"{bundle['source']}, for {bundle['target']}, checkpoint's sha256 {bundle['source_sha256'][:16]}",
+        )
+        for bundle in report["bundles"]
+    ]
+    found += [
         ("measured", report["measured_at"]),
         ("processor", f"{machine['cpu']}, {machine['cores']} usable cores, {report['threads']} threads"),
         ("system", f"{machine['os']}, Python {machine['python']}"),
