@@ -23,6 +23,21 @@ def posec3d(name: str = POSEC3D) -> dict[str, Any]:
     return config_of(name, change)
 
 
+def rgbposeconv3d() -> dict[str, Any]:
+    """RGBPoseConv3D with a block a stage: 2 frames of 32 x 32, 8 heatmaps of 8 x 8, 2 clips, 5 classes."""
+
+    def change(config: dict[str, Any]) -> None:
+        backbone = config["model"]["backbone"]
+        backbone["rgb_pathway"].update(base_channels=16, stage_blocks=(1, 1, 1, 1))
+        backbone["pose_pathway"].update(base_channels=8, stage_blocks=(1, 1, 1))
+        config["model"]["cls_head"].update(in_channels=[512, 128], num_classes=5)
+        sample, _, _, resize, *_ = config["test_pipeline"]
+        sample.update(clip_len={"RGB": 2, "Pose": 8}, num_clips=2)
+        resize.update(scale=(32, 32))
+
+    return config_of("skeleton/posec3d/rgbpose_conv3d/rgbpose_conv3d.py", change)
+
+
 def stgcn(name: str, **backbone: Any) -> dict[str, Any]:
     """ST-GCN, ST-GCN++ or 2s-AGCN with three blocks, the last one wider and striding: 8 frames, 5 classes."""
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FAMILIES: dict[str, str | Family] = {
     "two_stream_x3d": "x3ddeploy.families.two_stream_x3d.family:TWO_STREAM_X3D",
     "posec3d": "x3ddeploy.families.posec3d.family:POSEC3D",
+    "rgbposeconv3d": "x3ddeploy.families.rgbposeconv3d.family:RGBPOSECONV3D",
     "stgcn": "x3ddeploy.families.stgcn.family:STGCN",
     "tsn": "x3ddeploy.families.tsn.family:TSN",
     "tsm": "x3ddeploy.families.tsm.family:TSM",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from x3ddeploy.mmaction_compat import import_registry
 
 # Nothing is downloaded; some classes demand to be told so.
 _UNTRAINED = {"pretrained": None, "pretrained2d": False}
+Classes = Mapping[str, "type[nn.Module]"]
+NONE: Classes = {}
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -36,15 +39,16 @@ def version() -> str:
     return str(mmaction.__version__)
 
 
-def class_named(name: str) -> type[nn.Module]:
-    """A registered class.
+def class_named(name: str, own: Classes = NONE) -> type[nn.Module]:
+    """A class of the family's own, or a registered one.
 
     Raises:
         MissingRequirementError: MMAction2 cannot be imported.
         CheckpointError: it has no such class.
     """
-    registry = import_registry()
-    found: type[nn.Module] | None = registry.module_dict.get(name)
+    if name in own:
+        return own[name]
+    found: type[nn.Module] | None = import_registry().module_dict.get(name)
     if found is None:
         raise CheckpointError(
             f"MMAction2 {version()} has no class {name!r}", hint="install the version that the network was trained with"
@@ -52,8 +56,18 @@ def class_named(name: str) -> type[nn.Module]:
     return found
 
 
-def parameters(kind: type) -> dict[str, Parameter]:
+# Read once: RGBPoseConv3D writes into its own defaults when it is built.
+_KNOWN: dict[type, Mapping[str, Parameter]] = {}
+
+
+def parameters(kind: type) -> Mapping[str, Parameter]:
     """Every named argument of a class, its own and those that it hands on to its bases by `**kwargs`."""
+    if kind not in _KNOWN:
+        _KNOWN[kind] = _parameters(kind)
+    return _KNOWN[kind]
+
+
+def _parameters(kind: type) -> Mapping[str, Parameter]:
     found: dict[str, Parameter] = {}
     for owner in kind.__mro__:
         if "__init__" not in vars(owner):
@@ -61,13 +75,15 @@ def parameters(kind: type) -> dict[str, Parameter]:
         signature = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
         for parameter in signature:
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                found.setdefault(parameter.name, Parameter(parameter.default, owner.__name__))
+                found.setdefault(parameter.name, Parameter(copy.deepcopy(parameter.default), owner.__name__))
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature):
             break
     return found
 
 
-def resolved(name: str, arguments: Mapping[str, Any], path: str, swallowed: str = "") -> tuple[dict[str, Any], Any]:
+def resolved(
+    name: str, arguments: Mapping[str, Any], path: str, swallowed: str = "", own: Classes = NONE
+) -> tuple[dict[str, Any], Any]:
     """A module as a model keeps it: its class, the arguments as given, and the defaults of all others.
 
     Args:
@@ -75,6 +91,7 @@ def resolved(name: str, arguments: Mapping[str, Any], path: str, swallowed: str 
         arguments: literals.
         path: dotted name of the module in the config.
         swallowed: pattern of arguments that the class takes without naming them.
+        own: classes of the family's own.
 
     Returns:
         The module, and the class that says each default, by argument.
@@ -82,7 +99,7 @@ def resolved(name: str, arguments: Mapping[str, Any], path: str, swallowed: str 
     Raises:
         CheckpointError: the class takes no such argument.
     """
-    known = parameters(class_named(name))
+    known = parameters(class_named(name, own))
     strange = [key for key in arguments if key not in known and not (swallowed and re.fullmatch(swallowed, key))]
     refuse([f"{path}.{key} = {shown(arguments[key])}: {name} takes no such argument" for key in strange], path)
     defaults = {
@@ -98,8 +115,12 @@ def resolved(name: str, arguments: Mapping[str, Any], path: str, swallowed: str 
     return module, {key: parameter.owner for key, parameter in defaults.items()}
 
 
-def build(model: Model) -> dict[str, nn.Module]:
+def build(model: Model, own: Classes = NONE) -> dict[str, nn.Module]:
     """The modules of a recognizer by their names in its state_dict, in evaluation mode.
+
+    Args:
+        model: see `x3ddeploy.families.mmaction.model`.
+        own: classes of the family's own, which stand for registered ones of the same names.
 
     Raises:
         MissingRequirementError: MMAction2 cannot be imported.
@@ -109,7 +130,7 @@ def build(model: Model) -> dict[str, nn.Module]:
     registry = import_registry()
     from mmengine.registry import DefaultScope
 
-    changed = list(_changed_defaults(model))
+    changed = list(_changed_defaults(model, own))
     if changed:
         raise BundleError(
             f"this MMAction2 ({version()}) builds another network than {model['mmaction2']}, which exported it",
@@ -122,10 +143,11 @@ def build(model: Model) -> dict[str, nn.Module]:
         torch.manual_seed(0)
         for part, said in model["modules"].items():
             arguments = unpacked(said["arguments"])
-            known = parameters(class_named(said["type"]))
+            kind = class_named(said["type"], own)
+            known = parameters(kind)
             untrained = {key: value for key, value in _UNTRAINED.items() if key in known}
             try:
-                built[part] = registry.build({**arguments, **untrained, "type": said["type"]})
+                built[part] = registry.build({**arguments, **untrained, "type": kind})
             except Exception as error:  # whatever a class makes of arguments that it cannot be built with
                 raise _refusal(part, said["type"], arguments, error) from error
     for module in built.values():
@@ -154,9 +176,9 @@ def _places(value: Any, key: str, path: str) -> Iterator[str]:
         yield from _places(item, key, f"{path}.{name}")
 
 
-def _changed_defaults(model: Model) -> Iterator[str]:
+def _changed_defaults(model: Model, own: Classes) -> Iterator[str]:
     for part, module in model["modules"].items():
-        known = parameters(class_named(module["type"]))
+        known = parameters(class_named(module["type"], own))
         for key, value in module["defaults"].items():
             now = known[key].default if key in known else None
             if packed(now) != value:

@@ -31,6 +31,7 @@ from x3ddeploy.terms import Target
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from x3ddeploy.families.mmaction.building import Classes
     from x3ddeploy.families.mmaction.network import Recognizer
     from x3ddeploy.families.network import Network
     from x3ddeploy.lowering.replace import Rewrite
@@ -48,6 +49,8 @@ class MMActionFamily:
         features: names of what goes from the backbone to the head.
         fcn_test: whether its heads compute something else where `model.test_cfg` asks them for it.
         swallowed: class -> pattern of arguments that it takes by `**kwargs` without handing them to a base.
+        scored: names of the logits that the deployed score weighs; empty for all.
+        training_only: prefixes of weights that serve training only.
     """
 
     name: ClassVar[str]
@@ -64,6 +67,8 @@ class MMActionFamily:
     features: ClassVar[tuple[str, ...]] = ("feat",)
     fcn_test: ClassVar[bool] = True
     swallowed: ClassVar[Mapping[str, str]] = {}
+    scored: ClassVar[tuple[str, ...]] = ()
+    training_only: ClassVar[tuple[str, ...]] = ()
 
     def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
         classes = (("", self.recognizers), ("backbone", self.backbones), ("cls_head", self.heads))
@@ -106,6 +111,14 @@ class MMActionFamily:
         """How a video's views are averaged, as the built head has it."""
         return Average(head.average_clips or Average.NONE.value)
 
+    def own(self) -> Classes:
+        """Classes of ours that stand for registered ones, by name."""
+        return {}
+
+    def shown(self, part: str, weights: Mapping[str, Tensor]) -> Mapping[str, Any]:
+        """Arguments of a module's class that the weights tell, and the config does not."""
+        return {}
+
     def channels(self, backbone: Mapping[str, Any]) -> int:
         """Channels that the backbone takes, of its module in the model."""
         return int(unpacked({**backbone["defaults"], **backbone["arguments"]}).get("in_channels", 3))
@@ -142,8 +155,12 @@ class MMActionFamily:
         origins = {"recognizer": origin}
         for part, arguments in said.modules.items():
             kind = said.types[part]
-            modules[part], owners = building.resolved(kind, arguments, f"model.{part}", self.swallowed.get(kind, ""))
+            told = {key: value for key, value in self.shown(part, weights).items() if key not in arguments}
+            modules[part], owners = building.resolved(
+                kind, {**arguments, **told}, f"model.{part}", self.swallowed.get(kind, ""), self.own()
+            )
             origins |= {f"{part}.{key}": origin for key in ("type", *arguments)}
+            origins |= {f"{part}.{key}": _WEIGHTS for key in told}
             origins |= {f"{part}.{key}": f"default of {owner}" for key, owner in owners.items()}
         inputs = self.inputs(said, wishes, self.channels(modules["backbone"]))
         modalities_of(inputs)  # raises where a step of a pipeline is not understood
@@ -154,13 +171,17 @@ class MMActionFamily:
             "fcn_test": said.fcn_test and self.fcn_test,
             "inputs": packed_inputs(inputs),
         }
-        built = building.build(model)
+        built = building.build(model, self.own())
         head = built["cls_head"]
         model |= self._outputs(model, built)
+        model["scored"] = list(self.scored or model["logits"])
         model["average"] = self.average(head).value
-        model["activation"] = (Activation.SIGMOID if head.multi_class else Activation.SOFTMAX).value
+        model["activation"] = (Activation.SIGMOID if getattr(head, "multi_class", False) else Activation.SOFTMAX).value
         network = self._network(model, wishes.fusion or equal_fusion(model), built)
-        _fill_strictly(network, weights, self.title)
+        idle = [name for name in weights if self.training_only and name.startswith(self.training_only)]
+        if idle:
+            notes += (f"left out {len(idle)} weights that serve training only ({', '.join(self.training_only)})",)
+        _fill_strictly(network, {name: value for name, value in weights.items() if name not in idle}, self.title)
         origins |= dict.fromkeys(("classes", "activation"), origins.get("cls_head.num_classes", origin))
         owner = building.parameters(type(head)).get("average_clips")
         given = "average_clips" in said.modules["cls_head"]
@@ -179,7 +200,7 @@ class MMActionFamily:
     def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
         from x3ddeploy.families.mmaction import building
 
-        return self._network(model, fusion, building.build(model))
+        return self._network(model, fusion, building.build(model, self.own()))
 
     def require(self) -> None:
         from x3ddeploy.mmaction_compat import import_registry

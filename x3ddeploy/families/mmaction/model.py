@@ -7,6 +7,7 @@
     inputs      name -> kind, shape of one clip, pipeline, views, keypoint_order
     features    names and clip shapes of what goes from the backbone to the head
     logits      names of the logits, each with its number of classes
+    scored      those of them that the deployed score weighs
     activation  of the logits
     average     of a video's views
 
@@ -93,18 +94,19 @@ def contract_of(family: str, model: Model, fusion: tuple[float, ...], batch: int
         inputs = inputs_of(model, batch)
         features = {name: (leading, *map(int, shape)) for name, shape in model["features"].items()}
         logits = {name: (leading, int(classes)) for name, classes in model["logits"].items()}
+        scored = tuple(model["scored"])
+        classes = logits[scored[0]][1]
         activation, average = Activation(model["activation"]), Average(model["average"])
-    except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+    except (LookupError, TypeError, AttributeError, msgspec.ValidationError) as error:
         raise ValueError(f"not the model of a recognizer: {error}") from error
-    if len(fusion) != len(logits):
+    if len(fusion) != len(scored):
         raise UsageError(
-            f"the deployed score is given {len(fusion)} weights, and there are {len(logits)} sets of logits",
-            hint="leave --fusion out" if len(logits) == 1 else "give one weight a set: " + ", ".join(logits),
+            f"the deployed score is given {len(fusion)} weights, and there are {len(scored)} sets of logits",
+            hint="leave --fusion out" if len(scored) == 1 else "give one weight a set: " + ", ".join(scored),
         )
     given = (*logits, SCORES)
-    (_, classes), *_ = logits.values()
-    deployed = ONE if len(logits) == 1 else FUSED
-    single = {name.removesuffix("_logits"): Score({name: 1.0}) for name in logits} if len(logits) > 1 else {}
+    deployed = ONE if len(scored) == 1 else FUSED
+    single = {name.removesuffix("_logits"): Score({name: 1.0}) for name in scored} if len(scored) > 1 else {}
     return Contract(
         family=family,
         inputs=inputs,
@@ -118,14 +120,14 @@ def contract_of(family: str, model: Model, fusion: tuple[float, ...], batch: int
             **{name: Output(OutputKind.LOGITS, shape, activation, average) for name, shape in logits.items()},
             SCORES: Output(OutputKind.SCORES, (leading, classes), None, average),
         },
-        scores={**single, deployed: Score(dict(zip(logits, fusion, strict=True)))},
+        scores={**single, deployed: Score(dict(zip(scored, fusion, strict=True)))},
         deployed=deployed,
     )
 
 
 def equal_fusion(model: Model) -> tuple[float, ...]:
-    """Every set of logits counts alike."""
-    return (1.0,) * len(model["logits"])
+    """Every set of logits that is scored counts alike."""
+    return (1.0,) * len(model["scored"])
 
 
 def values_of(model: Model) -> dict[str, str]:
@@ -141,7 +143,7 @@ def values_of(model: Model) -> dict[str, str]:
             shown = ", ".join(f"{key}={setting}" for key, setting in step.parameters.items())
             values[f"{name}.{step.type}"] = shown or "yes"
         values[f"{name}.views"] = str(value.views.count)
-    values["classes"] = ", ".join(map(str, dict.fromkeys(model["logits"].values())))
+    values["classes"] = ", ".join(f"{count}" for count in dict.fromkeys(model["logits"].values()))
     return values | {"activation": model["activation"], "average": model["average"]}
 
 

@@ -65,7 +65,7 @@ class Head(nn.Module):
         recognizer: class that says how it is called.
         logits: names of the logits.
         activation: of them.
-        shares: of each set of logits in the deployed score, adding up to one.
+        shares: name of logits -> its share of the deployed score, adding up to one.
         fcn_test: whether the head is asked for it.
         neck: whether the features come from a neck.
     """
@@ -76,7 +76,7 @@ class Head(nn.Module):
         recognizer: str,
         logits: tuple[str, ...],
         activation: Activation,
-        shares: tuple[float, ...],
+        shares: Mapping[str, float],
         *,
         fcn_test: bool,
         neck: bool,
@@ -84,22 +84,22 @@ class Head(nn.Module):
         super().__init__()
         self.cls_head = module
         self.flat, self.neck = recognizer == "Recognizer2D", neck
-        self.logits, self.shares, self.fcn_test = logits, shares, fcn_test
+        self.logits, self.shares, self.fcn_test = logits, dict(shares), fcn_test
         self.to_segments = Operation(torch.reshape)
         function = torch.softmax if activation is Activation.SOFTMAX else _sigmoid
-        self.probabilities = nn.ModuleList(Operation(function) for _ in logits)
+        self.probabilities = nn.ModuleList(Operation(function) for _ in shares)
 
     def forward(self, *features: Tensor) -> dict[str, Tensor]:
         given = self.classified(features)
         found = tuple(given.values()) if isinstance(given, dict) else (given,)
         logits = dict(zip(self.logits, found, strict=True))
         parts = [
-            cast(Tensor, probability(value, 1))
-            for probability, value in zip(self.probabilities, logits.values(), strict=True)
+            cast(Tensor, probability(logits[name], 1))
+            for name, probability in zip(self.shares, self.probabilities, strict=True)
         ]
         if len(parts) == 1:
             return {**logits, SCORES: parts[0]}
-        weighted = [part * share for part, share in zip(parts, self.shares, strict=True)]
+        weighted = [part * share for part, share in zip(parts, self.shares.values(), strict=True)]
         return {**logits, SCORES: sum(weighted[1:], weighted[0])}
 
     def classified(self, features: Features) -> Any:
@@ -130,7 +130,7 @@ class Recognizer(Network):
         described = contract_of(family, model, fusion, None)
         for name, module in modules.items():
             self.add_module(name, module)
-        shares = tuple(described.scores[described.deployed].shares().values())
+        shares = described.scores[described.deployed].shares()
         recognizer = str(model["recognizer"])
         # Not registered: the modules' names in the state_dict are those of the checkpoint.
         parts: dict[str, nn.Module] = {

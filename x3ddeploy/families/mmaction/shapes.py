@@ -36,7 +36,7 @@ def shapes_of(
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         try:
             features = backbone.features(*(torch.empty(1, *shape) for shape in clips.values()))
-            head = Head(built["cls_head"], model["recognizer"], (), Activation.SOFTMAX, (), **settings)
+            head = Head(built["cls_head"], model["recognizer"], (), Activation.SOFTMAX, {}, **settings)
             given = head.classified(features)
         except Exception as error:  # whatever a network raises where tensors do not fit it
             shapes = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in clips.items())
