@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.contract import Block
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.roles import Role, roles
 from x3ddeploy.precision.half import to_half
@@ -74,3 +76,24 @@ def test_roles_are_the_same_in_half_precision(resnet):
 def test_a_dense_layer_called_conv2_is_quantized_where_depthwise_ones_are_not(resnet):
     eligible = {site.node for site in find_sites(resnet) if site.role in TARGETS["tensorrt"].scheme.roles}
     assert eligible == {"layer1.0/conv2/Conv", "layer1.0/conv3/Conv", "layer2/grouped", "fc"}
+
+
+def test_what_joins_two_tensors_has_a_range_of_its_own_and_a_block_is_the_recorded_one():
+    graph = GraphBuilder("two pathways")
+    x = graph.input("imgs", ("N", 3, 8, 8))
+    slow, fast = (convolution(graph, f"{pathway}/conv1/conv", x, random(4, 3, 3, 3)) for pathway in ("a", "b"))
+    cuts = ((0, 2, 1), (2, 4, 1))
+    shifted = [graph.node("Slice", fast, *(graph.integers(v) for v in cut), name=f"cut {cut}") for cut in cuts]
+    y = convolution(graph, "c.0/conv1/conv", graph.node("Concat", slow, fast, axis=1), random(4, 8, 3, 3))
+    z = convolution(graph, "d/conv", graph.node("Concat", *shifted, axis=1, name="back"), random(4, 4, 3, 3))
+    graph.output(graph.node("Add", y, z), "feat", ("N", 4, 8, 8))
+    recorded = (Block("c.0", "c.0/conv1/conv"),)
+    model = PartMetadata("backbone", "fp32", "tensorrt", "toy", {}, (1.0,), "", blocks=recorded).stamped(
+        graph.model({})
+    )
+    sites = {site.node: site for site in find_sites(model)}
+    assert sites["c.0/conv1/conv"].source == "Concat"
+    assert sites["c.0/conv1/conv"].moves == frozenset()
+    assert sites["c.0/conv1/conv"].block == "c.0"
+    assert sites["d/conv"].source == fast
+    assert len(sites["d/conv"].moves) == 3

@@ -61,20 +61,30 @@ class PartMetadata:
         """Read it back. Raises BundleError where the model was not exported by x3ddeploy."""
         props = {prop.key: prop.value for prop in model.metadata_props}
         try:
-            model = props.get(_PREFIX + "model") or props[_PREFIX + _ONLY_MODEL]
+            described = props.get(_PREFIX + "model") or props[_PREFIX + _ONLY_MODEL]
             return cls(
                 part=props[_PREFIX + "part"],
                 precision=props[_PREFIX + "precision"],
                 target=props[_PREFIX + "target"],
                 family=props.get(_PREFIX + "family", _ONLY_FAMILY),
-                model=msgspec.json.decode(model, type=dict[str, Any]),
+                model=msgspec.json.decode(described, type=dict[str, Any]),
                 fusion=msgspec.json.decode(props[_PREFIX + "fusion"], type=tuple[float, ...]),
                 source_sha256=props[_PREFIX + "source_sha256"],
                 version=props[_PREFIX + "version"],
-                blocks=msgspec.json.decode(props.get(_PREFIX + "blocks", "[]"), type=tuple[Block, ...]),
+                blocks=recorded_blocks(model),
             )
         except (KeyError, msgspec.DecodeError) as error:
             raise BundleError(
                 f"this ONNX file carries no readable x3ddeploy metadata ({error})",
                 hint="give a file made by `x3ddeploy export`",
             ) from error
+
+
+def recorded_blocks(model: onnx.ModelProto) -> tuple[Block, ...]:
+    """Stretches of a graph that can be judged alone; none in files of older versions, or of others.
+
+    Raises:
+        msgspec.DecodeError: what is recorded is not readable.
+    """
+    text = next((prop.value for prop in model.metadata_props if prop.key == f"{_PREFIX}blocks"), "[]")
+    return msgspec.json.decode(text, type=tuple[Block, ...])

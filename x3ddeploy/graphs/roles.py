@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 # Ops that only move values: what goes in comes out, in other places, with zeros between.
-MOVES = frozenset({"Reshape", "Transpose", "Slice", "Pad", "Concat"})
+MOVES = frozenset({"Reshape", "Transpose", "Slice", "Pad", "Concat", "Gather"})
 _TYPES = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
 _POOLS = frozenset({"ReduceMean", "GlobalAveragePool", "AveragePool"})
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import onnx
 
+from x3ddeploy.bundle.metadata import recorded_blocks
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.roles import Role, Structure
 
 # Squeeze-and-excitation's layers work on one value a channel, and cost nothing.
@@ -40,6 +40,7 @@ class Site:
 def find_sites(model: onnx.ModelProto) -> list[Site]:
     """Every layer of an exported graph that can be quantized, in the graph's order."""
     structure = Structure(model)
+    recorded = [block.name for block in recorded_blocks(model)]
     adds = [node for node in structure.nodes if structure.roles.get(node.name) is Role.RESIDUAL]
     sites, joined = [], set[str]()
     for node in structure.nodes:
@@ -53,7 +54,7 @@ def find_sites(model: onnx.ModelProto) -> list[Site]:
         add = next(free, None)
         if add is not None:
             joined.add(add.name)
-        sites.append(Site(node.name, _block(node), role, source, frozenset(moves), add.name if add else None))
+        sites.append(Site(node.name, _block(node, recorded), role, source, frozenset(moves), add.name if add else None))
     return sites
 
 
@@ -75,21 +76,31 @@ def ranges_of_parts(
     return known
 
 
-def _block(node: onnx.NodeProto) -> str:
-    """The module that a layer's own module belongs to; the layer's own where that stands in a part directly."""
+def _block(node: onnx.NodeProto, recorded: Iterable[str]) -> str:
+    """The block that a layer is in, as its graph records them.
+
+    In none of them the module that its own module belongs to, or its own where that stands in a part directly.
+    """
+    within = [block for block in recorded if node.name.startswith(f"{block}/")]
+    if within:
+        return max(within, key=len)
     owner = node.name.rpartition("/")[0]
     outer = owner.rpartition("/")[0]
     return outer if "/" in outer and node.op_type == "Conv" else owner
 
 
 def _source(tensor: str, structure: Structure, moves: set[str]) -> str:
-    """The one tensor whose values `tensor` holds in other places, itself where no move made it; adds to `moves`."""
+    """The one tensor whose values `tensor` holds in other places, itself where no move made it; adds to `moves`.
+
+    What joins values of different tensors has a range of its own, and is measured there.
+    """
     node = structure.producers.get(tensor)
     if node is None or not structure.is_move(node):
         return tensor
-    moves.add(node.name)
+    passed = {node.name}
     data = node.input if node.op_type == "Concat" else node.input[:1]
-    sources = {_source(name, structure, moves) for name in data}
+    sources = {_source(name, structure, passed) for name in data}
     if len(sources) > 1:
-        raise X3DDeployError(f"{node.name!r} joins values of different tensors: they cannot share one scale")
+        return tensor
+    moves |= passed
     return sources.pop()
