@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 import torch
 from small_recognizers import c2d, tsm, tsn
+from support.own_test_loop import tested
 from support.recognizers import modules_of, save, state_dict_of, text_of
 
 from x3ddeploy.contract import Average, Views
+from x3ddeploy.data.sources import open_source
+from x3ddeploy.data.synth.video import write_video
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.evaluation.metrics import confusion_matrix, mean1, top_k_accuracy
 from x3ddeploy.evaluation.scores import averaged
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.loading import load_network
 from x3ddeploy.lowering.proof import relative_error
+from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.runtimes.registry import open_session
 
 pytest.importorskip("mmaction")
@@ -65,6 +70,41 @@ def test_a_videos_scores_are_those_of_mmactions_recognizer(networks, name, shape
     expected = by_mmaction(CONFIGS[name](), rows)
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(given, expected, rtol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Seven videos of unlike sizes, lengths and colours, and their list; one class has none."""
+    folder = tmp_path_factory.mktemp("videos")
+    random = np.random.default_rng(3)
+    lines = []
+    for index, label in enumerate((0, 1, 2, 3, 1, 0, 2)):
+        height, width = (48, 64) if index % 2 else (72, 40)
+        colours = random.integers(0, 255, (7 + 5 * index, 4, 4, 3), np.uint8)
+        write_video(folder / f"{index}.mp4", colours.repeat(height // 4, 1).repeat(width // 4, 2))
+        lines.append(f"{index}.mp4 {label}\n")
+    (folder / "val.txt").write_text("".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_list_of_videos_is_scored_as_mmactions_test_loop_does(networks, videos, name):
+    pytest.importorskip("decord")
+    import_everything()
+    contract = networks[name].contract()
+    source = open_source(videos / "val.txt", contract)
+    with torch.inference_mode():
+        views = [torch.from_numpy(clip.inputs["imgs"]) for clip in map(source.load, range(len(source)))]
+        logits = [networks[name](imgs=rows)["logits"].numpy() for rows in views]
+    centre = np.concatenate(logits).mean(0)  # a network that was not trained takes every video for one class
+    scores = np.concatenate([averaged(rows - centre, contract.outputs["logits"]) for rows in logits])
+    expected, metrics = tested(CONFIGS[name](), videos, centre)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    assert len(set(scores.argmax(1))) > 1
+    labels = np.array(source.labels())
+    confusions = confusion_matrix(scores.argmax(1), labels, 5)
+    given = {"top1": top_k_accuracy(scores, labels, 1), "top5": top_k_accuracy(scores, labels, 5)}
+    assert {**given, "mean1": mean1(confusions)} == metrics
 
 
 @pytest.mark.parametrize("name", ["tsm", "c2d"])

@@ -20,6 +20,7 @@ from x3ddeploy.evaluation.metrics import (
     class_accuracy,
     compare_scores,
     confusion_matrix,
+    mean1,
     mean_class_accuracy,
     top_k_accuracy,
 )
@@ -162,6 +163,7 @@ def _accuracies(outcome: ExecutionScores, evaluation: Evaluation, score: Score) 
         "top1": top_k_accuracy(scores, evaluation.labels, 1),
         "top5": top_k_accuracy(scores, evaluation.labels, 5),
         "mean_class": mean_class_accuracy(counted),
+        "mean1": mean1(counted),
         "by_class": [None if math.isnan(share) else share for share in class_accuracy(counted).tolist()],
     }
 

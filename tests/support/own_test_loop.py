@@ -1,0 +1,55 @@
+"""MMAction2's own test of a recognizer of video: its data set, its pipeline, its recognizer, its metric."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+
+from support.recognizers import modules_of
+
+
+def tested(config: dict[str, Any], videos: Path, less: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """Scores (videos, classes), and AccMetric's figures.
+
+    Args:
+        config: of a recognizer; its weights are those of `modules_of`.
+        videos: the list `val.txt`, a line a video, stands beside them.
+        less: is taken off the bias of the last layer, (classes,).
+    """
+    registry = importlib.import_module("mmaction.registry")
+    modules = modules_of(config)
+    with torch.no_grad():
+        modules["cls_head"].fc_cls.bias -= torch.from_numpy(less)
+    # What is built of literals goes by MMAction2's registries; the recognizer is given its parts.
+    preprocessor = registry.MODELS.build(
+        {"type": "ActionDataPreprocessor", **config["model"]["data_preprocessor"], "_scope_": "mmaction"}
+    )
+    backbone = {key: value for key, value in config["model"]["backbone"].items() if key != "pretrained"}
+    model = registry.MODELS.build(
+        {"type": config["model"]["type"], "backbone": backbone, "data_preprocessor": preprocessor}
+    )
+    for part, module in modules.items():
+        setattr(model, part, module)
+    dataset = registry.DATASETS.build(
+        {
+            "type": "VideoDataset",
+            "ann_file": str(videos / "val.txt"),
+            "data_prefix": {"video": str(videos)},
+            "pipeline": [registry.TRANSFORMS.build(dict(step)) for step in config["test_pipeline"]],
+            "test_mode": True,
+        }
+    )
+    metric = registry.METRICS.build({"type": "AccMetric"})
+    scores = []
+    for index in range(len(dataset)):
+        batch = pseudo_collate([dataset[index]])
+        with torch.inference_mode():
+            samples = model.eval().test_step(batch)
+        metric.process(batch, [sample.to_dict() for sample in samples])
+        scores += [sample.pred_score.numpy() for sample in samples]
+    return np.stack(scores), metric.compute_metrics(metric.results)
