@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 from small_recognizers import c2d, tsm, tsn
-from support.own_test_loop import tested
+from support.own_test_loop import listed_videos, scored_by_mmaction
 from support.recognizers import modules_of, save, state_dict_of, text_of
 
 from x3ddeploy.contract import Average, Views
 from x3ddeploy.data.sources import open_source
-from x3ddeploy.data.synth.video import write_video
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.evaluation.metrics import confusion_matrix, mean1, top_k_accuracy
 from x3ddeploy.evaluation.scores import averaged
@@ -74,17 +73,7 @@ def test_a_videos_scores_are_those_of_mmactions_recognizer(networks, name, shape
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Seven videos of unlike sizes, lengths and colours, and their list; one class has none."""
-    folder = tmp_path_factory.mktemp("videos")
-    random = np.random.default_rng(3)
-    lines = []
-    for index, label in enumerate((0, 1, 2, 3, 1, 0, 2)):
-        height, width = (48, 64) if index % 2 else (72, 40)
-        colours = random.integers(0, 255, (7 + 5 * index, 4, 4, 3), np.uint8)
-        write_video(folder / f"{index}.mp4", colours.repeat(height // 4, 1).repeat(width // 4, 2))
-        lines.append(f"{index}.mp4 {label}\n")
-    (folder / "val.txt").write_text("".join(lines))
-    return folder
+    return listed_videos(tmp_path_factory.mktemp("videos"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -98,7 +87,7 @@ def test_a_list_of_videos_is_scored_as_mmactions_test_loop_does(networks, videos
         logits = [networks[name](imgs=rows)["logits"].numpy() for rows in views]
     centre = np.concatenate(logits).mean(0)  # a network that was not trained takes every video for one class
     scores = np.concatenate([averaged(rows - centre, contract.outputs["logits"]) for rows in logits])
-    expected, metrics = tested(CONFIGS[name](), videos, centre)
+    expected, metrics = scored_by_mmaction(CONFIGS[name](), videos, centre)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
     assert len(set(scores.argmax(1))) > 1
     labels = np.array(source.labels())

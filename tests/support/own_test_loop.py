@@ -11,9 +11,23 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from support.recognizers import modules_of
+from x3ddeploy.data.synth.video import write_video
 
 
-def tested(config: dict[str, Any], videos: Path, less: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+def listed_videos(folder: Path) -> Path:
+    """Seven videos of unlike sizes, lengths and colours, and `val.txt`, their list; one of five classes has none."""
+    random = np.random.default_rng(3)
+    lines = []
+    for index, label in enumerate((0, 1, 2, 3, 1, 0, 2)):
+        height, width = (48, 64) if index % 2 else (72, 40)
+        colours = random.integers(0, 255, (7 + 5 * index, 4, 4, 3), np.uint8)
+        write_video(folder / f"{index}.mp4", colours.repeat(height // 4, 1).repeat(width // 4, 2))
+        lines.append(f"{index}.mp4 {label}\n")
+    (folder / "val.txt").write_text("".join(lines))
+    return folder
+
+
+def scored_by_mmaction(config: dict[str, Any], videos: Path, less: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     """Scores (videos, classes), and AccMetric's figures.
 
     Args:
