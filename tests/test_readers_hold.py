@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from support.documents import eval_json
 
 from x3ddeploy.benchmarking.accuracy import known_accuracy
 from x3ddeploy.benchmarking.compare import compare_reports
@@ -100,15 +101,8 @@ def test_an_eval_json_with_anything_in_it_gives_accuracies_or_nothing(tmp_path, 
             class source:
                 sha256 = "a" * 64
 
-    document = {
-        "schema_version": 1,
-        "bundle": {"source": {"sha256": "a" * 64}},
-        "data": {"path": "synth"},
-        "videos": 10,
-        "deployed": "fused",
-        "results": [{"runtime": "torch", "precision": "fp32", "scores": {"fused": {"top1": 0.5}}}],
-    }
-    (tmp_path / "eval.json").write_text(json.dumps(changed(data, document)), encoding="utf-8")
+    document = changed(data, eval_json("a" * 64, "fused", torch=0.5))
+    (tmp_path / "eval.json").write_text(json.dumps(document), encoding="utf-8")
     for entry in known_accuracy(Opened)[0].values():
         assert 0 <= entry.top1 <= 1
         assert entry.videos >= 1

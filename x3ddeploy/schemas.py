@@ -1,4 +1,4 @@
-"""JSON Schemas of the documents that a bundle holds: `python -m x3ddeploy.schemas docs/schemas` writes them."""
+"""JSON Schemas of what commands write and print: `python -m x3ddeploy.schemas docs/schemas` writes them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ from x3ddeploy.atomic import write_json
 DOCUMENTS = {
     "manifest": "x3ddeploy.bundle.manifest:Manifest",
     "parity": "x3ddeploy.parity.document:ParityReport",
+    "eval": "x3ddeploy.evaluation.document:EvalReport",
 }
+
+
+def type_of(document: str) -> Any:
+    """The type of a document in DOCUMENTS."""
+    module, _, name = DOCUMENTS[document].partition(":")
+    return getattr(import_module(module), name)
 
 
 def schema_of(document: str) -> dict[str, Any]:
     """The JSON Schema of a document in DOCUMENTS."""
-    module, _, name = DOCUMENTS[document].partition(":")
-    described = msgspec.json.schema(getattr(import_module(module), name))
+    described = msgspec.json.schema(type_of(document))
     schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(described))  # tuples become lists
     for definition in schema["$defs"].values():
-        definition["description"] = cleandoc(definition["description"])
+        if "description" in definition:
+            definition["description"] = cleandoc(definition["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"{document}.json", **schema}
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from support.documents import eval_json
 
 from x3ddeploy.benchmarking.accuracy import known_accuracy
 from x3ddeploy.benchmarking.ceilings import Ceilings
@@ -115,12 +116,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused():
 def test_accuracy_is_that_of_the_same_checkpoint_or_none(bundle, tmp_path):
     opened = replace(Bundle.open(bundle), path=tmp_path)
     assert known_accuracy(opened) == ({}, [])
-    results = [
-        {"runtime": runtime, "precision": "fp32", "scores": {"fused 1:1": {"top1": top1}, "rgb": {"top1": 0.1}}}
-        for runtime, top1 in (("torch", 0.9), ("onnxruntime", 0.8))
-    ]
-    report = {"schema_version": 1, "data": {"path": "clips"}, "videos": 50, "deployed": "fused 1:1"}
-    report |= {"results": results, "bundle": {"source": {"sha256": opened.manifest.source.sha256}}}
+    report = eval_json(opened.manifest.source.sha256, "fused 1:1", torch=0.9, onnxruntime=0.8)
     (tmp_path / "eval.json").write_text(json.dumps(report))
     assert {name: entry.top1 for name, entry in known_accuracy(opened)[0].items()} == {
         "torch/eager": 0.9,

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.cli.main import main
 from x3ddeploy.data.synth import SynthOptions, generate
@@ -30,7 +31,7 @@ def test_the_report_is_printed_and_written_with_plots(run, bundle, clips, tmp_pa
     output = tmp_path / "results" / "eval"
     process = run("eval", bundle, "--data", clips, "--runtime", "onnxruntime", "-o", output, "--plot", "svg")
     assert process.returncode == 0, process.stderr
-    report = json.loads((output / "eval.json").read_text())
+    report = of_its_type("eval", (output / "eval.json").read_text())
     assert report["schema_version"] == 1
     names = {"eval.json", "confusion_torch_fp32.svg", "confusion_onnxruntime_fp32.svg"}
     assert {path.name for path in output.iterdir()} == names

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from x3ddeploy.atomic import explain_os_errors, write_json
 from x3ddeploy.bundle import EVAL
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import UsageError
+from x3ddeploy.evaluation.document import EvalReport
 from x3ddeploy.evaluation.evaluate import Loading
 from x3ddeploy.evaluation.evaluate import evaluate as evaluate_bundle
 from x3ddeploy.evaluation.plot import INSTALL, can_plot, plot_evaluation, require_plot
@@ -33,7 +34,7 @@ class Evaluated:
         streams: names of the scores that are of one set of logits.
     """
 
-    report: dict[str, Any]
+    report: EvalReport
     files: tuple[Path, ...]
     streams: tuple[str, ...]
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
-
-import msgspec
 
 from x3ddeploy.benchmarking.competitor import Absent
 from x3ddeploy.bundle import EVAL, Bundle
+from x3ddeploy.evaluation.document import SCHEMA_VERSION, EvalCore
 from x3ddeploy.files import read_json
 
-_SCHEMA_VERSION = 1
 _ACCURACY = "accuracy"
 _NAMES = {"torch/fp32": "torch/eager"}
 
@@ -30,59 +27,22 @@ class Accuracy:
     data: str
 
 
-@dataclass(frozen=True)
-class _Score:
-    top1: Annotated[float, msgspec.Meta(ge=0, le=1)]
-
-
-@dataclass(frozen=True)
-class _Result:
-    runtime: str
-    precision: str
-    scores: dict[str, _Score]
-
-
-@dataclass(frozen=True)
-class _Data:
-    path: str
-
-
-@dataclass(frozen=True)
-class _Source:
-    sha256: str
-
-
-@dataclass(frozen=True)
-class _Bundle:
-    source: _Source
-
-
-@dataclass(frozen=True)
-class _Report:
-    schema_version: int
-    bundle: _Bundle
-    data: _Data
-    videos: Annotated[int, msgspec.Meta(ge=1)]
-    deployed: str
-    results: tuple[_Result, ...]
-
-
 def known_accuracy(bundle: Bundle) -> tuple[dict[str, Accuracy], list[Absent]]:
     """Competitor's name -> accuracy, and why it is not known where an eval.json does not tell it."""
     try:
-        report: _Report = read_json(bundle.path / EVAL, _Report)
+        report: EvalCore = read_json(bundle.path / EVAL, EvalCore)
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError) as error:
         return {}, [Absent(_ACCURACY, f"{EVAL} cannot be read: {getattr(error, 'strerror', None) or error}")]
-    if report.schema_version != _SCHEMA_VERSION:
-        return {}, [Absent(_ACCURACY, f"{EVAL} has schema version {report.schema_version}, not {_SCHEMA_VERSION}")]
-    if report.bundle.source.sha256 != bundle.manifest.source.sha256:
+    if report["schema_version"] != SCHEMA_VERSION:
+        return {}, [Absent(_ACCURACY, f"{EVAL} has schema version {report['schema_version']}, not {SCHEMA_VERSION}")]
+    if report["bundle"]["source"]["sha256"] != bundle.manifest.source.sha256:
         return {}, [Absent(_ACCURACY, f"{EVAL} is of another checkpoint")]
     found = {}
-    for result in report.results:
-        name = f"{result.runtime}/{result.precision}"
-        if report.deployed in result.scores:
-            top1 = result.scores[report.deployed].top1
-            found[_NAMES.get(name, name)] = Accuracy(top1, report.videos, report.data.path)
+    for result in report["results"]:
+        name = f"{result['runtime']}/{result['precision']}"
+        if report["deployed"] in result["scores"]:
+            top1 = result["scores"][report["deployed"]]["top1"]
+            found[_NAMES.get(name, name)] = Accuracy(top1, report["videos"], report["data"]["path"])
     return found, []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,6 +20,8 @@ from x3ddeploy.cli.parameters import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from x3ddeploy.evaluation.document import EvalReport, Result
 
 # Over this share of the time spent waiting, more threads are worth a hint.
 _LONG_WAITING = 0.3
@@ -109,7 +111,7 @@ def command(
         echo(f"written: {', '.join(map(str, evaluated.files))}")
 
 
-def _print(report: dict[str, Any], streams: Sequence[str]) -> None:
+def _print(report: EvalReport, streams: Sequence[str]) -> None:
     _print_accuracies(report)
     _print_classes(report, streams)
     _print_changes(report)
@@ -136,14 +138,14 @@ def _print(report: dict[str, Any], streams: Sequence[str]) -> None:
     echo(line + (": --workers may shorten it" if loading["waiting_share"] > _LONG_WAITING else ""))
 
 
-def _clips(report: dict[str, Any]) -> str:
+def _clips(report: EvalReport) -> str:
     views = report["views"]
     clips = "1 clip" if views["clips"] == 1 else f"{views['clips']} clips"
     crops = "" if views["crops"] == 1 else f" x {views['crops']} crops"
     return clips + crops + (", each mirrored as well," if views["flip"] else "")
 
 
-def _print_accuracies(report: dict[str, Any]) -> None:
+def _print_accuracies(report: EvalReport) -> None:
     from x3ddeploy.cli.output import print_table
 
     reference = report["results"][0]
@@ -172,7 +174,7 @@ def _print_accuracies(report: dict[str, Any]) -> None:
     )
 
 
-def _print_classes(report: dict[str, Any], streams: Sequence[str]) -> None:
+def _print_classes(report: EvalReport, streams: Sequence[str]) -> None:
     """Accuracy of each class in the reference, and how many videos each target gained or lost of it."""
     from x3ddeploy.cli.output import print_table
 
@@ -204,16 +206,18 @@ def _print_classes(report: dict[str, Any], streams: Sequence[str]) -> None:
         echo(f"{absent} of {len(report['classes'])} classes have no videos here")
 
 
-def _change(result: dict[str, Any], scores: str, index: int) -> str:
-    changes = {entry["class"]: entry["videos"] for entry in result["against_reference"][scores]["class_changes"]}
+def _change(result: Result, scores: str, index: int) -> str:
+    against = result["against_reference"] or {}
+    changes = {entry["class"]: entry["videos"] for entry in against[scores]["class_changes"]}
     return f"{changes[index]:+d}" if index in changes else "="
 
 
-def _print_changes(report: dict[str, Any]) -> None:
+def _print_changes(report: EvalReport) -> None:
     """The videos whose class changed, by target."""
     names = [entry["label"] for entry in report["classes"]]
     for result in report["results"][1:]:
-        changed = result["against_reference"][report["deployed"]]["changed_videos"]
+        against = result["against_reference"] or {}
+        changed = against[report["deployed"]]["changed_videos"]
         for video in changed[:_MOST_CHANGES]:
             echo(
                 f"{result['runtime']} {result['precision']}: {video['name']} ({names[video['label']]}): "

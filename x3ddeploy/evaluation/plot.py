@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.errors import MissingRequirementError
+from x3ddeploy.evaluation.document import EvalReport
 from x3ddeploy.evaluation.evaluate import Evaluation
 from x3ddeploy.evaluation.metrics import Classes
 from x3ddeploy.evaluation.report import class_names, confusions, deployed_score
@@ -70,7 +71,7 @@ def plot_confusions(path: Path, confusions: Classes, names: Sequence[str], title
 
 
 def plot_evaluation(
-    bundle: Bundle, evaluation: Evaluation, report: Mapping[str, Any], folder: Path, suffix: str
+    bundle: Bundle, evaluation: Evaluation, report: EvalReport, folder: Path, suffix: str
 ) -> list[Path]:
     """Draw the deployed score's confusion matrix of every runtime and precision; gives the files.
 

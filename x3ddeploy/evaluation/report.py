@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import numpy as np
 
 from x3ddeploy import __version__
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import Average, Contract, Score
 from x3ddeploy.data.sources import ClipSource
+from x3ddeploy.evaluation.document import SCHEMA_VERSION, EvalReport
 from x3ddeploy.evaluation.evaluate import Evaluation, ExecutionScores, Loading
 from x3ddeploy.evaluation.metrics import (
     Classes,
@@ -27,8 +29,6 @@ from x3ddeploy.evaluation.metrics import (
 from x3ddeploy.evaluation.scores import Reported, reported_scores
 from x3ddeploy.machine import machine
 
-SCHEMA_VERSION = 1
-
 
 def eval_report(
     bundle: Bundle,
@@ -37,7 +37,7 @@ def eval_report(
     loading: Loading,
     clips: int | None,
     left_out: Sequence[str],
-) -> dict[str, Any]:
+) -> EvalReport:
     """The report as written to eval.json; see docs/eval.md. Accuracies and agreements are shares, 0 to 1.
 
     Args:
@@ -53,7 +53,7 @@ def eval_report(
     views = views if clips is None else replace(views, clips=clips)
     names = class_names(bundle)
     reference = evaluation.outcomes[0]
-    return {
+    report = {
         "schema_version": SCHEMA_VERSION,
         "x3ddeploy": __version__,
         "machine": machine(),
@@ -92,6 +92,7 @@ def eval_report(
             for index, videos in enumerate(np.bincount(evaluation.labels, minlength=len(names)))
         ],
     }
+    return cast(EvalReport, msgspec.to_builtins(report))
 
 
 def _persons(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -139,7 +140,7 @@ def _result(
     return {
         "runtime": outcome.execution.place,
         "precision": outcome.execution.precision,
-        "version": outcome.version,
+        "version": str(outcome.version),  # PyTorch's is of a class of its own
         "device": outcome.device,
         "scores": {name: _accuracies(outcome, evaluation, score) for name, score in reported.scores.items()},
         "confusions": _off_diagonal(confusions(evaluation, outcome, reported.scores[reported.deployed])),
