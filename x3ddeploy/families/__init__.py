@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Name -> 'module:object', or the family itself.
 FAMILIES: dict[str, str | Family] = {
     "two_stream_x3d": "x3ddeploy.families.two_stream_x3d.family:TWO_STREAM_X3D",
+    "epamnet": "x3ddeploy.families.epamnet.family:EPAMNET",
     "posec3d": "x3ddeploy.families.posec3d.family:POSEC3D",
     "rgbposeconv3d": "x3ddeploy.families.rgbposeconv3d.family:RGBPOSECONV3D",
     "stgcn": "x3ddeploy.families.stgcn.family:STGCN",

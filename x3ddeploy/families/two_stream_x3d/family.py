@@ -41,7 +41,7 @@ class TwoStreamX3DFamily:
 
         override = read_override(wishes.config) if wishes.config else None
         resolved = resolve_spec(weights, config, override)
-        spec, changed = _with_wishes(resolved.spec, wishes)
+        spec, changed = with_wishes(resolved.spec, wishes)
         network = self._network(spec, wishes.fusion or EQUAL_FUSION)
         missing, unexpected = network.load_state_dict(resolved.state_dict, strict=False)
         lost = [key for key in missing if not key.endswith(".num_batches_tracked")] + unexpected
@@ -50,7 +50,7 @@ class TwoStreamX3DFamily:
         return Trained(network, {**resolved.origins, **dict.fromkeys(changed, "option")}, resolved.notes)
 
     def contract(self, model: Mapping[str, Any], fusion: tuple[float, ...], batch: int | None) -> Contract:
-        return two_stream_contract(spec_of(model), _of_both_streams(fusion), batch, {})
+        return two_stream_contract(spec_of(model), of_both_streams(fusion), batch, {})
 
     def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
         return self._network(spec_of(model), fusion)
@@ -79,10 +79,11 @@ class TwoStreamX3DFamily:
     def _network(self, spec: ModelSpec, fusion: tuple[float, ...]) -> TwoStreamX3D:
         from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 
-        return TwoStreamX3D(spec, _of_both_streams(fusion)).eval()
+        return TwoStreamX3D(spec, of_both_streams(fusion)).eval()
 
 
-def _of_both_streams(fusion: tuple[float, ...]) -> tuple[float, float]:
+def of_both_streams(fusion: tuple[float, ...]) -> tuple[float, float]:
+    """One weight a stream. Raises UsageError where there are more or fewer."""
     if len(fusion) != 2:
         raise UsageError(
             f"the deployed score is given {len(fusion)} weights, and there are two streams", hint="give them as in 2:1"
@@ -90,7 +91,7 @@ def _of_both_streams(fusion: tuple[float, ...]) -> tuple[float, float]:
     return fusion[0], fusion[1]
 
 
-def _with_wishes(spec: ModelSpec, wishes: Wishes) -> tuple[ModelSpec, list[str]]:
+def with_wishes(spec: ModelSpec, wishes: Wishes) -> tuple[ModelSpec, list[str]]:
     """The changed specification, and the dotted names of the values that were set."""
     rgb, pose, changed = spec.rgb_input, spec.pose_input, []
     if wishes.frames is not None:
