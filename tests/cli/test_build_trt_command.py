@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +76,21 @@ def quantized(bundle, tmp_path_factory):
 
 
 @pytest.fixture
+def start(run, monkeypatch):
+    """Function: the command in this process, on a machine that is played to the processes that it starts."""
+
+    def on(*arguments, env):
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", None)  # it is read from the environment again
+            patch.syspath_prepend(env["PYTHONPATH"].split(os.pathsep)[0])
+            for name, value in env.items():
+                patch.setenv(name, value)
+            return run(*arguments)
+
+    return on
+
+
+@pytest.fixture
 def copied(quantized, tmp_path):
     return shutil.copytree(quantized, tmp_path / "deploy")
 
@@ -86,9 +103,9 @@ def contents(path):
 
 
 @pytest.mark.parametrize("flags", [(), ("--fp16",), ("--int8",), ("--rtx",)], ids=" ".join)
-def test_without_a_gpu_it_exits_4_and_touches_nothing(spawn, copied, machine, flags):
+def test_without_a_gpu_it_exits_4_and_touches_nothing(start, copied, machine, flags):
     before = contents(copied)
-    process = spawn("build-trt", copied, *flags, env=machine("no gpu"))
+    process = start("build-trt", copied, *flags, env=machine("no gpu"))
     assert process.returncode == 4
     assert "no NVIDIA driver" in process.stderr
     assert "--rtx --compute-capability" in process.stderr
@@ -96,19 +113,19 @@ def test_without_a_gpu_it_exits_4_and_touches_nothing(spawn, copied, machine, fl
     assert contents(copied) == before
 
 
-def test_without_tensorrt_it_exits_4_and_says_what_to_install(spawn, copied, machine):
+def test_without_tensorrt_it_exits_4_and_says_what_to_install(start, copied, machine):
     if importlib.util.find_spec("tensorrt"):
         pytest.skip("TensorRT is installed")
     before = contents(copied)
-    process = spawn("build-trt", copied, env=machine("no tensorrt"))
+    process = start("build-trt", copied, env=machine("no tensorrt"))
     assert process.returncode == 4
     assert "TensorRT is not installed" in process.stderr
     assert "pip install --extra-index-url https://pypi.nvidia.com 'x3ddeploy[tensorrt]'" in process.stderr
     assert contents(copied) == before
 
 
-def test_a_tensorrt_that_does_not_import_exits_4(spawn, copied, machine):
-    process = spawn("build-trt", copied, env=machine("with tensorrt", FAKE_FAULT="broken"))
+def test_a_tensorrt_that_does_not_import_exits_4(start, copied, machine):
+    process = start("build-trt", copied, env=machine("with tensorrt", FAKE_FAULT="broken"))
     assert process.returncode == 4
     assert "libnvinfer.so.11" in process.stderr
 
@@ -126,8 +143,8 @@ def test_a_tensorrt_that_does_not_import_exits_4(spawn, copied, machine):
         (("--fp16", "--calib", "clips"), "go with --int8"),
     ],
 )
-def test_what_makes_no_sense_is_a_usage_error(spawn, copied, machine, arguments, message):
-    process = spawn("build-trt", copied, *arguments, env=machine("with tensorrt"))
+def test_what_makes_no_sense_is_a_usage_error(start, copied, machine, arguments, message):
+    process = start("build-trt", copied, *arguments, env=machine("with tensorrt"))
     assert process.returncode == 2
     assert message in process.stderr
 
@@ -137,10 +154,10 @@ def test_what_makes_no_sense_is_a_usage_error(spawn, copied, machine, arguments,
 
 @needs_rtx
 @pytest.mark.parametrize("precision", ["fp32", "fp16", pytest.param("bf16", marks=pytest.mark.openvino), "int8"])
-def test_tensorrt_rtx_takes_every_part_in_every_precision(spawn, copied, machine, precision):
+def test_tensorrt_rtx_takes_every_part_in_every_precision(start, copied, machine, precision):
     flags = () if precision == "fp32" else (f"--{precision}",)
     arguments = ("--rtx", "--compute-capability", "8.9,12.0", "--builder-optimization-level", "0")
-    process = spawn("build-trt", copied, *flags, *arguments, "--json", env=machine("no gpu"))
+    process = start("build-trt", copied, *flags, *arguments, "--json", env=machine("no gpu"))
     assert process.returncode == 0, process.stderr
     report = json.loads(process.stdout)
     manifest = Bundle.open(copied).manifest
@@ -160,14 +177,14 @@ def test_tensorrt_rtx_takes_every_part_in_every_precision(spawn, copied, machine
 
 
 @needs_rtx
-def test_tensorrt_rtx_refuses_gpus_that_it_does_not_know(spawn, copied, machine):
-    process = spawn("build-trt", copied, "--rtx", "--compute-capability", "9.0", env=machine("no gpu"))
+def test_tensorrt_rtx_refuses_gpus_that_it_does_not_know(start, copied, machine):
+    process = start("build-trt", copied, "--rtx", "--compute-capability", "9.0", env=machine("no gpu"))
     assert process.returncode == 2
     assert "it builds for" in process.stderr
 
 
 @needs_rtx
-def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(spawn, copied, machine):
+def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(start, copied, machine):
     file = copied / "fp16" / "head.onnx"
     model = onnx.load(file)
     model.graph.node[0].op_type, model.graph.node[0].domain = "Unheard", "nowhere"
@@ -181,7 +198,7 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(spawn, copied
         {},
         opened.manifest.precisions["fp16"],
     )
-    process = spawn(
+    process = start(
         "build-trt", copied, "--fp16", "--rtx", "--compute-capability", "8.9", "--parts", "head", env=machine("no gpu")
     )
     assert process.returncode == 1
@@ -196,8 +213,8 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(spawn, copied
 @pytest.mark.parametrize(
     ("shape", "parts"), [("8.6", "head"), ("10", "head"), ("11", "rgb_backbone,pose_backbone,head")]
 )
-def test_engines_are_built_proven_and_registered(spawn, copied, machine, shape, parts):
-    process = spawn("build-trt", copied, "--parts", parts, "--json", env=machine("with tensorrt", FAKE_SHAPE=shape))
+def test_engines_are_built_proven_and_registered(start, copied, machine, shape, parts):
+    process = start("build-trt", copied, "--parts", parts, "--json", env=machine("with tensorrt", FAKE_SHAPE=shape))
     assert process.returncode == 0, process.stderr
     report = json.loads(process.stdout)
     assert [made["entry"]["part"] for made in report["engines"]] == parts.split(",")
@@ -225,8 +242,8 @@ def test_building_takes_no_pytorch(spawn, copied, machine):
     assert any("random clips and impulses were not compared" in line for line in made["unproven"])
 
 
-def test_the_table_names_precision_reformats_and_error(spawn, copied, machine):
-    process = spawn("build-trt", copied, "--int8", "--parts", "rgb_backbone", env=machine("with tensorrt"))
+def test_the_table_names_precision_reformats_and_error(start, copied, machine):
+    process = start("build-trt", copied, "--int8", "--parts", "rgb_backbone", env=machine("with tensorrt"))
     assert process.returncode == 0, process.stderr
     row = next(line for line in process.stdout.splitlines() if line.startswith("rgb_backbone"))
     assert "12 fp16, 13 int8" in row
@@ -235,38 +252,38 @@ def test_the_table_names_precision_reformats_and_error(spawn, copied, machine):
     assert "NOT proven: accuracy: the INT8 ranges are of made-up clips" in process.stdout
 
 
-def test_an_engine_that_ignores_the_precision_is_not_kept(spawn, copied, machine):
+def test_an_engine_that_ignores_the_precision_is_not_kept(start, copied, machine):
     before = contents(copied)
     weakly_typed = machine("with tensorrt", FAKE_SHAPE="8.6", FAKE_FAULT="ignores precision")
-    process = spawn("build-trt", copied, "--fp16", env=weakly_typed)
+    process = start("build-trt", copied, "--fp16", env=weakly_typed)
     assert process.returncode == 3
     assert "not what was asked for" in process.stderr
     assert {file.name for file in contents(copied).keys() - before.keys()} <= {"timing.cache"}
     assert Bundle.open(copied).manifest.engines == {}
 
 
-def test_an_engine_that_computes_something_else_is_not_kept_and_its_block_is_named(spawn, copied, machine):
-    process = spawn("build-trt", copied, "--parts", "rgb_backbone", env=machine("with tensorrt", FAKE_FAULT="wrong"))
+def test_an_engine_that_computes_something_else_is_not_kept_and_its_block_is_named(start, copied, machine):
+    process = start("build-trt", copied, "--parts", "rgb_backbone", env=machine("with tensorrt", FAKE_FAULT="wrong"))
     assert process.returncode == 3
     assert "comparisons with golden outputs and PyTorch fail" in process.stderr
     assert "first diverging block: rgb_backbone/conv1_s" in process.stderr
     assert Bundle.open(copied).manifest.engines == {}
 
 
-def test_a_file_that_is_no_timing_cache_is_not_replaced(spawn, copied, machine, tmp_path):
+def test_a_file_that_is_no_timing_cache_is_not_replaced(start, copied, machine, tmp_path):
     mine = tmp_path / "thesis.txt"
     mine.write_bytes(b"garbage to TensorRT")
-    process = spawn("build-trt", copied, "--parts", "head", "--timing-cache", mine, env=machine("with tensorrt"))
+    process = start("build-trt", copied, "--parts", "head", "--timing-cache", mine, env=machine("with tensorrt"))
     assert process.returncode == 1
     assert "what shall be the timing cache" in process.stderr
     assert mine.read_bytes() == b"garbage to TensorRT"
     assert Bundle.open(copied).manifest.engines == {}
 
 
-def test_a_crash_of_tensorrt_is_an_error_with_its_log(spawn, copied, machine, tmp_path):
+def test_a_crash_of_tensorrt_is_an_error_with_its_log(start, copied, machine, tmp_path):
     before = contents(copied)
     variables = machine("with tensorrt", FAKE_FAULT="crash", TMPDIR=str(tmp_path))
-    process = spawn("build-trt", copied, env=variables)
+    process = start("build-trt", copied, env=variables)
     assert process.returncode == 1
     assert "building rgb_backbone.fp32 crashed with SIGSEGV" in process.stderr
     assert "CUDA out of memory" in process.stderr
@@ -275,39 +292,39 @@ def test_a_crash_of_tensorrt_is_an_error_with_its_log(spawn, copied, machine, tm
     assert not (copied / "engines").exists()
 
 
-def test_a_bundle_for_another_runtime_is_refused(spawn, run, checkpoint, tmp_path, machine):
+def test_a_bundle_for_another_runtime_is_refused(start, run, checkpoint, tmp_path, machine):
     other = tmp_path / "other"
     assert run("export", checkpoint, "-o", other, "--target", "openvino").returncode == 0
-    process = spawn("build-trt", other, env=machine("with tensorrt"))
+    process = start("build-trt", other, env=machine("with tensorrt"))
     assert process.returncode == 2
     assert "--target tensorrt" in process.stderr
 
 
-def test_an_altered_bundle_is_refused(spawn, copied, machine):
+def test_an_altered_bundle_is_refused(start, copied, machine):
     (copied / "head.onnx").write_bytes(b"")
-    process = spawn("build-trt", copied, env=machine("with tensorrt"))
+    process = start("build-trt", copied, env=machine("with tensorrt"))
     assert process.returncode == 1
     assert "head.onnx" in process.stderr
 
 
-def test_int8_without_graphs_and_clips_says_what_is_missing(spawn, bundle, machine, tmp_path):
+def test_int8_without_graphs_and_clips_says_what_is_missing(start, bundle, machine, tmp_path):
     path = shutil.copytree(bundle, tmp_path / "plain")
-    process = spawn("build-trt", path, "--int8", env=machine("with tensorrt"))
+    process = start("build-trt", path, "--int8", env=machine("with tensorrt"))
     assert process.returncode == 2
     assert "--calib PATH" in process.stderr
     assert not (path / "engines").exists()
 
 
-def test_int8_graphs_are_made_first_in_the_form_that_this_tensorrt_reads(spawn, bundle, machine, tmp_path):
+def test_int8_graphs_are_made_first_in_the_form_that_this_tensorrt_reads(start, bundle, machine, tmp_path):
     path = shutil.copytree(bundle, tmp_path / "plain")
     environment = machine("with tensorrt", FAKE_SHAPE="8.6")
-    process = spawn("build-trt", path, "--int8", "--calib-random", "--parts", "head", "--json", env=environment)
+    process = start("build-trt", path, "--int8", "--calib-random", "--parts", "head", "--json", env=environment)
     assert process.returncode == 0, process.stderr
     (made,) = json.loads(process.stdout)["engines"]
     assert made["built"]["precision"]["counts"]["int8"] > 0
     assert any("made-up clips" in line for line in made["unproven"])
     assert onnx.load(path / "int8" / "head.onnx").opset_import[0].version == 17
     assert Bundle.open(path).manifest.precisions["int8"].random_calibration
-    again = spawn("build-trt", path, "--int8", "--calib-random", "--parts", "head", env=environment)
+    again = start("build-trt", path, "--int8", "--calib-random", "--parts", "head", env=environment)
     assert again.returncode == 0
     assert "the clips are not used" in again.stderr

@@ -40,10 +40,16 @@ def parts(tiny_network):
     return parts_of(tiny_network)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.fixture(scope="module", params=TARGETS)
+def parts_of_target(request, tiny_network):
+    """Each target, and its parts."""
+    return request.param, parts_of(tiny_network, request.param)
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_of_every_target_is_clean(tiny_network, target, part):
-    model = parts_of(tiny_network, target)[part]
+def test_every_part_of_every_target_is_clean(parts_of_target, part):
+    target, models = parts_of_target
+    model = models[part]
     check_model(model)
     assert lint(model) == []
     kernels = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
@@ -214,13 +220,13 @@ def test_an_altered_weight_shape_is_not_rebuilt_into_something_else(parts):
         restore_network(model)
 
 
-@pytest.mark.parametrize(("part", "expected"), [("rgb_backbone", 4.26e9), ("pose_backbone", 3.36e9)])
-def test_multiply_adds_are_those_of_the_published_networks(monkeypatch, part, expected):
+def test_multiply_adds_are_those_of_the_published_networks(monkeypatch):
     monkeypatch.setitem(strategy.TARGETS, "tensorrt", Strategy(Layout.FRAMES, width_multiple=1, input_multiple=1))
-    model = parts_of(TwoStreamX3D(PRESETS["ntu60"]))[part]
-    work = multiply_adds(model)
-    assert work is not None
-    assert sum(work.values()) == pytest.approx(expected, rel=0.01)
+    models = parts_of(TwoStreamX3D(PRESETS["ntu60"]))
+    for part, expected in (("rgb_backbone", 4.26e9), ("pose_backbone", 3.36e9)):
+        work = multiply_adds(models[part])
+        assert work is not None
+        assert sum(work.values()) == pytest.approx(expected, rel=0.01), part
 
 
 def test_frames_share_one_named_axis_so_that_runtimes_can_fuse_shortcuts(parts):
