@@ -105,3 +105,16 @@ def c2d() -> dict[str, Any]:
         _frames(config, {"type": "SampleFrames", "clip_len": 4, "num_clips": 2}, "ThreeCrop", 32, "NCTHW")
 
     return config_of("recognition/c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb.py", change)
+
+
+def tanet() -> dict[str, Any]:
+    """TANet on two stages of ResNet-50: 4 segments of 32 x 32."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["model"]["backbone"].update(
+            num_segments=4, num_stages=2, out_indices=(1,), strides=(1, 2), dilations=(1, 1)
+        )
+        config["model"]["cls_head"].update(in_channels=512, num_segments=4)
+        _frames(config, {"type": "SampleFrames", "clip_len": 1, "num_clips": 4}, "CenterCrop", 32)
+
+    return config_of("recognition/tanet/tanet_imagenet-pretrained-r50_8xb8-1x1x8-50e_sthv1-rgb.py", change)

@@ -25,6 +25,7 @@ FAMILIES: dict[str, str | Family] = {
     "tsn": "x3ddeploy.families.tsn.family:TSN",
     "tsm": "x3ddeploy.families.tsm.family:TSM",
     "c2d": "x3ddeploy.families.c2d.family:C2D",
+    "tanet": "x3ddeploy.families.tanet.family:TANET",
     "slowonly": "x3ddeploy.families.slowonly.family:SLOWONLY",
     "slowfast": "x3ddeploy.families.slowfast.family:SLOWFAST",
     "i3d": "x3ddeploy.families.i3d.family:I3D",

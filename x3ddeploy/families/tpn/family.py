@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from x3ddeploy.families.mmaction.family import MMActionFamily
+from x3ddeploy.families.mmaction.model import BACKBONE
+from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from x3ddeploy.families.mmaction.network import Recognizer
     from x3ddeploy.families.network import Network
+    from x3ddeploy.lowering.replace import Rewrite
 
 
 class TPNFamily(MMActionFamily):
@@ -24,6 +28,11 @@ class TPNFamily(MMActionFamily):
     heads: ClassVar[tuple[str, ...]] = ("TPNHead",)
     # "Fully convolutional" its head pools first all the same: the same weights as a 1 x 1 x 1 convolution on one value.
     fcn_test: ClassVar[bool] = False
+
+    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+        from x3ddeploy.families.tsm.shift import SHIFT_AS_SLICES
+
+        return (SHIFT_AS_SLICES,) if part == BACKBONE else ()
 
     def restore(self, model: Mapping[str, Any], fusion: tuple[float, ...], weights: Mapping[str, Tensor]) -> Network:
         """See `x3ddeploy.families.base.Family`; the neck's auxiliary head is of training alone, and in no graph."""
