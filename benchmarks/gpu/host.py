@@ -42,11 +42,6 @@ def gpu_state() -> dict[str, str]:
     return state
 
 
-def clocks() -> dict[str, str]:
-    """The state that changes under load, right now; empty where there is no GPU."""
-    return _query(("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu"))
-
-
 def _query(fields: tuple[str, ...]) -> dict[str, str]:
     try:
         reply = subprocess.run(
@@ -68,18 +63,24 @@ def torch_versions() -> dict[str, Any]:
     return {"torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
 
 
-def rows_of(measured: Measurement, about: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a competitor: what it is, its statistics, and the raw samples.
+def rows_of(measured: Measurement, about: dict[str, dict[str, Any]], divided_by: int = 1) -> list[dict[str, Any]]:
+    """A row a competitor: what it is, its statistics, and the raw samples, by the host's clock and by the device's.
 
     Args:
         measured: by competitor.
         about: competitor -> what is known of it.
+        divided_by: runs in one sample.
     """
-    return [
-        {**about[name], **asdict(statistics(samples)), "samples_ms": [round(sample, 4) for sample in samples]}
-        for name, samples in measured.samples_ms.items()
-        if samples
-    ]
+    rows = []
+    for name, samples in measured.samples_ms.items():
+        if not samples:
+            continue
+        host, device = (
+            [round(sample / divided_by, 6) for sample in given] for given in (samples, measured.device_ms.get(name, []))
+        )
+        row = {**about[name], **asdict(statistics(host)), "samples_ms": host, "device_samples_ms": device}
+        rows.append(row | {"device_median_ms": statistics(device).median_ms if device else None})
+    return rows
 
 
 def first_line(fault: Exception) -> str:

@@ -1,9 +1,13 @@
 """What a GPU host is given: bundles of the full network, plain exports, and the shift's forms, as ONNX files.
 
 Runs anywhere, without a GPU. The plain exports are torch.onnx.export's of the training-form network and of
-RGBPoseConv3D: what TensorRT is given without a lowering. All are opset 17, so that TensorRT 8.6 takes them, too.
+RGBPoseConv3D: what TensorRT is given without a lowering; PyTorch and numpy are enough for them, so that hundreds of
+megabytes need not travel. All are opset 17, so that TensorRT 8.6 takes them, too, and take and give float32 whatever
+they compute in, as the bundle's graphs do: what is copied is the same.
 
-    python benchmarks/gpu/prepare.py DIRECTORY [--preset ntu60] [--opset17]
+    python benchmarks/gpu/prepare.py DIRECTORY [--preset ntu60] [--opset17] [--only deploy,plain,shift] [--split 55]
+
+`--split` also packs what was written into pieces of that many MB, with checksums, for channels that take no more.
 """
 
 from __future__ import annotations
@@ -12,20 +16,26 @@ import argparse
 import copy
 import subprocess
 import sys
+import tarfile
+import tempfile
 import warnings
 from pathlib import Path
 
 import torch
 from forms import Form, forms
 from host import ROOT, tell
+from offline.pack import cut, write_checksums
 from shift_forms import SHIFT_FORMS, to_layout
 from shift_variants import stages
 from torch import nn
+from torch.onnx._internal.torchscript_exporter import onnx_proto_utils
 
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 INPUTS, OUTPUTS = ["imgs", "heatmap_imgs"], ["rgb_logits", "pose_logits", "scores"]
 PLAIN = ("original", "rgbposeconv3d")
+WHAT = ("deploy", "plain", "shift")
+_TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _OPSET = 17
 _CALIBRATION_CLIPS = 8  # made up: latency asks for no accuracy
 
@@ -36,35 +46,76 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--preset", choices=list(PRESETS), default="ntu60")
     parser.add_argument("--opset17", action="store_true", help="INT8 graphs for TensorRT 8.6")
+    parser.add_argument("--only", default=",".join(WHAT), help=f"some of {','.join(WHAT)}")
+    parser.add_argument("--precision", choices=list(_TYPES), help="of the plain exports alone  [default: both]")
+    parser.add_argument("--split", type=float, metavar="MB", help="pack into pieces of that size, too")
     arguments = parser.parse_args()
     directory: Path = arguments.directory
     directory.mkdir(parents=True, exist_ok=True)
-    write_bundle(directory, arguments.preset, opset17=arguments.opset17)
-    for form in forms(arguments.preset):
-        if form.name in PLAIN:
-            write_plain(directory, form)
-    write_shift_forms(directory / "shift", arguments.preset)
+    wanted = arguments.only.split(",")
+    if unknown := set(wanted) - set(WHAT):
+        parser.error(f"--only takes {','.join(WHAT)}, and not {','.join(sorted(unknown))}")
+    if "deploy" in wanted:
+        write_bundle(directory, arguments.preset, opset17=arguments.opset17)
+    if "plain" in wanted:
+        for form in forms(arguments.preset):
+            if form.name in PLAIN:
+                write_plain(directory, form, [arguments.precision] if arguments.precision else list(_TYPES))
+    if "shift" in wanted:
+        write_shift_forms(directory / "shift", arguments.preset)
+    if arguments.split:
+        pieces = pack(directory, wanted, int(arguments.split * 1e6))
+        tell(f"{len(pieces)} pieces in {directory / 'pieces'}: cat piece.* | tar --extract --xz")
+
+
+def pack(directory: Path, names: list[str], piece_bytes: int) -> list[Path]:
+    """`pieces/piece.000`, ... of one archive of some of the folders, and their SHA256SUMS."""
+    folder = directory / "pieces"
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("piece.*"):
+        old.unlink()
+    archive = folder / "all.tar.xz"
+    with tarfile.open(archive, "w:xz", preset=6) as tar:
+        for name in names:
+            tar.add(directory / name, name)
+    with archive.open("rb") as stream:
+        pieces = cut(stream, folder, piece_bytes)
+    archive.unlink()
+    write_checksums(folder, pieces)
+    return pieces
 
 
 def write_bundle(directory: Path, preset: str, *, opset17: bool) -> None:
-    """`deploy`: fp32, fp16 and int8 graphs of the network with random weights."""
-    checkpoint, bundle = directory / "demo.pth", directory / "deploy"
-    _command("x3ddeploy.demo", "--preset", preset, checkpoint)
-    _command("x3ddeploy", "export", checkpoint, "-o", bundle, "--overwrite")
+    """`deploy`: fp32, fp16 and int8 graphs of the network with random weights; the checkpoint does not stay."""
+    bundle = directory / "deploy"
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "demo.pth"
+        _command("x3ddeploy.demo", "--preset", preset, checkpoint)
+        _command("x3ddeploy", "export", checkpoint, "-o", bundle, "--overwrite")
     opset = str(_OPSET) if opset17 else "19"
     calibration = ("--calib-random", "--calib-clips", str(_CALIBRATION_CLIPS))
     _command("x3ddeploy", "quantize", bundle, "--fp16", "--int8", *calibration, "--opset", opset)
 
 
-def write_plain(directory: Path, form: Form) -> None:
-    """`plain/<network>.<precision>.onnx`, half-typed as a whole for fp16."""
+class Typed(nn.Module):
+    """A network that computes in a type, and takes and gives float32."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.dtype = network.to(dtype), dtype
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(value.float() for value in self.network(*(value.to(self.dtype) for value in inputs)))
+
+
+def write_plain(directory: Path, form: Form, precisions: list[str]) -> None:
+    """`plain/<network>.<precision>.onnx`, half-typed as a whole for fp16, float32 at its borders."""
     with torch.inference_mode():
         names = OUTPUTS[: len(form.network(*form.inputs(1)))]
-    for precision, dtype in (("fp32", torch.float32), ("fp16", torch.float16)):
-        network = copy.deepcopy(form.network).to(dtype)
-        inputs = tuple(value.to(dtype) for value in form.inputs(2))
+    for precision in precisions:
+        network = Typed(copy.deepcopy(form.network), _TYPES[precision])
         path = directory / "plain" / f"{form.name}.{precision}.onnx"
-        _export(network, inputs, path, INPUTS, names, dynamic=True)
+        _export(network, form.inputs(2), path, INPUTS, names, dynamic=True)
 
 
 def write_shift_forms(directory: Path, preset: str) -> None:
@@ -90,6 +141,11 @@ def _export(
     dynamic: bool,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        import onnx  # noqa: F401 (whether it is there)
+    except ImportError:
+        # It is only asked for functions written in ONNX Script, of which there are none here.
+        onnx_proto_utils._add_onnxscript_fn = lambda model_bytes, custom_opsets: model_bytes
     axes = {name: {0: "N"} for name in (*names, *outputs)}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of Python values that the trace takes for constants: extents, which they are

@@ -10,12 +10,12 @@ launch takes as long as some of them; what they read stays in the GPU's cache. N
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from host import Budget, first_line, gpu_state, rows_of, tell, torch_versions, write
+from host import Budget, first_line, gpu_state, rows_of, torch_versions, write
 from shift_forms import SHIFT_FORMS, from_layout, to_layout
 from torch import nn
 from torch_networks import TOLERANCE, graph_of, prepared, waited
@@ -23,6 +23,7 @@ from torch_networks import TOLERANCE, graph_of, prepared, waited
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.machine import machine
+from x3ddeploy.timing.gpu_load import gpu_load
 from x3ddeploy.timing.measure import measure
 
 REPEATS = 10  # runs in one CUDA graph
@@ -90,10 +91,12 @@ class Bench:
                 continue
             about[name]["relative_error"] = error
         if runs:
-            measured = measure(runs, seconds)
-            for samples in measured.samples_ms.values():
-                samples[:] = [sample / REPEATS for sample in samples]
-            self.rows += rows_of(measured, about)
+            with gpu_load() as load:
+                measured = measure(runs, seconds)
+            facts = {name: {**about[name], "gpu_load": asdict(load[0]) if load else None} for name in runs}
+            self.rows += rows_of(measured, facts, divided_by=REPEATS)
+            if measured.interrupted:
+                raise KeyboardInterrupt
 
 
 def _run(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -115,19 +118,12 @@ def main() -> None:
     left = len(groups) * len(places)
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu"
     bench = Bench(arguments.device)
-    for batch, precision in groups:
-        for stage in places:
-            if budget.left_s > 0:
-                bench.stage(stage, batch, precision, 0 if arguments.smoke else budget.left_s / left / 2)
-            else:
-                what = f"{stage.name}, {precision}, batch {batch}"
-                bench.absent.append({"name": what, "reason": "no time left in the budget"})
-            left -= 1
+
+    def keep() -> None:
         result = {
             "script": "benchmarks/gpu/shift_variants.py",
             "device": name,
             "gpu_before": before,
-            "gpu_after": gpu_state(),
             "machine": machine(),
             "versions": torch_versions(),
             "scope": "compute",
@@ -136,8 +132,20 @@ def main() -> None:
             "rows": bench.rows,
             "absent": bench.absent,
         }
-        path = write(arguments.output, name, "shift_variants", result)
-    tell(str(path))
+        write(arguments.output, name, "shift_variants", result)
+
+    for batch, precision in groups:
+        for stage in places:
+            if budget.left_s > 0:
+                try:
+                    bench.stage(stage, batch, precision, 0 if arguments.smoke else budget.left_s / left / 2)
+                finally:
+                    keep()  # what was measured stays, whatever ends this process
+            else:
+                what = f"{stage.name}, {precision}, batch {batch}"
+                bench.absent.append({"name": what, "reason": "no time left in the budget"})
+            left -= 1
+    keep()
 
 
 if __name__ == "__main__":

@@ -1,207 +1,281 @@
-"""TensorRT engines of a prepared bundle beside plain Conv3d exports and RGBPoseConv3D, and the forms of the shift.
+"""TensorRT engines of a prepared bundle beside plain exports and RGBPoseConv3D, and the forms of the shift.
 
-Engines of the bundle (FP32, FP16, INT8) are built by `x3ddeploy build-trt`, which proves precision and parity; what it
-found goes into the result. Where a gate fails, its words do, and the engines are timed all the same. Two scopes:
-`compute` (from the engine's own memory to it) and `with_copies` (from and to host memory), waited for on the host, wall
-clock, CUDA graphs. All run in turn, round after round. What no longer fits into the budget is named.
+Each network is built at optimisation level 1, timed and kept, then once more at level 3, the default: what cuts the
+script off leaves what there was. Ours are built in this process, which loads TensorRT's libraries once; a rival has a
+process of its own and a cap. Engines of a bundle are held to its golden outputs; where they fail, `failed_gates` says
+so, and they are timed all the same. Two scopes, CUDA graphs in both: `compute` (from the engine's own memory to it) and
+`with_copies` (from and to host memory, float32 on both sides), each by the host's clock and by CUDA events.
 
-    python benchmarks/gpu/tensorrt_engines.py DIRECTORY [--seconds 180] [--output benchmarks/results]
+    python benchmarks/gpu/tensorrt_engines.py DIRECTORY --networks fp16,original.fp16 [--seconds 180]
 
-DIRECTORY is what benchmarks/gpu/prepare.py wrote. Needs TensorRT and x3ddeploy's own requirements, no PyTorch.
+A network is a precision of DIRECTORY/deploy ('fp16'), one of another bundle there ('rgbposeconv3d:int8'), or a file of
+DIRECTORY/plain ('original.fp16'); '@32' builds it for 32 clips alone. Needs TensorRT and x3ddeploy's own requirements.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from host import ROOT, Budget, clocks, first_line, gpu_state, rows_of, tell, write
+import onnx
+from host import Budget, first_line, gpu_state, rows_of, tell, write
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
-from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.child_process import run_in_child
+from x3ddeploy.contract import WHOLE
+from x3ddeploy.engines.check import CheckRequest, compare_session
+from x3ddeploy.engines.graph_precision import asked_precisions
+from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network, with_inspection
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.engines.worker import BUILD, BuildRequest
-from x3ddeploy.errors import GateError, X3DDeployError
+from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.machine import machine
-from x3ddeploy.runtimes.registry import Execution, open_part
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
 from x3ddeploy.tensorrt.cuda import Cuda
-from x3ddeploy.tensorrt.trt import open_tensorrt
+from x3ddeploy.tensorrt.trt import TensorRT, open_tensorrt
 from x3ddeploy.terms import Precision
+from x3ddeploy.timing.gpu_load import gpu_load
 from x3ddeploy.timing.measure import measure
 
-PARTS = "rgb_backbone,pose_backbone,head"
-FLAGS = {Precision.FP16: ("--fp16",), Precision.INT8: ("--int8",), Precision.FP32: ()}
-BATCHES = (1, 8)
-# Those that matter most first: what time does not suffice for is left out from the end.
-NETWORKS: tuple[Precision | str, ...] = (
-    Precision.FP16,
-    "original.fp16",
-    "rgbposeconv3d.fp16",
-    Precision.INT8,
-    Precision.FP32,
-    "original.fp32",
-    "rgbposeconv3d.fp32",
-)
-_NETWORKS_SHARE, _TIMING_SHARE = 0.8, 0.2  # of all seconds: building and timing the networks; of that, timing
-_STAGE_S = 1.0  # of timing the shift's forms at one stage
+BATCHES = (1, 8, 32)
+LEVELS = (1, 3)
+PROFILE = Batches(1, 1, 8)
+REPEATS = 10  # runs of a shift's form in one CUDA graph: a launch takes as long as some of them
+_CAP_S = 100.0  # of a rival's build
+_GROUP_S, _ALONE_S, _STAGE_S = 6.0, 1.5, 1.0  # of timing a group, a network alone, the forms at one stage
+_WARM_UP_S = 0.5
 _LEAST_BUILD_S = 10.0  # no build is begun with less
 
 
-class Evidence:
-    """What was built, timed and left out."""
+@dataclass(frozen=True)
+class Wanted:
+    """A network to build, as `--networks` names it.
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._cuda = Cuda()
-        self._tensorrt = open_tensorrt(Flavour.TENSORRT, lambda severity, text: tell(f"[{severity}] {text}"))
+    Attributes:
+        bundle: folder of a bundle, '' for a plain export.
+        file: stem of a plain export, '' for a bundle.
+        precision: of its graphs.
+        batches: the profile.
+    """
+
+    name: str
+    bundle: str
+    file: str
+    precision: Precision
+    batches: Batches
+
+    @classmethod
+    def named(cls, name: str) -> Wanted:
+        what, _, clips = name.partition("@")
+        batches = Batches(int(clips), int(clips), int(clips)) if clips else PROFILE
+        _, dot, precision = what.rpartition(".")
+        if dot:
+            return cls(name, "", what, Precision(precision), batches)
+        bundle, colon, precision = what.rpartition(":")
+        return cls(name, bundle if colon else "deploy", "", Precision(precision), batches)
+
+
+class Evidence:
+    """What was built, timed and left out.
+
+    Args:
+        directory: what prepare.py wrote.
+        cuda: the GPU.
+        tensorrt: installed here.
+        keep: called after every engine and every timed group.
+        cache: file that kernels' timings are carried in, from call to call.
+    """
+
+    def __init__(
+        self, directory: Path, cuda: Cuda, tensorrt: TensorRT, keep: Callable[[Evidence], None], cache: Path
+    ) -> None:
+        self._directory, self._cuda, self._tensorrt, self._keep, self._cache = directory, cuda, tensorrt, keep, cache
         self.engines: list[dict[str, Any]] = []
         self.rows: list[dict[str, Any]] = []
         self.absent: list[dict[str, str]] = []
-        self.clocks: list[dict[str, str]] = []
         self.failed: dict[str, list[str]] = {}
 
-    def networks(self, budget: Budget, timing_s: float) -> None:
-        """Build all networks in all but the last `timing_s` of the budget, then time them."""
-        sessions: dict[str, TensorRTSession] = {}
-        for network in NETWORKS:
-            limit_s = budget.left_s - timing_s
-            if isinstance(network, Precision):
-                self._try(f"parts, {network.value}", sessions, limit_s, partial(self._parts, network))
-            else:
-                path = self._directory / "plain" / f"{network}.onnx"
-                self._try(f"plain, {network}", sessions, limit_s, partial(self._plain, path))
-        for batch in BATCHES:
-            self._time(sessions, batch, ("compute", "with_copies"), timing_s / len(BATCHES))
+    def networks(self, names: Sequence[str], budget: Budget) -> None:
+        """Build and time all networks at each level, as long as the budget lasts."""
+        for level in LEVELS:
+            sessions: dict[str, TensorRTSession] = {}
+            for wanted in map(Wanted.named, names):
+                make = partial(self._parts if wanted.bundle else self._plain, wanted, level)
+                if session := self._try(f"{wanted.name}, level {level}", budget, make):
+                    sessions[wanted.name] = session
+                    alone = {wanted.name: session}
+                    self._time_batches(alone, level, _ALONE_S, "alone")
+            if len(sessions) > 1 and budget.left_s > 0:
+                self._time_batches(sessions, level, min(_GROUP_S, budget.left_s / len(BATCHES)), "in turn")
 
-    def shift_forms(self, budget: Budget) -> None:
-        """Build and time the shift's forms, stage after stage."""
+    def shift_forms(self, folder: Path, budget: Budget) -> None:
+        """Build and time the shift's forms, stage after stage, each a CUDA graph of several runs."""
         stages: dict[str, list[Path]] = {}
-        for path in sorted((self._directory / "shift").glob("*.onnx")):
+        for path in sorted(folder.glob("*.onnx")):
             stages.setdefault(path.stem.rpartition(".")[0], []).append(path)
         for paths in stages.values():
             sessions: dict[str, TensorRTSession] = {}
             for path in paths:
-                self._try(f"shift, {path.stem}", sessions, budget.left_s, partial(self._plain, path))
-            self._time(sessions, 0, ("compute",), _STAGE_S)
-
-    def _time(self, sessions: Mapping[str, TensorRTSession], batch: int, scopes: Sequence[str], seconds: float) -> None:
-        """All sessions in turn; a batch of 0 is each one's largest."""
-        runs: dict[str, Callable[[], object]] = {}
-        about: dict[str, dict[str, Any]] = {}
-        for name, session in sessions.items():
-            feeds = _feeds(session, batch or session.max_batch)
-            try:
-                session.run(feeds)
-            except Exception as error:  # likewise
-                self.absent.append({"name": f"{name}, batch {batch}", "reason": first_line(error)})
-                continue
-            ways: dict[str, Callable[[], object]] = {
-                "compute": partial(session.run_resident, batch or session.max_batch),
-                "with_copies": partial(session.run, feeds),
+                make = partial(self._form, path)
+                if session := self._try(f"shift, {path.stem}", budget, make):
+                    sessions[f"shift, {path.stem}"] = session
+            runs = {
+                # Its first axis holds a clip's frames, in some of the forms.
+                name: session.resident_run(session.max_batch, REPEATS)
+                for name, session in sessions.items()
+                if self._ran(name, session, session.max_batch)
             }
-            for scope in scopes:
-                runs[f"{name}, {scope}"] = ways[scope]
-                about[f"{name}, {scope}"] = {"network": name, "scope": scope, "batch": batch or 1}
-        if runs:
-            tell(f"timing {len(runs)} competitors, batch {batch or 1}")
-            self.rows += rows_of(measure(runs, seconds), about)
-            self.clocks.append({"group": ", ".join(runs), **clocks()})
+            about = {name: {"network": name, "scope": "compute", "batch": 1, "repeats": REPEATS} for name in runs}
+            self._time(runs, about, sessions, _STAGE_S, divided_by=REPEATS)
 
-    def _try(
-        self, name: str, sessions: dict[str, TensorRTSession], limit_s: float, make: Callable[[float], TensorRTSession]
-    ) -> None:
-        if limit_s < _LEAST_BUILD_S:
-            self.absent.append({"name": name, "reason": "no time left in the budget"})
-            return
-        tell(f"building {name}, {limit_s:.0f} s left")
+    def _time_batches(self, sessions: Mapping[str, TensorRTSession], level: int, seconds: float, how: str) -> None:
+        for batch in BATCHES:
+            runs: dict[str, Callable[[], object]] = {}
+            about: dict[str, dict[str, Any]] = {}
+            by_row: dict[str, TensorRTSession] = {}
+            for name, session in sessions.items():
+                if not session.min_batch <= batch <= session.max_batch or not self._ran(name, session, batch):
+                    continue
+                feeds = _feeds(session, batch)
+                ways = {"compute": session.resident_run(batch), "with_copies": partial(session.run, feeds)}
+                for scope, run in ways.items():
+                    row = f"{name}, {scope}"
+                    runs[row], by_row[row] = run, session
+                    about[row] = {"network": name, "level": level, "timed": how, "scope": scope, "batch": batch}
+            self._time(runs, about, by_row, seconds)
+
+    def _ran(self, name: str, session: TensorRTSession, batch: int) -> bool:
+        """Whether a session runs; the first runs prepare its contexts, the second are recorded."""
         try:
-            sessions[name] = make(limit_s)
+            feeds = _feeds(session, batch)
+            for _ in range(2):
+                session.run(feeds)
+        except X3DDeployError as error:
+            self.absent.append({"name": f"{name}, batch {batch}", "reason": first_line(error)})
+            return False
+        return True
+
+    def _time(
+        self,
+        runs: Mapping[str, Callable[[], object]],
+        about: Mapping[str, dict[str, Any]],
+        sessions: Mapping[str, TensorRTSession],
+        seconds: float,
+        divided_by: int = 1,
+    ) -> None:
+        if not runs:
+            return
+        tell(f"timing {len(runs)}: {', '.join(runs)}")
+        with gpu_load() as load:
+            measured = measure(runs, seconds, warm_up_s=_WARM_UP_S)
+        facts = {
+            name: {
+                **about[name],
+                "cuda_graph": sessions[name].uses_cuda_graph,
+                "notes": list(sessions[name].notes),
+                "tactic_sources": list(self._tensorrt.features.own_tactics),
+                "gpu_load": asdict(load[0]) if load else None,
+            }
+            for name in runs
+        }
+        self.rows += rows_of(measured, facts, divided_by)
+        self._keep(self)
+        if measured.interrupted:
+            raise KeyboardInterrupt
+
+    def _try(self, name: str, budget: Budget, make: Callable[[float], TensorRTSession]) -> TensorRTSession | None:
+        if budget.left_s < _LEAST_BUILD_S:
+            self.absent.append({"name": name, "reason": "no time left in the budget"})
+            self._keep(self)
+            return None
+        tell(f"building {name}, {budget.left_s:.0f} s left")
+        try:
+            return make(budget.left_s)
         except Exception as error:  # whatever it is: the other networks are still to come
             self.absent.append({"name": name, "reason": str(error)[:2000]})
-
-    def _parts(self, precision: Precision, limit_s: float) -> TensorRTSession:
-        bundle = self._directory / "deploy"
-        words = ("build-trt", bundle, *FLAGS[precision], "--parts", PARTS, "--json")
-        start = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "x3ddeploy", *map(str, words)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            reply, log = process.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired as error:
-            raise X3DDeployError(f"build-trt was ended after {limit_s:.0f} s") from error
+            return None
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # its building child as well
-                process.communicate()
-        if process.returncode == GateError.exit_code:
-            # Its latency is still of interest, beside the word that it is not what was asked for.
-            self.failed[precision.value] = log.splitlines()[-16:]
-            return self._unproven(precision, max(limit_s - (time.monotonic() - start), _LEAST_BUILD_S))
-        if process.returncode:
-            raise X3DDeployError(f"build-trt ended with {process.returncode}", details=log.splitlines()[-12:])
-        for made in json.loads(reply)["engines"]:
-            rows = made["check"]["rows"] if made["check"] else []
-            self.engines.append(
-                {
-                    "part": made["entry"]["part"],
-                    "precision": precision.value,
-                    "seconds": made["built"]["seconds"],
-                    "size_bytes": made["built"]["size_bytes"],
-                    "layers": made["built"]["precision"]["engine_layers"],
-                    "reformats": made["built"]["precision"]["reformats"],
-                    "computes_in": made["built"]["precision"]["counts"],
-                    "largest_relative_error": max((row["difference"]["relative"] for row in rows), default=None),
-                    "unproven": made["unproven"],
-                }
-            )
-        return open_part(Bundle.open(bundle), Execution("tensorrt", "cuda", Precision(precision.value)))
+            self._keep(self)
 
-    def _unproven(self, precision: Precision, limit_s: float) -> TensorRTSession:
-        """The same parts, built as they are; what the failed build timed of kernels is used again."""
-        bundle = self._directory / "deploy"
-        cache = next(iter(sorted(bundle.glob("engines/*/timing.cache"))), None)
+    def _parts(self, wanted: Wanted, level: int, limit_s: float) -> TensorRTSession:
+        """Engines of a bundle's pieces, as a deployment runs them, and what the gates say of them."""
+        bundle = Bundle.open(self._directory / wanted.bundle)
         waves = [
-            [self._build(bundle / graph_name(part, precision.value), precision, limit_s, cache) for part in wave]
-            for wave in Bundle.open(bundle).contract.waves
+            [self._built(wanted, part, bundle.part_path(part, wanted.precision), level) for part in wave]
+            for wave in bundle.contract.waves
         ]
-        return session_of_plans(self._cuda, self._tensorrt, waves)
+        session = session_of_plans(self._cuda, self._tensorrt, waves)
+        request = CheckRequest(str(bundle.path), WHOLE, ((),), wanted.precision, wanted.batches, Flavour.TENSORRT)
+        try:
+            result = compare_session(bundle, request, session)
+            if failures := result.failures:
+                self.failed[f"{wanted.name}, level {level}"] = [row.describe() for row in failures[:16]]
+            worst = max((row.difference.relative for row in result.rows), default=None)
+            self.engines.append({"network": wanted.name, "level": level, "largest_relative_error": worst})
+        except X3DDeployError as error:
+            self.failed[f"{wanted.name}, level {level}"] = [str(error)]
+        return session
 
-    def _plain(self, path: Path, limit_s: float) -> TensorRTSession:
-        precision = Precision.FP32 if path.stem.endswith("fp32") else Precision.FP16
-        return session_of_plans(self._cuda, self._tensorrt, [[self._build(path, precision, limit_s, None)]])
+    def _built(self, wanted: Wanted, part: str, path: Path, level: int) -> bytes:
+        """A plan, built here; its record is kept whatever comes after it."""
+        graph = path.read_bytes()
+        asked = asked_precisions(onnx.load_from_string(graph))
+        network, strong = self._tensorrt.parse(graph), self._tensorrt.features.strongly_typed
+        proof = precision_of_network(network.layers(), asked) if strong else None
+        options = BuildOptions(Flavour.TENSORRT, wanted.precision, wanted.batches, optimization_level=level)
+        earlier = self._cache.read_bytes() if self._cache.exists() else b""
+        start = time.monotonic()
+        plan, timings = network.build(options, earlier, lambda text: None)
+        seconds = time.monotonic() - start
+        if timings:
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            self._cache.write_bytes(timings)
+        seen = precision_of_engine(self._tensorrt.load(plan, host_code=False).inspect(), asked, strongly_typed=strong)
+        self._record(wanted.name, part, level, seconds, len(plan), with_inspection(proof, seen) if proof else seen)
+        return plan
 
-    def _build(self, path: Path, precision: Precision, limit_s: float, cache: Path | None) -> bytes:
-        """A graph as it is, with no word about its parity: how long it takes is at issue, not what it computes."""
-        options = BuildOptions(Flavour.TENSORRT, precision, Batches(1, 1, max(BATCHES)))
+    def _plain(self, wanted: Wanted, level: int, limit_s: float) -> TensorRTSession:
+        """A rival as it is, with no word about its parity; in a process of its own, which a cap can end."""
+        path = self._directory / "plain" / f"{wanted.file}.onnx"
+        options = BuildOptions(Flavour.TENSORRT, wanted.precision, wanted.batches, optimization_level=level)
         with tempfile.TemporaryDirectory() as folder:
-            plan, name = Path(folder) / "plan", path.relative_to(self._directory).as_posix()
-            earlier = str(cache) if cache else None
-            request = BuildRequest(str(path), str(plan), options, {}, earlier, keep_cache=False, load=True)
-            what = f"building {name}"
-            built = run_in_child(BUILD, msgspec.to_builtins(request), what, lambda text: None, limit_s)
-            self.engines.append({"graph": name, "seconds": built["seconds"], "size_bytes": built["size_bytes"]})
-            return plan.read_bytes()
+            plan = Path(folder) / "plan"
+            request = BuildRequest(str(path), str(plan), options, {}, None, keep_cache=False, load=True)
+            what, limit_s = f"building {wanted.name}", min(limit_s, _CAP_S)
+            reply = run_in_child(BUILD, msgspec.to_builtins(request), what, lambda text: None, limit_s)
+            report = msgspec.convert(reply["precision"], PrecisionReport)
+            self._record(wanted.name, path.name, level, reply["seconds"], reply["size_bytes"], report)
+            return session_of_plans(self._cuda, self._tensorrt, [[plan.read_bytes()]])
+
+    def _form(self, path: Path, limit_s: float) -> TensorRTSession:
+        wanted = Wanted(f"shift, {path.stem}", "", path.stem, Precision.FP16, Batches(1, 1, 1))
+        return session_of_plans(self._cuda, self._tensorrt, [[self._built(wanted, path.name, path, LEVELS[-1])]])
+
+    def _record(
+        self, network: str, part: str, level: int, seconds: float, size_bytes: int, precision: PrecisionReport
+    ) -> None:
+        self.engines.append(
+            {
+                "network": network,
+                "part": part,
+                "level": level,
+                "seconds": seconds,
+                "size_bytes": size_bytes,
+                "computes_in": precision.counts,
+                "precision": msgspec.to_builtins(precision),
+            }
+        )
+        self._keep(self)
 
 
 def _feeds(session: TensorRTSession, batch: int) -> dict[str, np.ndarray[Any, Any]]:
@@ -213,6 +287,9 @@ def main() -> None:
     """Build, time and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
+    parser.add_argument("--networks", default="", help="those that matter most first")
+    parser.add_argument("--shift", type=Path, help="folder of the shift's forms")
+    parser.add_argument("--name", default="tensorrt_engines", help="of the result")
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
@@ -222,31 +299,30 @@ def main() -> None:
     except X3DDeployError as error:
         tell(f"no TensorRT evidence: {error}")
         sys.exit(error.exit_code)
-    evidence = Evidence(arguments.directory.resolve())
-    whole, networks_s = Budget(arguments.seconds), _NETWORKS_SHARE * arguments.seconds
 
-    def keep() -> None:
+    def keep(evidence: Evidence) -> None:
         result = {
             "script": "benchmarks/gpu/tensorrt_engines.py",
             "device": host.gpu,
             "gpu_before": before,
-            "gpu_after": gpu_state(),
             "machine": machine(),
             "versions": {"tensorrt": host.version, "driver": host.driver},
             "engines": evidence.engines,
             "rows": evidence.rows,
             "absent": evidence.absent,
-            "clocks": evidence.clocks,
             "failed_gates": evidence.failed,
         }
-        tell(str(write(arguments.output, str(host.gpu), "tensorrt_engines", result)))
+        write(arguments.output, str(host.gpu), arguments.name, result)
 
-    try:
-        evidence.networks(Budget(networks_s), _TIMING_SHARE * networks_s)
-        keep()
-        evidence.shift_forms(whole)
-    finally:
-        keep()  # also what there is when the time is up
+    tensorrt = open_tensorrt(Flavour.TENSORRT, lambda severity, text: tell(f"[{severity}] {text}"))
+    cache = arguments.output / "timing.cache"
+    evidence = Evidence(arguments.directory.resolve(), Cuda(), tensorrt, keep, cache)
+    budget = Budget(arguments.seconds)
+    if arguments.networks:
+        evidence.networks(arguments.networks.split(","), budget)
+    if arguments.shift:
+        evidence.shift_forms(arguments.shift, budget)
+    keep(evidence)
 
 
 if __name__ == "__main__":

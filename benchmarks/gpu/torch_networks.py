@@ -14,26 +14,28 @@ import copy
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from forms import Form, Lowered, Original, forms
-from host import Budget, clocks, first_line, gpu_state, rows_of, tell, torch_versions, write
+from host import Budget, first_line, gpu_state, rows_of, tell, torch_versions, write
 from torch import Tensor
 
 from x3ddeploy.machine import machine
+from x3ddeploy.timing.gpu_load import gpu_load
 from x3ddeploy.timing.measure import measure
 
 GROUPS = (("fp16", 1), ("fp32", 1), ("fp16", 8), ("fp16", 32), ("fp32", 8), ("fp32", 32))
 SMOKE_GROUPS = (("fp32", 1), ("fp32", 2))
 _GROUP_SHARE = 0.035  # of all seconds: a fifth for the six groups, the rest for preparing and compiling
 _COMPILE_S = 60.0
+_WARM_UP_S = 0.5  # from an idle clock
 TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}  # of an output's range; a wrong network is off by more
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
-# Competitors whose run takes longer than this share of a group's time would leave too few rounds to the others.
+# Of a group's time, and seconds: what a run may take.
 _SLOW, _SLOW_S = 12, 0.3
 _COMPILED_FIRST = ("lowered frames", "original", "rgbposeconv3d", "lowered clip")
 
@@ -63,6 +65,7 @@ class Plan:
         compiled: precisions to compile each network in, batch 1.
         group_s: seconds of timing for one group.
         compile_s: what a compilation may take; without that much left none is begun.
+        slow_s: a run that takes longer would leave too few rounds to the others.
     """
 
     device: str
@@ -71,6 +74,7 @@ class Plan:
     compiled: tuple[str, ...]
     group_s: float
     compile_s: float
+    slow_s: float
 
 
 class Bench:
@@ -82,7 +86,6 @@ class Bench:
         self._forms = forms(plan.preset)
         self.rows: list[dict[str, Any]] = []
         self.absent: list[dict[str, str]] = []
-        self.clocks: list[dict[str, str]] = []
 
     def run(self) -> None:
         for precision, batch in self._plan.groups:
@@ -98,7 +101,7 @@ class Bench:
         if self._budget.left_s < needed_s:
             self.absent.append({"name": str(group), "reason": "no time left in the budget"})
             return
-        runs: dict[str, Callable[[], None]] = {}
+        runs: dict[str, Callable[[], float | None]] = {}
         about: dict[str, dict[str, Any]] = {}
         for form in chosen:
             prepared = self._prepared(form, group.precision, group.batch)
@@ -118,14 +121,21 @@ class Bench:
                     "batch": group.batch,
                     "relative_error": error,
                 }
+        interrupted = False
         tell(f"timing {len(runs)} competitors: {group}, {self._budget.left_s:.0f} s left")
         try:
             if runs:
-                self.rows += rows_of(measure(runs, min(self._plan.group_s, max(self._budget.left_s, 0))), about)
+                seconds = min(self._plan.group_s, max(self._budget.left_s, 0))
+                with gpu_load() as load:
+                    measured = measure(runs, seconds, warm_up_s=_WARM_UP_S if self._is_gpu else 0.0)
+                facts = {name: {**fact, "gpu_load": asdict(load[0]) if load else None} for name, fact in about.items()}
+                self.rows += rows_of(measured, facts)
+                interrupted = measured.interrupted
         except RuntimeError as fault:  # out of memory once all of them are there
             self.absent.append({"name": str(group), "reason": first_line(fault)})
-        self.clocks.append({"group": str(group), **clocks()})
         self._keep(self)  # what was measured stays, whatever ends this process
+        if interrupted:
+            raise KeyboardInterrupt
         del runs, prepared, expected
         gc.collect()
         if self._is_gpu:
@@ -133,7 +143,8 @@ class Bench:
 
     def _prepared(self, form: Form, precision: str, batch: int) -> Prepared:
         network = copy.deepcopy(form.network).to(self._plan.device, _TYPES[precision])
-        inputs = tuple(value.to(self._plan.device, _TYPES[precision]) for value in form.inputs(batch))
+        # Float32 at the borders whatever is computed in, as engines have it.
+        inputs = tuple(value.to(self._plan.device) for value in form.inputs(batch))
         return form, network, inputs
 
     def _expected(self, form: Form, batch: int) -> tuple[Tensor, ...]:
@@ -145,7 +156,7 @@ class Bench:
 
     def _proven(
         self, make: Callable[..., Run], prepared: Prepared, expected: tuple[Tensor, ...], group: Group
-    ) -> tuple[Callable[[], None], float]:
+    ) -> tuple[Callable[[], float | None], float]:
         """A run that computes what it should in a time that the group has, and its largest relative error."""
         run = make(*prepared)
         errors = [
@@ -159,7 +170,7 @@ class Bench:
         start = time.perf_counter()
         timed()
         took_s = time.perf_counter() - start
-        if took_s > max(self._plan.group_s / _SLOW, _SLOW_S):
+        if took_s > self._plan.slow_s:
             raise ValueError(f"a run takes {took_s:.1f} s: too slow to be timed beside the others")
         return timed, error
 
@@ -179,23 +190,35 @@ class Bench:
         return found | ({"channels_last, CUDA graph": _recorded} if self._is_gpu else {})
 
 
-def waited(run: Run, device: str) -> Callable[[], None]:
-    """A run that ends when the device has finished it."""
+def waited(run: Run, device: str) -> Callable[[], float | None]:
+    """A run that ends when the device has finished it; it gives the milliseconds that a GPU counted between events."""
+    if device != "cuda":
+        return lambda: run() and None
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
-    def wait() -> None:
+    def wait() -> float:
+        start.record()
         run()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end))
 
     return wait
 
 
 def _eager(form: Form, network: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...]) -> Run:
+    dtype = _type_of(network)
+
     def run() -> tuple[Tensor, ...]:
         with torch.inference_mode():
-            return network(*inputs)
+            return network(*(value.to(dtype) for value in inputs))
 
     return run
+
+
+def _type_of(network: Any) -> torch.dtype:
+    """Of its weights; a compiled network keeps what it was made of."""
+    return next(getattr(network, "_orig_mod", network).parameters()).dtype
 
 
 def _channels_last(form: Form, network: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Run:
@@ -217,15 +240,15 @@ def _two_streams(form: Form, network: torch.nn.Module, inputs: tuple[Tensor, ...
     network = _with_weights_last(form, copy.deepcopy(network))
     assert isinstance(network, Original)
     imgs, heatmap_imgs = _inputs_last(form, inputs)
-    beside = torch.cuda.Stream()
+    beside, dtype = torch.cuda.Stream(), _type_of(network)
 
     def run() -> tuple[Tensor, ...]:
         with torch.inference_mode():
             current = torch.cuda.current_stream()
             beside.wait_stream(current)
             with torch.cuda.stream(beside):
-                pose = network.pose(heatmap_imgs)
-            rgb = network.rgb(imgs)
+                pose = network.pose(heatmap_imgs.to(dtype))
+            rgb = network.rgb(imgs.to(dtype))
             current.wait_stream(beside)
             return network.classify(rgb, pose)
 
@@ -280,10 +303,12 @@ def main() -> None:
     arguments = prepared(__doc__, seconds=240)
     budget, before = Budget(arguments.seconds), gpu_state()
     if arguments.smoke:
-        plan = Plan(arguments.device, "tiny", SMOKE_GROUPS, (), group_s=0.05, compile_s=0)
+        plan = Plan(arguments.device, "tiny", SMOKE_GROUPS, (), group_s=0.05, compile_s=0, slow_s=60)
     else:
         group_s, compile_s = _GROUP_SHARE * arguments.seconds, _COMPILE_S
-        plan = Plan(arguments.device, "ntu60", GROUPS, ("fp16", "fp32"), group_s, compile_s)
+        plan = Plan(
+            arguments.device, "ntu60", GROUPS, ("fp16", "fp32"), group_s, compile_s, max(group_s / _SLOW, _SLOW_S)
+        )
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu"
 
     def keep(bench: Bench) -> None:
@@ -291,14 +316,12 @@ def main() -> None:
             "script": "benchmarks/gpu/torch_networks.py",
             "device": name,
             "gpu_before": before,
-            "gpu_after": gpu_state(),
             "machine": machine(),
             "versions": torch_versions(),
             "scope": "compute",
             "preset": plan.preset,
             "rows": bench.rows,
             "absent": bench.absent,
-            "clocks": bench.clocks,
         }
         tell(str(write(arguments.output, name, "torch_networks", result)))
 

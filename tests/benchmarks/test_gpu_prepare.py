@@ -1,6 +1,9 @@
 """Graphs that are carried to a GPU host: a fault in them would be found there, where nobody can mend it."""
 
+import hashlib
+import io
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +33,7 @@ def opset(path):
 def test_the_plain_export_is_the_original_network(prepare, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     original = next(form for form in prepare.forms("tiny") if form.name == "original")
-    prepare.write_plain(tmp_path, original)
+    prepare.write_plain(tmp_path, original, ["fp32", "fp16"])
     path = tmp_path / "plain" / "original.fp32.onnx"
     session = onnxruntime.InferenceSession(path)
     inputs = original.inputs(3)  # another number of clips than it was exported with
@@ -41,7 +44,11 @@ def test_the_plain_export_is_the_original_network(prepare, tmp_path):
     for actual, wanted in zip(outputs, expected, strict=True):
         np.testing.assert_allclose(actual, wanted.numpy(), rtol=1e-3, atol=1e-4)
     half = onnx.load(tmp_path / "plain" / "original.fp16.onnx")
-    assert {value.type.tensor_type.elem_type for value in half.graph.input} == {onnx.TensorProto.FLOAT16}
+    borders = (*half.graph.input, *half.graph.output)  # as the bundle's: copies of both are of the same bytes
+    assert {value.type.tensor_type.elem_type for value in borders} == {onnx.TensorProto.FLOAT}
+    weights = {tensor.name: tensor.data_type for tensor in half.graph.initializer}
+    kernels = {weights[node.input[1]] for node in half.graph.node if node.op_type == "Conv"}
+    assert kernels == {onnx.TensorProto.FLOAT16}
     assert opset(path) == 17  # TensorRT 8.6 reads no newer one
 
 
@@ -65,3 +72,18 @@ def test_all_forms_of_the_shift_compute_the_same(prepare, tmp_path):
         assert outputs[0].abs().max() > 0.1
         for value in outputs[1:]:
             torch.testing.assert_close(value, outputs[0], rtol=0, atol=2e-2)
+
+
+def test_pieces_are_one_archive_with_checksums(prepare, tmp_path):
+    content = np.random.default_rng(0).integers(0, 256, 5000, np.uint8).tobytes()
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "file").write_bytes(content)
+    (tmp_path / "plain").mkdir()
+    pieces = prepare.pack(tmp_path, ["deploy"], 2000)
+    assert len(pieces) >= 3
+    assert all(piece.stat().st_size <= 2000 for piece in pieces)
+    digest = hashlib.sha256(pieces[0].read_bytes()).hexdigest()
+    assert f"{digest}  piece.000" in (tmp_path / "pieces" / "SHA256SUMS").read_text()
+    with tarfile.open(fileobj=io.BytesIO(b"".join(piece.read_bytes() for piece in pieces)), mode="r:xz") as tar:
+        assert tar.getnames() == ["deploy", "deploy/file"]
+        assert tar.extractfile("deploy/file").read() == content

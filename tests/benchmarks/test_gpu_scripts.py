@@ -1,34 +1,20 @@
 """The GPU evidence is one command on a machine that nobody can try it on first: what can be run here is run here."""
 
+import importlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fake_machines import Machines
 
 ROOT = Path(__file__).parent.parent.parent
 GPU = ROOT / "benchmarks" / "gpu"
-sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
-from fake_machines import Machines  # noqa: E402 (found through the line above)
 
 # Everything that x3ddeploy needs besides PyTorch and numpy.
 NOT_THERE = "click,cv2,jinja2,mmaction,mmengine,msgspec,onnx,onnxruntime,rich"
-TIMED_AT_ONCE = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from host import Budget
-import tensorrt_engines
-from tensorrt_engines import Evidence, Precision
-tensorrt_engines.NETWORKS = [name if "." in name else Precision(name) for name in sys.argv[3:]]
-evidence = Evidence(Path(sys.argv[2]))
-evidence.networks(Budget(500), 0)
-evidence.shift_forms(Budget(500))
-print(json.dumps({name: getattr(evidence, name) for name in ("engines", "rows", "absent", "failed")}))
-"""
 
 
 def start(command, **variables):
@@ -62,59 +48,94 @@ def test_pytorch_and_numpy_are_enough_and_everything_is_timed(smoke):
 def test_results_say_what_they_were_measured_on(smoke):
     for result in smoke.values():
         assert result["scope"] == "compute"
-        assert {"gpu_before", "gpu_after", "machine", "device", "preset"} <= result.keys()
+        assert {"gpu_before", "machine", "device", "preset"} <= result.keys()
         assert result["versions"]["torch"]
+        assert all("gpu_load" in row and "device_samples_ms" in row for row in result["rows"])
 
 
 def test_tensorrt_without_a_prepared_folder_is_a_usage_error(tmp_path):
-    process = start((GPU / "run.sh", "--only", "tensorrt"), OUTPUT=str(tmp_path))
+    process = start((GPU / "run.sh", "--call", "2"), OUTPUT=str(tmp_path))
     assert process.returncode == 2
     assert "prepare.py" in process.stderr
 
 
 def test_without_tensorrt_the_command_says_so_and_exits_4(tmp_path):
     environment = Machines(tmp_path)("no gpu", OUTPUT=str(tmp_path / "results"))
-    process = start((GPU / "run.sh", "--only", "tensorrt", "--prepared", tmp_path), **environment)
+    process = start((GPU / "run.sh", "--call", "3", "--prepared", tmp_path), **environment)
     assert process.returncode == 4
     assert "no TensorRT evidence" in process.stderr
     assert not (tmp_path / "results").exists()
 
 
-@pytest.fixture
-def prepared(bundle, tmp_path):
-    folder = tmp_path / "prepared"
-    deploy = shutil.copytree(bundle, folder / "deploy")
-    (folder / "plain").mkdir()
-    (folder / "shift").mkdir()
-    shutil.copy(deploy / "recognizer.onnx", folder / "plain" / "original.fp32.onnx")
-    shutil.copy(deploy / "head.onnx", folder / "shift" / "rgb.layer1.slices.onnx")
-    return folder
-
-
-def evidence(networks, prepared, folder, **variables):
-    environment = Machines(folder)("with tensorrt", FAKE_SHAPE="8.6", **variables)
-    process = start((sys.executable, "-c", TIMED_AT_ONCE, GPU, prepared, *networks), **environment)
+def test_plain_exports_are_made_where_pytorch_is_all_there_is(tmp_path):
+    """So that hundreds of megabytes need not travel."""
+    environment = Machines(tmp_path)("bare", MISSING=f"{NOT_THERE},onnxscript")
+    words = (tmp_path / "prepared", "--preset", "tiny", "--only", "plain", "--precision", "fp16")
+    process = start((sys.executable, GPU / "prepare.py", *words), **environment)
     assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout)
+    names = sorted(path.name for path in (tmp_path / "prepared" / "plain").iterdir())
+    assert names == ["original.fp16.onnx", "rgbposeconv3d.fp16.onnx"]
 
 
-def test_engines_are_built_timed_and_what_fails_is_named(prepared, tmp_path):
-    result = evidence(("int8", "fp32", "original.fp32", "rgbposeconv3d.fp16"), prepared, tmp_path)
-    names = {(row["network"], row["scope"], row["batch"]) for row in result["rows"]}
-    for network in ("parts, fp32", "plain, original.fp32"):
-        assert {(network, scope, batch) for scope in ("compute", "with_copies") for batch in (1, 8)} <= names
-    assert ("shift, rgb.layer1.slices", "compute", 1) in names
-    reasons = {item["name"]: item["reason"] for item in result["absent"]}
-    assert "no INT8 graphs" in reasons["parts, int8"]
-    assert "rgbposeconv3d.fp16.onnx" in reasons["plain, rgbposeconv3d.fp16"]
-    parts = [engine for engine in result["engines"] if engine.get("precision") == "fp32"]
-    assert {engine["part"] for engine in parts} == {"rgb_backbone", "pose_backbone", "head"}
-    assert all(engine["largest_relative_error"] < 1e-4 for engine in parts)
-    assert result["failed"] == {}
+# --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def test_engines_that_fail_a_gate_are_timed_beside_the_gates_words(prepared, tmp_path):
-    result = evidence(("fp32",), prepared, tmp_path, FAKE_FAULT="wrong")
-    assert any("and PyTorch fail" in line for line in result["failed"]["fp32"])
-    assert {row["network"] for row in result["rows"]} == {"parts, fp32", "shift, rgb.layer1.slices"}
-    assert {engine.get("graph") for engine in result["engines"]} >= {"deploy/head.onnx", "deploy/rgb_backbone.onnx"}
+@pytest.fixture
+def calls(monkeypatch):
+    monkeypatch.syspath_prepend(str(GPU))
+    return importlib.import_module("calls")
+
+
+@pytest.fixture
+def planned(calls, monkeypatch, capsys):
+    def plan(*arguments):
+        monkeypatch.setattr(sys, "argv", ["calls.py", "--plan", *map(str, arguments)])
+        return calls.main(), capsys.readouterr().out
+
+    return plan
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    for name, size in (("deploy", 40_000_000), ("shift", 1_000_000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(size))
+    return tmp_path
+
+
+def test_the_plan_says_what_travels_and_how_long_it_takes(planned, prepared):
+    code, text = planned("--prepared", prepared, "--limit-mb", 30)
+    assert code == 0, text
+    assert "call 1: PyTorch alone" in text
+    assert "deploy 40.0 MB" in text
+    assert "2 times at most 30 MB" in text
+    assert "in all 3 calls" in text
+    assert "tensorrt_engines.py" in text
+
+
+def test_the_plan_names_what_is_missing_or_does_not_fit(planned, prepared):
+    code, text = planned()
+    assert code == 3
+    assert "deploy is not there" in text
+    code, text = planned("--prepared", prepared, "--limit-s", 100)
+    assert code == 3
+    assert "tensorrt_engines.py gets" in text
+    code, text = planned("--prepared", prepared, "--limit-s", 600, "--budget-s", 900)
+    assert code == 3
+    assert "--limit-s 300 makes them fit" in text
+    assert planned("--prepared", prepared, "--limit-s", 300, "--budget-s", 900)[0] == 0
+
+
+@pytest.mark.parametrize("kit", [None, Path("kit")])
+@pytest.mark.parametrize("limit_s", [300, 600])
+def test_every_call_ends_within_its_limit_and_uses_it(calls, kit, limit_s):
+    for call in calls.CALLS:
+        seconds = calls.seconds_of(calls.steps_of(call, kit), limit_s)
+        assert limit_s * 0.9 - calls._SPARE_S <= sum(seconds.values()) <= limit_s - calls._SPARE_S + 1e-9
+        assert all(seconds[step] <= step.most_s for step in seconds)
+
+
+def test_a_step_that_does_not_end_is_ended_with_its_children(calls, monkeypatch):
+    monkeypatch.setattr(calls, "_GRACE_S", 0.5)
+    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
+    assert calls._ended([sys.executable, "-c", stubborn], 0.2) < 0

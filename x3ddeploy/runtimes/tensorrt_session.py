@@ -46,7 +46,8 @@ class TensorRTSession(Session):
     """Engines that run in waves, those of one wave side by side.
 
     Attributes:
-        max_batch: the profile's.
+        min_batch: the profile's.
+        max_batch: likewise.
         notes: what is done another way than it could be, and why: runs that could not be recorded as a CUDA graph.
     """
 
@@ -71,6 +72,7 @@ class TensorRTSession(Session):
         self.inputs = {tensor.name: tuple(_axis(size) for size in tensor.shape) for tensor in self._given.values()}
         self.outputs = tuple(self._results)
         self.max_batch = min(tensor.largest[0] for tensor in tensors if tensor.is_input)
+        self.min_batch = max(tensor.smallest[0] for tensor in tensors if tensor.is_input)
         self._streams = [cuda.stream() for _ in range(max(map(len, waves)))]
         self.notes: list[str] = []
         self._marks = cuda.event(timing=True), cuda.event(timing=True)
@@ -149,16 +151,18 @@ class TensorRTSession(Session):
         self.run(feeds)
         return self.resident_run(len(next(iter(feeds.values()))))
 
-    def resident_run(self, clips: int) -> Callable[[], float]:
+    def resident_run(self, clips: int, repeats: int = 1) -> Callable[[], float]:
         """Runs on what lies in the session's own memory, each waited for on the host: the computation without copies.
 
         Args:
             clips: how many of the clips there, e.g. of the last `run`.
+            repeats: runs in one, and in one CUDA graph: what takes no longer than a launch can be timed so.
 
         Returns:
             One run; its result is the milliseconds between two events in the stream, before and behind it.
         """
-        way, (start, end), main = self._of(clips).way(self._own_addresses(), None), self._marks, self._streams[0]
+        way = self._of(clips).way(self._own_addresses(), None, repeats)
+        (start, end), main = self._marks, self._streams[0]
 
         def run() -> float:
             main.record(start)
@@ -264,11 +268,11 @@ class _Batch:
         self.events: list[Event] = [cuda.event() for wave in waves for _ in range(2 * len(wave))]
         self._ways: OrderedDict[tuple[object, ...], _Way] = OrderedDict()
 
-    def way(self, addresses: Addresses, copies: _HostCopies | None) -> _Way:
+    def way(self, addresses: Addresses, copies: _HostCopies | None, repeats: int = 1) -> _Way:
         """To run from and to some memory, with what was recorded of it before."""
-        key = (copies is None, *sorted(addresses.items()))
+        key = (copies is None, repeats, *sorted(addresses.items()))
         if key not in self._ways:
-            self._ways[key] = _Way(self, addresses, copies)
+            self._ways[key] = _Way(self, addresses, copies, repeats)
             if len(self._ways) > _KEPT_GRAPHS:
                 self._ways.popitem(last=False)
         self._ways.move_to_end(key)
@@ -287,7 +291,8 @@ class _Progress(Enum):
 class _Way:
     """One way of running a batch: from and to some memory, with or without copies."""
 
-    def __init__(self, batch: _Batch, addresses: Addresses, copies: _HostCopies | None) -> None:
+    def __init__(self, batch: _Batch, addresses: Addresses, copies: _HostCopies | None, repeats: int) -> None:
+        self._repeats = repeats
         self.clips = batch.clips
         self._waves, self._events, self._shapes = batch.waves, batch.events, batch.shapes
         self._addresses, self._copies = addresses, copies
@@ -323,6 +328,10 @@ class _Way:
         return graph
 
     def _put(self, streams: Sequence[Stream]) -> None:
+        for _ in range(self._repeats):
+            self._put_once(streams)
+
+    def _put_once(self, streams: Sequence[Stream]) -> None:
         """It begins and ends in the first stream. What one engine alone takes is copied in that engine's stream."""
         addresses, main, events = self._addresses, streams[0], iter(self._events)
         taken = Counter(

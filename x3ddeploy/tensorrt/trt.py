@@ -72,6 +72,7 @@ class Tensor:
         dtype: numpy's name of its type: 'float32', 'float16', 'int8', ...
         optimal: an input's shape at the profile's optimum; empty for an output.
         largest: likewise at its maximum.
+        smallest: likewise at its minimum.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Tensor:
     dtype: str
     optimal: tuple[int, ...]
     largest: tuple[int, ...]
+    smallest: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -335,6 +337,7 @@ class Engine:
                     dtype=_NUMPY_TYPES[engine.get_tensor_dtype(name).name],
                     optimal=tuple(profile[1]) if is_input else (),
                     largest=tuple(profile[2]) if is_input else (),
+                    smallest=tuple(profile[0]) if is_input else (),
                 )
             )
         return found
