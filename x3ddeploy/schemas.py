@@ -17,6 +17,7 @@ DOCUMENTS = {
     "manifest": "x3ddeploy.bundle.manifest:Manifest",
     "parity": "x3ddeploy.parity.document:ParityReport",
     "eval": "x3ddeploy.evaluation.document:EvalReport",
+    "bench": "x3ddeploy.benchmarking.document:BenchReport",
 }
 
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from support.documents import of_its_type
 
 from x3ddeploy.benchmarking import run as bench_run
 from x3ddeploy.benchmarking.competitors import prepare
@@ -30,7 +31,7 @@ def measured(run, bundle, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(measured):
-    return json.loads((measured[1] / "bench.json").read_text())
+    return of_its_type("bench", (measured[1] / "bench.json").read_text())
 
 
 def test_every_row_has_raw_samples_shapes_versions_and_a_scope(report):

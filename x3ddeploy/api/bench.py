@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from x3ddeploy.atomic import explain_os_errors, write_bytes, write_json
 from x3ddeploy.benchmarking.compare import Comparison, compare_reports
 from x3ddeploy.benchmarking.competitor import Absent, Scope
 from x3ddeploy.benchmarking.competitors import choose, of_bundles, without_slow
+from x3ddeploy.benchmarking.document import BenchReport
 from x3ddeploy.benchmarking.reading import read_report
 from x3ddeploy.benchmarking.report import bench_report
 from x3ddeploy.benchmarking.run import run_benchmark
@@ -36,7 +36,7 @@ class Benchmark:
         failed: who computed something else, or not where it was asked to.
     """
 
-    report: dict[str, Any]
+    report: BenchReport
     files: tuple[Path, ...]
     failed: tuple[Absent, ...]
 
@@ -147,7 +147,7 @@ def _made(output: Path) -> Path:
     return output
 
 
-def _written(folder: Path, report: dict[str, Any]) -> tuple[Path, ...]:
+def _written(folder: Path, report: BenchReport) -> tuple[Path, ...]:
     # The samples first: no fault of a page is to lose them.
     write_json(folder / BENCH, report)
     html, markdown = (folder / name for name in BENCH_REPORTS)

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from x3ddeploy import __version__
 from x3ddeploy.benchmarking.accuracy import Accuracy, known_accuracy
 from x3ddeploy.benchmarking.compare import differences
 from x3ddeploy.benchmarking.competitor import Absent, named
-from x3ddeploy.benchmarking.reading import SCHEMA_VERSION
+from x3ddeploy.benchmarking.document import SCHEMA_VERSION, BenchReport
 from x3ddeploy.machine import machine
 from x3ddeploy.timing.measure import is_stable, ratio, statistics, window_cv
 
@@ -30,7 +32,7 @@ _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "ten
 
 def bench_report(
     benches: Sequence[Workbench], outcome: Outcome, scopes: Iterable[Scope], seconds: float
-) -> dict[str, Any]:
+) -> BenchReport:
     """The report as written to bench.json.
 
     Args:
@@ -47,7 +49,7 @@ def bench_report(
         known, missing = known_accuracy(each.bundle)
         accuracy |= {named(each.name, name): entry for name, entry in known.items()}
         unknown += missing
-    return {
+    report = {
         "schema_version": SCHEMA_VERSION,
         "x3ddeploy": __version__,
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -79,6 +81,7 @@ def bench_report(
         "accuracy": {name: asdict(entry) for name, entry in accuracy.items()},
         "absent": [asdict(entry) for entry in (*outcome.absent, *unknown)],
     }
+    return cast(BenchReport, msgspec.to_builtins(report))
 
 
 def _bundle(bench: Workbench) -> dict[str, Any]:
@@ -169,6 +172,7 @@ def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[st
         "bundle": entry.bundle,
         "kind": entry.kind,
         **row,
+        "version": str(loaded.version),  # PyTorch's is of a class of its own
         "batch": bench.setting.batch,
         "shapes": {name: list(shape) for name, shape in entry.shapes.items()},
         "relative_error": entry.relative_error,

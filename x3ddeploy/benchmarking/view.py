@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from x3ddeploy.benchmarking.competitor import named
+from x3ddeploy.benchmarking.document import BenchReport, Headline
+from x3ddeploy.benchmarking.document import Row as Row
 
-Report = Mapping[str, Any]
-Row = Mapping[str, Any]
+Report = BenchReport
 
 # Others took more than this share of the usable cores; where nobody tells, load over this many times the cores.
 _OTHERS, _LOAD = 0.1, 1.5
@@ -40,7 +40,7 @@ def absent_by_reason(report: Report) -> dict[str, list[str]]:
     return found
 
 
-def headline_text(entry: Mapping[str, Any]) -> str:
+def headline_text(entry: Headline) -> str:
     """A ratio in words, with its scope, spread, and in what the two are not alike."""
     ratio, text = entry["times_as_fast"], f"{entry['faster']} is "
     text += f"{ratio['median']:.2f} times as fast {comparison(entry)} {entry['slower']} ({entry['network']}), scope "
@@ -48,12 +48,12 @@ def headline_text(entry: Mapping[str, Any]) -> str:
     return f"{text}. {unlikeness(entry)}" if entry["unlike"] else text
 
 
-def comparison(entry: Mapping[str, Any]) -> str:
+def comparison(entry: Headline) -> str:
     """How a headline goes on after '2.00 times as fast'."""
     return "as" if entry["per"] == "clip" else f"a {entry['per']} as"
 
 
-def unlikeness(entry: Mapping[str, Any]) -> str:
+def unlikeness(entry: Headline) -> str:
     """Why a headline is not of a clip."""
     return f"A clip of its is {entry['times_the_work']:.2g} times the work; {'; '.join(entry['unlike'])}"
 
@@ -72,12 +72,12 @@ def busy(report: Report) -> str:
     return "busy machine" if others > _OTHERS else ""
 
 
-def with_few_rounds(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def with_few_rounds(rows: Iterable[Row]) -> list[Row]:
     """Those of which nobody can tell whether they are stable."""
     return [row for row in rows if row["window_cv"] is None]
 
 
-def unstable_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def unstable_rows(rows: Iterable[Row]) -> list[Row]:
     """Those whose medians still moved."""
     return [row for row in rows if row["window_cv"] is not None and not row["stable"]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from x3ddeploy.benchmarking.view import (
     absent_by_reason,
@@ -19,9 +19,10 @@ from x3ddeploy.cli.output import print_table
 
 if TYPE_CHECKING:
     from x3ddeploy.benchmarking.compare import Comparison
+    from x3ddeploy.benchmarking.document import BenchReport
 
 
-def print_report(report: dict[str, Any]) -> None:
+def print_report(report: BenchReport) -> None:
     """The figures; what is drawn is in report.html."""
     for scope in report["scopes"]:
         _print_scope(report, scope)
@@ -36,7 +37,7 @@ def print_report(report: dict[str, Any]) -> None:
         echo(f"not measured: {', '.join(names)}: {reason}")
 
 
-def _print_scope(report: dict[str, Any], scope: str) -> None:
+def _print_scope(report: BenchReport, scope: str) -> None:
     rows = timed_rows(report, scope)
     if not rows:
         return
@@ -68,7 +69,7 @@ def _print_scope(report: dict[str, Any], scope: str) -> None:
     echo()
 
 
-def _print_throughput(report: dict[str, Any]) -> None:
+def _print_throughput(report: BenchReport) -> None:
     rates: dict[str, dict[int, float]] = {}
     for entry in report["throughput"]:
         rates.setdefault(entry["name"], {})[entry["batch"]] = entry["clips_per_s"]
@@ -87,7 +88,7 @@ def _print_throughput(report: dict[str, Any]) -> None:
     echo()
 
 
-def _print_parts(report: dict[str, Any]) -> None:
+def _print_parts(report: BenchReport) -> None:
     if not report["parts"]:
         return
     print_table(

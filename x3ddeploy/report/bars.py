@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from x3ddeploy.benchmarking.document import PartEntry
 from x3ddeploy.benchmarking.view import Report, Row, busy, timed_rows, times_floor
 from x3ddeploy.report.competitors import OTHER_NETWORK, Numbers, tone_of
 from x3ddeploy.report.scale import TIMES, milliseconds
@@ -90,7 +91,9 @@ def precisions(report: Report) -> list[Stack]:
     return stacks
 
 
-def _bars(rows: Sequence[Row], tones: Sequence[str], details: Sequence[str] | None = None) -> list[Bar]:
+def _bars(
+    rows: Sequence[Row] | Sequence[PartEntry], tones: Sequence[str], details: Sequence[str] | None = None
+) -> list[Bar]:
     track = _LONGEST * max((float(row["median_ms"]) for row in rows), default=1.0)
     return [
         Bar(
@@ -120,7 +123,7 @@ def _numbered(bar: Bar, index: int, row: Row) -> Bar:
     return Bar(**{**vars(bar), "number": index, "mark": "*" if row["unlike"] else ""})
 
 
-def _group(entry: Row) -> str:
+def _group(entry: Row | PartEntry) -> str:
     return str(entry["name"]).partition("/")[0]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from x3ddeploy.benchmarking.view import Report, Row
+from x3ddeploy.benchmarking.document import BlockEntry
+from x3ddeploy.benchmarking.view import Report
 
 TOTAL = "all layers"
 _LEAST_SHARE = 0.0005  # a strip that would read 0.0 % is none
@@ -66,8 +67,11 @@ def kinds(report: Report) -> tuple[list[str], list[Share]]:
     if not profiled:
         return [], []
     columns = [_by_kind(blocks) for blocks in profiled.values()]
-    work: dict[str, Row] = next((report["work"][name]["by_kind"] for name in profiled if name in report["work"]), {})
-    counted = [{kind: values[key] for kind, values in work.items()} for key in ("multiply_adds", "traffic_bytes")]
+    work = next((report["work"][name]["by_kind"] for name in profiled if name in report["work"]), {})
+    counted: list[dict[str, float]] = [
+        {kind: values["multiply_adds"] for kind, values in work.items()},
+        {kind: values["traffic_bytes"] for kind, values in work.items()},
+    ]
     named = sorted(
         {*work, *(kind for column in columns for kind in column)}, key=lambda kind: -columns[0].get(kind, 0.0)
     )
@@ -75,7 +79,7 @@ def kinds(report: Report) -> tuple[list[str], list[Share]]:
     return ["multiply-adds", "bytes, nothing fused", *(f"time in {name}" for name in profiled)], rows
 
 
-def _heat(name: str, stream: str, blocks: list[Row], total: float) -> Heat:
+def _heat(name: str, stream: str, blocks: list[BlockEntry], total: float) -> Heat:
     order = list(dict.fromkeys((str(block["stage"]), str(block["block"])) for block in blocks))
     times: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for block in blocks:
@@ -101,11 +105,11 @@ def _heat(name: str, stream: str, blocks: list[Row], total: float) -> Heat:
     return Heat(f"{name}, {stream}: {shares[TOTAL]:.0%} of the profiled time", list(stages.items()), strips)
 
 
-def _total(blocks: list[Row]) -> float:
+def _total(blocks: list[BlockEntry]) -> float:
     return sum(block["time_ms"] for block in blocks) or 1.0
 
 
-def _by_kind(blocks: list[Row]) -> dict[str, float]:
+def _by_kind(blocks: list[BlockEntry]) -> dict[str, float]:
     sums: dict[str, float] = defaultdict(float)
     for block in blocks:
         sums[block["kind"]] += block["time_ms"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from x3ddeploy.benchmarking.view import Report, Row, busy, comparison, timed_rows, times_floor, unlikeness
+from x3ddeploy.benchmarking.document import GpuEntry
+from x3ddeploy.benchmarking.view import Report, busy, comparison, timed_rows, times_floor, unlikeness
 from x3ddeploy.report.competitors import Numbers
 from x3ddeploy.report.scale import TIMES, number
 
@@ -86,15 +87,15 @@ def environment(report: Report) -> list[tuple[str, str]]:
     return found
 
 
-def _gpu(gpu: Row) -> list[tuple[str, str]]:
+def _gpu(gpu: GpuEntry) -> list[tuple[str, str]]:
     found = [("GPU", f"{gpu['name']}, driver {gpu['driver']}")]
-    for title, key, most, unit in (
-        ("clock under load", "clock_mhz", "max_clock_mhz", "MHz"),
-        ("power under load", "power_w", "power_limit_w", "W"),
+    for title, value, most, unit in (
+        ("clock under load", gpu["clock_mhz"], gpu["max_clock_mhz"], "MHz"),
+        ("power under load", gpu["power_w"], gpu["power_limit_w"], "W"),
     ):
-        if gpu[key] is not None:
-            limit = "" if gpu[most] is None else f" of {gpu[most]:.0f}"
-            found.append((title, f"{gpu[key]:.0f}{limit} {unit}"))
+        if value is not None:
+            limit = "" if most is None else f" of {most:.0f}"
+            found.append((title, f"{value:.0f}{limit} {unit}"))
     return found
 
 
