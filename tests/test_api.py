@@ -23,6 +23,7 @@ FUNCTIONS = {verb: verb.replace("-", "_") for verb in VERBS} | {
     "predict": "open",
     "bundle": "pack",
     "data": "check_data",
+    "pose": "estimate_poses",
     "doctor": "examine",
 }
 
@@ -76,6 +77,7 @@ def test_a_verb_calls_its_function_and_imports_no_stage(verb):
 def test_options_have_the_names_that_the_function_has(verb):
     """An option that is called otherwise would have to be looked up twice."""
     otherwise = {"as_json", "verify_tol", "trust_checkpoint", "top_k", "videos", "compare", "unlike", "threshold"}
+    otherwise |= {"pose", "detector", "pose_pixels", "detector_pixels"}  # of a PoseEstimator
     words = {
         "data_path": "data", "capabilities": "compute_capabilities", "workspace": "workspace_mib",
         "fp16": "precision", "bf16": "precision", "int8": "precision", "more_options": "cfg_options",
@@ -85,6 +87,8 @@ def test_options_have_the_names_that_the_function_has(verb):
     takes = set(inspect.signature(function).parameters)
     if verb == "predict":
         takes |= set(inspect.signature(x3ddeploy.Recognizer.predict_videos).parameters)
+    if verb == "pose":
+        takes |= set(inspect.signature(x3ddeploy.PoseEstimator).parameters)
     if verb == "quantize":
         words |= dict.fromkeys(("fp16", "bf16", "int8"), "precisions")
     options = {parameter.name for parameter in main.get_command(None, verb).params}

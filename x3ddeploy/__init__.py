@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from x3ddeploy.api.evaluate import Evaluated as Evaluated
     from x3ddeploy.api.evaluate import evaluate as evaluate
     from x3ddeploy.api.export import export as export
+    from x3ddeploy.api.pose import Posed as Posed
+    from x3ddeploy.api.pose import estimate_poses as estimate_poses
     from x3ddeploy.api.quantize import quantize as quantize
     from x3ddeploy.api.recognizer import Recognizer as Recognizer
     from x3ddeploy.api.recognizer import open as open  # noqa: A004 (what it is called)
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from x3ddeploy.data.check import check_data as check_data
     from x3ddeploy.doctor.report import examine as examine
     from x3ddeploy.inspection import inspect as inspect
+    from x3ddeploy.pose.estimate import PoseEstimator as PoseEstimator
 
 __version__ = "0.1.0"
 
@@ -35,11 +38,14 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Benchmark": "x3ddeploy.api.bench",
     "Evaluated": "x3ddeploy.api.evaluate",
+    "PoseEstimator": "x3ddeploy.pose.estimate",
+    "Posed": "x3ddeploy.api.pose",
     "Recognizer": "x3ddeploy.api.recognizer",
     "bench": "x3ddeploy.api.bench",
     "build_trt": "x3ddeploy.api.build_trt",
     "check_data": "x3ddeploy.data.check",
     "compare_benchmarks": "x3ddeploy.api.bench",
+    "estimate_poses": "x3ddeploy.api.pose",
     "evaluate": "x3ddeploy.api.evaluate",
     "examine": "x3ddeploy.doctor.report",
     "export": "x3ddeploy.api.export",

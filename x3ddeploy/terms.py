@@ -41,6 +41,15 @@ class Precision(_Word):
     INT8 = "int8"
 
 
+class Pixels(_Word):
+    """What a pose model or a detector takes a picture's pixels as."""
+
+    IMAGENET = "imagenet"  # R, G, B, less ImageNet's mean, over its standard deviation: mmpose's top-down models
+    UNIT = "unit"  # R, G, B in 0..1: Ultralytics' models
+    BGR = "bgr"  # B, G, R in 0..255: YOLOX, RTMO
+    BGR_IMAGENET = "bgr_imagenet"  # B, G, R, less mean, over standard deviation: RTMDet
+
+
 class Target(_Word):
     """The runtime whose kernels a graph is lowered for."""
 

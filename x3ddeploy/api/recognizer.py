@@ -13,6 +13,7 @@ from x3ddeploy.contract import Contract
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer
+from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.prediction.videos import SkippedVideo, predict_videos
@@ -101,7 +102,7 @@ class Recognizer:
     def predict_videos(
         self,
         videos: Sequence[AnyPath],
-        keypoints: AnyPath | None = None,
+        keypoints: AnyPath | PoseEstimator | None = None,
         *,
         window: int | None = None,
         stride: int | None = None,
@@ -116,7 +117,8 @@ class Recognizer:
 
         Args:
             videos: files, and folders of them.
-            keypoints: file or folder with those of all videos; None for a file beside each.
+            keypoints: file or folder with those of all videos; None for a file beside each; or an opened pose model
+                that finds them in the videos (`x3ddeploy.PoseEstimator`).
             window: length in frames; None takes each whole video.
             stride: frames from one window to the next; None for half a window.
             num_clips: clips of a window, likewise averaged.
@@ -133,7 +135,7 @@ class Recognizer:
         """
         return predict_videos(
             [Path(path) for path in videos],
-            _path(keypoints),
+            keypoints if isinstance(keypoints, PoseEstimator) else _path(keypoints),
             self.contract,
             self.labels,
             self._scorer(),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from x3ddeploy.terms import Precision
+from x3ddeploy.terms import Pixels, Precision
 
 _RUNTIMES = "torch, onnxruntime, openvino, tensorrt or tensorrt-rtx"
 # What options of several verbs may be; far over what anyone needs, far under what would exhaust a machine unasked.
@@ -135,3 +136,21 @@ def one_placement(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+def pose_models(*, required: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--pose`, `--detector` and what they take pixels as."""
+
+    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+        model, pixels = click.Path(path_type=Path), click.Choice([pixels.value for pixels in Pixels])
+        usual = "What the {} takes pixels as.  [default: as models of its kind do]"
+        for option in (
+            click.option("--detector-pixels", type=pixels, help=usual.format("detector")),
+            click.option("--pose-pixels", type=pixels, help=usual.format("pose model")),
+            click.option("--detector", type=model, metavar="DET.onnx", help="Finds the persons for a top-down model."),
+            click.option("--pose", type=model, metavar="POSE.onnx", required=required, help="Finds the keypoints."),
+        ):
+            function = option(function)
+        return function
+
+    return decorated

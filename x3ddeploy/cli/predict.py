@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from x3ddeploy.cli.parameters import (
     Count,
     min_keypoint_score,
     one_placement,
+    pose_models,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ _MOST_CLASSES = 100_000
     type=click.Path(path_type=Path),
     help="File (.npz, COCO .json, MMAction2 .pkl), or folder of files of the videos' names.  [default: beside each]",
 )
+@pose_models(required=False)
 @click.option("--bundle", type=click.Path(path_type=Path), default="deploy", show_default=True)
 @one_placement
 @click.option("--window", type=Count(MOST_FRAMES), help="Frames a window.  [default: the whole video]")
@@ -59,6 +62,10 @@ _MOST_CLASSES = 100_000
 def command(
     videos: tuple[Path, ...],
     keypoints: Path | None,
+    pose: Path | None,
+    detector: Path | None,
+    pose_pixels: str | None,
+    detector_pixels: str | None,
     bundle: Path,
     runtime: str,
     device: str | None,
@@ -75,8 +82,8 @@ def command(
 ) -> None:
     """Name the action in each VIDEO, or in each window of it; a folder stands for all videos in it.
 
-    Where the network needs keypoints, they come from a pose estimator of yours, for every frame of the video;
-    docs/predict.md shows how to bring one.
+    Where the network needs keypoints, they come from files, one of every frame of the video (docs/predict.md), or
+    from a pose model of yours that looks at the video here: `--pose POSE.onnx` (docs/pose.md).
     """
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import UsageError
@@ -84,13 +91,20 @@ def command(
 
     if stride is not None and window is None:
         raise UsageError("--stride goes from window to window, and there are none", hint="give --window, too")
+    if pose is not None and keypoints is not None:
+        raise UsageError("--keypoints and --pose both give keypoints", hint="leave one out")
+    if pose is None and (detector or pose_pixels or detector_pixels):
+        raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")
     told: list[Path] = []
     skipped = 0
     recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
-    with recognizer, Steps().bars() as progress:
+    with recognizer, contextlib.ExitStack() as opened, Steps().bars() as progress:
+        estimator = pose and opened.enter_context(
+            x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
+        )
         for found in recognizer.predict_videos(
             videos,
-            keypoints,
+            estimator or keypoints,
             window=window,
             stride=stride,
             num_clips=num_clips,

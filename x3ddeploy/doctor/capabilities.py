@@ -79,6 +79,7 @@ def find_capabilities(packages: Mapping[str, Package], installer: Installer) -> 
         verb("train", (*CORE, *MMACTION, *VIDEO), f"{packages['mmengine'].title} and {packages['mmaction2'].title}"),
         verb("eval, videos", (*CORE, *VIDEO), "accuracy in every runtime that verifies"),
         verb("predict, videos", (*CORE, *VIDEO), "sliding windows over videos with keypoints"),
+        verb("pose", (*VIDEO, "onnxruntime"), "keypoints of persons in videos, by pose models in ONNX"),
         verb("bundle", BASE, "archives for C++ targets"),
         verb("triton", BASE, "model repositories for Triton Inference Server"),
     ]

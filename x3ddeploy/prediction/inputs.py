@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from x3ddeploy.contract import Input
 from x3ddeploy.errors import DataError, UsageError
@@ -53,6 +54,13 @@ def find_videos(paths: Sequence[Path], inputs: Mapping[str, Input]) -> list[Path
     return videos
 
 
+class KeypointSource(Protocol):
+    """Gives the keypoints of a video: files of them, or a pose model."""
+
+    def of(self, video: Path) -> Keypoints:
+        """Raises DataError where there are none, or they cannot be used."""
+
+
 class KeypointFiles:
     """Where keypoints are looked for.
 
@@ -95,7 +103,7 @@ class KeypointFiles:
         if not found:
             raise DataError(
                 f"{video} has no keypoints: there is no {video.stem}{{{','.join(KEYPOINT_SUFFIXES)}}} in {folder}",
-                hint="name them with --keypoints; docs/predict.md shows how to make them",
+                hint="name them with --keypoints, or let a pose model find them: --pose POSE.onnx (docs/pose.md)",
             )
         if len(found) > 1:
             raise DataError(

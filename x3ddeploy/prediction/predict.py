@@ -19,7 +19,7 @@ from x3ddeploy.data.video import VideoInfo, probe
 from x3ddeploy.errors import DataError
 from x3ddeploy.evaluation.scores import Scorer, Scores
 from x3ddeploy.modalities import needs_frames, needs_keypoints
-from x3ddeploy.prediction.inputs import KeypointFiles, is_video
+from x3ddeploy.prediction.inputs import KeypointSource, is_video
 from x3ddeploy.prediction.windows import VideoWindows, Window, sliding_windows
 
 SCHEMA_VERSION = 1
@@ -118,7 +118,7 @@ class OpenedVideo:
     annotation: Annotation | None
 
 
-def open_video(path: Path, keypoints: KeypointFiles, inputs: Mapping[str, Input]) -> OpenedVideo:
+def open_video(path: Path, keypoints: KeypointSource, inputs: Mapping[str, Input]) -> OpenedVideo:
     """Find a video's keypoints, where the network needs any.
 
     Where it takes no frames the video itself may be absent: `path` is then a file of keypoints, or the name of the

@@ -12,8 +12,10 @@ from x3ddeploy.atomic import explain_os_errors
 from x3ddeploy.contract import Contract
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.evaluation.scores import Scorer
+from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.annotate import annotate_video
-from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
+from x3ddeploy.prediction.estimated import EstimatedKeypoints
+from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, find_videos
 from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.progress import Progress
 
@@ -28,7 +30,7 @@ class SkippedVideo:
 
 def predict_videos(
     paths: Sequence[Path],
-    keypoints: Path | None,
+    keypoints: Path | PoseEstimator | None,
     contract: Contract,
     labels: Sequence[str],
     scorer: Scorer,
@@ -41,14 +43,18 @@ def predict_videos(
 ) -> Iterator[Prediction | SkippedVideo]:
     """Predictions in the order of the videos and their windows; see `x3ddeploy.Recognizer.predict_videos`."""
     videos = find_videos(paths, contract.inputs)
-    files = KeypointFiles(keypoints, len(videos))
+    files: KeypointSource
+    if isinstance(keypoints, PoseEstimator):
+        files = EstimatedKeypoints(keypoints, contract.inputs, progress)
+    else:
+        files = KeypointFiles(keypoints, len(videos))
     drawn = _drawn_files(annotate, videos, several=len(videos) > 1 or paths[0].is_dir())
     return _predictions(videos, files, contract, labels, scorer, windowing, workers, on_error, drawn, progress)
 
 
 def _predictions(
     videos: Sequence[Path],
-    files: KeypointFiles,
+    files: KeypointSource,
     contract: Contract,
     labels: Sequence[str],
     scorer: Scorer,

@@ -1,0 +1,82 @@
+"""From a bare video to keypoints and to actions, by a pose model."""
+
+import json
+
+import numpy as np
+import pytest
+from pose_graphs import constant_model, heatmap_model, yolo
+
+from x3ddeploy.data.synth.video import write_video
+from x3ddeploy.prediction.keypoints import read_npz_keypoints
+
+FRAMES, SIZE = 10, (96, 128)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A top-down model of 17 joints, and a detector that finds a person on either side of a picture of 128 x 96."""
+    folder = tmp_path_factory.mktemp("models")
+    boxes = [(4, 8, 28, 40), (36, 8, 60, 40)]  # in pixels of 64 x 48
+    constant_model(folder / "detector.onnx", (48, 64), yolo(boxes, [0.9, 0.8]))
+    return heatmap_model(folder / "pose.onnx"), folder / "detector.onnx"
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """Two persons of three spots each, which drift to the right by a pixel a frame."""
+    frames = np.full((FRAMES, *SIZE, 3), 90, np.uint8)
+    for time in range(FRAMES):
+        for left in (20, 84):
+            for joint in range(3):
+                x, y = left + 8 * joint + time, 30 + 16 * joint
+                frames[time, y - 3 : y + 3, x - 3 : x + 3] = np.eye(3, dtype=np.uint8)[joint] * 255
+    path = tmp_path_factory.mktemp("videos") / "two.mp4"
+    write_video(path, frames)
+    return path
+
+
+def test_keypoints_of_each_person_are_kept_and_read_again(run, models, video, tmp_path):
+    pose, detector = models
+    process = run("pose", video, "--pose", pose, "--detector", detector, "-o", tmp_path / "two.npz")
+    assert process.returncode == 0, process.stderr
+    assert f"2 persons in {FRAMES} of {FRAMES} frames" in process.stdout
+    found = read_npz_keypoints(tmp_path / "two.npz")
+    assert found.positions.shape == (2, FRAMES, 17, 2)
+    assert found.image_size == SIZE
+    for person, left in enumerate((20, 84)):
+        for joint in range(3):
+            expected = [(left + 8 * joint + time - 0.5, 30 + 16 * joint - 0.5) for time in range(FRAMES)]
+            np.testing.assert_allclose(found.positions[person, :, joint], expected, atol=3)
+
+
+def test_prediction_from_the_bare_video_is_that_from_the_kept_keypoints(run, models, video, bundle, tmp_path):
+    pose, detector = models
+    named = ("--pose", pose, "--detector", detector)
+    assert run("pose", video, *named, "-o", tmp_path, "--json").returncode == 0
+    at_once = run("predict", video, *named, "--bundle", bundle, "--json")
+    assert at_once.returncode == 0, at_once.stderr
+    kept = run("predict", video, "--keypoints", tmp_path / "two.npz", "--bundle", bundle, "--json")
+    assert json.loads(at_once.stdout)["fused"] == json.loads(kept.stdout)["fused"]
+    assert json.loads(at_once.stdout)["frames_with_persons"] == FRAMES
+
+
+def test_joints_that_the_network_does_not_take_and_options_that_fight_are_refused(run, models, video, bundle, tmp_path):
+    other = heatmap_model(tmp_path / "other.onnx", joints=21)
+    for options, told in (
+        (("--pose", other), "finds 21 joints, and the network takes 17"),
+        (("--pose", models[0], "--keypoints", tmp_path), "both give keypoints"),
+        (("--detector", models[1]), "give --pose, too"),
+    ):
+        process = run("predict", video, *options, "--bundle", bundle)
+        assert process.returncode == 2
+        assert told in process.stderr
+    halpe = heatmap_model(tmp_path / "halpe.onnx", joints=26)
+    assert run("predict", video, "--pose", halpe, "--bundle", bundle).returncode == 0
+
+
+def test_several_videos_go_into_a_folder(run, models, video, tmp_path):
+    process = run("pose", video, video, "--pose", models[0], "-o", tmp_path / "one.npz")
+    assert process.returncode == 2
+    assert "name a folder" in process.stderr
+    assert run("pose", video, "--pose", models[0], "-o", tmp_path / "folder").returncode == 0
+    assert (tmp_path / "folder" / "two.npz").is_file()

@@ -1,0 +1,58 @@
+"""`x3ddeploy pose`: who is in these videos, joint by joint?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+import x3ddeploy
+from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import pose_models
+
+
+@click.command()
+@click.argument("videos", metavar="VIDEO...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@pose_models(required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="KEYPOINTS",
+    help="An .npz file for one video, or a folder for files of the videos' names.",
+)
+@click.option("--runtime", default="onnxruntime", show_default=True, help="onnxruntime or openvino.")
+@click.option("--device", help="Of the runtime: cpu, cuda, gpu, ...  [default: its first]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a video.")
+def command(
+    videos: tuple[Path, ...],
+    pose: Path,
+    detector: Path | None,
+    pose_pixels: str | None,
+    detector_pixels: str | None,
+    output: Path,
+    runtime: str,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Find the persons in each VIDEO by a pose model that you have as an ONNX file, and keep their keypoints.
+
+    `x3ddeploy predict --keypoints` takes them. What kind of model it is shows from its outputs; nothing is downloaded.
+    """
+    from x3ddeploy.cli.output import Steps
+
+    estimator = x3ddeploy.PoseEstimator(
+        pose, detector, runtime=runtime, device=device, pose_pixels=pose_pixels, detector_pixels=detector_pixels
+    )
+    with estimator, Steps().bars() as progress:
+        for found in x3ddeploy.estimate_poses(videos, output, estimator, progress=progress):
+            if as_json:
+                record = asdict(found)
+                print_json(record | {"video": str(found.video), "keypoints": str(found.keypoints)}, indent=None)
+            else:
+                echo(
+                    f"{found.keypoints}: {found.persons} persons in {found.frames_with_persons} of {found.frames} "
+                    f"frames of {found.video}"
+                )
