@@ -12,6 +12,10 @@ namespace x3ddeploy::detail {
 // Short enough to need no memory, which is what there is none of.
 inline Error out_of_memory() noexcept { return {ErrorKind::failed, "out of memory", "", {}}; }
 
+inline Error moved_from(const std::string& what) {
+  return {ErrorKind::usage, "the " + what + " was moved from", "use the one that it was moved to", {}};
+}
+
 template <class F>
 auto guarded(const F& work) noexcept -> decltype(work()) {
   try {

@@ -19,10 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
-Error moved_from() {
-  return {ErrorKind::usage, "the recognizer was moved from", "use the one that it was moved to", {}};
-}
-
 void append_last(std::vector<float>& clips, std::size_t clip_size, std::size_t times) {
   if (times == 0) return;
   const std::vector<float> last(clips.end() - static_cast<std::ptrdiff_t>(clip_size), clips.end());
@@ -95,7 +91,7 @@ void submitted(detail::Workers* workers, const std::function<void(Result<T>)>& d
     }
   };
   const Result<bool> taken = guarded([&]() -> Result<bool> {
-    if (workers == nullptr) return moved_from();
+    if (workers == nullptr) return detail::moved_from("recognizer");
     workers->submit([report, work = std::move(work)] { report(guarded(work)); });
     return true;
   });
@@ -300,14 +296,14 @@ int Recognizer::requests() const noexcept { return impl_ == nullptr ? 0 : impl_-
 
 Result<Prediction> Recognizer::predict(const Video& video, int clips) {
   return guarded([&]() -> Result<Prediction> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     return impl_->predict(video, clips);
   });
 }
 
 Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cropped) {
   return guarded([&]() -> Result<std::vector<Prediction>> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     const Clock::time_point start = Clock::now();
     Result<PreparedClips> prepared = detail::prepare_cropped(cropped, impl_->contract, impl_->threads);
     if (!prepared) return std::move(prepared.error());
@@ -320,21 +316,21 @@ Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cr
 
 Result<std::vector<Prediction>> Recognizer::predict(const Tensors& tensors) {
   return guarded([&]() -> Result<std::vector<Prediction>> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     return impl_->predict(impl_->feeds(tensors));
   });
 }
 
 Result<std::vector<Prediction>> Recognizer::predict(const Feeds& tensors) {
   return guarded([&]() -> Result<std::vector<Prediction>> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     return impl_->predict(tensors);
   });
 }
 
 Result<Outputs> Recognizer::run(const Feeds& tensors) {
   return guarded([&]() -> Result<Outputs> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     Stages stages;
     return impl_->run(tensors, stages);
   });
@@ -360,21 +356,21 @@ std::future<Result<std::vector<Prediction>>> Recognizer::submit(const Feeds& ten
 
 Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
   return guarded([&]() -> Result<PreparedClips> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     return detail::prepare_video(video, clips, impl_->contract, impl_->preparing());
   });
 }
 
 Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) const {
   return guarded([&]() -> Result<PreparedClips> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     return detail::prepare_cropped(cropped, impl_->contract, impl_->threads);
   });
 }
 
 Result<Prediction> Recognizer::average(const std::vector<Prediction>& clips) const {
   return guarded([&]() -> Result<Prediction> {
-    if (impl_ == nullptr) return moved_from();
+    if (impl_ == nullptr) return detail::moved_from("recognizer");
     return detail::averaged(clips, impl_->contract);
   });
 }

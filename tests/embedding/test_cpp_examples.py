@@ -109,7 +109,7 @@ target_compile_options(page PRIVATE -Wall -Wextra -Werror -Wno-unused-variable -
 # What the page's C++ stands in: other libraries' types as far as it looks at them, and an application's variables.
 STUBS = """
 #include <iostream>
-#include <x3ddeploy/x3ddeploy.hpp>
+#include <x3ddeploy/stream.hpp>
 namespace cv {
 struct MatStep { operator std::size_t() const { return 0; } };
 struct Mat { int rows, cols; unsigned char* data; MatStep step; };
@@ -121,12 +121,14 @@ struct GstVideoFrame { void* data[4]; int stride[4]; int width, height; };
 #define GST_VIDEO_FRAME_WIDTH(f) ((f)->width)
 #define GST_VIDEO_FRAME_HEIGHT(f) ((f)->height)
 int first(const std::vector<const std::uint8_t*>& frame_pointers, const float* xy, const float* confidence,
-          std::int64_t persons, std::int64_t frames, std::int64_t joints) {
+          std::int64_t persons, std::int64_t frames, std::int64_t joints) { {
 """
 FUNCTION = """
-return 0; }
+} return 0; }
 int block_NUMBER(x3ddeploy::Result<x3ddeploy::Recognizer>& recognizer, const x3ddeploy::Video& video,
-                 const cv::Mat& mat, const AVFrame* av_frame, GstVideoFrame* gst_frame) {
+                 const cv::Mat& mat, const AVFrame* av_frame, GstVideoFrame* gst_frame, x3ddeploy::StreamOptions options,
+                 const x3ddeploy::Frame& frame, const x3ddeploy::Poses& poses, double seconds) {
+  { // the block's own names may be those of its surroundings
 """
 
 
@@ -135,7 +137,7 @@ def page_in_cpp():
     first, *others = re.findall(r"^```cpp\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     include, code = first.split("\n", 1)
     functions = [FUNCTION.replace("NUMBER", str(number)) + block for number, block in enumerate(others)]
-    return "\n".join([include, STUBS, code, *functions, "return 0; }\n"])
+    return "\n".join([include, STUBS, code, *functions, "} return 0; }\n"])
 
 
 OTHER = """
