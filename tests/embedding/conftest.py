@@ -47,7 +47,7 @@ def cpp_build(unpacked, tmp_path_factory):
 
     def make(folder):
         shutil.copytree(CPP / "tests", app / "cpp" / "tests")
-        programs = ("x3ddeploy_prepare", "x3ddeploy_fit")
+        programs = ("x3ddeploy_prepare", "x3ddeploy_fit", "x3ddeploy_shared")
         configure_and_build(app / "cpp", app / "build", ["-DX3DDEPLOY_BUILD_TESTS=ON"], programs)
         checked("cmake", "-DX3DDEPLOY_BUILD_TESTS=OFF", app / "build")  # who builds again builds what he would without
 

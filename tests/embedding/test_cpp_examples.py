@@ -126,7 +126,8 @@ int first(const std::vector<const std::uint8_t*>& frame_pointers, const float* x
 FUNCTION = """
 } return 0; }
 int block_NUMBER(x3ddeploy::Result<x3ddeploy::Recognizer>& recognizer, const x3ddeploy::Video& video,
-                 const cv::Mat& mat, const AVFrame* av_frame, GstVideoFrame* gst_frame, x3ddeploy::StreamOptions options,
+                 const cv::Mat& mat, const AVFrame* av_frame, GstVideoFrame* gst_frame,
+                 x3ddeploy::StreamOptions options,
                  const x3ddeploy::Frame& frame, const x3ddeploy::Poses& poses, double seconds) {
   { // the block's own names may be those of its surroundings
 """

@@ -46,7 +46,7 @@ struct StreamPrediction {
 
 // The windows of one camera. It keeps a window of poses, and of the frames those that a window draws: resized where the network
 // sees frames whole, in the camera's own format where they are cropped about persons. Calls from several threads take turns.
-class Stream {
+class X3DDEPLOY_API Stream {
  public:
   static Result<Stream> open(const Recognizer& recognizer, const StreamOptions& options = {});
 
@@ -61,7 +61,7 @@ class Stream {
   void restart() noexcept;
 
  private:
-  struct Impl;
+  struct X3DDEPLOY_HIDDEN Impl;
   explicit Stream(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;
 };
@@ -74,7 +74,7 @@ struct PoolOptions {
 };
 
 // Many cameras on one network: what their windows are ready for is computed together.
-class Pool {
+class X3DDEPLOY_API Pool {
  public:
   // What a window came to, in the order of each camera's windows; called in a thread of the library.
   using Done = std::function<void(std::int64_t camera, Result<StreamPrediction> found)>;
@@ -93,7 +93,7 @@ class Pool {
   void finish() noexcept;
 
  private:
-  struct Impl;
+  struct X3DDEPLOY_HIDDEN Impl;
   explicit Pool(std::unique_ptr<Impl> impl) noexcept;
   std::unique_ptr<Impl> impl_;
 };

@@ -24,7 +24,14 @@
 #include <variant>
 #include <vector>
 
+#include <x3ddeploy/export.h>
+#include <x3ddeploy/version.h>
+
 namespace x3ddeploy {
+
+// "0.1.0": of the library; X3DDEPLOY_VERSION_MAJOR and so on are of the header.
+X3DDEPLOY_API const char* version() noexcept;
+
 
 // The values are the exit codes of the `x3ddeploy` command.
 enum class ErrorKind { failed = 1, usage = 2, gate = 3, missing_requirement = 4 };
@@ -37,7 +44,7 @@ struct Error {
   std::vector<std::string> details;
 
   // All of it, a line each; the same text as the command prints.
-  std::string text() const;
+  X3DDEPLOY_API std::string text() const;
 };
 
 // A value, or the error that stands in its place. Asking for the one that is not there is a programming error.
@@ -249,7 +256,7 @@ struct EmbeddedFile {
   std::size_t size = 0;
 };
 
-class Recognizer {
+class X3DDEPLOY_API Recognizer {
  public:
   // Opens a bundle's directory: reads the manifest, checks the sha256 of the files it needs, loads the network.
   static Result<Recognizer> open(const std::string& bundle, const Options& options = {});
@@ -301,13 +308,13 @@ class Recognizer {
  private:
   friend class Stream;
   friend class Pool;
-  struct Impl;
+  struct X3DDEPLOY_HIDDEN Impl;
   explicit Recognizer(std::shared_ptr<Impl> impl) noexcept;
   std::shared_ptr<Impl> impl_;
 };
 
 // Name of a runtime ("openvino"), and whether this library was built with it.
-const char* name_of(Runtime runtime) noexcept;
-bool is_built_in(Runtime runtime) noexcept;
+X3DDEPLOY_API const char* name_of(Runtime runtime) noexcept;
+X3DDEPLOY_API bool is_built_in(Runtime runtime) noexcept;
 
 }  // namespace x3ddeploy
