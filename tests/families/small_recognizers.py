@@ -73,19 +73,22 @@ def _frames(config: dict[str, Any], sampler: dict[str, Any], crops: str, size: i
     ]
 
 
+_ONE_STAGE = {"num_stages": 1, "strides": (1,), "dilations": (1,), "out_indices": (0,)}
+
+
 def tsn(num_clips: int = 3) -> dict[str, Any]:
-    """TSN on ResNet-18: 3 segments, in ten crops of 32 x 32."""
+    """TSN on a stage of ResNet-18: 3 segments, in ten crops of 32 x 32."""
 
     def change(config: dict[str, Any]) -> None:
-        config["model"]["backbone"].update(depth=18)
-        config["model"]["cls_head"].update(in_channels=512)
+        config["model"]["backbone"].update(depth=18, **_ONE_STAGE)
+        config["model"]["cls_head"].update(in_channels=64)
         _frames(config, {"type": "SampleFrames", "clip_len": 1, "num_clips": num_clips}, "TenCrop", 32)
 
     return config_of("recognition/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb.py", change)
 
 
 def tsm(num_clips: int = 4, **backbone: Any) -> dict[str, Any]:
-    """TSM on ResNet-18: 4 segments, sampled twice, in three crops of 32 x 32."""
+    """TSM on ResNet-18: 4 segments, sampled twice, in three crops."""
 
     def change(config: dict[str, Any]) -> None:
         config["model"]["backbone"].update(depth=18, num_segments=4, **backbone)
@@ -94,6 +97,18 @@ def tsm(num_clips: int = 4, **backbone: Any) -> dict[str, Any]:
         _frames(config, sampler, "ThreeCrop", 32)
 
     return config_of("recognition/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py", change)
+
+
+def trn() -> dict[str, Any]:
+    """TRN on a stage of ResNet-18: 5 segments, of which there are ten pairs, sampled twice, in three crops."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["model"]["backbone"].update(depth=18, **_ONE_STAGE)
+        config["model"]["cls_head"].update(in_channels=64, num_segments=5, hidden_dim=8)
+        sampler = {"type": "SampleFrames", "clip_len": 1, "num_clips": 5, "twice_sample": True}
+        _frames(config, sampler, "ThreeCrop", 32)
+
+    return config_of("recognition/trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py", change)
 
 
 def c2d() -> dict[str, Any]:

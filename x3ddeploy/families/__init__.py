@@ -26,6 +26,7 @@ FAMILIES: dict[str, str | Family] = {
     "tsm": "x3ddeploy.families.tsm.family:TSM",
     "c2d": "x3ddeploy.families.c2d.family:C2D",
     "tanet": "x3ddeploy.families.tanet.family:TANET",
+    "trn": "x3ddeploy.families.trn.family:TRN",
     "slowonly": "x3ddeploy.families.slowonly.family:SLOWONLY",
     "slowfast": "x3ddeploy.families.slowfast.family:SLOWFAST",
     "i3d": "x3ddeploy.families.i3d.family:I3D",

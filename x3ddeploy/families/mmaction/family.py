@@ -96,16 +96,18 @@ class MMActionFamily:
         made = {}
         if InputKind.FRAMES in self.kinds:
             flat = said.recognizer == "Recognizer2D"
-            made[pipeline.FRAMES_INPUT] = pipeline.frames_input(
-                said, wishes, flat=flat, segments=self.segments(said.modules["cls_head"])
-            )
+            made[pipeline.FRAMES_INPUT] = pipeline.frames_input(said, wishes, flat=flat, segments=self.segments(said))
         if InputKind.HEATMAPS in self.kinds:
             made[pipeline.HEATMAPS_INPUT] = pipeline.heatmaps_input(said, wishes, channels)
         return made
 
-    def segments(self, head: Config) -> int | None:
-        """Frames that the head of a 2-D network takes together, of its dict; None for what the pipeline draws."""
-        return None
+    def segments(self, said: Described) -> int | None:
+        """Frames that the head of a 2-D network takes together; None where it takes what the pipeline draws."""
+        from x3ddeploy.families.mmaction import building
+
+        known = building.parameters(building.class_named(said.types["cls_head"], self.own())).get("num_segments")
+        found: int | None = said.modules["cls_head"].get("num_segments", known.default if known else None)
+        return found
 
     def average(self, head: nn.Module) -> Average:
         """How a video's views are averaged, as the built head has it."""

@@ -11,10 +11,7 @@ from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
     from x3ddeploy.families.mmaction.network import Recognizer
-    from x3ddeploy.families.mmaction.training_config import Config
     from x3ddeploy.lowering.replace import Rewrite
-
-SEGMENTS = 8  # TSMHead's default
 
 
 class TANetFamily(MMActionFamily):
@@ -25,9 +22,6 @@ class TANetFamily(MMActionFamily):
     recognizers: ClassVar[tuple[str, ...]] = ("Recognizer2D",)
     backbones: ClassVar[tuple[str, ...]] = ("TANet",)
     heads: ClassVar[tuple[str, ...]] = ("TSMHead",)
-
-    def segments(self, head: Config) -> int | None:
-        return int(head.get("num_segments", SEGMENTS))
 
     def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
         from x3ddeploy.families.tanet.adaptive import KERNELS_AS_BANDS

@@ -1,4 +1,4 @@
-"""TSM as a family: a 2-D backbone with temporal shifts, on as many segments as its head takes together."""
+"""TSM as a family: a 2-D backbone with temporal shifts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
     from x3ddeploy.families.mmaction.network import Recognizer
-    from x3ddeploy.families.mmaction.training_config import Config
     from x3ddeploy.lowering.replace import Rewrite
-
-
-SEGMENTS = 8  # TSMHead's default
 
 
 class TSMFamily(MMActionFamily):
@@ -26,9 +22,6 @@ class TSMFamily(MMActionFamily):
     recognizers: ClassVar[tuple[str, ...]] = ("Recognizer2D",)
     backbones: ClassVar[tuple[str, ...]] = ("ResNetTSM", "MobileNetV2TSM", "MobileOneTSM")
     heads: ClassVar[tuple[str, ...]] = ("TSMHead",)
-
-    def segments(self, head: Config) -> int | None:
-        return int(head.get("num_segments", SEGMENTS))
 
     def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
         from x3ddeploy.families.tsm.shift import NON_LOCAL_OF_CLIPS, SHIFT_AS_SLICES
