@@ -6,7 +6,7 @@ from typing import Any
 
 from support.recognizers import config_of
 
-CLASSES = 5
+CLASSES, _SIZE = 5, 32
 CONFIGS = {
     "slowonly": "recognition/slowonly/slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb.py",
     "slowfast": "recognition/slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb.py",
@@ -32,8 +32,8 @@ _SMALL: dict[str, tuple[int, dict[str, Any], int]] = {
 }
 
 
-def small(family: str, size: int = 32) -> dict[str, Any]:
-    """A small form of one of `CONFIGS`: square frames of `size` pixels, one clip and one crop a video."""
+def small(family: str, clips: int = 1, crops: str = "CenterCrop") -> dict[str, Any]:
+    """A small form of one of `CONFIGS`: frames of 32 x 32 pixels."""
     frames, changes, features = _SMALL[family]
 
     def change(config: dict[str, Any]) -> None:
@@ -45,10 +45,10 @@ def small(family: str, size: int = 32) -> dict[str, Any]:
             _small_pyramid(config["model"]["neck"])
         config["test_pipeline"] = [
             {"type": "DecordInit"},
-            {"type": "SampleFrames", "clip_len": frames, "frame_interval": 1, "num_clips": 1, "test_mode": True},
+            {"type": "SampleFrames", "clip_len": frames, "frame_interval": 1, "num_clips": clips, "test_mode": True},
             {"type": "DecordDecode"},
-            {"type": "Resize", "scale": (-1, size)},
-            {"type": "CenterCrop", "crop_size": size},
+            {"type": "Resize", "scale": (-1, _SIZE)},
+            {"type": crops, "crop_size": _SIZE},
             {"type": "FormatShape", "input_format": "NCTHW"},
             {"type": "PackActionInputs"},
         ]

@@ -13,7 +13,11 @@ from x3ddeploy.mmaction_compat import import_registry
 from x3ddeploy.runtimes.registry import open_session
 
 pytest.importorskip("mmaction")
-import_registry()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    import_registry()
 
 
 def probes(frames, channels):

@@ -74,7 +74,7 @@ def test_roles_are_the_same_in_half_precision(resnet):
 
 
 def test_a_dense_layer_called_conv2_is_quantized_where_depthwise_ones_are_not(resnet):
-    eligible = {site.node for site in find_sites(resnet) if site.role in TARGETS["tensorrt"].scheme.roles}
+    eligible = {site.node for site in find_sites(resnet) if TARGETS["tensorrt"].scheme.takes(site)}
     assert eligible == {"layer1.0/conv2/Conv", "layer1.0/conv3/Conv", "layer2/grouped", "fc"}
 
 
@@ -97,3 +97,6 @@ def test_what_joins_two_tensors_has_a_range_of_its_own_and_a_block_is_the_record
     assert sites["c.0/conv1/conv"].block == "c.0"
     assert sites["d/conv"].source == fast
     assert len(sites["d/conv"].moves) == 3
+    taken = {target: [site.node for site in sites.values() if TARGETS[target].scheme.takes(site)] for target in TARGETS}
+    assert "c.0/conv1/conv" in taken["openvino"]
+    assert taken["tensorrt"] == ["d/conv"]

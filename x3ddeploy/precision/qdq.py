@@ -38,6 +38,14 @@ class Scheme:
     unsigned: bool
     stored_int8: bool
 
+    def takes(self, site: Site) -> bool:
+        """Whether it quantizes a layer.
+
+        With signed activations it leaves layers alone that read what a Concat joins: OpenVINO 2026.4 takes the joint
+        range for unsigned where one of the tensors was behind a ReLU, and cuts the negative values of the others.
+        """
+        return site.role in self.roles and (self.unsigned or not site.joins)
+
 
 def insert_qdq(
     model: onnx.ModelProto, sites: Iterable[Site], ranges: Mapping[str, Range], scheme: Scheme

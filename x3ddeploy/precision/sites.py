@@ -27,6 +27,7 @@ class Site:
             serves it and everything on the way.
         moves: names of those nodes, in no particular order.
         skip: name of the residual Add that reads `source` as its identity branch, where there is one.
+        joins: whether `source` joins values of different tensors, and so has a range of its own.
     """
 
     node: str
@@ -35,6 +36,7 @@ class Site:
     source: str
     moves: frozenset[str] = frozenset()
     skip: str | None = None
+    joins: bool = False
 
 
 def find_sites(model: onnx.ModelProto) -> list[Site]:
@@ -54,7 +56,10 @@ def find_sites(model: onnx.ModelProto) -> list[Site]:
         add = next(free, None)
         if add is not None:
             joined.add(add.name)
-        sites.append(Site(node.name, _block(node, recorded), role, source, frozenset(moves), add.name if add else None))
+        skip = add.name if add else None
+        maker = structure.producers.get(source)
+        joins = maker is not None and maker.op_type == "Concat"
+        sites.append(Site(node.name, _block(node, recorded), role, source, frozenset(moves), skip, joins))
     return sites
 
 

@@ -32,7 +32,7 @@ def require_stored_faithful(bundle: Bundle, precision: str) -> None:
     ranges = _ranges(bundle, made) if precision == Precision.INT8 else None
     target = target_named(bundle.manifest.target)
     graphs = {part: onnx.load(bundle.part_path(part)) for part in bundle.contract.parts}
-    eligible = {site.node for site in find_sites(graphs[WHOLE]) if site.role in target.scheme.roles}
+    eligible = {site.node for site in find_sites(graphs[WHOLE]) if target.scheme.takes(site)}
     if ranges is not None:
         ranges = ranges_of_parts(ranges, graphs[WHOLE], graphs.values())
     for part, float32 in graphs.items():

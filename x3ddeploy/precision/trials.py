@@ -48,7 +48,7 @@ class Quantizer:
 
         A part does not tell: what reads a feature there would be taken for what reads the camera.
         """
-        return [site for site in find_sites(model) if site.role in self.target.scheme.roles]
+        return [site for site in find_sites(model) if self.target.scheme.takes(site)]
 
     def quantize(self, model: onnx.ModelProto, sites: Collection[str]) -> onnx.ModelProto:
         """A float32 graph with the named layers quantized and the rest in the target's type.
