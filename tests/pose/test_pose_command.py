@@ -7,6 +7,7 @@ import pytest
 from pose_graphs import constant_model, heatmap_model, yolo
 
 from x3ddeploy.data.synth.video import write_video
+from x3ddeploy.data.video import read_frames
 from x3ddeploy.prediction.keypoints import read_npz_keypoints
 
 FRAMES, SIZE = 10, (96, 128)
@@ -80,3 +81,36 @@ def test_several_videos_go_into_a_folder(run, models, video, tmp_path):
     assert "name a folder" in process.stderr
     assert run("pose", video, "--pose", models[0], "-o", tmp_path / "folder").returncode == 0
     assert (tmp_path / "folder" / "two.npz").is_file()
+
+
+def test_each_person_has_an_answer_that_is_as_if_alone(run, models, video, bundle, tmp_path):
+    pose, detector = models
+    assert run("pose", video, "--pose", pose, "--detector", detector, "-o", tmp_path / "two.npz").returncode == 0
+    kept = dict(np.load(tmp_path / "two.npz"))
+    kept["keypoint_scores"][1, 5:] = 0  # the second person leaves
+    kept["keypoints"][1, 5:] = 0
+    np.savez(tmp_path / "two.npz", **kept)
+    common = ("--keypoints", tmp_path / "two.npz", "--bundle", bundle, "--window", 5, "--stride", 5)
+    process = run("predict", video, *common, "--each-person", "--json")
+    assert process.returncode == 0, process.stderr
+    answers = [json.loads(line) for line in process.stdout.splitlines()]
+    assert [(answer["person"], answer["start_frame"]) for answer in answers] == [(0, 0), (0, 5), (1, 0)]
+    alone = {name: value if name == "image_size" else value[:1] for name, value in kept.items()}
+    np.savez(tmp_path / "one.npz", **alone)
+    process = run("predict", video, "--keypoints", tmp_path / "one.npz", *common[2:], "--json")
+    first = [json.loads(line) for line in process.stdout.splitlines()]
+    assert [answer["fused"] for answer in first] == [answer["fused"] for answer in answers[:2]]
+    assert "person 1" in run("predict", video, *common, "--each-person").stdout
+
+
+def test_names_stand_by_peoples_heads(run, models, video, bundle, tmp_path):
+    pose, detector = models
+    named = ("--pose", pose, "--detector", detector, "--bundle", bundle, "--each-person")
+    process = run("predict", video, *named, "--annotate", tmp_path / "drawn.mp4")
+    assert process.returncode == 0, process.stderr
+    (frame,) = read_frames(tmp_path / "drawn.mp4", [0])
+    scale = frame.shape[0] // SIZE[0]
+    above = frame[: 26 * scale].astype(int)  # above both heads nothing was but grey
+    left, right = above[:, : 64 * scale], above[:, 64 * scale :]
+    for half, colour in ((left, (230, 159, 0)), (right, (86, 180, 233))):
+        assert (np.abs(half - colour).max(-1) < 60).sum() > 20

@@ -108,6 +108,7 @@ class Recognizer:
         stride: int | None = None,
         num_clips: int | None = None,
         min_keypoint_score: float | None = None,
+        each_person: bool = False,
         workers: int = 2,
         on_error: Literal["raise", "skip"] = "raise",
         annotate: AnyPath | None = None,
@@ -123,6 +124,8 @@ class Recognizer:
             stride: frames from one window to the next; None for half a window.
             num_clips: clips of a window, likewise averaged.
             min_keypoint_score: joints of a lower score are left out.
+            each_person: an answer for each person and window, with a crop and heatmaps of that person alone; else one
+                for all. Persons are numbered as their keypoints are; where one is not seen, there is none.
             workers: threads that load clips.
             on_error: 'skip' gives a SkippedVideo where a video cannot be used, and goes on with the next.
             annotate: write the videos with skeletons and labels drawn in: an `.mp4` file, or for several a folder.
@@ -140,6 +143,7 @@ class Recognizer:
             self.labels,
             self._scorer(),
             Windowing(window, stride, num_clips, min_keypoint_score),
+            persons=each_person,
             workers=workers,
             on_error=on_error,
             annotate=_path(annotate),

@@ -45,6 +45,7 @@ _MOST_CLASSES = 100_000
 )
 @click.option("--top-k", type=Count(_MOST_CLASSES), default=3, show_default=True, help="Classes listed.")
 @min_keypoint_score
+@click.option("--each-person", is_flag=True, help="An answer for each person; without it one for all of them.")
 @click.option("--workers", type=Count(MOST_THREADS), default=2, show_default=True, help="Threads that load clips.")
 @click.option(
     "--on-error",
@@ -75,6 +76,7 @@ def command(
     num_clips: int | None,
     top_k: int,
     min_keypoint_score: float | None,
+    each_person: bool,
     workers: int,
     on_error: Literal["raise", "skip"],
     annotate: Path | None,
@@ -109,6 +111,7 @@ def command(
             stride=stride,
             num_clips=num_clips,
             min_keypoint_score=min_keypoint_score,
+            each_person=each_person,
             workers=workers,
             on_error=on_error,
             annotate=annotate,
@@ -136,6 +139,8 @@ def _line(record: dict[str, Any], scores: Sequence[str]) -> str:
     place = f"{record['video']}  frames {record['start_frame']}-{record['end_frame'] - 1}"
     if record["start_s"] is not None:
         place += f"  {record['start_s']:.2f}-{record['end_s']:.2f} s"
+    if "person" in record:
+        place += f"  person {record['person']}"
     if record["label"] is None:
         return f"{place}  no person"
     deployed, *others = scores

@@ -52,7 +52,8 @@ def annotate_video(
 ) -> None:
     """Write the video as H.264 in mp4, without sound; the file is whole or absent.
 
-    A frame in several windows shows the label of the one whose middle is nearest.
+    A frame in several windows shows the label of the one whose middle is nearest; of answers about persons, each
+    person's stands above the head.
 
     Args:
         video: opened.
@@ -78,11 +79,25 @@ def annotate_video(
             picture = _enlarged(frame, scale)
             if skeletons is not None:
                 _draw_skeletons(picture, skeletons[0][:, number], skeletons[1][:, number])
-            nearest = min(predictions, key=lambda entry: abs(entry.window.start + entry.window.end - 1 - 2 * number))
-            label = nearest.label
-            _draw_text(picture, f"{label} {nearest.deployed.max():.0%}" if label is not None else "no person")
+            for person, text in _texts(predictions, number).items():
+                if person is None:
+                    _draw_text(picture, text)
+                elif skeletons is not None:
+                    _draw_name(picture, text, person, skeletons[0][person, number][skeletons[1][person, number]])
             write(picture)
             progress(number + 1, frames)
+
+
+def _texts(predictions: Sequence[Prediction], frame: int) -> dict[int | None, str]:
+    """What stands in a frame, by person; of all of them, or none, by None. A person's window must hold the frame."""
+    texts: dict[int | None, str] = {}
+    for person in dict.fromkeys(entry.person for entry in predictions):
+        of_person = [entry for entry in predictions if entry.person == person]
+        nearest = min(of_person, key=lambda entry: abs(entry.window.start + entry.window.end - 1 - 2 * frame))
+        label = nearest.label
+        if person is None or nearest.window.start <= frame < nearest.window.end:
+            texts[person] = f"{label} {nearest.deployed.max():.0%}" if label is not None else "no person"
+    return texts
 
 
 def _skeletons(annotation: Annotation, size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
@@ -113,6 +128,20 @@ def _draw_skeletons(picture: Frame, positions: npt.NDArray[np.float64], seen: np
         for joint, there in zip(joints, found, strict=True):
             if there:
                 cv2.circle(picture, joint, thickness + 1, colour, -1, cv2.LINE_AA)
+
+
+def _draw_name(picture: Frame, text: str, person: int, joints: npt.NDArray[np.float64]) -> None:
+    """Write in the person's colour above the topmost of the joints, (K, 2) pixels, as far as it fits; K may be 0."""
+    if not len(joints):
+        return
+    cv2 = require_opencv("drawing")
+    height, width = picture.shape[:2]
+    scale, font = 0.6 * max(14, round(_BAR_SHARE * height)) / _TEXT_ASCENT_PX, cv2.FONT_HERSHEY_SIMPLEX
+    (length, ascent), _ = cv2.getTextSize(text, font, scale, 1)
+    x, y = np.clip(joints[joints[:, 1].argmin()], -10_000, 10_000)
+    place = (int(np.clip(x - length / 2, 0, max(0, width - length))), int(np.clip(y - ascent, ascent, height - 1)))
+    for colour, thickness in (((0, 0, 0), 3), (_PERSONS[person % len(_PERSONS)], 1)):
+        cv2.putText(picture, text, place, font, scale, colour, thickness, cv2.LINE_AA)
 
 
 def _draw_text(picture: Frame, text: str) -> None:

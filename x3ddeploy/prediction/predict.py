@@ -36,6 +36,7 @@ class Prediction:
         notes: what is odd about the keypoints or the window, and was taken all the same.
         scores: name of a score -> (classes,), the deployed one first.
         labels: names of the classes.
+        person: number of the person whom the answer is about; None where it is about all.
     """
 
     video: Path
@@ -45,6 +46,7 @@ class Prediction:
     notes: tuple[str, ...]
     scores: Mapping[str, Scores]
     labels: Sequence[str]
+    person: int | None = None
 
     @property
     def deployed(self) -> Scores:
@@ -81,6 +83,7 @@ class Prediction:
             "end_frame": self.window.end,
             "start_s": None if seconds is None else round(seconds[0], 3),
             "end_s": None if seconds is None else round(seconds[1], 3),
+            **({} if self.person is None else {"person": self.person}),
             "frames_with_persons": None if self.people is None else self.people.frames_with_persons,
             "notes": list(self.notes),
             "label": self.label,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from x3ddeploy.atomic import explain_os_errors
 from x3ddeploy.contract import Contract
@@ -16,7 +16,8 @@ from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.annotate import annotate_video
 from x3ddeploy.prediction.estimated import EstimatedKeypoints
 from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, find_videos
-from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
+from x3ddeploy.prediction.persons import each_person
+from x3ddeploy.prediction.predict import OpenedVideo, Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.progress import Progress
 
 
@@ -36,6 +37,7 @@ def predict_videos(
     scorer: Scorer,
     windowing: Windowing,
     *,
+    persons: bool,
     workers: int,
     on_error: Literal["raise", "skip"],
     annotate: Path | None,
@@ -49,17 +51,31 @@ def predict_videos(
     else:
         files = KeypointFiles(keypoints, len(videos))
     drawn = _drawn_files(annotate, videos, several=len(videos) > 1 or paths[0].is_dir())
-    return _predictions(videos, files, contract, labels, scorer, windowing, workers, on_error, drawn, progress)
+    predicted = partial(
+        _of_each_person if persons else predict_windows,
+        contract=contract,
+        labels=labels,
+        scorer=scorer,
+        windowing=windowing,
+        workers=workers,
+    )
+    return _predictions(
+        videos, partial(open_video, keypoints=files, inputs=contract.inputs), predicted, on_error, drawn, progress
+    )
+
+
+def _of_each_person(video: OpenedVideo, *, windowing: Windowing, **how: Any) -> Iterator[Prediction]:
+    """Predictions for the first person's windows, then the next one's; where a person is not seen there is none."""
+    for person, alone in each_person(video, windowing.min_keypoint_score):
+        for prediction in predict_windows(alone, windowing=windowing, **how):
+            if prediction.seen:
+                yield replace(prediction, person=person)
 
 
 def _predictions(
     videos: Sequence[Path],
-    files: KeypointSource,
-    contract: Contract,
-    labels: Sequence[str],
-    scorer: Scorer,
-    windowing: Windowing,
-    workers: int,
+    opened: Callable[[Path], OpenedVideo],
+    predicted: Callable[[OpenedVideo], Iterator[Prediction]],
     on_error: Literal["raise", "skip"],
     drawn: Mapping[Path, Path],
     progress: Progress,
@@ -67,9 +83,9 @@ def _predictions(
     skipped = 0
     for path in videos:
         try:
-            video = open_video(path, files, contract.inputs)
+            video = opened(path)
             predictions = []
-            for prediction in predict_windows(video, contract, labels, scorer, windowing, workers):
+            for prediction in predicted(video):
                 yield prediction
                 predictions.append(prediction)
             if path in drawn:
