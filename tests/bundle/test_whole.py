@@ -12,18 +12,14 @@ import pytest
 from support import schema_1
 from support.parts import PARTS
 
+import x3ddeploy
 from x3ddeploy.bundle import Bundle, seal
 from x3ddeploy.bundle.check import open_whole, problems_of, unchecked
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.engines.build import EngineRequest, build_engines
-from x3ddeploy.engines.graphs import Clips
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.literal import model_of, spec_of
-from x3ddeploy.tensorrt.place import Host
-from x3ddeploy.terms import Precision
 
 
 @pytest.fixture
@@ -302,8 +298,6 @@ def test_predict_refuses_it_too(copied, run):
 
 
 def test_engines_are_not_built_of_it(copied):
-    host = Host(None, None, None, Flavour.RTX, "1.0")
-    options = BuildOptions(Flavour.RTX, Precision.FP32, Batches(1, 1, 1), ("8.9",))
     say(copied, lambda m: m["model"]["rgb_input"].update(mean=[0, 0, 0]))
     with pytest.raises(BundleError, match=r"rgb_input\.mean"):
-        build_engines(Bundle.open(copied), host, EngineRequest(options, PARTS, Clips(), None, ""), print)
+        x3ddeploy.build_trt(copied)  # whether there is a GPU or not: the bundle is looked at first

@@ -113,6 +113,36 @@ def test_without_a_gpu_it_exits_4_and_touches_nothing(start, copied, machine, fl
     assert contents(copied) == before
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "message"),
+    [
+        ("altered", 1, "head.onnx"),
+        ("no clips", 2, "--calib PATH"),
+        ("clips for float16", 2, "go with --int8"),
+        ("shapes", 2, "fixed at export"),
+        ("no bundle", 1, "does not exist"),
+    ],
+)
+def test_without_a_gpu_what_is_wrong_with_the_bundle_is_said_first(
+    copied, bundle, run, monkeypatch, fault, code, message
+):
+    """Whoever has no GPU at hand learns here what would fail where there is one."""
+    monkeypatch.setattr(
+        "x3ddeploy.engines.machine.run_probe", lambda *arguments: pytest.fail("asked the machine first")
+    )
+    if fault == "altered":
+        (copied / "head.onnx").write_bytes(b"")
+    where = {"no clips": bundle, "no bundle": copied / "engines"}.get(fault, copied)
+    words = {
+        "no clips": ("--int8",),
+        "clips for float16": ("--fp16", "--calib", "x"),
+        "shapes": ("--max-shapes", "imgs:1"),
+    }
+    process = run("build-trt", where, *words.get(fault, ()))
+    assert (process.returncode, "Traceback" in process.stderr) == (code, False), process.stderr
+    assert message in process.stderr
+
+
 def test_without_tensorrt_it_exits_4_and_says_what_to_install(start, copied, machine):
     if importlib.util.find_spec("tensorrt"):
         pytest.skip("TensorRT is installed")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from x3ddeploy.bundle import Bundle
+from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.engines.build import EngineRequest, Engines, build_engines, parts_named
-from x3ddeploy.engines.graphs import Clips
+from x3ddeploy.engines.graphs import Clips, require_graphs
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.engines.shapes import Shapes, batches_from, parse_shapes
 from x3ddeploy.progress import QUIET, Step
@@ -66,18 +66,22 @@ def build_trt(
         MissingRequirementError: there is no GPU, or no TensorRT; the hint says what to do.
     """
     clips = Clips(None if calib is None else Path(calib), calib_random)
-    opened = Bundle.open(Path(bundle))
+    wanted = named(Precision, precision)
+    # What is wrong with the bundle or the question is said before what this machine lacks.
+    opened = open_whole(Path(bundle))
+    require_graphs(opened, wanted, clips)
     chosen = parts_named(opened.contract, parts or tuple(opened.contract.parts))
     smallest, best, largest = (
         parse_shapes(shapes) if isinstance(shapes, str) and shapes else shapes or {}
         for shapes in (min_shapes, opt_shapes, max_shapes)
     )
+    batches = batches_from(opened.contract, smallest, best, largest)
     capabilities = tuple(compute_capabilities)
     host = find_host(Flavour.RTX if rtx else Flavour.TENSORRT, capabilities)
     options = BuildOptions(
         flavour=host.flavour,
-        precision=named(Precision, precision),
-        batches=batches_from(opened.contract, smallest, best, largest),
+        precision=wanted,
+        batches=batches,
         compute_capabilities=capabilities,
         workspace_mib=workspace_mib,
         optimization_level=builder_optimization_level,

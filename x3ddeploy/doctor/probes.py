@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import ctypes
 import importlib
+import importlib.metadata
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -90,12 +92,16 @@ def tensorrt_works() -> Facts:
     has_gpu = bool(cuda_driver()["devices"])
     if has_gpu:
         _build_engine(tensorrt)
-    return {"builds": has_gpu}
+    return {"builds": has_gpu, "strongly_typed": tensorrt.features.strongly_typed, "cuda": _cuda_of("tensorrt")}
 
 
 def tensorrt_rtx_works() -> Facts:
     """Parse and build the tiny model with TensorRT-RTX, for a compute capability, which needs no GPU."""
-    return {"engine_bytes": _build_engine(_opened("tensorrt_rtx"), "8.9")}
+    tensorrt = _opened("tensorrt_rtx")
+    return {
+        "engine_bytes": _build_engine(tensorrt, "8.9"),
+        "compute_capabilities": list(tensorrt.features.compute_capabilities),
+    }
 
 
 def cuda_driver() -> Facts:
@@ -120,6 +126,45 @@ def cuda_driver() -> Facts:
     if not facts["devices"]:
         facts["problem"] = "the CUDA driver shows no device"
     return facts
+
+
+def gpu_settings(library: str = "") -> Facts:
+    """What NVML tells of how the first GPU is set up; empty where there is none."""
+    try:
+        nvml = ctypes.CDLL(library or ("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"))
+    except OSError:
+        return {}
+    gpu = ctypes.c_void_p()
+    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(gpu)):
+        return {}
+
+    def number(function: str, which: int = 0) -> int | None:
+        """The function's last argument, or that before it where it gives two."""
+        values = [ctypes.c_uint() for _ in range(which + 1)]
+        code = getattr(nvml, function)(gpu, *map(ctypes.byref, values))
+        return None if code else values[0].value
+
+    persistence, mig = number("nvmlDeviceGetPersistenceMode"), number("nvmlDeviceGetMigMode", 1)
+    limit, usual = number("nvmlDeviceGetPowerManagementLimit"), number("nvmlDeviceGetPowerManagementDefaultLimit")
+    count = ctypes.c_uint(0)  # asked with room for none, it tells how many there are
+    nvml.nvmlDeviceGetComputeRunningProcesses_v3(gpu, ctypes.byref(count), None)
+    return {
+        "persistence": None if persistence is None else bool(persistence),
+        "mig": bool(mig),
+        "power_limit_w": limit and limit / 1e3,
+        "default_power_limit_w": usual and usual / 1e3,
+        "processes": count.value,
+    }
+
+
+def _cuda_of(package: str) -> str | None:
+    """Major version of CUDA that a wheel is for, from its requirements: tensorrt-cu13 -> '13'."""
+    try:
+        lines = importlib.metadata.requires(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = re.search(r"cu(\d+)", " ".join(lines))
+    return found[1] if found else None
 
 
 def _device(cuda: ctypes.CDLL, ordinal: int) -> Facts:

@@ -18,11 +18,13 @@ from x3ddeploy.doctor.capabilities import (
 from x3ddeploy.doctor.install import Gpu, Installer
 from x3ddeploy.doctor.machine import Machine, examine_machine
 from x3ddeploy.doctor.packages import PACKAGES, Known, Package, State, find_package, read_requirements
+from x3ddeploy.doctor.traps import Trap, find_traps
 
 SCHEMA_VERSION = 1
 # Importing torch from a cold network disk takes tens of seconds; what takes longer than this hangs.
 PROBE_TIMEOUT_S = 60.0
 _GPU_PROBE = "x3ddeploy.doctor.probes:cuda_driver"
+_SETTINGS_PROBE = "x3ddeploy.doctor.probes:gpu_settings"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Report:
     packages: tuple[Package, ...]
     capabilities: tuple[Capability, ...]
     faults: tuple[Fault, ...]
+    traps: tuple[Trap, ...]
     versions_unchecked: str
 
     @property
@@ -62,6 +65,7 @@ class Report:
             "versions_unchecked": self.versions_unchecked,
             "capabilities": [asdict(capability) for capability in self.capabilities],
             "faults": [asdict(fault) for fault in self.faults],
+            "traps": [asdict(trap) for trap in self.traps],
         }
 
 
@@ -79,8 +83,8 @@ def examine(known: Sequence[Known] = PACKAGES, timeout_s: float = PROBE_TIMEOUT_
         for name, package in found.items()
         if package.known.probe and package.state in (State.OK, State.UNSUPPORTED)
     }
-    outcomes = run_probes({_GPU_PROBE: _GPU_PROBE, **probes}, timeout_s)
-    gpu = _gpu(outcomes.pop(_GPU_PROBE))
+    outcomes = run_probes({probe: probe for probe in (_GPU_PROBE, _SETTINGS_PROBE)} | probes, timeout_s)
+    gpu, settings = _gpu(outcomes.pop(_GPU_PROBE)), outcomes.pop(_SETTINGS_PROBE).facts
     packages = {name: _tried(package, outcomes.get(name, ProbeResult())) for name, package in found.items()}
     installer = Installer(requirements, gpu)
     return Report(
@@ -89,6 +93,7 @@ def examine(known: Sequence[Known] = PACKAGES, timeout_s: float = PROBE_TIMEOUT_
         packages=tuple(packages.values()),
         capabilities=tuple(find_capabilities(packages, installer)),
         faults=tuple(find_faults(packages, installer)),
+        traps=tuple(find_traps(packages, gpu, settings)),
         versions_unchecked=requirements.unchecked,
     )
 

@@ -44,6 +44,7 @@ def render(report: Report, width: int) -> list[Line]:
         *_section("Packages", _packages(report, width)),
         *_section("What works here", _capabilities(report, width)),
         *_section("Faults", _faults(report, width)),
+        *_section("Traps: nothing is broken, and a first run on the GPU would mislead", _traps(report, width)),
     ]
 
 
@@ -126,6 +127,12 @@ def _faults(report: Report, width: int) -> Iterator[Line]:
     for fault in report.faults:
         yield from _row("  ! ", fault.message, width, "red")
         yield Line(f"{'':4}{fault.fix}", "bold")
+
+
+def _traps(report: Report, width: int) -> Iterator[Line]:
+    for trap in report.traps:
+        yield from _row("  ! ", trap.message, width, "yellow")
+        yield Line(f"{'':4}{trap.fix}", "bold")
 
 
 def _row(head: str, text: str, width: int, style: str = "") -> Iterator[Line]:

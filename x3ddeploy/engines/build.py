@@ -16,7 +16,6 @@ import numpy as np
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
-from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.child_process import run_in_child
@@ -102,13 +101,17 @@ class Engines:
 def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: Step) -> Engines:
     """Build engines into a bundle, each only when it is proven to be what was asked for, as far as that can be here.
 
+    Args:
+        bundle: whole (`require_whole`), and such that graphs of the precision are there or can be made
+            (`require_graphs`): both are asked before the machine is.
+        host: what they are built with and on.
+        request: what to build.
+        progress: receives the steps.
+
     Raises:
-        UsageError: the bundle was lowered for another runtime, or INT8 graphs are to be made without clips.
-        BundleError: the bundle is not what its manifest says.
         GateError: an engine computes in another precision, or something else than PyTorch; those before it stay.
         X3DDeployError: TensorRT refuses a graph or dies; the error has its log.
     """
-    require_whole(bundle)
     require_place(bundle.path, sum(bundle.part_path(part).stat().st_size for part in request.parts))
     bundle = with_graphs(
         bundle, request.options.precision, request.calib, opset17=not host.strongly_typed, progress=progress

@@ -34,20 +34,17 @@ class Clips:
         return self.data is not None or self.made_up
 
 
-def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: bool, progress: Step) -> Bundle:
-    """The bundle with graphs of the precision.
+def require_graphs(bundle: Bundle, precision: Precision, calib: Clips) -> None:
+    """Refuse a bundle that engines of a precision cannot be built of, before the machine is looked at.
 
     Args:
         bundle: opened.
         precision: of the engines.
-        calib: clips to calibrate INT8 with; only needed where the bundle has no INT8 graphs.
-        opset17: make INT8 graphs for a weakly typed TensorRT, which reads no newer opset.
-        progress: receives the steps.
+        calib: clips to calibrate INT8 with.
 
     Raises:
         UsageError: the bundle was lowered for another runtime; or INT8 is to be made, and there are no clips; or there
             are clips, and INT8 is not to be made.
-        GateError: the lower precision loses too much accuracy.
     """
     target = bundle.manifest.target
     if target != Target.TENSORRT:
@@ -57,16 +54,31 @@ def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: 
         )
     if calib and precision is not Precision.INT8:
         raise UsageError(f"--calib and --calib-random go with --int8: {precision.value} needs no clips")
-    if all(graph_name(part, precision.value) in bundle.manifest.files for part in bundle.contract.parts):
-        if calib:
-            progress("the bundle has INT8 graphs: the clips are not used (`x3ddeploy quantize` makes new ones)")
-        return bundle
-    if precision is Precision.INT8 and not calib:
+    if precision is Precision.INT8 and not calib and not _has_graphs(bundle, precision):
         raise UsageError(
             f"{bundle.path} has no INT8 graphs, and making them takes clips to calibrate with",
             hint="--calib PATH names a data set, an annotation pickle, a folder of .npz files or a script; or see "
             "`x3ddeploy quantize --help`",
         )
+
+
+def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: bool, progress: Step) -> Bundle:
+    """The bundle with graphs of the precision.
+
+    Args:
+        bundle: one that `require_graphs` does not refuse.
+        precision: of the engines.
+        calib: clips to calibrate INT8 with; only needed where the bundle has no INT8 graphs.
+        opset17: make INT8 graphs for a weakly typed TensorRT, which reads no newer opset.
+        progress: receives the steps.
+
+    Raises:
+        GateError: the lower precision loses too much accuracy.
+    """
+    if _has_graphs(bundle, precision):
+        if calib:
+            progress("the bundle has INT8 graphs: the clips are not used (`x3ddeploy quantize` makes new ones)")
+        return bundle
     from x3ddeploy.calibration.recipe import Recipe
     from x3ddeploy.precision.quantize import quantize_bundle
     from x3ddeploy.precision.request import Request
@@ -75,3 +87,7 @@ def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: 
     recipe = Recipe(clips=_MADE_UP_CLIPS) if calib.made_up else Recipe(data=str(calib.data) if calib.data else None)
     request = Request((precision,), recipe, random=calib.made_up, opset17=opset17)
     return quantize_bundle(bundle, request, StepsAlone(progress)).bundle
+
+
+def _has_graphs(bundle: Bundle, precision: Precision) -> bool:
+    return all(graph_name(part, precision.value) in bundle.manifest.files for part in bundle.contract.parts)
