@@ -10,12 +10,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
 import sys
 import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,20 @@ def import_registry() -> Any:
     _import("models")
     logging.getLogger("mmengine").setLevel(logging.ERROR)
     return importlib.import_module("mmaction.registry").MODELS
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Let MMEngine's logger say errors alone: it writes to stdout, where a command's results are."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def import_everything() -> None:

@@ -66,3 +66,13 @@ def test_its_graph_computes_what_mmaction_does_and_gives_the_weights_back(tmp_pa
         bound = 1e-5 * float(expected.abs().max())
         assert np.abs(session.run({"imgs": x.numpy()})["logits"] - expected.numpy()).max() <= bound
         assert float((restored - expected).abs().max()) <= bound
+
+
+def test_building_it_says_nothing(tmp_path, monkeypatch):
+    """Its class initialises weights when it is made; MMEngine's logger tells of each, on stdout, where results are."""
+    from mmengine.logging import MMLogger
+
+    path, said = save(tmp_path / "best.pth", tanet()), []
+    monkeypatch.setattr(MMLogger.get_current_instance(), "callHandlers", said.append)
+    load_network(path)
+    assert not [record for record in said if record.levelname != "ERROR"]

@@ -15,7 +15,7 @@ from x3ddeploy.checkpoint.rules import shown
 from x3ddeploy.errors import BundleError, CheckpointError
 from x3ddeploy.families.mmaction.model import Model, packed, unpacked
 from x3ddeploy.families.mmaction.training_config import TRAINING_ONLY, refuse
-from x3ddeploy.mmaction_compat import import_registry
+from x3ddeploy.mmaction_compat import import_registry, quiet
 
 # Nothing is downloaded; some classes demand to be told so.
 _UNTRAINED = {"pretrained": None, "pretrained2d": False}
@@ -139,7 +139,7 @@ def build(model: Model, own: Classes = NONE) -> dict[str, nn.Module]:
         )
     built: dict[str, nn.Module] = {}
     scope = DefaultScope.overwrite_default_scope("mmaction")  # where mmcv looks for layers that MMAction2 registers
-    with torch.random.fork_rng(devices=[]), scope:  # classes draw weights that are overwritten at once
+    with torch.random.fork_rng(devices=[]), scope, quiet():  # classes draw weights that are overwritten at once
         torch.manual_seed(0)
         for part, said in model["modules"].items():
             arguments = unpacked(said["arguments"])
