@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import onnx
 import torch
@@ -20,8 +21,8 @@ from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.checkpoint.lookups import lookup
 from x3ddeploy.checkpoint.reader import Checkpoint, read_checkpoint
 from x3ddeploy.errors import BundleError, CheckpointError, UsageError
-from x3ddeploy.families import family_named, family_of, known_families
-from x3ddeploy.families.base import Family, Wishes
+from x3ddeploy.families import JOINED, family_named, family_of, known_families
+from x3ddeploy.families.base import Family, Joining, Trained, Wishes
 from x3ddeploy.families.network import Network
 from x3ddeploy.files import read_text
 from x3ddeploy.terms import Precision
@@ -71,6 +72,57 @@ def load_network(path: Path, wishes: Wishes | None = None, *, ema: bool = False,
         source=Source(path.name, checkpoint.sha256, checkpoint.epoch),
         origins=trained.origins,
         labels=labels,
+        notes=notes,
+    )
+
+
+def load_streams(
+    paths: Sequence[Path], wishes: Wishes | None = None, *, ema: bool = False, trust: bool = False
+) -> Loaded:
+    """Read several checkpoints as the streams of one network; one checkpoint as `load_network` does.
+
+    Args:
+        paths: the `.pth` files, in the order of the weights in `wishes.fusion`.
+        wishes: what the user sets himself; but for the weights it counts for each checkpoint.
+        ema: see `load_network`.
+        trust: see `load_network`.
+
+    Raises:
+        CheckpointError: a file cannot be read, trusted or understood.
+        UsageError: these networks are no streams of one network.
+    """
+    wishes = wishes or Wishes()
+    if len(paths) == 1:
+        return load_network(paths[0], wishes, ema=ema, trust=trust)
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice} is given twice", hint="each stream has a checkpoint of its own")
+    members = [load_network(path, replace(wishes, fusion=None), ema=ema, trust=trust) for path in paths]
+    families = {member.network.family for member in members}
+    if len(families) > 1 or not families <= JOINED.keys():
+        raise UsageError(
+            f"{len(paths)} checkpoints of {' and '.join(sorted(families))} make no one network",
+            hint=f"streams of one skeleton can be fused: networks of {', '.join(JOINED)}",
+        )
+    names = [path.name if len({p.name for p in paths}) == len(paths) else str(path) for path in paths]
+    joining = cast(Joining, family_named(JOINED[families.pop()]))
+    trained = joining.join(
+        {
+            name: Trained(member.network, member.origins, member.notes)
+            for name, member in zip(names, members, strict=True)
+        },
+        wishes.fusion,
+    )
+    sums = "".join(f"{member.source.sha256}  {name}\n" for name, member in zip(names, members, strict=True))
+    known = {member.labels for member in members if member.labels is not None}
+    notes = trained.notes + tuple(f"made of {line}" for line in sums.splitlines())
+    if len(known) > 1:
+        notes += ("ignored the class names: those of the checkpoints differ",)
+    return Loaded(
+        network=trained.network,
+        source=Source(" + ".join(names), hashlib.sha256(sums.encode()).hexdigest()),
+        origins=trained.origins,
+        labels=known.pop() if len(known) == 1 else None,
         notes=notes,
     )
 

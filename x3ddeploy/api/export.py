@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from x3ddeploy.exporting.export import Exported, Options, export_bundle, require_runtime_of
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import Wishes
-from x3ddeploy.loading import load_network, read_labels
+from x3ddeploy.loading import load_streams, read_labels
 from x3ddeploy.progress import QUIET, Step
 from x3ddeploy.terms import AnyPath, Target, named
 
 
 def export(
-    checkpoint: AnyPath,
+    checkpoint: AnyPath | Sequence[AnyPath],
     output: AnyPath = "deploy",
     *,
     target: str | Target = Target.TENSORRT,
@@ -35,7 +36,8 @@ def export(
     """Turn a trained checkpoint into a bundle; every graph is compared with PyTorch before anything is written.
 
     Args:
-        checkpoint: `.pth` file; nothing in it is executed unless `trust` says so.
+        checkpoint: `.pth` file; nothing in it is executed unless `trust` says so. Several are the streams of one
+            network: joints, bones and their motion, each trained on its own.
         output: the bundle's directory.
         target: runtime whose kernels the graphs are lowered for.
         batch: fixed number of clips; None leaves it open.
@@ -43,7 +45,7 @@ def export(
         frames: number of camera frames of a clip, where it is to be another one than in training.
         pose_frames: the same of heatmaps or skeletons.
         size: height and width of the camera frames in pixels, likewise.
-        fusion: weights of the streams in the deployed scores; None weighs them alike.
+        fusion: weights of the streams in the deployed scores, in their order; None weighs them alike.
         preprocess: also write graphs that take camera frames and keypoints.
         labels: text file with a class name a line, or the names; None takes those in the checkpoint, if any.
         tolerance: largest error of any output relative to its range; None for a factor of PyTorch's own rounding.
@@ -62,9 +64,10 @@ def export(
     target = named(Target, target)
     require_runtime_of(target)
     wishes = Wishes(config, frames, pose_frames, size, None if fusion is None else tuple(fusion))
-    loaded = load_network(Path(checkpoint), wishes, ema=ema, trust=trust)
+    paths = [Path(checkpoint)] if isinstance(checkpoint, str | PathLike) else [*map(Path, checkpoint)]
+    loaded = load_streams(paths, wishes, ema=ema, trust=trust)
     classes = loaded.network.contract().classes
-    progress(f"read {checkpoint}: {family_named(loaded.network.family).title}, {classes} classes")
+    progress(f"read {', '.join(map(str, paths))}: {family_named(loaded.network.family).title}, {classes} classes")
     if labels is None:
         names = loaded.labels
     elif isinstance(labels, Sequence) and not isinstance(labels, str):

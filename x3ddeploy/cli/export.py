@@ -21,7 +21,7 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -46,7 +46,9 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 @click.option(
     "--size", type=Size(), help="Height and width of the RGB frames, likewise; heatmaps follow by their scaling."
 )
-@click.option("--fusion", type=Weights(), help="Weights of the streams in `scores`.  [default: 1:1]")
+@click.option(
+    "--fusion", type=Weights(), help="Weights of the streams in `scores`, in their order.  [default: all alike]"
+)
 @click.option("--preprocess", is_flag=True, help="Also write preprocess_rgb.onnx and preprocess_pose.onnx.")
 @click.option(
     "--labels",
@@ -68,7 +70,7 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 @click.option("--overwrite", is_flag=True, help="Replace a bundle even if that loses engines or quantized graphs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
-    checkpoint: Path,
+    checkpoint: tuple[Path, ...],
     output: Path,
     config: str | None,
     target: str,
@@ -76,7 +78,7 @@ def command(
     frames: int | None,
     pose_frames: int | None,
     size: tuple[int, int] | None,
-    fusion: tuple[float, float] | None,
+    fusion: tuple[float, ...] | None,
     preprocess: bool,
     labels: Path | None,
     verify_tol: float | None,
@@ -87,6 +89,9 @@ def command(
 ) -> None:
     """Turn CHECKPOINT, a trained `.pth`, into a deployment bundle: both backbones, the head and the fused recognizer
     as ONNX, each compared with PyTorch before anything is written.
+
+    Several CHECKPOINTs are the streams of one network on skeletons (joints, bones and their motion, each trained on its
+    own), fused by the weights of --fusion.
     """
     from x3ddeploy.cli.output import Steps
 

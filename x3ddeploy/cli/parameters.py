@@ -57,25 +57,27 @@ class Size(click.ParamType):
 
 
 class Weights(click.ParamType):
-    """Weights of the streams in the fused scores: '2:1'."""
+    """Weights of the streams in the fused scores: '2:1', '2:2:1:1'."""
 
-    name = "RGB:POSE"
+    name = "A:B:..."
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
         try:
-            rgb, pose = (float(part) for part in str(value).split(":"))
+            weights = tuple(float(part) for part in str(value).split(":"))
         except ValueError:
             self.fail(f"{value!r} is not of the form 2:1", param, ctx)
-        allowed = all(weight == 0 or 1 / _LARGEST_WEIGHT <= weight <= _LARGEST_WEIGHT for weight in (rgb, pose))
-        if not (allowed and rgb + pose > 0):
+        if len(weights) < 2:
+            self.fail(f"{value!r} is not of the form 2:1", param, ctx)
+        allowed = all(weight == 0 or 1 / _LARGEST_WEIGHT <= weight <= _LARGEST_WEIGHT for weight in weights)
+        if not (allowed and sum(weights) > 0):
             self.fail(
                 f"{value!r}: weights are 0 or from {1 / _LARGEST_WEIGHT:g} to {_LARGEST_WEIGHT:g}, and one is over 0",
                 param,
                 ctx,
             )
-        return rgb, pose
+        return weights
 
 
 class Capabilities(click.ParamType):

@@ -22,6 +22,7 @@ FAMILIES: dict[str, str | Family] = {
     "posec3d": "x3ddeploy.families.posec3d.family:POSEC3D",
     "rgbposeconv3d": "x3ddeploy.families.rgbposeconv3d.family:RGBPOSECONV3D",
     "stgcn": "x3ddeploy.families.stgcn.family:STGCN",
+    "skeleton_streams": "x3ddeploy.families.skeleton_streams.family:STREAMS_FAMILY",
     "tsn": "x3ddeploy.families.tsn.family:TSN",
     "tsm": "x3ddeploy.families.tsm.family:TSM",
     "c2d": "x3ddeploy.families.c2d.family:C2D",
@@ -36,8 +37,8 @@ FAMILIES: dict[str, str | Family] = {
     "csn": "x3ddeploy.families.csn.family:CSN",
     "tpn": "x3ddeploy.families.tpn.family:TPN",
 }
-
-
+# Family of networks that can be streams of one network -> the family that this one is of.
+JOINED = {"stgcn": "skeleton_streams"}
 # Other packages bring families as entry points of this group: name = "module:object".
 GROUP = "x3ddeploy.families"
 

@@ -64,6 +64,21 @@ class LoweredPart:
     path: str | None = None
 
 
+class Joining(Protocol):
+    """A family whose networks are made of several checkpoints, each one stream; see `x3ddeploy.families.JOINED`."""
+
+    def join(self, members: Mapping[str, Trained], fusion: tuple[float, ...] | None) -> Trained:
+        """One network of several.
+
+        Args:
+            members: name of a checkpoint -> its network.
+            fusion: weights in the order of the checkpoints; None weighs them alike.
+
+        Raises:
+            UsageError: they cannot be streams of one network.
+        """
+
+
 class Family(Protocol):
     """One kind of network. Importing it is cheap: PyTorch is imported by what needs it.
 
