@@ -34,6 +34,7 @@ from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, Choice, Execution, open_part
 from x3ddeploy.tensorrt.place import engines_of
 from x3ddeploy.terms import Precision
+from x3ddeploy.text import shell_word
 
 Arrays = Mapping[str, Array]
 
@@ -153,7 +154,7 @@ def _compare_outputs(bundle: Bundle, execution: Execution, gate: Float32Gate, sk
     if made is not None and not made.rounding:
         skipped.append(
             f"{execution} (made by an older version, without golden outputs of its own graphs; "
-            "`x3ddeploy quantize` makes it anew)"
+            f"`x3ddeploy quantize {shell_word(bundle.path)} --{precision.value}` makes it anew)"
         )
         return
     # What GPUs compute in (TensorFloat-32, Winograd's transforms) is not in the measurements behind the other floors.

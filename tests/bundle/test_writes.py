@@ -1,5 +1,6 @@
 """No verb writes into a bundle past the functions that the crash test kills."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -11,13 +12,26 @@ from x3ddeploy.atomic import write_bytes
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 opened = []
 sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "open" else None)
+# What a child of the command opens for writing, as lines of a file: Python runs this before anything else.
+OF_A_CHILD = f"""
+import os, sys
+LOG = os.open(os.environ["OPENED"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+def note(event, arguments):
+    if event == "open" and not isinstance(arguments[0], int) and arguments[2] & {WRITING}:
+        os.write(LOG, os.fsencode(arguments[0]) + bytes([10]))
+
+sys.addaudithook(note)
+"""
 
 
-def written_past(folder, work):
+def written_past(folder, work, by_children=None):
     """Files below a folder that were opened for writing under the name that a reader would open."""
     opened.clear()
     result = work()
     paths = [os.fsdecode(path) for path, _, flags in opened if not isinstance(path, int) and flags & WRITING]
+    if by_children is not None:
+        paths += by_children.read_text().splitlines()
     inside = [path for path in paths if path.startswith(str(folder))]
     assert inside  # it did write
     assert result is None or result.returncode == 0, result.stderr
@@ -38,6 +52,18 @@ def test_every_write_goes_to_a_temporary_name(run, bundle, checkpoint, tmp_path,
     shutil.copytree(bundle, tmp_path / "deploy", copy_function=os.link)
     words = [word.format(folder=tmp_path, checkpoint=checkpoint) for word in verb]
     assert written_past(tmp_path, lambda: run(*words)) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed")
+def test_every_write_of_an_engine_goes_to_a_temporary_name(run, bundle, tmp_path, monkeypatch):
+    shutil.copytree(bundle, tmp_path / "deploy", copy_function=os.link)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(OF_A_CHILD)
+    monkeypatch.setenv("OPENED", str(tmp_path / "opened.partial"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    words = ("build-trt", tmp_path / "deploy", "--rtx", "--compute-capability", "8.9", "--parts", "head")
+    assert written_past(tmp_path, lambda: run(*words), tmp_path / "opened.partial") == []
+    assert list((tmp_path / "deploy" / "engines").rglob("*.plan"))
 
 
 def test_a_write_past_them_is_seen(tmp_path):

@@ -1,5 +1,8 @@
 """`x3ddeploy train` as a user types it."""
 
+import sys
+import warnings
+
 import pytest
 from click.testing import CliRunner
 
@@ -42,3 +45,22 @@ def test_mixed_precision_without_a_gpu_says_what_is_missing(config, monkeypatch)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(MissingRequirementError, match="--amp needs a GPU"):
         CliRunner().invoke(command, [config, "--amp"], catch_exceptions=False)
+
+
+def test_what_libraries_say_of_a_config_or_a_data_set_reaches_no_terminal_raw(run, config, monkeypatch):
+    logging = pytest.importorskip("mmengine.logging")
+    evil = "\x1b[2J\r\x07\x9b31m\u202egnp."
+
+    def says(*arguments, progress, **options):
+        logging.MMLogger("says").warning(f"the class {evil}\nhas no clips")
+        sys.stdout.write(f"{evil}\n")
+        sys.stderr.write(f"{evil}\n")
+        warnings.warn(evil, stacklevel=1)
+        progress(evil)
+
+    monkeypatch.setattr("x3ddeploy.train", says)
+    process = run("train", config)
+    assert (process.returncode, process.stdout) == (0, "")
+    assert process.stderr.count("\\x1b[2J\\r\\x07") >= 5
+    assert not set(process.stderr) & set("\x1b\r\x07\x9b\u202e")
+    assert "\nhas no clips" in process.stderr  # lines stay lines

@@ -6,8 +6,10 @@ The linter refuses `click.echo` and rich's Console elsewhere, so that no verb ca
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from x3ddeploy.text import escaped
@@ -33,6 +35,31 @@ def json_text(value: Any, indent: int | None = 2) -> str:
 def print_json(value: Any, indent: int | None = 2) -> None:
     """One JSON document on stdout, on a line of its own where `indent` is None."""
     _write(json_text(value, indent), sys.stdout)
+
+
+@contextlib.contextmanager
+def libraries_on_stderr() -> Iterator[None]:
+    """What libraries print and log in this block goes to stderr, escaped: results have stdout for themselves."""
+    stream = _Escaping(sys.stderr)
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        yield
+
+
+class _Escaping(io.TextIOBase):
+    """A stream into another one. It is no terminal, so that nobody colours what is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        self._stream.write(escaped(text, keep="\n\t"))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def _write(text: str, stream: TextIO) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 import x3ddeploy
-from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.echo import echo, libraries_on_stderr, print_json
 from x3ddeploy.cli.parameters import LARGEST_SEED, Count
 from x3ddeploy.text import shell_word
 
@@ -62,10 +62,7 @@ def command(
     CONFIG is a Python file of MMEngine's kind and is EXECUTED: give only files that you trust. Several GPUs or
     machines: torchrun --nproc_per_node N -m x3ddeploy train CONFIG. A run that diverges stops and says what was seen.
     """
-    import contextlib
-    import sys
-
-    with contextlib.redirect_stdout(sys.stderr):  # MMEngine logs to stdout, which is for results
+    with libraries_on_stderr():  # MMEngine logs to stdout
         result = x3ddeploy.train(
             config,
             work_dir=work_dir,
