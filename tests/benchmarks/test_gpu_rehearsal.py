@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_cuda import FakeCuda
-from fake_tensorrt import SHAPES, Module
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.engines import worker

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_machines import Machines
+from support.fake_machines import Machines
 
 ROOT = Path(__file__).parent.parent.parent
 GPU = ROOT / "benchmarks" / "gpu"

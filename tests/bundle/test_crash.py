@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from disk_faults import contents, full_at, killed_at
+from support.disk_faults import contents, full_at, killed_at
 from support.parts import PARTS
 
 from x3ddeploy import exchange

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoint_files import CONFIG, tiny_weights, trained_weights
+from support.checkpoint_files import CONFIG, tiny_weights, trained_weights
 from torch import Tensor
 
 from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, read_config_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from checkpoint_files import tiny_weights, trained_weights
+from support.checkpoint_files import tiny_weights, trained_weights
 
 from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes, resolve_spec
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS

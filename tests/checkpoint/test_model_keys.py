@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoint_files import CONFIG, tiny_weights
+from support.checkpoint_files import CONFIG, tiny_weights
 
 from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, read_config_text
 from x3ddeploy.checkpoint.rules import Place, refusals

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoint_files import CONFIG, save_pickle, tiny_weights
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.checkpoint_files import CONFIG, save_pickle, tiny_weights
 
 from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, Unreadable, read_config_text
 from x3ddeploy.checkpoint.containers import find_weights

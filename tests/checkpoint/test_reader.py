@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from checkpoint_files import (
+from support.checkpoint_files import (
     CONFIG,
     history_buffers,
     mmengine_content,

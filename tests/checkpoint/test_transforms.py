@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from checkpoint_files import CONFIG, tiny_weights
+from support.checkpoint_files import CONFIG, tiny_weights
 
 from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, read_config_text
 from x3ddeploy.errors import CheckpointError

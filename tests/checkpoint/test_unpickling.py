@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_files import history_buffers, mmengine_content, read_checkpoint, save, save_pickle, tiny_weights
+from support.checkpoint_files import history_buffers, mmengine_content, read_checkpoint, save, save_pickle, tiny_weights
 
 from x3ddeploy.checkpoint.unpickling import unpickle
 from x3ddeploy.errors import CheckpointError

@@ -4,13 +4,12 @@ import importlib.util
 import json
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import onnx
 import pytest
+from support.fake_machines import Machines
 from support.parts import PARTS
 
 from x3ddeploy.bundle import Bundle, PrecisionEntry, add_precision
@@ -21,9 +20,6 @@ from x3ddeploy.precision.golden import with_golden
 from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.runtimes.registry import Execution
 from x3ddeploy.terms import Precision
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "engines"))
-from fake_machines import Machines
 
 # TensorRT-RTX cannot be asked on a Mac, say; where it is installed, it is the gate for every graph.
 needs_rtx = pytest.mark.skipif(

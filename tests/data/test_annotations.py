@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from action_data import annotation, write_annotations
+from support.action_data import annotation, write_annotations
 
 from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.errors import DataError, UsageError

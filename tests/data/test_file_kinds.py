@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from action_data import annotation, moving_picture, write_annotations, write_video
+from support.action_data import annotation, moving_picture, write_annotations, write_video
 
 from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.data.arrays import read_arrays

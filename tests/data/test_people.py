@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from action_data import annotation, moving_picture, write_annotations, write_video
+from support.action_data import annotation, moving_picture, write_annotations, write_video
 
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_drawn, persons_by_frame

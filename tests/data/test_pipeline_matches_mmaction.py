@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from action_data import annotation, moving_picture, write_annotations, write_video
+from support.action_data import annotation, moving_picture, write_annotations, write_video
 
 from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.data.prepare import prepare_clips

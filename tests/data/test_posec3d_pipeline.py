@@ -5,7 +5,7 @@ import importlib
 
 import numpy as np
 import pytest
-from action_data import annotation, write_annotations
+from support.action_data import annotation, write_annotations
 
 from x3ddeploy.checkpoint.config import read_config_file
 from x3ddeploy.data.annotations import read_annotations

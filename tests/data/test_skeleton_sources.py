@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
-from action_data import annotation, write_annotations
+from support.action_data import annotation, write_annotations
 from support.contracts import CLASSES, one_input, skeleton_input
 
 from x3ddeploy.data import video as video_module

@@ -5,7 +5,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from action_data import annotation, moving_picture, write_annotations, write_video
+from support.action_data import annotation, moving_picture, write_annotations, write_video
 
 from x3ddeploy.data.annotations import Annotations
 from x3ddeploy.data.sources import open_source

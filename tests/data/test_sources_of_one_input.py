@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from action_data import annotation, moving_picture, write_annotations, write_video
+from support.action_data import annotation, moving_picture, write_annotations, write_video
 from support.contracts import JOINTS, LENGTH, SIZE, frames_contract, heatmaps_contract
 
 from x3ddeploy.data import video as video_module

@@ -6,7 +6,7 @@ import sys
 import av
 import numpy as np
 import pytest
-from action_data import moving_picture, write_video
+from support.action_data import moving_picture, write_video
 
 from x3ddeploy.data.video import count_frames, probe, read_frames
 from x3ddeploy.errors import DataError, MissingRequirementError

@@ -4,7 +4,15 @@ import shutil
 import tarfile
 
 import pytest
-from cpp_project import CPP, FEWER_COMPILATIONS, checked, configure_and_build, generator, require_tools, with_openvino
+from support.cpp_project import (
+    CPP,
+    FEWER_COMPILATIONS,
+    checked,
+    configure_and_build,
+    generator,
+    require_tools,
+    with_openvino,
+)
 from support.shared import once
 
 from x3ddeploy.bundle import LABELS, Bundle

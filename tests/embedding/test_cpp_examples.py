@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from cpp_project import PATH, ROOT, checked, configure_and_build
+from support.cpp_project import PATH, ROOT, checked, configure_and_build
 
 from x3ddeploy.runtimes.registry import open_session
 

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from cpp_project import CPP, FEWER_COMPILATIONS, WITHOUT_RUNTIMES, configure_and_build, require_tools
+from support.cpp_project import CPP, FEWER_COMPILATIONS, WITHOUT_RUNTIMES, configure_and_build, require_tools
 
 # OpenVINO's libraries are not instrumented, and would only be noise: a fake runtime stands in for them.
 ARGUMENTS = [

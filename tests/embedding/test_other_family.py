@@ -2,21 +2,17 @@
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from support.toy import ToyFamily, toy
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole, problems_of
 from x3ddeploy.embedding.triton import Options, write_repository
 from x3ddeploy.families import FAMILIES, register
-
-sys.path.append(str(Path(__file__).parents[1] / "families"))
-from toy import ToyFamily, toy
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from engine_graphs import graphs, inputs
-from fake_cuda import FakeCuda
-from fake_tensorrt import SHAPES, Module
+from support.engine_graphs import graphs, inputs
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle import MANIFEST, Bundle, PrecisionEntry, Spread, seal
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour

@@ -1,9 +1,9 @@
 """What an engine computes in is read from it; one that is not what was asked for does not pass."""
 
-import inspector_layers
 import pytest
-from engine_graphs import graphs
-from fake_tensorrt import SHAPES, Module
+from support import inspector_layers
+from support.engine_graphs import graphs
+from support.fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.graph_precision import Asked, asked_precisions

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_graphs import graphs, inputs, network
-from fake_cuda import FakeCuda, FakeMemory, FakeStream
-from fake_tensorrt import SHAPES, Module
+from support.engine_graphs import graphs, inputs, network
+from support.fake_cuda import FakeCuda, FakeMemory, FakeStream
+from support.fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_graphs import PARTS, graphs
-from fake_tensorrt import SHAPES, Module
+from support.engine_graphs import PARTS, graphs
+from support.fake_tensorrt import SHAPES, Module
 
 import x3ddeploy
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from toy import toy
+from support.toy import toy
 
 from x3ddeploy.errors import BundleError, CheckpointError, X3DDeployError
 from x3ddeploy.families import GROUP, family_named, known_families
@@ -28,7 +28,7 @@ def install(tmp_path, monkeypatch):
 
 
 def test_its_checkpoints_are_recognized(install, tmp_path):
-    install("from toy import ToyFamily\nTOY = ToyFamily()\n", "toy = plugged_family:TOY")
+    install("from support.toy import ToyFamily\nTOY = ToyFamily()\n", "toy = plugged_family:TOY")
     torch.save(toy(7).state_dict(), tmp_path / "toy.pth")
     assert load_network(tmp_path / "toy.pth").network.family == "toy"
     assert known_families()[-1] == "toy"
@@ -48,7 +48,10 @@ def test_nothing_is_known_of_it_where_it_is_not_installed(tmp_path):
     ("code", "said"),
     [
         ("import not_there\n", "'toy' of the package plugged cannot be imported: ModuleNotFoundError"),
-        ("import toy\nclass TOY(toy.ToyFamily):\n    name = 'other'\n", "the family 'other' under the name 'toy'"),
+        (
+            "from support import toy\nclass TOY(toy.ToyFamily):\n    name = 'other'\n",
+            "the family 'other' under the name 'toy'",
+        ),
     ],
 )
 def test_a_package_that_does_not_keep_its_word_is_named(install, code, said):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toy import ToyFamily, toy
+from support.toy import ToyFamily, toy
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, CheckpointError

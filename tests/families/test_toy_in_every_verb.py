@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from toy import ToyFamily, toy
+from support.toy import ToyFamily, toy
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.synth.video import write_video

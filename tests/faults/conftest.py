@@ -1,8 +1,6 @@
 """The micro network's bundle with lower precisions, made once."""
 
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 from support.faults.micro import SOURCE, network, options
@@ -16,7 +14,6 @@ from x3ddeploy.precision.request import Request
 from x3ddeploy.progress import QUIET
 from x3ddeploy.terms import Precision
 
-sys.path.append(str(Path(__file__).parents[1] / "engines"))  # the TensorRT stand-ins
 FP16_INT8 = Request((Precision.FP16, Precision.INT8), Recipe(clips=4), random=True)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import onnx
 import pytest
-from fake_cuda import FakeCuda
-from fake_tensorrt import SHAPES, Module
 from onnx import helper
+from support.fake_cuda import FakeCuda
+from support.fake_tensorrt import SHAPES, Module
 from support.faults.editing import constant, edited
 from support.faults.float_graphs import EVERY_FORM, FRAMES
 from support.faults.scales import LOST_BIASES

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from contracts import two_streams
+from support.contracts import two_streams
 
 from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies, agreement
 from x3ddeploy.probabilities import softmax

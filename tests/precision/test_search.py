@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from contracts import two_streams
+from support.contracts import two_streams
 
 from x3ddeploy.errors import GateError
 from x3ddeploy.precision.accuracy import Agreement

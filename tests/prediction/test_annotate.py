@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from made_videos import make_video
+from support.made_videos import make_video
 
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import People

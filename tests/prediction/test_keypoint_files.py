@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from made_videos import FRAMES, HEIGHT, WIDTH, coco, entry, make_keypoints, write_coco, write_npz, write_pickle
+from support.made_videos import FRAMES, HEIGHT, WIDTH, coco, entry, make_keypoints, write_coco, write_npz, write_pickle
 
 from x3ddeploy.data.video import VideoInfo
 from x3ddeploy.errors import DataError, UsageError

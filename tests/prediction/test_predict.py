@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from made_videos import FRAMES, HEIGHT, WIDTH, entry, make_keypoints, make_video, write_npz, write_pickle
+from support.made_videos import FRAMES, HEIGHT, WIDTH, entry, make_keypoints, make_video, write_npz, write_pickle
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.annotations import Annotation

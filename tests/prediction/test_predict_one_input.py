@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from made_videos import (
+from support.contracts import frames_contract, heatmaps_contract
+from support.made_videos import (
     FRAMES,
     HEIGHT,
     WIDTH,
@@ -16,7 +17,6 @@ from made_videos import (
     write_npz,
     write_pickle,
 )
-from support.contracts import frames_contract, heatmaps_contract
 
 from x3ddeploy.data import video as video_module
 from x3ddeploy.errors import DataError, UsageError

@@ -1,4 +1,4 @@
-"""Contracts of networks that take one input: frames alone, or heatmaps alone."""
+"""Contracts: of networks that take one input (frames alone, or heatmaps alone), and of the tiny two-stream network."""
 
 from x3ddeploy.contract import (
     BATCH_AXIS,
@@ -14,6 +14,8 @@ from x3ddeploy.contract import (
     Transform,
     Views,
 )
+from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 CLASSES = 3
 LENGTH, SIZE, JOINTS = 4, 16, 17
@@ -68,3 +70,7 @@ def skeleton_input(steps, shape):
     )
     clips = next((step["num_clips"] for step in steps if "num_clips" in step), 1)
     return Input(InputKind.SKELETON, (BATCH_AXIS, *shape), pipeline, Views(clips))
+
+
+def two_streams(weights=(1, 1)):
+    return two_stream_contract(PRESETS["tiny"], weights, None, {})

@@ -14,7 +14,7 @@ from x3ddeploy.mmaction_compat import import_everything
 
 import_everything()
 from mmengine.registry import MODELS  # noqa: E402
-from training_data import ROOT, TINY  # noqa: E402
+from support.training_data import ROOT, TINY  # noqa: E402
 
 # As the original training code writes it into its checkpoints: no types for the backbones, no map of coarse classes.
 ORIGINAL = {

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from training_data import TINY, on, small_data
+from support.training_data import TINY, on, small_data
 
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.families.base import Wishes

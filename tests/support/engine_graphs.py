@@ -3,8 +3,8 @@
 from functools import cache
 
 import numpy as np
-from support.parts import PARTS
 
+from support.parts import PARTS
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS

@@ -20,7 +20,7 @@ NO_GPU = "import x3ddeploy.doctor.probes as p\np.cuda_driver = lambda: {'devices
 A_GPU = """
 import x3ddeploy.doctor.probes as probes
 import x3ddeploy.tensorrt.cuda as cuda
-from fake_cuda import FakeCuda
+from support.fake_cuda import FakeCuda
 GPU = FakeCuda()
 probes.cuda_driver = lambda: {
     "driver": "580.1", "devices": [{"name": "Fake GPU", "compute_capability": GPU.compute_capability}], "problem": ""
@@ -30,7 +30,7 @@ cuda.Cuda = lambda device=0: GPU
 TENSORRT = """
 import os, signal, sys
 import sitecustomize
-from fake_tensorrt import SHAPES, Module
+from support.fake_tensorrt import SHAPES, Module
 module = Module(SHAPES[os.environ.get("FAKE_SHAPE", "11")], sitecustomize.GPU)
 fault = os.environ.get("FAKE_FAULT", "")
 if fault == "broken":
@@ -69,6 +69,6 @@ class Machines:
             (site / "tensorrt").mkdir(exist_ok=True)
             (site / "tensorrt" / "__init__.py").write_text(TENSORRT)
         return {
-            "PYTHONPATH": os.pathsep.join(map(str, (site, Path(__file__).parent, Path(__file__).parents[2]))),
+            "PYTHONPATH": os.pathsep.join(map(str, (site, Path(__file__).parents[1], Path(__file__).parents[2]))),
             **variables,
         }
