@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cpp_project import CPP, checked, configure_and_build
+from support.cpp_project import CPP, checked, configure_and_build
 
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import prepare_clips
