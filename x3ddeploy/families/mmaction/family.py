@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_file
 from x3ddeploy.checkpoint.listing import shortened
+from x3ddeploy.checkpoint.lookups import is_absent, lookup
 from x3ddeploy.contract import Activation, Average, Contract, Input, InputKind
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.base import LoweredPart, Trained, Wishes
@@ -72,11 +73,10 @@ class MMActionFamily:
 
     def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
         classes = (("", self.recognizers), ("backbone", self.backbones), ("cls_head", self.heads))
-        steps = pipeline_types(config)
         return (
             all(module_type(config, part) in known for part, known in classes)
             and module_type(config, "neck") in (self.necks or ("",))
-            and (not steps or pipeline.kinds_fed(steps) == self.kinds)  # a pipeline that is missing is asked for
+            and _fed(config or {}) == self.kinds
         )
 
     # What a concrete family may say otherwise.
@@ -245,6 +245,17 @@ class MMActionFamily:
 
         clips = {name: value.clip_shape for name, value in inputs_of(model).items()}
         return shapes_of(model, built, clips, self.features)
+
+
+def _fed(config: Config) -> frozenset[InputKind]:
+    """What a network is fed: by its test pipeline; where that cannot be read, and will be asked for, its channels."""
+    steps, recognizer = pipeline_types(config), module_type(config, "")
+    if steps or recognizer == "MMRecognizer3D":
+        return pipeline.kinds_fed(steps or ("MMDecode", pipeline.DRAW))
+    if recognizer == "RecognizerGCN":
+        return frozenset({InputKind.SKELETON})
+    channels = lookup(config, "model.backbone.in_channels")
+    return frozenset({InputKind.FRAMES if is_absent(channels) or channels == 3 else InputKind.HEATMAPS})
 
 
 def _fill_strictly(network: nn.Module, weights: Mapping[str, Tensor], title: str) -> None:
