@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from x3ddeploy.benchmarking.competitor import Loaded, Scope
 from x3ddeploy.benchmarking.competitors import choose, prepare, without_slow
+from x3ddeploy.benchmarking.torch_forms import _channels_last
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.errors import MissingRequirementError, UsageError
@@ -91,3 +93,11 @@ def test_a_gpu_has_copies_to_time_and_a_cpu_has_not(bench):
     assert set(entry.runs) == {Scope.WITH_COPIES}
     (entry,), _ = prepare(bench, ["x"], scopes, giving(bench))
     assert set(entry.runs) == {Scope.COMPUTE}
+
+
+def test_channels_last_is_for_weights_of_images_as_of_volumes():
+    images, volumes = torch.nn.Conv2d(3, 8, 3), torch.nn.Conv3d(3, 8, 3)
+    assert _channels_last(torch.nn.Sequential(images, torch.nn.Linear(2, 2))) is torch.contiguous_format
+    assert images.weight.is_contiguous(memory_format=torch.channels_last)
+    assert _channels_last(torch.nn.Sequential(images, volumes)) is torch.channels_last_3d
+    assert volumes.weight.is_contiguous(memory_format=torch.channels_last_3d)

@@ -50,7 +50,7 @@ def test_a_shipped_config_is_exported_as_it_was_trained(name, run, tmp_path):
     axes = (3, length) if config["model"]["type"] == "Recognizer3D" else (length, 3)
     assert (value.clip_shape, value.views.count) == ((*axes, size, size), views)
 
-    process = run("export", checkpoint, "-o", tmp_path / "deploy", "--size", 64)
+    process = run("export", checkpoint, "-o", tmp_path / "deploy", "--size", "64x64")
     assert process.returncode == 0, process.stderr
     bundle = Bundle.open(tmp_path / "deploy")
     assert bundle.manifest.family == family

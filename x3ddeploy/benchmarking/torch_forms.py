@@ -21,8 +21,8 @@ from x3ddeploy.terms import Target
 EAGER = "eager"
 FORMS = {
     EAGER: "training form, eager",
-    "channels_last": "training form, eager, channels_last_3d",
-    "tf32": "training form, eager, channels_last_3d, products in TF32",
+    "channels_last": "training form, eager, channels_last",
+    "tf32": "training form, eager, channels_last, products in TF32",
     "compile": "training form, torch.compile",
     "compile-lowered": "lowered network, torch.compile",
 }
@@ -55,8 +55,7 @@ def load_form(network: Network, form: str, runtime: str, target: str, feeds: Fee
     chosen = chosen.eval().to(device)
     layout = torch.contiguous_format
     if form in ("channels_last", TF32):
-        layout = torch.channels_last_3d
-        chosen.to(memory_format=layout)  # type: ignore[call-overload]
+        layout = _channels_last(chosen)
     forward = _compiled(chosen) if form.startswith("compile") else chosen
     title = f"{family_named(network.family).title}, {FORMS[form]}"
     return on_torch(title, lambda values: forward(**values), runtime, feeds, layout, tf32=form == TF32)
@@ -130,6 +129,20 @@ def require_device(runtime: str) -> str:
             hint="a build of PyTorch with CUDA, on a machine with an NVIDIA GPU",
         )
     return device
+
+
+def _channels_last(module: nn.Module) -> torch.memory_format:
+    """Bring weights of images and of volumes into the layout with channels last; the layout that inputs are wanted in.
+
+    Networks of images take clips as (N, T, C, H, W), whose frames their first convolution brings into its layout.
+    """
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    ranks = set()
+    for value in module.parameters():
+        if value.dim() in layouts:
+            value.data = value.data.contiguous(memory_format=layouts[value.dim()])
+            ranks.add(value.dim())
+    return torch.channels_last_3d if 5 in ranks else torch.contiguous_format
 
 
 class _Lowered(nn.Module):

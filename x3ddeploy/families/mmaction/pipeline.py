@@ -177,7 +177,7 @@ def wished_size(steps: list[Transform], size: tuple[int, int] | None) -> list[Tr
         elif step.type in ("CenterCrop", *_CROPS):
             if height != width:
                 raise UsageError(
-                    f"{step.type} cuts squares, and {height} x {width} is none", hint="give --size one number"
+                    f"{step.type} cuts squares, and {height} x {width} is none", hint="give --size equal sides"
                 )
             given["crop_size"] = height
         made.append(replace(step, parameters=given))
