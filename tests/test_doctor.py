@@ -50,6 +50,7 @@ def test_json_holds_every_section_with_a_schema_version(report):
         "versions_unchecked",
         "capabilities",
         "faults",
+        "traps",
     }
     assert report["core_works"] is True
 
