@@ -16,11 +16,28 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
+std::vector<int> numbers(const std::string& version) {
+  std::vector<int> found;
+  for (std::size_t at = 0; at < version.size(); at = std::min(version.find('.', at), version.size() - 1) + 1) {
+    found.push_back(std::atoi(version.c_str() + at));
+  }
+  return found;
+}
+
+// Whether a version-compatible plan may load: in a later version, of the same major one or the one behind it. Plans of 8.6
+// load in 10, those of 10 in 11, and those of 8.6 not in 11; 9 was for few GPUs alone.
+bool may_follow(const std::string& built, const std::string& installed) {
+  const std::vector<int> before = numbers(built), after = numbers(installed);
+  if (before.empty() || after.empty()) return false;
+  const int behind = before[0] == 8 || before[0] == 9 ? 10 : before[0] + 1;
+  return after >= before && after[0] <= behind;
+}
+
 // Why an engine cannot be loaded on a host, in words; empty where it can.
 std::string misfit(const EngineEntry& entry, const Host& host) {
   const std::string built_with = "built with " + title(entry.flavour) + " " + entry.version;
   if (entry.flavour != "tensorrt") return built_with + ", and this is TensorRT " + host.version;
-  if (entry.version != host.version && !entry.version_compatible) {
+  if (entry.version != host.version && !(entry.version_compatible && may_follow(entry.version, host.version))) {
     return built_with + ", and " + host.version + " is installed";
   }
   const auto& capabilities = entry.compute_capabilities;

@@ -44,6 +44,8 @@ TEST(an_engine_that_fits_is_found) {
   built.version = "10.9.0.1";
   built.version_compatible = "true";
   CHECK_EQUAL(found(built), kName);
+  built.version = "8.6.0";
+  CHECK_EQUAL(found(built), kName);
   built = {};
   built.capability = "8.0";
   built.hardware = "ampere+";
@@ -54,6 +56,11 @@ TEST(a_foreign_engine_is_refused_with_its_reason) {
   Built built;
   built.version = "8.6.0";
   CHECK_EQUAL(found(built), because("built with TensorRT 8.6.0, and 10.13.2.6 is installed"));
+  built.version_compatible = "true";
+  for (const char* const version : {"7.2.1", "10.13.3.0", "11.0.0"}) {  // too old, and newer than what is installed
+    built.version = version;
+    CHECK_EQUAL(found(built), because("built with TensorRT " + std::string(version) + ", and 10.13.2.6 is installed"));
+  }
   built = {};
   built.capability = "8.0";
   CHECK_EQUAL(found(built),

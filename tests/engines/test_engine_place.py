@@ -36,6 +36,14 @@ def test_names_tell_gpu_architecture_and_version():
         (ENTRY, HOST, ""),
         (ENTRY, replace(HOST, version="11.4.0"), "built with TensorRT 10.16.1.11, and 11.4.0 is installed"),
         (with_options(version_compatible=True), replace(HOST, version="11.4.0"), ""),
+        (with_options(version_compatible=True), replace(HOST, version="12.0.0"), "and 12.0.0 is installed"),
+        (with_options(version_compatible=True), replace(HOST, version="10.9.0"), "and 10.9.0 is installed"),
+        (
+            replace(with_options(version_compatible=True), version="8.6.0"),
+            replace(HOST, version="11.4.0"),
+            "built with TensorRT 8.6.0, and 11.4.0 is installed",
+        ),
+        (replace(with_options(version_compatible=True), version="8.6.0"), replace(HOST, version="10.16.1"), ""),
         (
             ENTRY,
             replace(HOST, gpu="NVIDIA L4", compute_capability="8.9"),

@@ -93,7 +93,7 @@ def misfit(entry: EngineEntry, host: Host) -> str:
     options = entry.options
     if options.flavour is not host.flavour:
         return f"built with {options.flavour.title} {entry.version}, and this is {host.flavour.title} {host.version}"
-    if entry.version != host.version and not options.version_compatible:
+    if entry.version != host.version and not (options.version_compatible and _may_follow(entry.version, host.version)):
         return f"built with {options.flavour.title} {entry.version}, and {host.version} is installed"
     built_on = f"built for compute capability {', '.join(entry.compute_capabilities)}"
     built_on += f" on {entry.gpu}" if entry.gpu else ""
@@ -105,6 +105,16 @@ def misfit(entry: EngineEntry, host: Host) -> str:
     if options.hardware_compatibility is HardwareCompatibility.AMPERE_PLUS and is_ampere:
         return ""
     return f"{built_on}, and this is {host.gpu} of compute capability {host.compute_capability}"
+
+
+def _may_follow(built: str, installed: str) -> bool:
+    """Whether a version-compatible plan may load: in a later version, of the same major one or the one behind it.
+
+    Plans of 8.6 load in 10, those of 10 in 11, and those of 8.6 not in 11; 9 was for few GPUs alone.
+    """
+    before, after = (tuple(map(int, re.findall(r"\d+", version))) for version in (built, installed))
+    behind = 10 if before[0] in (8, 9) else before[0] + 1
+    return after >= before and before[0] <= after[0] <= behind
 
 
 def build_command(bundle: Bundle, precision: Precision, flavour: Flavour) -> str:
