@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from pose_graphs import constant_model, heatmap_model, yolo
+from support.pose_graphs import constant_model, heatmap_model, yolo
 
 from x3ddeploy.data.synth.video import write_video
 from x3ddeploy.data.video import read_frames

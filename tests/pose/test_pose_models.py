@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pose_graphs import constant_model, heatmap_model, simcc_model, yolo
+from support.pose_graphs import constant_model, heatmap_model, simcc_model, yolo
 
 from x3ddeploy.errors import UsageError
 from x3ddeploy.pose.decode import best_boxes, from_heatmaps, from_simcc, from_yolox

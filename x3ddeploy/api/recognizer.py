@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.contract import Contract
-from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.inputs import KeypointFiles
+from x3ddeploy.prediction.live import LiveAnswer, LiveWindows, answers
 from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
+from x3ddeploy.prediction.sources import Newest, opened_frames, raw_frames
 from x3ddeploy.prediction.videos import SkippedVideo, predict_videos
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.base import Array, Axes, Session
@@ -149,6 +151,57 @@ class Recognizer:
             annotate=_path(annotate),
             progress=counting(progress),
         )
+
+    def stream(
+        self,
+        source: str | BinaryIO,
+        estimator: PoseEstimator | None = None,
+        *,
+        window_s: float = 3.0,
+        stride_s: float = 1.0,
+        size: tuple[int, int] | None = None,
+        num_clips: int | None = None,
+        min_keypoint_score: float | None = None,
+        progress: Step = QUIET,
+    ) -> Iterator[LiveAnswer]:
+        """Answers about a camera or a stream, as long as it lasts: the last seconds, every `stride_s`.
+
+        Frames that come faster than they can be looked at are dropped, and counted in the answers. An address that is
+        lost is opened again.
+
+        Args:
+            source: a camera's number ('0'), an address ('rtsp://...'), or an open pipe of raw R, G, B pictures.
+            estimator: finds the keypoints; a network of frames alone needs none.
+            window_s: length of a window in seconds.
+            stride_s: seconds from one window to the next.
+            size: height and width of a pipe's pictures.
+            num_clips: clips of a window, which are averaged; None for as many as the network was tested with.
+            min_keypoint_score: joints of a lower score are left out.
+            progress: receives what happens to the source.
+
+        Raises:
+            UsageError: the network needs keypoints and there is no estimator, or a pipe has no `size`.
+            DataError: the source cannot be read, or changes the size of its pictures.
+            GateError: the network gives NaN or infinity.
+        """
+        windows = LiveWindows(
+            source if isinstance(source, str) else "-",
+            self.contract,
+            self.labels,
+            self._scorer(),
+            estimator,
+            window_s=window_s,
+            stride_s=stride_s,
+            clips=num_clips,
+            min_keypoint_score=min_keypoint_score,
+        )
+        if isinstance(source, str):
+            newest = Newest(opened_frames(source), source, again="://" in source, tell=progress)
+        elif size is None:
+            raise UsageError("a pipe does not say how large its pictures are", hint="give size: height and width")
+        else:
+            newest = Newest(raw_frames(source, *size), "the pipe", again=False, tell=progress)
+        return answers(iter(newest), windows, lambda: newest.dropped)
 
     def predict_clips(self, clips: Mapping[str, Array]) -> dict[str, Array]:
         """Run the network on clips that are prepared already.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,15 +16,22 @@ from x3ddeploy.cli.parameters import (
     MOST_FRAMES,
     MOST_THREADS,
     Count,
+    Number,
     min_keypoint_score,
     one_placement,
     pose_models,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from x3ddeploy.api.recognizer import Recognizer
+    from x3ddeploy.pose.estimate import PoseEstimator
+    from x3ddeploy.prediction.live import LiveAnswer
+    from x3ddeploy.progress import Step
 
 _MOST_CLASSES = 100_000
+_MOST_SECONDS = 3600
 
 
 @click.command()
@@ -37,6 +45,16 @@ _MOST_CLASSES = 100_000
 @click.option("--bundle", type=click.Path(path_type=Path), default="deploy", show_default=True)
 @one_placement
 @click.option("--window", type=Count(MOST_FRAMES), help="Frames a window.  [default: the whole video]")
+@click.option(
+    "--seconds",
+    nargs=2,
+    type=Number(_MOST_SECONDS),
+    default=(3, 1),
+    show_default=True,
+    metavar="WINDOW STRIDE",
+    help="Of live input: length of a window, and from one to the next.",
+)
+@click.option("--raw", metavar="WIDTHxHEIGHT", help="Of a pipe of R, G, B pictures, which '-' reads.")
 @click.option("--stride", type=Count(MOST_FRAMES), help="Frames from window to window.  [default: half a window]")
 @click.option(
     "--num-clips",
@@ -72,6 +90,8 @@ def command(
     device: str | None,
     precision: str,
     window: int | None,
+    seconds: tuple[float, float],
+    raw: str | None,
     stride: int | None,
     num_clips: int | None,
     top_k: int,
@@ -84,11 +104,15 @@ def command(
 ) -> None:
     """Name the action in each VIDEO, or in each window of it; a folder stands for all videos in it.
 
+    Live, VIDEO is a camera's number (0), an address (rtsp://...), or - for a pipe of raw pictures (--raw): an answer
+    about the last seconds, every so many seconds, until Ctrl-C (docs/live.md).
+
     Where the network needs keypoints, they come from files, one of every frame of the video (docs/predict.md), or
     from a pose model of yours that looks at the video here: `--pose POSE.onnx` (docs/pose.md).
     """
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import UsageError
+    from x3ddeploy.prediction.sources import is_live
     from x3ddeploy.prediction.videos import SkippedVideo
 
     if stride is not None and window is None:
@@ -101,9 +125,17 @@ def command(
     skipped = 0
     recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
     with recognizer, contextlib.ExitStack() as opened, Steps().bars() as progress:
-        estimator = pose and opened.enter_context(
-            x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
-        )
+        estimator = None
+        if pose is not None:
+            estimator = opened.enter_context(
+                x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
+            )
+        if any(is_live(str(video)) for video in videos):
+            if len(videos) > 1 or keypoints or window or annotate or each_person:
+                raise UsageError("live input is one source, with windows in seconds", hint="see docs/live.md")
+            live = _stream(recognizer, str(videos[0]), raw, estimator, seconds, num_clips, min_keypoint_score, progress)
+            _print_live(live, top_k, as_json)
+            return
         for found in recognizer.predict_videos(
             videos,
             estimator or keypoints,
@@ -132,6 +164,59 @@ def command(
                     echo(f"note: {found.video}: {note}", err=True)
     if skipped:
         echo(f"{skipped} of {skipped + len(told)} videos were skipped", err=True)
+
+
+def _stream(
+    recognizer: Recognizer,
+    source: str,
+    raw: str | None,
+    estimator: PoseEstimator | None,
+    seconds: tuple[float, float],
+    num_clips: int | None,
+    min_keypoint_score: float | None,
+    progress: Step,
+) -> Iterator[LiveAnswer]:
+    from x3ddeploy.errors import UsageError
+    from x3ddeploy.prediction.sources import raw_size
+
+    if (source == "-") != (raw is not None):
+        raise UsageError("- and --raw WIDTHxHEIGHT go together", hint="give both, or neither")
+    return recognizer.stream(
+        source if raw is None else sys.stdin.buffer,
+        estimator,
+        window_s=seconds[0],
+        stride_s=seconds[1],
+        size=None if raw is None else raw_size(raw),
+        num_clips=num_clips,
+        min_keypoint_score=min_keypoint_score,
+        progress=progress,
+    )
+
+
+def _print_live(answers: Iterator[LiveAnswer], top_k: int, as_json: bool) -> None:
+    """Each answer as it comes; at the end, or at Ctrl-C, how many there were and how late."""
+    from x3ddeploy.prediction.live import latencies
+
+    late, dropped = [], 0
+    with contextlib.suppress(KeyboardInterrupt):
+        for answer in answers:
+            late.append(answer.latency_s)
+            dropped = answer.dropped
+            record = answer.to_json(top_k)
+            if as_json:
+                print_json(record, indent=None)
+            else:
+                told = f"  {1e3 * answer.latency_s:.0f} ms after its last frame, {dropped} frames dropped"
+                echo(_line(record, tuple(answer.prediction.scores)) + told)
+    if late:
+        found = latencies(late)
+        echo(
+            f"{len(late)} answers, {1e3 * found['median_s']:.0f} ms after the last frame (worst "
+            f"{1e3 * found['worst_s']:.0f} ms), {dropped} frames dropped",
+            err=True,
+        )
+    else:
+        echo("no window was full", err=True)
 
 
 def _line(record: dict[str, Any], scores: Sequence[str]) -> str:

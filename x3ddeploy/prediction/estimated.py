@@ -30,14 +30,7 @@ class EstimatedKeypoints:
 
     def __init__(self, estimator: PoseEstimator, inputs: Mapping[str, Input], progress: Progress) -> None:
         self._estimator, self._progress = estimator, progress
-        wanted = {_joints(value) for value in inputs.values()} - {None}
-        self._joints = next(iter(wanted), None) or estimator.joints
-        found = estimator.joints
-        if found != self._joints and not (found in _BEGIN_WITH_COCO and self._joints == _COCO):
-            raise UsageError(
-                f"{estimator.pose.path} finds {found} joints, and the network takes {self._joints}",
-                hint="take a pose model of the joints that the network was trained on",
-            )
+        self._joints = network_joints(estimator, inputs)
 
     def of(self, video: Path) -> Keypoints:
         poses = self._estimator.video(video, self._progress)
@@ -45,6 +38,22 @@ class EstimatedKeypoints:
             raise DataError(f"nobody is found in {video}", hint="is the pose model given pixels as it takes them?")
         joints = slice(self._joints)
         return Keypoints(str(video), poses.keypoints[:, :, joints], poses.scores[:, :, joints], poses.image_size)
+
+
+def network_joints(estimator: PoseEstimator, inputs: Mapping[str, Input]) -> int:
+    """How many of the joints that are found a network takes: the first ones.
+
+    Raises:
+        UsageError: the model finds other joints than the network takes.
+    """
+    found = estimator.joints
+    wanted = next((joints for joints in map(_joints, inputs.values()) if joints), found)
+    if found != wanted and not (found in _BEGIN_WITH_COCO and wanted == _COCO):
+        raise UsageError(
+            f"{estimator.pose.path} finds {found} joints, and the network takes {wanted}",
+            hint="take a pose model of the joints that the network was trained on",
+        )
+    return wanted
 
 
 def _joints(value: Input) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.prepare import looked_at, prepare_clips
+from x3ddeploy.data.prepare import FrameReader, looked_at, prepare_clips
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import iter_frames
 from x3ddeploy.modalities import sample_clips, with_clips
@@ -57,6 +57,7 @@ class VideoWindows:
         clips: clips a window; None for the network's own number.
         min_keypoint_score: see `prepare_clips`.
         fps: frames a second of the video, where it says them.
+        read: gives its frames; None decodes the file.
 
     Raises:
         DataError: the keypoints cannot be persons in the picture.
@@ -74,9 +75,11 @@ class VideoWindows:
         clips: int | None,
         min_keypoint_score: float | None,
         fps: float | None = None,
+        read: FrameReader | None = None,
     ) -> None:
         self.name = str(video)
-        self._video, self._annotation, self._fps = video, annotation, fps
+        self._read = read or partial(iter_frames, video)
+        self._annotation, self._fps = annotation, fps
         self._inputs = inputs if clips is None else with_clips(inputs, clips)
         self.windows, self._min_score = tuple(windows), min_keypoint_score
         odd = () if annotation is None else check_keypoints(annotation, min_keypoint_score)
@@ -100,8 +103,7 @@ class VideoWindows:
         window = self.windows[index]
         drawn = sample_clips(window.end - window.start, self._inputs, fps=self._fps)
         indices = {name: places + window.start for name, places in drawn.items()}
-        reader = partial(iter_frames, self._video)
-        inputs = prepare_clips(reader, self._annotation, self._inputs, indices, self._min_score)
+        inputs = prepare_clips(self._read, self._annotation, self._inputs, indices, self._min_score)
         people = None
         if self._persons is not None:
             looked = looked_at(self._inputs, indices)

@@ -1,0 +1,181 @@
+"""Live input: windows of the last seconds are those of the same frames in a file, and who is slow loses frames only."""
+
+import io
+import itertools
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from made_videos import make_video
+from support.pose_graphs import heatmap_model
+
+import x3ddeploy
+from x3ddeploy.data.video import read_frames
+from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.prediction.live import LiveWindows
+from x3ddeploy.prediction.sources import Frame, Newest, is_live, opened_frames, raw_frames, raw_size
+
+FPS, FRAMES = 10, 31
+
+
+class Estimator:
+    """Finds one person of 17 joints who walks, as files of keypoints say."""
+
+    joints = 17
+
+    def __init__(self, keypoints, scores):
+        self.keypoints, self.scores, self.next = keypoints, scores, 0
+
+    def pictures(self, pictures):
+        from x3ddeploy.pose.models import Persons
+
+        frame, self.next = self.next, self.next + 1
+        box = np.array([[0, 0, 40, 60]], np.float32)
+        return [Persons(box, self.keypoints[:, frame], self.scores[:, frame])]
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory):
+    """A video, its frames, and the keypoints of one person in it."""
+    path = make_video(tmp_path_factory.mktemp("live") / "a.mp4", frames=FRAMES)
+    random = np.random.default_rng(0)
+    keypoints = (random.uniform(10, 50, (1, 1, 17, 2)) + random.normal(0, 2, (1, FRAMES, 17, 2))).astype(np.float32)
+    scores = np.full((1, FRAMES, 17), 0.9, np.float32)
+    np.savez(path.with_suffix(".npz"), keypoints=keypoints, keypoint_scores=scores)
+    return path, read_frames(path, range(FRAMES)), keypoints, scores
+
+
+def test_windows_are_those_of_the_same_frames_in_a_file(bundle, filmed):
+    path, pictures, keypoints, scores = filmed
+    with x3ddeploy.open(bundle) as recognizer:
+        windows = LiveWindows(
+            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints, scores),
+            window_s=1.0, stride_s=0.5,
+        )  # fmt: skip
+        pushed = [windows.push(Frame(picture, 100 + number / FPS)) for number, picture in enumerate(pictures)]
+        found = [entry for entry in pushed if entry is not None]
+        expected = recognizer.predict(path, window=11, stride=5)
+    assert [number for number, entry in enumerate(pushed) if entry is not None] == [10, 15, 20, 25, 30]
+    assert [(round(start, 6), round(end, 6)) for _, start, end in found][:2] == [(0.0, 1.0), (0.5, 1.5)]
+    for (live, _, _), filed in zip(found, expected, strict=True):
+        for name, value in filed.scores.items():
+            np.testing.assert_allclose(live.scores[name], value, atol=1e-6)
+        assert live.people.frames_with_persons == filed.people.frames_with_persons == 11
+
+
+def test_what_a_slow_machine_missed_is_not_made_up_for(bundle, filmed):
+    _, pictures, keypoints, scores = filmed
+    with x3ddeploy.open(bundle) as recognizer:
+        windows = LiveWindows(
+            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints, scores),
+            window_s=1.0, stride_s=0.5,
+        )  # fmt: skip
+        times = (0.0, 0.5, 1.1, 4.0, 4.1, 4.6)
+        answered = [windows.push(Frame(pictures[0], at)) is not None for at in times]
+    assert answered == [False, False, True, True, False, True]
+
+
+def test_a_network_that_needs_keypoints_wants_an_estimator(bundle):
+    with x3ddeploy.open(bundle) as recognizer, pytest.raises(UsageError, match="needs keypoints"):
+        recognizer.stream("0")
+
+
+def test_pictures_of_another_size_are_refused(bundle, filmed):
+    _, pictures, keypoints, scores = filmed
+    with x3ddeploy.open(bundle) as recognizer:
+        windows = LiveWindows(
+            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints, scores),
+            window_s=1.0, stride_s=0.5,
+        )  # fmt: skip
+        windows.push(Frame(pictures[0], 0.0))
+        with pytest.raises(DataError, match="changes the size"):
+            windows.push(Frame(pictures[0][:10], 0.1))
+
+
+def test_who_is_slow_loses_frames_that_are_counted_and_sees_the_newest():
+    def fast():
+        for number in range(50):
+            time.sleep(0.002)
+            yield np.full((2, 2, 3), number, np.uint8)
+
+    newest = Newest(fast, "cam", again=False, tell=lambda text: None)
+    seen = []
+    for frame in newest:
+        seen.append(int(frame.picture[0, 0, 0]))
+        time.sleep(0.02)
+    assert newest.seen == 50
+    assert newest.dropped == 50 - len(seen) > 0
+    assert seen == sorted(seen)
+    assert seen[-1] == 49
+
+
+def test_a_lost_stream_is_opened_again_and_said(monkeypatch):
+    monkeypatch.setattr("x3ddeploy.prediction.sources._PAUSES_S", (0.01,))
+    opened = []
+
+    def lost():
+        opened.append(1)
+        yield np.zeros((2, 2, 3), np.uint8)
+        raise OSError("connection reset")
+
+    told = []
+    newest = Newest(lost, "rtsp://cam", again=True, tell=told.append)
+    for number, _ in enumerate(newest):
+        if number == 2:
+            break
+    assert len(opened) >= 3
+    assert told[0] == "rtsp://cam is lost (connection reset): trying again in 0.01 s"
+
+
+def test_a_camera_that_is_not_there_is_one_error():
+    with pytest.raises(DataError, match="97 cannot be read"):
+        list(Newest(opened_frames("97"), "97", again=False, tell=lambda text: None))
+
+
+def test_an_address_opens_no_file_of_this_machine(tmp_path, filmed):
+    with pytest.raises(DataError, match="cannot be read"):
+        list(Newest(opened_frames(f"file://{filmed[0]}"), "address", again=False, tell=lambda text: None))
+
+
+def test_a_pipe_that_ends_within_a_picture_is_told():
+    pictures = list(raw_frames(io.BytesIO(bytes(range(24))), 2, 4)())
+    assert pictures[0].shape == (2, 4, 3)
+    with pytest.raises(DataError, match="12 bytes before the end"):
+        list(raw_frames(io.BytesIO(bytes(36)), 2, 4)())
+
+
+@pytest.mark.parametrize(("source", "live"), [("0", True), ("rtsp://a/b", True), ("-", True), ("a.mp4", False)])
+def test_what_is_live(source, live):
+    assert is_live(source) is live
+
+
+@pytest.mark.parametrize("text", ["640", "0x480", "640x", "axb", "99999x99999"])
+def test_sizes_that_are_none_are_refused(text):
+    with pytest.raises(UsageError, match="is no size"):
+        raw_size(text)
+
+
+def test_a_paced_pipe_is_answered_at_its_stride(bundle, tmp_path):
+    """The command itself: pictures at 20 a second for three seconds, windows of one second each half."""
+    pose = heatmap_model(tmp_path / "pose.onnx")
+    command = [sys.executable, "-m", "x3ddeploy", "predict", "-", "--raw", "64x48", "--pose", str(pose), "--bundle",
+               str(bundle), "--seconds", "1", "0.5", "--json"]  # fmt: skip
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8).tobytes()
+    for _ in range(60):  # the first few are held by the pipe until everything is loaded
+        time.sleep(1 / 20)
+        process.stdin.write(picture)
+        process.stdin.flush()
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    answers = [json.loads(line) for line in stdout.splitlines()]
+    assert len(answers) >= 2
+    assert f"{len(answers)} answers, ".encode() in stderr
+    for answer in answers:
+        assert answer["latency_s"] > 0
+        assert answer["end_s"] - answer["start_s"] <= 1.0 + 1e-3
+    for earlier, later in itertools.pairwise(answers):
+        assert later["end_s"] - earlier["end_s"] > 0.3
