@@ -26,6 +26,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 # Every network of MMAction2's that is known, from the configs of its wheel: exported, compared, built.
 families: $(INSTALLED)

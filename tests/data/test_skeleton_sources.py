@@ -102,7 +102,8 @@ class Sums(base.Session):
 
 def predicted(path, contract, **windowing):
     video = open_video(path, KeypointFiles(None, 1), contract.inputs)
-    return video, list(predict_windows(video, contract, Scorer(Sums(), contract, 1), Windowing(**windowing), 1))
+    scorer = Scorer(Sums(), contract, 1)
+    return video, list(predict_windows(video, contract, ["a", "b", "c"], scorer, Windowing(**windowing), 1))
 
 
 def test_skeletons_alone_are_predicted_without_a_video(tmp_path, no_video):
@@ -123,7 +124,7 @@ def test_skeletons_alone_are_predicted_without_a_video(tmp_path, no_video):
     scores = Scorer(Sums(), IN_SPACE, 1)([{"keypoint": cut}]).by_logits["logits"][0]
     np.testing.assert_allclose(predictions[1].deployed, scores)
     with pytest.raises(DataError, match="keypoints in space"):
-        annotate_video(video, predictions, ["a", "b", "c"], tmp_path / "out.mp4", lambda done, total: None)
+        annotate_video(video, predictions, tmp_path / "out.mp4", lambda done, total: None)
     (only,) = predicted(tmp_path / "b.npz", IN_PIXELS)[1]
     assert only.seen
     with pytest.raises(DataError, match="does not say how large"):
