@@ -4,7 +4,7 @@ Read as literals, never executed: `x3ddeploy export CKPT --config configs/ma52.p
 checkpoint does not carry. Depth, widths and classes always come from the weights.
 """
 
-_base_ = ["_base_/training.py", "_base_/data.py"]
+_base_ = ["_base_/two_stream.py", "_base_/training.py", "_base_/data.py"]
 
 # Coarse class of each class: body, head, upper limb, lower limb, body-hand, head-hand, leg-hand.
 coarse_of = [
@@ -18,15 +18,11 @@ coarse_of = [
 ]  # fmt: skip
 clip_len = dict(RGB=16, Pose=48)
 model = dict(
-    type="RGBPoseX3DRecognizer",
     rgb_backbone=dict(
-        type="X3DTemporalShift",
-        in_channels=3,
         gamma_w=1,
         gamma_b=2.25,
         gamma_d=2.2,
         num_stages=4,
-        conv1_stride=2,
         spatial_strides=(2, 2, 2, 2),
         se_style="half",
         se_ratio=1 / 16,
@@ -34,40 +30,23 @@ model = dict(
         fold_div=8,
     ),
     pose_backbone=dict(
-        type="X3DTemporalShiftPose",
         in_channels=28,
         gamma_d=1,
         num_stages=3,
         stage_blocks=(5, 11, 7),
-        conv1_stride=1,
         spatial_strides=(2, 2, 2),
         se_ratio=1 / 16,
         use_swish=True,
         fold_div=4,
     ),
     cls_head=dict(
-        type="RGBPoseHead",
         num_classes=52,
         num_coarse_classes=7,
         in_channels=[432, 216],
         coarse_of=coarse_of,
-        loss_components=["rgb", "pose"],
         loss_weights=[1.0, 1.5, 0.6, 1.2],
         prototype_dim=256,
         dropout=0.5,
-        average_clips="prob",
-    ),
-    data_preprocessor=dict(
-        type="RGBPoseDataPreprocessor",
-        preprocessors=dict(
-            imgs=dict(
-                type="ActionDataPreprocessor",
-                mean=[123.675, 116.28, 103.53],
-                std=[58.395, 57.12, 57.375],
-                format_shape="NCTHW",
-            ),
-            heatmap_imgs=dict(type="ActionDataPreprocessor"),
-        ),
     ),
 )
 # No flip: which of the 28 joints are left and right is the annotation's affair.

@@ -3,59 +3,37 @@
 Minutes on two CPU cores. Every class can be told apart by one stream at least, some by none but one.
 """
 
-_base_ = ["_base_/training.py", "_base_/data.py"]
+_base_ = ["_base_/two_stream.py", "_base_/training.py", "_base_/data.py"]
 
 # sit, arm, hand to head, counter, wave, star jump
 coarse_of = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5]
 clip_len = dict(RGB=8, Pose=16)
 model = dict(
-    type="RGBPoseX3DRecognizer",
     rgb_backbone=dict(
-        type="X3DTemporalShift",
-        in_channels=3,
         base_channels=16,
         gamma_b=1.5,
         num_stages=2,
         stage_blocks=(2, 4),
-        conv1_stride=2,
         spatial_strides=(2, 2),
         fold_div=4,
     ),
     pose_backbone=dict(
-        type="X3DTemporalShiftPose",
-        in_channels=17,
         base_channels=16,
         gamma_b=1.5,
         num_stages=2,
         stage_blocks=(2, 4),
-        conv1_stride=1,
         spatial_strides=(2, 2),
         fold_div=4,
     ),
     cls_head=dict(
-        type="RGBPoseHead",
         num_classes=12,
         num_coarse_classes=6,
         coarse_of=coarse_of,
         in_channels=[48, 48],
-        loss_components=["rgb", "pose"],
         # Little weight for the groups: they are what a small network learns first, and then does not look beyond.
         loss_weights=[1.0, 1.0, 0.1, 0.1],
         dropout=0.0,
         init_std=0.1,  # with 0.01 the three classes behind the counter are not told apart after so few steps
-        average_clips="prob",
-    ),
-    data_preprocessor=dict(
-        type="RGBPoseDataPreprocessor",
-        preprocessors=dict(
-            imgs=dict(
-                type="ActionDataPreprocessor",
-                mean=[123.675, 116.28, 103.53],
-                std=[58.395, 57.12, 57.375],
-                format_shape="NCTHW",
-            ),
-            heatmap_imgs=dict(type="ActionDataPreprocessor"),
-        ),
     ),
 )
 

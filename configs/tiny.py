@@ -3,62 +3,40 @@
 To try the commands and for tests; it is too small to learn the classes well (see synth.py).
 """
 
-_base_ = ["_base_/training.py", "_base_/data.py"]
+_base_ = ["_base_/two_stream.py", "_base_/training.py", "_base_/data.py"]
 
 # sit, arm, hand to head, counter, wave, star jump
 coarse_of = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5]
 clip_len = dict(RGB=4, Pose=6)
 model = dict(
-    type="RGBPoseX3DRecognizer",
     rgb_backbone=dict(
-        type="X3DTemporalShift",
-        in_channels=3,
         base_channels=8,
         num_stages=2,
         stage_blocks=(2, 3),
         stage_channels=(10, 16),
         stage_widths=(22, 36),
         out_channels=24,
-        conv1_stride=2,
         spatial_strides=(2, 2),
         fold_div=8,
     ),
     pose_backbone=dict(
-        type="X3DTemporalShiftPose",
-        in_channels=17,
         base_channels=8,
         num_stages=2,
         stage_blocks=(2, 2),
         stage_channels=(10, 16),
         stage_widths=(22, 36),
         out_channels=20,
-        conv1_stride=1,
         spatial_strides=(2, 2),
         fold_div=4,
     ),
     cls_head=dict(
-        type="RGBPoseHead",
         num_classes=12,
         num_coarse_classes=6,
         coarse_of=coarse_of,
         prototype_dim=12,
         in_channels=[24, 20],
-        loss_components=["rgb", "pose"],
         loss_weights=[1.0, 1.5, 0.6, 1.2],
         dropout=0.5,
-        average_clips="prob",
-    ),
-    data_preprocessor=dict(
-        type="RGBPoseDataPreprocessor",
-        preprocessors=dict(
-            imgs=dict(
-                type="ActionDataPreprocessor",
-                mean=[123.675, 116.28, 103.53],
-                std=[58.395, 57.12, 57.375],
-                format_shape="NCTHW",
-            ),
-            heatmap_imgs=dict(type="ActionDataPreprocessor"),
-        ),
     ),
 )
 
