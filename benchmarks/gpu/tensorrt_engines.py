@@ -45,7 +45,8 @@ from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.trt import TensorRT, open_tensorrt
 from x3ddeploy.terms import Precision
 from x3ddeploy.timing.gpu_load import gpu_load
-from x3ddeploy.timing.measure import measure
+from x3ddeploy.timing.measure import measure, statistics
+from x3ddeploy.timing.under_load import measure_under_load
 
 BATCHES = (1, 8, 32)
 LEVELS = (1, 3)
@@ -54,6 +55,7 @@ REPEATS = 10  # runs of a shift's form in one CUDA graph: a launch takes as long
 _CAP_S = 100.0  # of a rival's build
 _GROUP_S, _ALONE_S, _STAGE_S = 6.0, 1.5, 1.0  # of timing a group, a network alone, the forms at one stage
 _WARM_UP_S = 0.5
+CALLERS, _LOAD_S = (1, 2, 4), 2.0  # at once, and seconds of each
 _LEAST_BUILD_S = 10.0  # no build is begun with less
 
 
@@ -117,6 +119,8 @@ class Evidence:
                     self._time_batches(alone, level, _ALONE_S, "alone")
             if len(sessions) > 1 and budget.left_s > 0:
                 self._time_batches(sessions, level, min(_GROUP_S, budget.left_s / len(BATCHES)), "in turn")
+            for name in list(sessions)[:1]:
+                self._load(name, sessions[name], level, budget)
 
     def shift_forms(self, folder: Path, budget: Budget) -> None:
         """Build and time the shift's forms, stage after stage, each a CUDA graph of several runs."""
@@ -153,6 +157,38 @@ class Evidence:
                     runs[row], by_row[row] = run, session
                     about[row] = {"network": name, "level": level, "timed": how, "scope": scope, "batch": batch}
             self._time(runs, about, by_row, seconds)
+
+    def _load(self, name: str, session: TensorRTSession, level: int, budget: Budget) -> None:
+        """Throughput and latency as a server sees them: callers at once, each with contexts and graphs of its own."""
+        callers = [session]
+        for count in CALLERS:
+            callers += [session.beside() for _ in range(count - len(callers))]
+            for batch in (batch for batch in BATCHES if session.min_batch <= batch <= session.max_batch):
+                if budget.left_s < _LOAD_S:
+                    self.absent.append({"name": f"{name}, {count} callers, batch {batch}", "reason": "no time left"})
+                    continue
+                # Recorded one after the other: from then on they only replay.
+                if not all(self._ran(name, caller, batch) for caller in callers):
+                    continue
+                runs = [partial(caller.run, _feeds(caller, batch)) for caller in callers]
+                with gpu_load() as load:
+                    measured = measure_under_load(runs, _LOAD_S)
+                self.rows.append(
+                    {
+                        "network": name,
+                        "level": level,
+                        "timed": "under load",
+                        "scope": "with_copies",
+                        "batch": batch,
+                        "callers": count,
+                        "clips_per_s": batch * measured.calls_per_s,
+                        "cuda_graph": all(caller.uses_cuda_graph for caller in callers),
+                        "tactic_sources": list(self._tensorrt.features.own_tactics),
+                        "gpu_load": asdict(load[0]) if load else None,
+                        **asdict(statistics(list(measured.latencies_ms))),
+                    }
+                )
+                self._keep(self)
 
     def _ran(self, name: str, session: TensorRTSession, batch: int) -> bool:
         """Whether a session runs; the first runs prepare its contexts, the second are recorded."""

@@ -19,6 +19,7 @@ from x3ddeploy.engines.check import CheckResult
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.tensorrt.trt import Network, TensorRT
 from x3ddeploy.timing.measure import measure
+from x3ddeploy.timing.under_load import UnderLoad
 
 GPU = Path(__file__).parent.parent.parent / "benchmarks" / "gpu"
 
@@ -79,11 +80,20 @@ class Rehearsal:
             def left_s(self):
                 return self._end - rehearsal.now
 
+        def under_load(runs, seconds):
+            rehearsal.now += seconds
+            for run in runs:
+                rehearsal.event()
+                run()
+            rehearsal.finished_groups += 1
+            return UnderLoad(seconds, (1.0,) * len(runs))
+
         own_built = script.Evidence._built
         monkeypatch.setattr(Network, "build", slow_build)
         monkeypatch.setattr(script, "run_in_child", in_child)
         monkeypatch.setattr(script.Evidence, "_built", built)
         monkeypatch.setattr(script, "measure", timed)
+        monkeypatch.setattr(script, "measure_under_load", under_load)
         monkeypatch.setattr(script, "BATCHES", (1, 8))
         monkeypatch.setattr(script, "compare_session", lambda *arguments: CheckResult((), ()))
         monkeypatch.setattr(worker, "open_tensorrt", lambda flavour, log: tensorrt)
@@ -139,7 +149,12 @@ def test_a_whole_call_builds_and_times_what_its_seconds_allow(script, tmp_path, 
     done = rehearse(script, tmp_path, prepared, shape)
     rows = done.kept["rows"]
     assert done.now <= BUDGET_S + 100
-    ours = [row for row in rows if row["network"] == "fp32"]
+    ours = [row for row in rows if row["network"] == "fp32" and row["timed"] != "under load"]
+    loaded = [row for row in rows if row["timed"] == "under load"]
+    assert {(row["network"], row["callers"], row["batch"]) for row in loaded} == {
+        ("fp32", callers, batch) for callers in (1, 2, 4) for batch in (1, 8)
+    }
+    assert all(row["clips_per_s"] == row["batch"] * row["callers"] / 2 and row["cuda_graph"] for row in loaded)
     assert {(row["batch"], row["scope"], row["timed"]) for row in ours} == {
         (batch, scope, how) for batch in (1, 8) for scope in ("compute", "with_copies") for how in ("alone", "in turn")
     }
@@ -171,7 +186,7 @@ def test_wherever_a_call_is_cut_what_it_had_is_kept(script, tmp_path, prepared):
         assert len(built) == found.finished_builds, cut
         assert found.kept["rows"] == found.evidence.rows, cut
         groups = {
-            (row["timed"], row["level"], row["batch"], row["network"] * (row["timed"] == "alone"))
+            (row["timed"], row["level"], row["batch"], row["network"] * (row["timed"] == "alone"), row.get("callers"))
             for row in found.kept["rows"]
         }
         assert len(groups) >= found.finished_groups, cut

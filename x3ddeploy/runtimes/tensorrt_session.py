@@ -96,6 +96,10 @@ class TensorRTSession(Session):
         self._streams[0].synchronize()
         return {name: self._staging[name].array[: batch.shapes[name][0]].copy() for name in self.outputs}
 
+    def beside(self) -> TensorRTSession:
+        """One more on the same engines, for another thread: contexts, streams, graphs and memory of its own."""
+        return TensorRTSession(self._cuda, self._waves, self.version)
+
     def run_on_gpu(
         self, feeds: Mapping[str, torch.Tensor], out: Mapping[str, torch.Tensor] | None = None
     ) -> dict[str, torch.Tensor]:
