@@ -6,6 +6,7 @@ import math
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 from support.parts import PARTS
 
@@ -16,7 +17,7 @@ from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import cases, compare_parts, failures
 from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.parity.reference import Reference, run_network
+from x3ddeploy.parity.reference import Reference, _by_images, run_network
 from x3ddeploy.runtimes.registry import open_session
 
 
@@ -54,6 +55,34 @@ def edited(model, name, edit):
     tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
     tensor.CopyFrom(numpy_helper.from_array(edit(numpy_helper.to_array(tensor).copy()), name))
     return model
+
+
+def test_the_reference_is_the_training_form_in_float64(tiny_network, reference):
+    exact = copy.deepcopy(tiny_network).double()
+    inputs = next(case.inputs for case in cases(clip_inputs(tiny_network.spec), None) if case.batch == 3)
+    expected = run_network(exact, {name: value.astype(np.float64) for name, value in inputs.items()})
+    for name, value in reference.outputs(inputs).items():
+        assert compare(expected[name], value).relative < 1e-12, name
+
+
+@pytest.mark.parametrize(
+    ("conv", "is_by_images"),
+    [
+        (torch.nn.Conv3d(4, 6, (1, 3, 5), stride=(1, 2, 3), padding=(0, 1, 2), groups=2), True),
+        (torch.nn.Conv3d(4, 4, (1, 3, 3), dilation=(1, 2, 1), bias=False, groups=4), True),
+        (torch.nn.Conv3d(4, 6, 1), True),
+        (torch.nn.Conv3d(4, 6, (3, 1, 1), padding=(1, 0, 0)), False),
+        (torch.nn.Conv3d(4, 6, 1, stride=2), False),
+        (torch.nn.Conv3d(4, 6, 1, padding=1), False),
+        (torch.nn.Conv3d(4, 6, (1, 3, 3), padding=(0, 1, 1), padding_mode="replicate"), False),
+        (torch.nn.Conv3d(4, 6, (1, 3, 3), padding="same"), False),
+    ],
+    ids=str,
+)
+def test_a_convolution_of_one_frame_is_that_of_each_frame(conv, is_by_images):
+    other, clips = _by_images(conv), torch.randn(2, 4, 5, 9, 11)
+    assert (other is not conv) == is_by_images
+    assert torch.allclose(other(clips), conv(clips), atol=1e-5)
 
 
 def test_metrics_of_equal_zero_and_broken_tensors():
