@@ -72,6 +72,7 @@ def test_time_order_pairs_are_each_others_reversal(pair, cast):
     assert np.array_equal(forward.frames[::-1], backward.frames)
     assert np.array_equal(forward.keypoints[:, ::-1], backward.keypoints)
     assert np.array_equal(forward.scores[:, ::-1], backward.scores)
+    assert np.array_equal(forward.space[:, ::-1], backward.space)
     moved = np.abs(forward.keypoints[0] - backward.keypoints[0]).max(-1)
     assert moved[0].max() > 0.1 * FULL.size[0]  # and the order shows: they begin apart
 
@@ -82,6 +83,7 @@ def test_appearance_classes_have_the_same_keypoints_and_other_frames(pair, cast)
     first, second = (make_clip(FULL, action, *cast) for action in pair)
     assert np.array_equal(first.keypoints, second.keypoints)
     assert np.array_equal(first.scores, second.scores)
+    assert np.array_equal(first.space, second.space)
     differs = np.abs(first.frames.astype(int) - second.frames).max(-1) > 100
     assert differs.mean((1, 2)).min() > 0.01  # in every frame, and not by a pixel or two: 125 of 112 x 112
 
@@ -96,6 +98,36 @@ def test_pose_classes_have_the_same_frames_and_other_keypoints(pair, cast, size)
     legs = [JOINTS[f"{side}_{joint}"] for side in ("left", "right") for joint in ("knee", "ankle")]
     assert apart[:, legs].max() > 0.06 * min(size)
     assert np.delete(apart, legs, axis=1).max() < 1e-4
+
+
+@pytest.mark.parametrize("cast", CASTS)
+def test_skeletons_in_space_are_the_figures_that_the_camera_sees(cast):
+    """In NTU's order: 5, 6 are the left elbow and wrist, 13, 14 the left knee and ankle, 3 the head, 0 the hips."""
+    clip = make_clip(FULL, 12, *cast)
+    assert clip.space.shape == (len(clip.keypoints), FULL.frames, 25, 3)
+    performer, keypoints = clip.space[0], clip.keypoints[0]
+    for start, end in ((5, 6), (9, 10), (13, 14)):
+        lengths = np.linalg.norm(performer[:, end] - performer[:, start], axis=-1)
+        assert 0.15 < lengths.mean() < 0.6
+        assert lengths.std() < 0.03  # bones do not change; the sensor is a centimetre off
+    assert (performer[:, 3, 1] - performer[:, 0, 1]).min() > 0.3  # up is up
+    # A metre is as many pixels in every joint and frame, to the right and down; both sensors are a little off.
+    pairs = ((6, "left_wrist"), (14, "left_ankle"), (8, "right_shoulder"), (18, "right_ankle"))
+    metres = np.stack([performer[:, joint, :2] for joint, _ in pairs]).reshape(-1, 2)
+    pixels = np.stack([keypoints[:, JOINTS[name]] for _, name in pairs]).reshape(-1, 2)
+    for axis, sign in ((0, 1), (1, -1)):
+        scale, offset = np.polyfit(metres[:, axis], pixels[:, axis], 1)
+        assert sign * scale > 0.8 * FULL.size[0] / 2.3
+        assert np.median(np.abs(metres[:, axis] * scale + offset - pixels[:, axis])) < 1.5
+
+
+def test_a_network_of_skeletons_reads_them(dataset, content):
+    annotations = read_annotations(dataset.directory / "skeletons.pkl", pictures=False)
+    assert {name: list(names) for name, names in annotations.splits.items()} == content["split"]
+    assert [(sample.name, sample.label) for sample in annotations.samples.values()] == [
+        (item["frame_dir"], item["label"]) for item in content["annotations"]
+    ]
+    assert all(sample.in_space and sample.keypoints.shape[2] == 25 for sample in annotations.samples.values())
 
 
 def test_a_crop_to_the_keypoints_does_not_tell_what_hidden_legs_do():

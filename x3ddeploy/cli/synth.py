@@ -63,3 +63,4 @@ def command(
     echo(f"{directory}: {summary.clips} clips of {len(summary.classes)} classes, {size_text(summary.size_bytes)}")
     echo(f"splits: {splits}")
     echo(f"annotations: {directory / 'annotations.pkl'}, videos: {directory / 'videos'}")
+    echo(f"skeletons in space: {directory / 'skeletons.pkl'}")

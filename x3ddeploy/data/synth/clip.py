@@ -17,6 +17,7 @@ from x3ddeploy.data.synth.cast import Camera, Performer, Room, draw_camera, draw
 from x3ddeploy.data.synth.options import SynthOptions
 from x3ddeploy.data.synth.render import Figure, Scene, render
 from x3ddeploy.data.synth.skeleton import JOINTS, SEGMENTS, Body, Floats, angles_of, joints_in_space, posture
+from x3ddeploy.data.synth.space import in_space
 
 _BYSTANDER_SHARE = 0.25
 _SWAY_DEGREES = 2.5  # nobody stands like a statue
@@ -34,11 +35,13 @@ class SynthClip(NamedTuple):
         frames: (T, H, W, 3) uint8, R, G, B.
         keypoints: (M, T, 17, 2) float32, x and y in pixels; the performer first, then a bystander if there is one.
         scores: (M, T, 17) float32, in 0..1.
+        space: (M, T, 25, 3) float32, the same persons as a depth camera sees them, in metres; see `space.py`.
     """
 
     frames: npt.NDArray[np.uint8]
     keypoints: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
+    space: npt.NDArray[np.float32]
 
 
 def make_clip(options: SynthOptions, action: int, performer: int, camera: int, repetition: int) -> SynthClip:
@@ -52,12 +55,16 @@ def make_clip(options: SynthOptions, action: int, performer: int, camera: int, r
     scene = _stage(random, options, what, who, where)
     keypoints, scores = _estimate(random, scene, options.size)
     frames = render(scene, _room(options.seed, performer, camera), options.size)
+    # A stream of its own: keypoints and frames are what they were before there were skeletons in space.
+    sensor = np.random.default_rng([options.seed, 5, GROUPS.index(what.group), performer, camera, repetition])
+    space = in_space(scene, options.size, sensor)
     if what.reversed:
-        frames, keypoints, scores = frames[::-1], keypoints[:, ::-1], scores[:, ::-1]
+        frames, keypoints, scores, space = frames[::-1], keypoints[:, ::-1], scores[:, ::-1], space[:, ::-1]
     return SynthClip(
         np.ascontiguousarray(frames),
         np.ascontiguousarray(keypoints, np.float32),
         np.ascontiguousarray(scores, np.float32),
+        np.ascontiguousarray(space, np.float32),
     )
 
 

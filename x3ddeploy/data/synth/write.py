@@ -1,6 +1,7 @@
 """A data set on disk: videos, MMAction2's annotation pickle, labels, and a record of what it is. Whole or absent.
 
 DIR/annotations.pkl   {'split': name -> clips' names, 'annotations': one dict a clip}
+DIR/skeletons.pkl     the same with keypoints in space, as NTU RGB+D's 3-D files are
 DIR/videos/<name>.mp4
 DIR/labels.txt        one class a line
 DIR/dataset.json      options, versions, counts, what the data shows and what it does not; marks it as ours
@@ -92,15 +93,17 @@ def generate(
     splits = splits_of(options, names)
     with staged_directory(directory) as staging:
         (staging / "videos").mkdir()
-        annotations = []
+        annotations, skeletons = [], []
         for done, name in enumerate(names, start=1):
             clip = make_clip(options, name.action, name.performer, name.camera, name.repetition)
             with explain_os_errors(staging):
                 write_video(staging / "videos" / f"{name}.mp4", clip.frames)
             annotations.append(_annotation(str(name), name.action - 1, clip))
+            skeletons.append(_skeleton(str(name), name.action - 1, clip))
             progress(done, len(names))
-        content = {"split": splits, "annotations": annotations}
-        write_bytes(staging / "annotations.pkl", pickle.dumps(content, protocol=_PICKLE_PROTOCOL))
+        for file, entries in (("annotations.pkl", annotations), ("skeletons.pkl", skeletons)):
+            content = {"split": splits, "annotations": entries}
+            write_bytes(staging / file, pickle.dumps(content, protocol=_PICKLE_PROTOCOL))
         write_bytes(staging / "labels.txt", "".join(f"{action.name}\n" for action in ACTIONS).encode())
         counts = {split: len(members) for split, members in splits.items()}
         write_json(staging / RECORD, _record(options, len(names), counts))
@@ -120,6 +123,11 @@ def _annotation(name: str, label: int, clip: SynthClip) -> dict[str, Any]:
         "keypoint": clip.keypoints,
         "keypoint_score": clip.scores,
     }
+
+
+def _skeleton(name: str, label: int, clip: SynthClip) -> dict[str, Any]:
+    """One entry as NTU RGB+D's 3-D files have it: neither pictures nor scores."""
+    return {"frame_dir": name, "label": label, "total_frames": clip.space.shape[1], "keypoint": clip.space}
 
 
 def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> dict[str, Any]:
