@@ -4,7 +4,10 @@
 #include <cmath>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <set>
+
+#include "steps.hpp"
 
 namespace x3ddeploy::detail {
 namespace {
@@ -91,8 +94,9 @@ void weights(const Place& place, std::vector<std::pair<std::string, double>>& re
   if (!usable || !(sum > 0)) place.fail("weights that cannot be weights");
 }
 
-// What of the test pipeline the library can do itself; the name of a step that it cannot is kept for the error.
-void read_pipeline(const Place& pipeline, InputKind kind, Contract& contract) {
+// What the network's own step says, behind those that every view has.
+void read_last_steps(const Place& pipeline, InputKind kind, std::int64_t channels, Contract& contract, Steps& steps) {
+  bool draws = false;
   pipeline.each_element([&](const Place& step) {
     const std::string type = step["type"].string();
     const Place known = step["parameters"];
@@ -100,46 +104,73 @@ void read_pipeline(const Place& pipeline, InputKind kind, Contract& contract) {
       contract.mean = three(known["mean"], any);
       contract.std = three(known["std"], positive);
     } else if (type == "GeneratePoseTarget" && kind == InputKind::heatmaps) {
-      contract.sigma = positive(known["sigma"]);
+      draws = true;
+      contract.sigma = known.has("sigma") ? positive(known["sigma"]) : 0.6;
       contract.scaling = known.has("scaling") ? positive(known["scaling"]) : 1;
       contract.use_score = !known.has("use_score") || known["use_score"].boolean();
-    } else if (type == "MMCompact") {
-      contract.crops_to_persons = true;
-    } else if (type == "Resize" && !(known.has("keep_ratio") && known["keep_ratio"].boolean())) {
-      std::vector<int> scale;
-      known["scale"].each_element([&](const Place& axis) { scale.push_back(size(axis)); });
-      if (scale.size() != 2) return known["scale"].fail("Expected `array` of length 2");
-      contract.rgb_width = scale[0];
-      contract.rgb_height = scale[1];
-    } else if (type != "UniformSampleFrames" && type != "FormatShape") {
-      contract.foreign_step = type;
+      std::int64_t joints = 0;
+      const std::string problem = read_drawing(known, channels, steps, joints);
+      if (!problem.empty()) contract.foreign_step = problem;
+      contract.joints = static_cast<int>(std::clamp<std::int64_t>(joints, 1, kLargestSize));
     }
   });
+  if (kind == InputKind::heatmaps && !draws) contract.foreign_step = "a pipeline without GeneratePoseTarget";
 }
 
-void read_frames(const Place& place, const Shape& sizes, Contract& contract) {
+void read_frames(const Place& place, const Shape& sizes, Contract& contract, Steps& steps) {
   contract.channels_first = sizes.size() == 5 && sizes[1] == 3;
   if (sizes.size() != 5 || (sizes[1] != 3 && sizes[2] != 3)) return place["shape"].fail("no clip of frames");
   contract.rgb_frames = static_cast<int>(sizes[contract.channels_first ? 2 : 1]);
-  contract.std = {1, 1, 1};
-  read_pipeline(place["pipeline"], InputKind::frames, contract);
   contract.rgb_height = static_cast<int>(sizes[3]);
   contract.rgb_width = static_cast<int>(sizes[4]);
+  contract.std = {1, 1, 1};
+  View2D& view = steps.frames;
+  view.resizing.height = contract.rgb_height;  // where the pipeline has no Resize
+  view.resizing.width = contract.rgb_width;
+  const std::string problem = read_view(place["pipeline"], false, contract.rgb_frames, view);
+  if (!problem.empty()) contract.foreign_step = problem;
+  read_last_steps(place["pipeline"], InputKind::frames, 3, contract, steps);
+  const Cropping& cropping = view.cropping;
+  const int height = cropping.height > 0 ? cropping.height : view.resizing.height;
+  const int width = cropping.height > 0 ? cropping.width : view.resizing.width;
+  if (problem.empty() && (height != contract.rgb_height || width != contract.rgb_width)) {
+    contract.foreign_step = "steps that give pictures of another size than the network takes";
+  }
+  contract.crops_to_persons = view.compact;
+  contract.clips = static_cast<int>(view.sampler.frames() / contract.rgb_frames);
+  contract.views = cropping.count();
 }
 
-void read_heatmaps(const Place& place, const Shape& sizes, Contract& contract) {
+void read_heatmaps(const Place& place, const Shape& sizes, bool with_frames, Contract& contract, Steps& steps) {
   if (sizes.size() != 5) return place["shape"].fail("no clip of heatmaps");
   contract.joints = static_cast<int>(sizes[1]);
   contract.pose_frames = static_cast<int>(sizes[2]);
   contract.pose_height = static_cast<int>(sizes[3]);
   contract.pose_width = static_cast<int>(sizes[4]);
-  const int height = contract.rgb_height, width = contract.rgb_width;
-  read_pipeline(place["pipeline"], InputKind::heatmaps, contract);
-  if (contract.rgb_frames != 0 && (height != contract.rgb_height || width != contract.rgb_width)) {
-    contract.foreign_step = "Resize to another size than the frames'";
-    contract.rgb_height = height;
-    contract.rgb_width = width;
+  View2D& view = steps.heatmaps;
+  if (with_frames) view.resizing = steps.frames.resizing;
+  const std::string problem = read_view(place["pipeline"], true, contract.pose_frames, view);
+  if (!problem.empty()) contract.foreign_step = problem;
+  read_last_steps(place["pipeline"], InputKind::heatmaps, sizes[1], contract, steps);
+  const int clips = static_cast<int>(view.sampler.frames() / contract.pose_frames), views = steps.twin.empty() ? 1 : 2;
+  if (with_frames && (clips != contract.clips || views != contract.views)) {
+    contract.foreign_step = "frames and heatmaps of different views";
   }
+  contract.clips = clips;
+  contract.views = views;
+  contract.crops_to_persons = contract.crops_to_persons || view.compact;
+  if (!with_frames) {
+    contract.rgb_height = view.resizing.height;
+    contract.rgb_width = view.resizing.width;
+  }
+}
+
+void read_skeletons(const Place& place, const Shape& sizes, Contract& contract, Steps& steps) {
+  if (sizes.size() != 5) return place["shape"].fail("no clip of skeletons");
+  const std::string problem = read_skeleton(place["pipeline"], {sizes.begin() + 1, sizes.end()}, steps);
+  if (!problem.empty()) contract.foreign_step = problem;
+  contract.joints = static_cast<int>(sizes[3]);
+  contract.clips = static_cast<int>(steps.frames.sampler.num_clips);
 }
 
 Input read_input(const std::string& name, const Place& place) {
@@ -147,7 +178,8 @@ Input read_input(const std::string& name, const Place& place) {
   input.name = name;
   input.shape = shape(place["shape"]);
   const std::string kind = place["kind"].string();
-  input.kind = kind == "frames" ? InputKind::frames : kind == "heatmaps" ? InputKind::heatmaps : InputKind::other;
+  input.kind = kind == "frames" ? InputKind::frames : kind == "heatmaps" ? InputKind::heatmaps
+               : kind == "skeleton" ? InputKind::skeleton : InputKind::other;
   if (const std::string dtype = place["dtype"].string(); dtype != "float32") place["dtype"].fail("'" + dtype + "'");
   return input;
 }
@@ -258,17 +290,25 @@ Network network_of_schema_2(const Place& manifest) {
   Network network;
   Contract& contract = network.contract;
   contract.family = manifest["family"].string();
-  std::size_t frames = 0, heatmaps = 0;
+  const auto steps = std::make_shared<Steps>();
+  std::map<InputKind, int> count;
   manifest["inputs"].each_member([&](const std::string& name, const Place& place) {
     contract.inputs.push_back(read_input(name, place));
     const Input& input = contract.inputs.back();
-    if (input.kind == InputKind::frames && ++frames == 1) read_frames(place, input.shape, contract);
+    const bool is_first = ++count[input.kind] == 1;
+    if (input.kind == InputKind::frames && is_first) read_frames(place, input.shape, contract, *steps);
+    if (input.kind == InputKind::skeleton && is_first) read_skeletons(place, input.shape, contract, *steps);
     if (input.kind == InputKind::other) contract.foreign_step = "an input of " + place["kind"].string();
+    if (!is_first) contract.foreign_step = "several inputs of one kind";
   });
+  bool drawn = false;
   manifest["inputs"].each_member([&](const std::string&, const Place& place) {
-    if (place["kind"].string() == "heatmaps" && ++heatmaps == 1) read_heatmaps(place, shape(place["shape"]), contract);
+    if (place["kind"].string() != "heatmaps" || drawn) return;
+    drawn = true;
+    read_heatmaps(place, shape(place["shape"]), count[InputKind::frames] > 0, contract, *steps);
   });
-  if (frames > 1 || heatmaps > 1) contract.foreign_step = "several inputs of one kind";
+  if (count[InputKind::skeleton] > 0 && count.size() > 1) contract.foreign_step = "skeletons beside other inputs";
+  contract.steps = steps;
   manifest["parts"].each_member([&](const std::string& name, const Place& place) {
     network.parts.push_back({name, names(place["inputs"]), names(place["outputs"])});
   });
@@ -306,6 +346,15 @@ Network network_of_schema_1(const Place& manifest) {
   contract.scaling = positive(pose["scaling"]);
   contract.use_score = pose["use_score"].boolean();
   contract.crops_to_persons = true;
+  const auto steps = std::make_shared<Steps>();
+  for (View2D* view : {&steps->frames, &steps->heatmaps}) {
+    view->compact = true;
+    view->resizing.height = contract.rgb_height;
+    view->resizing.width = contract.rgb_width;
+  }
+  steps->frames.sampler.clip_len = contract.rgb_frames;
+  steps->heatmaps.sampler.clip_len = contract.pose_frames;
+  contract.steps = steps;
   contract.average_clips = average(head["average_clips"]);
   std::vector<double> fusion;
   manifest["fusion"].each_element([&](const Place& weight) { fusion.push_back(any(weight)); });

@@ -26,6 +26,9 @@ class Place {
   double number() const;
   bool boolean() const;
   bool is_null() const { return json_ != nullptr && json_->get_if<std::nullptr_t>() != nullptr; }
+  bool is_number() const {
+    return json_ != nullptr && (json_->get_if<std::int64_t>() != nullptr || json_->get_if<double>() != nullptr);
+  }
   bool is_string() const { return json_ != nullptr && json_->get_if<std::string>() != nullptr; }
 
   // Calls `visit(key, Place)` for each member, `visit(Place)` for each element.

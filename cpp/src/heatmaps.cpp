@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "preprocess.hpp"
+#include "steps.hpp"
 
 namespace x3ddeploy::detail {
 namespace {
@@ -35,30 +36,88 @@ Window gaussian(float centre, int size, double sigma, std::vector<float>& values
 
 }  // namespace
 
-void draw_heatmaps(const float* keypoints, const float* scores, std::int64_t persons, const Contract& contract,
-                   float* heatmaps) {
-  const auto frames = static_cast<std::size_t>(contract.pose_frames),
-             joints = static_cast<std::size_t>(contract.joints);
-  const auto height = static_cast<std::size_t>(contract.pose_height),
-             width = static_cast<std::size_t>(contract.pose_width);
-  std::fill_n(heatmaps, joints * frames * height * width, 0.0f);
-  const auto scaling = static_cast<float>(contract.scaling);
-  std::vector<float> rows(height), columns(width);
-  for (std::size_t place = 0; place < static_cast<std::size_t>(persons) * frames * joints; ++place) {
-    const float x = keypoints[2 * place] * scaling, y = keypoints[2 * place + 1] * scaling;
-    const float peak = contract.use_score ? scores[place] : 1.0f;
-    if (!(peak >= kMinScore) || !std::isfinite(peak) || !std::isfinite(x) || !std::isfinite(y)) continue;
-    const Window across = gaussian(x, contract.pose_width, contract.sigma, columns);
-    const Window down = gaussian(y, contract.pose_height, contract.sigma, rows);
-    const std::size_t joint = place % joints, frame = place / joints % frames;
-    float* map = heatmaps + (joint * frames + frame) * height * width;
+namespace {
+
+// What a joint is, in pixels of the map, and how bright it is drawn: 0 where it is not.
+struct Joint {
+  Point place;
+  float peak = 0;
+};
+
+class Drawing {
+ public:
+  Drawing(const Contract& contract) : contract_(contract), rows_(static_cast<std::size_t>(contract.pose_height)), columns_(static_cast<std::size_t>(contract.pose_width)) {}
+
+  void joint(const Joint& joint, float* map) {
+    if (joint.peak == 0) return;
+    const Window across = gaussian(joint.place.x, contract_.pose_width, contract_.sigma, columns_);
+    const Window down = gaussian(joint.place.y, contract_.pose_height, contract_.sigma, rows_);
     for (int row = down.first; row < down.end; ++row) {
-      const float strength = rows[static_cast<std::size_t>(row - down.first)] * peak;
-      float* line = map + static_cast<std::size_t>(row) * width;
+      const float strength = rows_[static_cast<std::size_t>(row - down.first)] * joint.peak;
+      float* line = map + static_cast<std::size_t>(row) * columns_.size();
       for (int column = across.first; column < across.end; ++column) {
-        line[column] = std::max(line[column], strength * columns[static_cast<std::size_t>(column - across.first)]);
+        line[column] = std::max(line[column], strength * columns_[static_cast<std::size_t>(column - across.first)]);
       }
     }
+  }
+
+  void limb(const Joint& start, const Joint& end, float* map) {
+    const float peak = std::min(start.peak, end.peak);
+    if (peak == 0) return;
+    const float x = start.place.x - end.place.x, y = start.place.y - end.place.y;
+    // Shorter than a pixel it is its first joint.
+    if (x * x + y * y < 1) return joint(start, map);
+    draw_limb(start.place, end.place, peak, contract_.sigma, contract_.pose_height, contract_.pose_width, map);
+  }
+
+ private:
+  const Contract& contract_;
+  std::vector<float> rows_;
+  std::vector<float> columns_;
+};
+
+}  // namespace
+
+void draw_heatmaps(const float* keypoints, const float* scores, std::int64_t persons, const Contract& contract,
+                   float* heatmaps) {
+  const Steps& steps = steps_of(contract);
+  const auto frames = static_cast<std::size_t>(contract.pose_frames), joints = static_cast<std::size_t>(contract.joints);
+  const std::size_t size = static_cast<std::size_t>(contract.pose_height) * static_cast<std::size_t>(contract.pose_width);
+  std::fill_n(heatmaps, static_cast<std::size_t>(channels_of(contract)) * frames * size, 0.0f);
+  const auto scaling = static_cast<float>(contract.scaling);
+  Drawing drawing(contract);
+  std::vector<Joint> body(joints);
+  for (std::size_t place = 0; place < static_cast<std::size_t>(persons) * frames; ++place) {
+    for (std::size_t joint = 0; joint < joints; ++joint) {
+      const std::size_t at = place * joints + joint;
+      const float peak = contract.use_score ? scores[at] : 1.0f;
+      body[joint] = {{keypoints[2 * at] * scaling, keypoints[2 * at + 1] * scaling}, peak};
+      const bool finite = std::isfinite(peak) && std::isfinite(body[joint].place.x) && std::isfinite(body[joint].place.y);
+      if (!(peak >= kMinScore) || !finite) body[joint].peak = 0;
+    }
+    const auto map = [&](std::size_t channel) { return heatmaps + (channel * frames + place % frames) * size; };
+    for (std::size_t joint = 0; steps.draws_joints && joint < joints; ++joint) drawing.joint(body[joint], map(joint));
+    for (std::size_t limb = 0; limb < steps.limbs.size(); ++limb) {
+      const auto& [first, second] = steps.limbs[limb];
+      drawing.limb(body[static_cast<std::size_t>(first)], body[static_cast<std::size_t>(second)], map(limb));
+    }
+  }
+}
+
+std::int64_t channels_of(const Contract& contract) {
+  const Steps& steps = steps_of(contract);
+  return (steps.draws_joints ? contract.joints : 0) + static_cast<std::int64_t>(steps.limbs.size());
+}
+
+// A clip (channels, frames, height, width) seen in a mirror, left and right exchanged.
+void draw_twin(const float* clip, const Contract& contract, float* twin) {
+  const std::vector<int>& channels = steps_of(contract).twin;
+  const auto width = static_cast<std::size_t>(contract.pose_width);
+  const std::size_t rows = static_cast<std::size_t>(contract.pose_frames) * static_cast<std::size_t>(contract.pose_height);
+  for (std::size_t channel = 0; channel < channels.size(); ++channel) {
+    const float* from = clip + static_cast<std::size_t>(channels[channel]) * rows * width;
+    float* to = twin + channel * rows * width;
+    for (std::size_t row = 0; row < rows; ++row) std::reverse_copy(from + row * width, from + (row + 1) * width, to + row * width);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "backend.hpp"
 #include "parallel.hpp"
 #include "people.hpp"
+#include "skeletons.hpp"
 
 namespace x3ddeploy::detail {
 namespace {
@@ -65,6 +66,8 @@ bool is_turned(const Video& video) {
 void add_frame_problems(const Video& video, const Contract& contract, bool pictures_elsewhere, std::vector<std::string>& problems) {
   if (contract.rgb_frames > 0 && video.frames.empty()) problems.emplace_back("there are no frames");
   if (static_cast<std::int64_t>(video.frames.size()) > kMostFrames) problems.emplace_back("there are too many frames");
+  const bool needs_size = contract.rgb_frames > 0 || contract.pose_frames > 0 || !video.frames.empty();
+  if (!needs_size && video.height == 0 && video.width == 0) return;  // skeletons of pictures whose size is not known
   if (video.height < 1 || video.width < 1 || video.height > kLargestSide || video.width > kLargestSide) {
     problems.push_back("frames are " + std::to_string(video.height) + " x " + std::to_string(video.width) + " pixels");
     return;
@@ -88,11 +91,11 @@ std::vector<std::string> problems_of(const Video& video, const Contract& contrac
   add_frame_problems(video, contract, pictures_elsewhere, problems);
   if (!takes_keypoints(contract)) return problems;
   const Shape& points = video.keypoints.shape;
-  const bool is_keypoints = points.size() == 4 && points[3] == 2 && points[1] > 0 && points[2] > 0 && is_shape(points) &&
+  const bool is_keypoints = points.size() == 4 && points[3] == coordinates_of(contract) && points[1] > 0 && points[2] > 0 && is_shape(points) &&
                             points[1] <= kMostFrames;
   if (!is_keypoints) {
-    problems.push_back("keypoints are " + shape_text(points) + ", and not (persons, frames, joints, 2)");
-  } else if (contract.pose_frames > 0 && points[2] != contract.joints) {
+    problems.push_back("keypoints are " + shape_text(points) + ", and not (persons, frames, joints, " + std::to_string(coordinates_of(contract)) + ")");
+  } else if (contract.joints > 0 && points[2] != contract.joints) {
     problems.push_back("the video has " + std::to_string(points[2]) + " joints, and the network takes " +
                        std::to_string(contract.joints));
   } else if ((video.keypoint_scores.data != nullptr || (contract.use_score && contract.pose_frames > 0)) &&
@@ -128,7 +131,7 @@ std::size_t elements(const Shape& shape) {
 Result<PreparedClips> empty_clips(std::int64_t clips, const Contract& contract) {
   PreparedClips result;
   const double rgb = 3.0 * contract.rgb_frames * contract.rgb_height * contract.rgb_width;
-  const double pose = 1.0 * contract.joints * contract.pose_frames * contract.pose_height * contract.pose_width;
+  const double pose = 1.0 * static_cast<double>(channels_of(contract)) * contract.pose_frames * contract.pose_height * contract.pose_width;
   if (static_cast<double>(clips) * (rgb + pose) * sizeof(float) > kMostPreparedBytes) {
     return Error{ErrorKind::failed, std::to_string(clips) + " clips of this network take more than 8 GB", "give fewer at a time", {}};
   }
@@ -138,7 +141,7 @@ Result<PreparedClips> empty_clips(std::int64_t clips, const Contract& contract) 
     result.imgs.resize(elements(result.imgs_shape));
   }
   if (contract.pose_frames > 0) {
-    result.heatmap_imgs_shape = {clips, contract.joints, contract.pose_frames, contract.pose_height,
+    result.heatmap_imgs_shape = {clips, channels_of(contract), contract.pose_frames, contract.pose_height,
                                  contract.pose_width};
     result.heatmap_imgs.resize(elements(result.heatmap_imgs_shape));
   }
@@ -160,7 +163,7 @@ std::size_t plane_stride(const Contract& contract) {
 void draw(const float* keypoints, const float* scores, std::int64_t persons, std::size_t clip, const Contract& contract,
           PreparedClips& result) {
   const std::size_t clip_size =
-      elements({contract.joints, contract.pose_frames, contract.pose_height, contract.pose_width});
+      elements({channels_of(contract), contract.pose_frames, contract.pose_height, contract.pose_width});
   draw_heatmaps(keypoints, scores, persons, contract, result.heatmap_imgs.data() + clip * clip_size);
 }
 
@@ -191,26 +194,38 @@ void scale_to_frames(const Video& video, std::vector<float>& keypoints) {
   for (std::size_t i = 0; i < keypoints.size(); ++i) keypoints[i] *= factors[i % 2];
 }
 
-// The joints of the clips of a video, in pixels of the resized frames, and the part of the frames that is resized.
+// The joints of the clips of a video, in pixels of what the heatmaps see, and the part of the frames that persons are in.
 struct Joints {
-  Box box;
+  Box about;
   bool seen = false;  // where nobody is, nothing is drawn: by their scores alone, joints at 0, 0 would light the corner
   std::vector<float> keypoints;
   std::vector<float> scores;
 };
 
+View2D heatmaps_view(const Contract& contract) {
+  if (contract.steps != nullptr) return contract.steps->heatmaps;
+  View2D view = frames_view(contract);
+  view.sampler.clip_len = contract.pose_frames;
+  return view;
+}
+
 Result<Joints> joints_of(const Video& video, int clips, const Contract& contract,
                          const std::optional<float>& min_score) {
   Joints joints;
-  joints.box = {0, 0, video.width, video.height};
+  joints.about = {0, 0, video.width, video.height};
   if (!takes_keypoints(contract)) return joints;
   const People people = look_at(video, min_score);
   if (!people.problem.empty()) return wrong({people.problem});
   joints.seen = people.seen;
+  const View2D view = heatmaps_view(contract);
   // Only cropped by, the joints of all frames count.
   std::vector<std::int64_t> frames(static_cast<std::size_t>(video.keypoints.shape[1]));
   std::iota(frames.begin(), frames.end(), std::int64_t{0});
-  if (contract.pose_frames > 0) frames = uniform_indices(video.keypoints.shape[1], contract.pose_frames, clips);
+  if (contract.pose_frames > 0) {
+    const Result<Sampler> sampler = sampler_of(view, contract.pose_frames, clips);
+    if (!sampler) return sampler.error();
+    frames = sampler->draw(video.keypoints.shape[1]);
+  }
   const std::int64_t length = contract.pose_frames > 0 ? contract.pose_frames : video.keypoints.shape[1];
   std::vector<float>& keypoints = joints.keypoints = gathered(video.keypoints, 2, frames, length);
   if (video.keypoint_scores.data != nullptr) joints.scores = gathered(video.keypoint_scores, 1, frames, length);
@@ -228,16 +243,144 @@ Result<Joints> joints_of(const Video& video, int clips, const Contract& contract
     // Clips of one video share their crop: MMCompact's box is about the joints of all of them.
     const Result<Box> box = crop_about(keypoints, video.height, video.width);
     if (!box) return box.error();
-    joints.box = *box;
+    joints.about = *box;
   }
-  move_keypoints(keypoints, joints.box, contract.rgb_height, contract.rgb_width);
+  if (contract.pose_frames == 0) return joints;
+  const Box seen = view.compact ? joints.about : Box{0, 0, video.width, video.height};
+  const auto [height, width] = view.resizing.size(seen.height(), seen.width());
+  move_keypoints(keypoints, seen, height, width);
+  const auto corners = view.cropping.corners(height, width);
+  if (!corners) return corners.error();
+  for (std::size_t i = 0; view.cropping.height > 0 && i < keypoints.size(); ++i) {
+    keypoints[i] -= static_cast<float>(i % 2 == 0 ? corners->front().first : corners->front().second);
+  }
   for (const std::size_t joint : left_out) keypoints[2 * joint] = keypoints[2 * joint + 1] = HUGE_VALF;
   return joints;
 }
 
+// Every view of a picture, normalised into its places: `row` is the first clip's of the first crop.
+void write_views(const std::vector<std::uint8_t>& picture, int picture_width, const std::vector<std::pair<int, int>>& corners,
+                 const Cropping& cropping, const Contract& contract, const std::vector<std::size_t>& places, std::size_t clips,
+                 PreparedClips& result) {
+  const auto length = static_cast<std::size_t>(contract.rgb_frames);
+  const std::size_t row_bytes = std::size_t{3} * static_cast<std::size_t>(picture_width);
+  std::vector<std::uint8_t> mirrored;
+  std::size_t view = 0;
+  const auto write = [&](const Frame& seen) {
+    for (const std::size_t place : places) {
+      float* target = frame_of(result, view * clips + place / length, place % length, contract);
+      normalise_frame(seen, contract, target, plane_stride(contract));
+    }
+    ++view;
+  };
+  for (const auto& [left, top] : corners) {
+    const std::uint8_t* first = picture.data() + static_cast<std::size_t>(top) * row_bytes + std::size_t{3} * static_cast<std::size_t>(left);
+    const Frame part(PixelFormat::rgb, contract.rgb_height, contract.rgb_width, {first}, {row_bytes});
+    if (!cropping.flipped) write(part);
+    if (!cropping.mirrored && !cropping.flipped) continue;
+    mirrored.resize(std::size_t{3} * area(contract.rgb_height, contract.rgb_width));
+    std::uint8_t* target = mirrored.data();
+    for (int y = 0; y < contract.rgb_height; ++y) {
+      for (int x = contract.rgb_width - 1; x >= 0; --x, target += 3) read_row(part, y, x, x + 1, target);
+    }
+    write(completed(Frame(PixelFormat::rgb, contract.rgb_height, contract.rgb_width, {mirrored.data()})));
+  }
+}
+
+std::optional<Error> write_frames(const Video& video, int clips, const Box& about, const Contract& contract,
+                                  const Preparing& preparing, PreparedClips& result) {
+  const View2D view = frames_view(contract);
+  const Result<Sampler> sampler = sampler_of(view, contract.rgb_frames, clips);
+  if (!sampler) return sampler.error();
+  const Box box = view.compact ? about : Box{0, 0, video.width, video.height};
+  const std::pair<int, int> size = view.resizing.size(box.height(), box.width());
+  const auto corners = view.cropping.corners(size.first, size.second);
+  if (!corners) return corners.error();
+  std::map<std::int64_t, std::vector<std::size_t>> by_frame;  // frame of the video -> its places in the clips
+  const Indices drawn = sampler->draw(static_cast<std::int64_t>(video.frames.size()));
+  for (std::size_t i = 0; i < drawn.size(); ++i) by_frame[drawn[i]].push_back(i);
+  const std::vector<std::pair<std::int64_t, std::vector<std::size_t>>> places(by_frame.begin(), by_frame.end());
+  parallel_for(places.size(), preparing.threads, [&](std::size_t i) {
+    const auto frame = static_cast<std::size_t>(places[i].first);
+    std::vector<std::uint8_t> picture(std::size_t{3} * area(size.first, size.second));
+    if (preparing.picture != nullptr) {
+      preparing.picture(frame, box, size.first, size.second, picture.data());
+    } else {
+      crop_and_resize(video.frames[frame], box, size.first, size.second, picture.data());
+    }
+    write_views(picture, size.second, *corners, view.cropping, contract, places[i].second, static_cast<std::size_t>(clips), result);
+  });
+  return std::nullopt;
+}
+
+void write_heatmaps(const Video& video, int clips, const Joints& joints, const Contract& contract, const Preparing& preparing,
+                    PreparedClips& result) {
+  const std::int64_t persons = video.keypoints.shape[0];
+  const std::size_t clip_scores = elements({persons, contract.pose_frames, contract.joints});
+  const std::size_t clip_size = result.heatmap_imgs.size() / static_cast<std::size_t>(result.heatmap_imgs_shape[0]);
+  parallel_for(static_cast<std::size_t>(clips), preparing.threads, [&](std::size_t clip) {
+    const float* clip_peaks = contract.use_score ? joints.scores.data() + clip * clip_scores : nullptr;
+    draw(joints.keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);
+    if (steps_of(contract).twin.empty()) return;
+    const float* drawn = result.heatmap_imgs.data() + clip * clip_size;
+    draw_twin(drawn, contract, result.heatmap_imgs.data() + (static_cast<std::size_t>(clips) + clip) * clip_size);
+  });
+}
+
+// Skeletons of the network's own steps; in space nothing can be said of a picture.
+Result<PreparedClips> prepare_skeletons(const Video& video, int clips, const Contract& contract, const std::optional<float>& min_score) {
+  const Steps& steps = steps_of(contract);
+  PreparedClips result;
+  const std::size_t values = elements(video.keypoints.shape);
+  if (steps.in_space) {
+    const float* first = video.keypoints.data;
+    const bool infinite = std::any_of(first, first + values, [](float value) { return std::isinf(value); });
+    if (infinite && !min_score) return wrong({"the video has infinite keypoints"});
+    result.nobody = std::none_of(first, first + values, [](float value) { return std::isfinite(value) && value != 0; });
+  } else if (video.height > 0 && video.width > 0) {
+    const People people = look_at(video, min_score);
+    if (!people.problem.empty()) return wrong({people.problem});
+    result.nobody = !people.seen;
+  }
+  Result<std::vector<float>> skeletons = skeletons_of(video, clips, steps, min_score);
+  if (!skeletons) return skeletons.error();
+  result.keypoint = *std::move(skeletons);
+  result.keypoint_shape = steps.skeleton_shape;
+  result.keypoint_shape.insert(result.keypoint_shape.begin(), clips);
+  return result;
+}
+
 }  // namespace
 
-bool takes_keypoints(const Contract& contract) { return contract.pose_frames > 0 || contract.crops_to_persons; }
+bool takes_keypoints(const Contract& contract) {
+  return contract.pose_frames > 0 || contract.crops_to_persons || !steps_of(contract).skeleton.empty();
+}
+
+std::int64_t coordinates_of(const Contract& contract) { return steps_of(contract).in_space ? 3 : 2; }
+
+View2D frames_view(const Contract& contract) {
+  if (contract.steps != nullptr) return contract.steps->frames;
+  View2D view;
+  view.sampler.clip_len = contract.rgb_frames;
+  view.compact = contract.crops_to_persons;
+  view.resizing.height = contract.rgb_height;
+  view.resizing.width = contract.rgb_width;
+  return view;
+}
+
+Result<Sampler> sampler_of(const View2D& view, std::int64_t length, std::int64_t clips) {
+  Sampler sampler = view.sampler;
+  const std::int64_t own = sampler.frames() / length;
+  if (clips == own) return sampler;
+  if (sampler.clip_len == 1 && length > 1) {
+    return Error{ErrorKind::usage, "the network takes " + std::to_string(length) + " frames from all over the video, so there are not " +
+                 std::to_string(clips) + " clips of it", "take the contract's clips, " + std::to_string(own), {}};
+  }
+  sampler.num_clips = clips;
+  sampler.num_sample_positions = 1;
+  sampler.twice_sample = false;
+  return sampler;
+}
 
 std::string problem_of(const Frame& frame) {
   if (layout_of(frame.format).planes == 0) return "is of no known format";
@@ -260,45 +403,37 @@ Result<PreparedClips> prepare_video(const Video& given, int clips, const Contrac
   std::vector<std::string> problems = problems_of(video, contract, preparing.picture != nullptr);
   if (clips < 1 || clips > kMostClips) problems.push_back(std::to_string(clips) + " clips were asked for");
   if (!problems.empty()) return wrong(std::move(problems));
-  Result<PreparedClips> result = empty_clips(clips, contract);
+  if (!steps_of(contract).skeleton.empty()) return prepare_skeletons(video, clips, contract, preparing.min_score);
+  Result<PreparedClips> result = empty_clips(std::int64_t{clips} * contract.views, contract);
   if (!result) return result;
   const Result<Joints> joints = joints_of(video, clips, contract, preparing.min_score);
   if (!joints) return joints.error();
-  std::vector<std::int64_t> rgb;
+  result->nobody = takes_keypoints(contract) && !joints->seen;
   if (contract.rgb_frames > 0) {
-    rgb = uniform_indices(static_cast<std::int64_t>(video.frames.size()), contract.rgb_frames, clips);
+    if (const auto error = write_frames(video, clips, joints->about, contract, preparing, *result)) return *error;
   }
-  std::map<std::int64_t, std::vector<std::size_t>> by_frame;  // frame of the video -> its places in the clips
-  for (std::size_t i = 0; i < rgb.size(); ++i) by_frame[rgb[i]].push_back(i);
-  const std::vector<std::pair<std::int64_t, std::vector<std::size_t>>> places(by_frame.begin(), by_frame.end());
-  const auto length = static_cast<std::size_t>(contract.rgb_frames);
-  parallel_for(places.size(), preparing.threads, [&](std::size_t i) {
-    const auto frame = static_cast<std::size_t>(places[i].first);
-    std::vector<std::uint8_t> picture(std::size_t{3} * area(contract.rgb_height, contract.rgb_width));
-    if (preparing.picture != nullptr) {
-      preparing.picture(frame, joints->box, picture.data());
-    } else {
-      crop_and_resize(video.frames[frame], joints->box, contract.rgb_height, contract.rgb_width, picture.data());
-    }
-    const Frame cropped = completed(Frame(PixelFormat::rgb, contract.rgb_height, contract.rgb_width, {picture.data()}));
-    for (const std::size_t place : places[i].second) {
-      normalise_frame(cropped, contract, frame_of(*result, place / length, place % length, contract), plane_stride(contract));
-    }
-  });
-  if (contract.pose_frames == 0 || !joints->seen) return result;
-  const std::int64_t persons = video.keypoints.shape[0];
-  const std::size_t clip_scores = elements({persons, contract.pose_frames, contract.joints});
-  parallel_for(static_cast<std::size_t>(clips), preparing.threads, [&](std::size_t clip) {
-    const float* clip_peaks = contract.use_score ? joints->scores.data() + clip * clip_scores : nullptr;
-    draw(joints->keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, *result);
-  });
+  if (contract.pose_frames > 0 && joints->seen) write_heatmaps(video, clips, *joints, contract, preparing, *result);
   return result;
+}
+
+// A clip of each.
+static Result<PreparedClips> prepare_all_skeletons(const std::vector<Video>& videos, const Contract& contract) {
+  PreparedClips all;
+  for (const Video& video : videos) {
+    const Result<PreparedClips> one = prepare_video(video, 1, contract);
+    if (!one) return one;
+    all.keypoint.insert(all.keypoint.end(), one->keypoint.begin(), one->keypoint.end());
+    all.keypoint_shape = one->keypoint_shape;
+  }
+  all.keypoint_shape[0] = static_cast<std::int64_t>(videos.size());
+  return all;
 }
 
 Result<PreparedClips> prepare_cropped(const std::vector<Video>& given, const Contract& contract, std::size_t threads) {
   if (given.empty() || given.size() > kMostClips) return wrong({"there are " + std::to_string(given.size()) + " clips"});
   std::vector<Video> clips;
   for (const Video& clip : given) clips.push_back(with_sizes(clip));
+  if (!steps_of(contract).skeleton.empty()) return prepare_all_skeletons(clips, contract);
   Contract cropped = contract;  // what stands in the pipeline before frames are normalised and joints are drawn is done
   cropped.foreign_step.clear();
   cropped.crops_to_persons = false;

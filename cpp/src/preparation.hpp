@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "preprocess.hpp"
+#include "steps.hpp"
 
 namespace x3ddeploy::detail {
 
@@ -15,11 +16,17 @@ struct Preparing {
   std::optional<float> min_score = std::nullopt;
   std::size_t threads = 1;
   // Gives the box of a frame, resized, where somebody holds pictures in another way than a video does.
-  std::function<void(std::size_t frame, const Box& box, std::uint8_t* picture)> picture = nullptr;
+  std::function<void(std::size_t frame, const Box& box, int height, int width, std::uint8_t* picture)> picture = nullptr;
 };
 
-// To draw them, or to crop frames about them.
+// To draw them, to crop frames about them, or as they are.
 bool takes_keypoints(const Contract& contract);
+// 2, or 3 of skeletons in space.
+std::int64_t coordinates_of(const Contract& contract);
+// What an input of frames or of heatmaps sees of a video.
+View2D frames_view(const Contract& contract);
+// Draws so many clips instead of the configuration's.
+Result<Sampler> sampler_of(const View2D& view, std::int64_t length, std::int64_t clips);
 
 Result<PreparedClips> prepare_video(const Video& video, int clips, const Contract& contract,
                                     const Preparing& preparing = {});

@@ -42,7 +42,7 @@ void read_row(const Frame& frame, int row, int left, int right, std::uint8_t* rg
 
 // The frames of a video, from 0, that make its clips: `clips` times `length` indices (MMAction2's UniformSampleFrames
 // in testing). Needs at least one frame.
-std::vector<std::int64_t> uniform_indices(std::int64_t frames, int length, int clips);
+std::vector<std::int64_t> uniform_indices(std::int64_t frames, int length, int clips, std::uint32_t seed = 255);
 
 // The square about all joints, a quarter larger than they need; the whole frame where they need little (MMAction2's
 // MMCompact). `keypoints` holds x, y, x, y, ...; a coordinate of 0 does not count.
@@ -57,9 +57,21 @@ void crop_and_resize(const Frame& frame, const Box& box, int height, int width, 
 // A completed frame to three planes of (value - mean) / std, `plane_stride` elements apart.
 void normalise_frame(const Frame& frame, const Contract& contract, float* planes, std::size_t plane_stride);
 
-// One clip's heatmaps (joints, frames, height, width), MMAction2's GeneratePoseTarget. `keypoints` (persons, frames,
+struct Point {
+  float x = 0;
+  float y = 0;
+};
+
+// The limb between two joints, in pixels of the map; what is brighter stays.
+void draw_limb(const Point& start, const Point& end, float peak, double sigma, int height, int width, float* map);
+
+// One clip's heatmaps (channels, frames, height, width), MMAction2's GeneratePoseTarget. `keypoints` (persons, frames,
 // joints, 2) in pixels of the frame, `scores` (persons, frames, joints), the frames being the contract's.
 void draw_heatmaps(const float* keypoints, const float* scores, std::int64_t persons, const Contract& contract,
                    float* heatmaps);
+
+// Joints and limbs that are drawn.
+std::int64_t channels_of(const Contract& contract);
+void draw_twin(const float* clip, const Contract& contract, float* twin);
 
 }  // namespace x3ddeploy::detail

@@ -170,6 +170,7 @@ Feeds Recognizer::Impl::feeds(const Tensors& tensors) const {
   for (const Input& input : contract.inputs) {
     if (input.kind == InputKind::frames) result[input.name] = tensors.imgs;
     if (input.kind == InputKind::heatmaps) result[input.name] = tensors.heatmap_imgs;
+    if (input.kind == InputKind::skeleton) result[input.name] = tensors.keypoint;
   }
   return result;
 }
@@ -202,36 +203,38 @@ Result<std::vector<Prediction>> Recognizer::Impl::predict(const Feeds& tensors) 
 }
 
 Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
-  const bool frames = contract.rgb_frames > 0, heatmaps = contract.pose_frames > 0;
-  const auto count = static_cast<std::size_t>((frames ? clips.imgs_shape : clips.heatmap_imgs_shape).at(0));
-  const std::size_t imgs_size = clips.imgs.size() / count, heatmaps_size = clips.heatmap_imgs.size() / count;
+  Tensors tensors = clips.view();
+  std::vector<std::pair<std::vector<float>*, View<float>*>> taken;
+  for (const auto& one : {std::pair{&clips.imgs, &tensors.imgs}, {&clips.heatmap_imgs, &tensors.heatmap_imgs}, {&clips.keypoint, &tensors.keypoint}}) {
+    if (!one.second->shape.empty()) taken.emplace_back(one);
+  }
+  const auto count = static_cast<std::size_t>(taken.at(0).second->shape.at(0));
   const auto most = static_cast<std::size_t>(backend->most_clips());
   const std::size_t group = contract.batch ? static_cast<std::size_t>(*contract.batch) : std::min(count, most);
   const std::size_t missing = contract.batch ? (group - count % group) % group : 0;
-  if (frames) append_last(clips.imgs, imgs_size, missing);
-  if (heatmaps) append_last(clips.heatmap_imgs, heatmaps_size, missing);
+  std::vector<std::size_t> sizes;
+  for (const auto& [values, view] : taken) {
+    sizes.push_back(values->size() / count);
+    append_last(*values, sizes.back(), missing);
+  }
   Result<std::vector<Prediction>> all = std::vector<Prediction>();
   Stages stages;  // of all groups
   for (std::size_t start = 0; start < count; start += group) {
-    const auto size = static_cast<std::int64_t>(std::min(group, count + missing - start));
-    Tensors tensors = clips.view();
-    if (frames) {
-      tensors.imgs.data += start * imgs_size;
-      tensors.imgs.shape[0] = size;
-    }
-    if (heatmaps) {
-      tensors.heatmap_imgs.data += start * heatmaps_size;
-      tensors.heatmap_imgs.shape[0] = size;
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+      taken[i].second->data = taken[i].first->data() + start * sizes[i];
+      taken[i].second->shape[0] = static_cast<std::int64_t>(std::min(group, count + missing - start));
     }
     Result<std::vector<Prediction>> some = predict(feeds(tensors));
     if (!some) return some;
     stages.wait_ms += some->front().stages.wait_ms;
     stages.compute_ms += some->front().stages.compute_ms;
-    stages.gpu_ms += some->front().stages.gpu_ms;
     std::move(some->begin(), some->end(), std::back_inserter(*all));
   }
   all->resize(count);
   stamp(all, stages);
+  if (clips.nobody) {
+    for (Prediction& prediction : *all) prediction.frames_with_persons = 0;
+  }
   return all;
 }
 

@@ -9,10 +9,10 @@
 namespace x3ddeploy::detail {
 namespace {
 
-constexpr std::uint32_t kTestSeed = 255;  // UniformSampleFrames' default
-
 class LegacyRandom {
  public:
+  explicit LegacyRandom(std::uint32_t seed) : twister_(seed) {}
+
   // From 0 to `largest`, both included.
   std::uint32_t up_to(std::uint32_t largest) {
     if (largest == 0) return 0;
@@ -35,13 +35,13 @@ class LegacyRandom {
   }
 
  private:
-  std::mt19937 twister_{kTestSeed};
+  std::mt19937 twister_;
 };
 
 }  // namespace
 
-std::vector<std::int64_t> uniform_indices(std::int64_t frames, int length, int clips) {
-  LegacyRandom random;
+std::vector<std::int64_t> uniform_indices(std::int64_t frames, int length, int clips, std::uint32_t seed) {
+  LegacyRandom random(seed);
   std::vector<std::int64_t> indices;
   indices.reserve(static_cast<std::size_t>(length) * static_cast<std::size_t>(clips));
   for (std::int64_t clip = 0; clip < clips; ++clip) {

@@ -13,10 +13,10 @@ namespace detail {
 std::vector<StreamPrediction> computed(const Computing& computing, std::vector<ReadyWindow>& windows,
                                        const std::vector<Labeller*>& labellers) {
   const Contract& contract = computing.contract;
-  const auto clips = static_cast<std::size_t>(computing.clips);
+  const auto clips = static_cast<std::size_t>(computing.clips * contract.views);
   Result<std::vector<Prediction>> all = std::vector<Prediction>();
   PreparedClips prepared = joined(windows);
-  if (!prepared.imgs_shape.empty() || !prepared.heatmap_imgs_shape.empty()) {
+  if (!prepared.imgs_shape.empty() || !prepared.heatmap_imgs_shape.empty() || !prepared.keypoint_shape.empty()) {
     all = guarded([&] { return computing.predict(std::move(prepared)); });
   }
   std::vector<StreamPrediction> found;

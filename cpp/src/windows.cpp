@@ -26,7 +26,9 @@ Result<StreamOptions> checked(StreamOptions options, const Contract& contract) {
   if (!contract.foreign_step.empty()) {
     return Error{ErrorKind::failed, "the library cannot do " + contract.foreign_step, "give ready tensors to predict", {}};
   }
+  const Shape& skeleton = steps_of(contract).skeleton_shape;
   if (options.window == 0) options.window = std::max(contract.rgb_frames, contract.pose_frames);
+  if (options.window == 0 && skeleton.size() == 4) options.window = static_cast<int>(skeleton[1]);
   if (options.window < 1 || options.window > kLongestWindow) {
     return refused("a window is " + std::to_string(options.window) + " frames", "0 takes what the network takes");
   }
@@ -51,7 +53,9 @@ Windows::Windows(const Contract& contract, StreamOptions options, Preparing prep
                  std::function<void(const std::string&)> log)
     : contract_(contract), options_(options), preparing_(std::move(preparing)), log_(std::move(log)) {
   if (contract.rgb_frames == 0) return;
-  const std::vector<std::int64_t> drawn = uniform_indices(options.window, contract.rgb_frames, options.clips);
+  const Result<Sampler> sampler = sampler_of(frames_view(contract), contract.rgb_frames, options.clips);
+  if (!sampler) return;  // the windows say it
+  const Indices drawn = sampler->draw(options.window);
   drawn_.insert(drawn.begin(), drawn.end());
 }
 
@@ -77,12 +81,12 @@ std::vector<std::string> Windows::problems_of(const Frame& frame, const Poses& p
   const Shape& shape = poses.keypoints.shape;
   const bool nobody = poses.keypoints.data == nullptr && (shape.empty() || shape[0] == 0);
   if (nobody) return problems;
-  if (shape.size() != 3 || shape[2] != 2 || shape[0] < 0 || shape[0] > kMostPersons || shape[1] < 1 || shape[1] > kMostPersons ||
+  if (shape.size() != 3 || shape[2] != coordinates_of(contract_) || shape[0] < 0 || shape[0] > kMostPersons || shape[1] < 1 || shape[1] > kMostPersons ||
       poses.keypoints.data == nullptr) {
-    problems.push_back("keypoints are " + shape_text(shape) + ", and not (persons, joints, 2)");
+    problems.push_back("keypoints are " + shape_text(shape) + ", and not (persons, joints, " + std::to_string(coordinates_of(contract_)) + ")");
     return problems;
   }
-  if (contract_.pose_frames > 0 && shape[1] != contract_.joints) {
+  if (contract_.joints > 0 && shape[1] != contract_.joints) {
     problems.push_back("a person has " + std::to_string(shape[1]) + " joints, and the network takes " + std::to_string(contract_.joints));
   }
   if (poses.scores.data != nullptr && poses.scores.shape != Shape{shape[0], shape[1]}) {
@@ -116,9 +120,11 @@ bool Windows::is_drawn(std::int64_t moment) const {
 std::shared_ptr<Windows::Kept> Windows::keep(const Frame& given) const {
   const Frame frame = completed(given);
   auto kept = std::make_shared<Kept>();
-  if (!contract_.crops_to_persons) {
-    kept->bytes.resize(std::size_t{3} * static_cast<std::size_t>(contract_.rgb_height) * static_cast<std::size_t>(contract_.rgb_width));
-    crop_and_resize(frame, {0, 0, frame.width, frame.height}, contract_.rgb_height, contract_.rgb_width, kept->bytes.data());
+  const View2D view = frames_view(contract_);
+  if (!view.compact) {
+    const auto [height, width] = view.resizing.size(frame.height, frame.width);
+    kept->bytes.resize(std::size_t{3} * static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
+    crop_and_resize(frame, {0, 0, frame.width, frame.height}, height, width, kept->bytes.data());
     return kept;
   }
   kept->frame = Frame(frame.format, frame.height, frame.width, {});
@@ -146,10 +152,11 @@ std::vector<Windows::Person> Windows::persons_of(const Poses& poses) const {
   const auto count = static_cast<std::size_t>(poses.keypoints.data == nullptr ? 0 : poses.keypoints.shape.at(0));
   for (std::size_t i = 0; i < count && takes_keypoints(contract_); ++i) {
     const auto joints = static_cast<std::size_t>(poses.keypoints.shape.at(1));
-    const float* keypoints = poses.keypoints.data + 2 * joints * i;
+    const std::size_t values = joints * static_cast<std::size_t>(coordinates_of(contract_));
+    const float* keypoints = poses.keypoints.data + values * i;
     Person person;
     person.track = poses.tracks.empty() ? static_cast<std::int64_t>(i) : poses.tracks[i];
-    person.keypoints.assign(keypoints, keypoints + 2 * joints);
+    person.keypoints.assign(keypoints, keypoints + values);
     if (poses.scores.data == nullptr) {
       person.scores.assign(joints, 1.0f);
     } else {
@@ -160,8 +167,8 @@ std::vector<Windows::Person> Windows::persons_of(const Poses& poses) const {
   return persons;
 }
 
-void Windows::resize(Kept& kept, std::int64_t whom, const Box& box, std::uint8_t* picture) const {
-  if (!contract_.crops_to_persons) {
+void Windows::resize(Kept& kept, std::int64_t whom, const Box& box, int height, int width, std::uint8_t* picture) const {
+  if (!frames_view(contract_).compact) {
     std::copy(kept.bytes.begin(), kept.bytes.end(), picture);
     return;
   }
@@ -171,8 +178,8 @@ void Windows::resize(Kept& kept, std::int64_t whom, const Box& box, std::uint8_t
                     last.box.right == box.right && last.box.bottom == box.bottom;
   if (!same) {
     last.box = box;
-    last.picture.resize(std::size_t{3} * static_cast<std::size_t>(contract_.rgb_height) * static_cast<std::size_t>(contract_.rgb_width));
-    crop_and_resize(kept.frame, box, contract_.rgb_height, contract_.rgb_width, last.picture.data());
+    last.picture.resize(std::size_t{3} * static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
+    crop_and_resize(kept.frame, box, height, width, last.picture.data());
   }
   std::copy(last.picture.begin(), last.picture.end(), picture);
 }
@@ -187,6 +194,7 @@ ReadyWindow Windows::window_of(std::optional<std::int64_t> track) const {
   Result<PreparedClips> clips = clips_of(track);
   if (clips) {
     window.clips = *std::move(clips);
+    window.nobody = window.clips.nobody;
   } else {
     window.problem = std::move(clips.error());
   }
@@ -205,14 +213,15 @@ Result<PreparedClips> Windows::clips_of(std::optional<std::int64_t> track) const
     }
   }
   const std::size_t frames = moments_.size();
-  std::vector<float> keypoints(places.size() * frames * joints * 2), scores(places.size() * frames * joints);
+  const auto coordinates = static_cast<std::size_t>(coordinates_of(contract_));
+  std::vector<float> keypoints(places.size() * frames * joints * coordinates), scores(places.size() * frames * joints);
   for (std::size_t frame = 0; frame < frames; ++frame) {
     for (const Person& person : *moments_[frame].persons) {
       const auto place = places.find(person.track);
       if (place == places.end()) continue;
       if (person.scores.size() != joints) return refused("persons of one window have different numbers of joints", "");
       const std::size_t at = (place->second * frames + frame) * joints;
-      std::copy(person.keypoints.begin(), person.keypoints.end(), keypoints.begin() + static_cast<std::ptrdiff_t>(2 * at));
+      std::copy(person.keypoints.begin(), person.keypoints.end(), keypoints.begin() + static_cast<std::ptrdiff_t>(coordinates * at));
       std::copy(person.scores.begin(), person.scores.end(), scores.begin() + static_cast<std::ptrdiff_t>(at));
     }
   }
@@ -221,11 +230,11 @@ Result<PreparedClips> Windows::clips_of(std::optional<std::int64_t> track) const
   video.frames.resize(frames);
   video.height = height_;
   video.width = width_;
-  video.keypoints = {keypoints.data(), {persons, length, static_cast<std::int64_t>(joints), 2}};
+  video.keypoints = {keypoints.data(), {persons, length, static_cast<std::int64_t>(joints), coordinates_of(contract_)}};
   video.keypoint_scores = {scores.data(), {persons, length, static_cast<std::int64_t>(joints)}};
   Preparing preparing = preparing_;
-  preparing.picture = [&](std::size_t frame, const Box& box, std::uint8_t* picture) {
-    resize(*moments_[frame].kept, track.value_or(kEverybody), box, picture);
+  preparing.picture = [&](std::size_t frame, const Box& box, int height, int width, std::uint8_t* picture) {
+    resize(*moments_[frame].kept, track.value_or(kEverybody), box, height, width, picture);
   };
   return prepare_video(video, options_.clips, contract_, preparing);
 }
@@ -280,6 +289,7 @@ StreamPrediction Labeller::label(const ReadyWindow& window, Result<Prediction> p
   if (prediction) {
     found.prediction = *std::move(prediction);
     found.prediction.stages.prepare_ms = window.prepare_ms;
+    if (window.nobody) found.prediction.frames_with_persons = 0;
     found.scores = found.prediction.scores;
   } else {
     found.problem = std::move(prediction.error());
@@ -315,10 +325,13 @@ PreparedClips joined(std::vector<ReadyWindow>& windows) {
   for (ReadyWindow& window : windows) {
     PreparedClips one = std::move(window.clips);
     if (window.problem) continue;
-    if (all.imgs_shape.empty() && all.heatmap_imgs_shape.empty()) {
+    one.nobody = false;  // its labeller knows
+    if (all.imgs_shape.empty() && all.heatmap_imgs_shape.empty() && all.keypoint_shape.empty()) {
       all = std::move(one);
       continue;
     }
+    all.keypoint.insert(all.keypoint.end(), one.keypoint.begin(), one.keypoint.end());
+    if (!all.keypoint_shape.empty()) all.keypoint_shape[0] += one.keypoint_shape.at(0);
     all.imgs.insert(all.imgs.end(), one.imgs.begin(), one.imgs.end());
     all.heatmap_imgs.insert(all.heatmap_imgs.end(), one.heatmap_imgs.begin(), one.heatmap_imgs.end());
     if (!all.imgs_shape.empty()) all.imgs_shape[0] += one.imgs_shape.at(0);

@@ -21,6 +21,7 @@ struct ReadyWindow {
   std::int64_t number = 0;  // windows that follow each other without a gap have numbers that do
   PreparedClips clips;
   double prepare_ms = 0;
+  bool nobody = false;
   std::optional<Error> problem;  // why there are no clips
 };
 
@@ -67,7 +68,7 @@ class Windows {
   std::vector<Person> persons_of(const Poses& poses) const;
   ReadyWindow window_of(std::optional<std::int64_t> track) const;
   Result<PreparedClips> clips_of(std::optional<std::int64_t> track) const;
-  void resize(Kept& kept, std::int64_t whom, const Box& box, std::uint8_t* picture) const;
+  void resize(Kept& kept, std::int64_t whom, const Box& box, int height, int width, std::uint8_t* picture) const;
 
   const Contract contract_;
   const StreamOptions options_;

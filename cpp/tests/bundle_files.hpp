@@ -30,7 +30,7 @@ class BundleFiles {
           {"type": "MMCompact", "parameters": {}}, {"type": "Resize", "parameters": {"scale": [4, 4], "keep_ratio": false}},
           {"type": "Normalize", "parameters": {"mean": [1.0, 2.0, 3.0], "std": [2.0, 4.0, 8.0]}}]},
         "heatmap_imgs": {"kind": "heatmaps", "shape": ["N", 2, 3, 4, 4], "dtype": "float32", "pipeline": [
-          {"type": "MMCompact", "parameters": {}}, {"type": "Resize", "parameters": {"scale": [4, 4]}},
+          {"type": "MMCompact", "parameters": {}}, {"type": "Resize", "parameters": {"scale": [4, 4], "keep_ratio": false}},
           {"type": "GeneratePoseTarget", "parameters": {"sigma": 0.6, "scaling": 0.5, "use_score": true}}]}},
       "parts": {
         "rgb_backbone": {"inputs": ["imgs"], "outputs": ["rgb_feat"]},

@@ -32,5 +32,6 @@ int main(int count, char** words) {
   const PreparedClips clips = required(detail::prepare_video(video, std::atoi(words[3]), manifest.network.contract));
   std::fwrite(clips.imgs.data(), sizeof(float), clips.imgs.size(), stdout);
   std::fwrite(clips.heatmap_imgs.data(), sizeof(float), clips.heatmap_imgs.size(), stdout);
+  std::fwrite(clips.keypoint.data(), sizeof(float), clips.keypoint.size(), stdout);
   return 0;
 }

@@ -223,7 +223,7 @@ TEST(threads_prepare_what_one_thread_does) {
   CHECK(one && four && one->imgs == four->imgs && one->heatmap_imgs == four->heatmap_imgs);
   Preparing failing;
   failing.threads = 3;
-  failing.picture = [](std::size_t, const Box&, std::uint8_t*) { throw std::runtime_error("a picture is lost"); };
+  failing.picture = [](std::size_t, const Box&, int, int, std::uint8_t*) { throw std::runtime_error("a picture is lost"); };
   bool thrown = false;
   try {
     static_cast<void>(prepare_video(video, 3, contract, failing));

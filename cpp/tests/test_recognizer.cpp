@@ -207,7 +207,7 @@ TEST(a_network_of_heatmaps_alone_takes_videos_without_frames) {
   check::BundleFiles files;
   files.network = R"("schema_version": 2, "family": "bones",
       "inputs": {"heatmap_imgs": {"kind": "heatmaps", "shape": ["N", 2, 3, 4, 4], "dtype": "float32", "pipeline": [
-        {"type": "Resize", "parameters": {"scale": [8, 8]}},
+        {"type": "Resize", "parameters": {"scale": [8, 8], "keep_ratio": false}},
         {"type": "GeneratePoseTarget", "parameters": {"sigma": 0.6, "scaling": 0.5, "use_score": true}}]}},
       "parts": {"recognizer": {"inputs": ["heatmap_imgs"], "outputs": ["logits"]}},
       "outputs": {"logits": {"kind": "logits", "shape": ["N", 2], "activation": "softmax", "average": "score"}},

@@ -81,7 +81,7 @@ x3ddeploy::Feeds feeds_of(const Arrays& arrays, const x3ddeploy::Contract& contr
 std::vector<std::string> raw_names(const x3ddeploy::Contract& contract) {
   std::vector<std::string> names;
   if (contract.rgb_frames > 0) names.emplace_back("frames");
-  if (contract.pose_frames > 0 || contract.crops_to_persons) names.emplace_back("keypoints");
+  if (contract.joints > 0 || contract.crops_to_persons) names.emplace_back("keypoints");
   if (contract.pose_frames > 0) names.emplace_back("keypoint_scores");
   return names;
 }
@@ -100,7 +100,7 @@ Result<x3ddeploy::Video> video_of(const Arrays& arrays, const x3ddeploy::Contrac
     if (!keypoints) return keypoints.error();
     video.keypoints = std::move(*keypoints);
   }
-  if (!is_wanted("keypoint_scores")) return video;
+  if (!is_wanted("keypoint_scores") && (contract.pose_frames > 0 || arrays.count("keypoint_scores") == 0)) return video;
   // The preprocessing graph takes scores with an axis of one behind them, videos without.
   const auto scores = arrays.find("keypoint_scores");
   const bool column = scores != arrays.end() && scores->second.shape.size() >= 4 && scores->second.shape.back() == 1;

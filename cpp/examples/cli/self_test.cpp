@@ -129,11 +129,11 @@ Result<std::vector<Row>> preparation_rows(const x3ddeploy::Recognizer& recognize
   if (!prepared) return prepared.error();
   std::vector<Row> rows;
   for (const x3ddeploy::Input& input : contract.inputs) {
-    const bool frames = input.kind == x3ddeploy::InputKind::frames;
-    if (!frames && input.kind != x3ddeploy::InputKind::heatmaps) continue;
-    const std::vector<float>& values = frames ? prepared->imgs : prepared->heatmap_imgs;
-    const Result<std::vector<float>> expected =
-        floats(golden, input.name, frames ? prepared->imgs_shape : prepared->heatmap_imgs_shape);
+    const bool frames = input.kind == x3ddeploy::InputKind::frames, heatmaps = input.kind == x3ddeploy::InputKind::heatmaps;
+    const auto& values = frames ? prepared->imgs : heatmaps ? prepared->heatmap_imgs : prepared->keypoint;
+    const auto& shape = frames ? prepared->imgs_shape : heatmaps ? prepared->heatmap_imgs_shape : prepared->keypoint_shape;
+    if (shape.empty()) continue;
+    const Result<std::vector<float>> expected = floats(golden, input.name, shape);
     if (!expected) return expected.error();
     rows.push_back({input.name, difference_of(false, values, *expected), {kPreprocessing, kUnbounded, kUnbounded}});
   }

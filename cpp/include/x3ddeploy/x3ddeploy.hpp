@@ -110,7 +110,8 @@ struct Video {
   int width = 0;
   std::size_t row_bytes = 0;               // of the first plane, where a frame does not say it
   PixelFormat format = PixelFormat::rgb;   // of frames that are nothing but a pointer
-  View<float> keypoints;        // (persons, frames, joints, 2), x and y in pixels of the frames; 0 means "not found"
+  // (persons, frames, joints, 2), x and y in pixels of the frames, 0 means "not found"; (..., 3) of skeletons in space.
+  View<float> keypoints;
   View<float> keypoint_scores;  // (persons, frames, joints)
   int keypoints_height = 0;     // of the pictures that keypoints are pixels of; 0 where it is that of the frames
   int keypoints_width = 0;
@@ -121,10 +122,11 @@ using Feeds = std::map<std::string, View<float>>;
 // What the network gives for N clips, one clip behind the other, by the names of its outputs.
 using Outputs = std::map<std::string, std::vector<float>>;
 
-// Ready tensors of N clips, for a network of frames, of heatmaps or of one input of each.
+// Ready tensors of N clips, for a network of frames, of heatmaps, of skeletons or of one input of each.
 struct Tensors {
   View<float> imgs;          // (N, 3, T, H, W), normalised
   View<float> heatmap_imgs;  // (N, joints, T', H', W')
+  View<float> keypoint;      // (N, persons, T, joints, channels)
 };
 
 // Tensors of the library's own; those of an input that the network has not are empty.
@@ -133,8 +135,13 @@ struct PreparedClips {
   std::vector<float> heatmap_imgs;
   std::vector<std::int64_t> imgs_shape;
   std::vector<std::int64_t> heatmap_imgs_shape;
+  std::vector<float> keypoint;
+  std::vector<std::int64_t> keypoint_shape;
+  bool nobody = false;  // keypoints were looked at, and no joint was found in the picture
 
-  Tensors view() const { return {{imgs.data(), imgs_shape}, {heatmap_imgs.data(), heatmap_imgs_shape}}; }
+  Tensors view() const {
+    return {{imgs.data(), imgs_shape}, {heatmap_imgs.data(), heatmap_imgs_shape}, {keypoint.data(), keypoint_shape}};
+  }
 };
 
 // Where the time of a call went.
@@ -173,7 +180,7 @@ struct Rounding {
   double channels = 0;  // root mean square of the channels' mean differences
 };
 
-enum class InputKind { frames, heatmaps, other };
+enum class InputKind { frames, heatmaps, skeleton, other };
 enum class OutputKind { features, logits, scores };
 // What makes probabilities of logits.
 enum class Activation { none, softmax, sigmoid };
@@ -190,6 +197,10 @@ struct Output {
   std::vector<std::int64_t> shape;
   Activation activation = Activation::none;
 };
+
+namespace detail {
+struct Steps;
+}
 
 // What the network takes and gives, as its bundle says.
 struct Contract {
@@ -215,6 +226,9 @@ struct Contract {
   double scaling = 0;  // heatmap pixels a frame pixel
   bool use_score = true;
   bool crops_to_persons = false;  // frames are cropped to the persons before they are resized
+  std::shared_ptr<const detail::Steps> steps;  // of the pipeline, as the library does them
+  int clips = 1;                  // that the configuration draws from a video; give them to `predict` for its scores
+  int views = 1;                  // of each clip: crops of a frame, and their mirror images; each is a row of N
   std::string foreign_step;       // of the pipeline, which the library cannot do; then it takes ready tensors alone
   std::string average_clips;        // how a video's clips are averaged: "prob", "score" or "none"
   std::array<double, 2> fusion{};   // the weights, where they are of two
@@ -278,8 +292,9 @@ class X3DDEPLOY_API Recognizer {
   // Calls that are computed at the same time; more wait.
   int requests() const noexcept;
 
-  // Draws clips from a video, crops them to the persons, resizes them; their predictions averaged. Any number of clips
-  // will do: they are computed in groups of as many as the runtime takes at a time.
+  // Draws clips from a video, crops and resizes them as the configuration says; the predictions of all views averaged. Any
+  // number of clips will do (`contract().clips` is the configuration's): they are computed in groups of as many as the
+  // runtime takes at a time.
   Result<Prediction> predict(const Video& video, int clips = 1);
   // Clips that are sampled, cropped and resized already, as many frames and pixels as the contract says.
   Result<std::vector<Prediction>> predict(const std::vector<Video>& cropped);
