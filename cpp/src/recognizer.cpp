@@ -228,6 +228,7 @@ Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
     if (!some) return some;
     stages.wait_ms += some->front().stages.wait_ms;
     stages.compute_ms += some->front().stages.compute_ms;
+    stages.gpu_ms += some->front().stages.gpu_ms;
     std::move(some->begin(), some->end(), std::back_inserter(*all));
   }
   all->resize(count);

@@ -91,7 +91,8 @@ PIPELINES = {
         ("Resize", {"scale": [32, 32], "keep_ratio": False}),
     ),
     "persons without heatmaps of whole pictures": heatmaps(
-        17, {}, ("UniformSampleFrames", {"clip_len": 6, "test_mode": True}), ("Resize", {"scale": [24, 20], "keep_ratio": False})
+        17, {}, ("UniformSampleFrames", {"clip_len": 6, "test_mode": True}),
+        ("Resize", {"scale": [24, 20], "keep_ratio": False}),
     ),
     "joints": heatmaps(17, {}),
     "joints and their mirror image": heatmaps(17, {"double": True}),

@@ -317,8 +317,10 @@ def test_where_nobody_is_there_is_no_label(cli, bundle, tmp_path):
 
 
 def test_bench_names_its_scopes(cli, bundle):
-    process = start(cli, bundle, "--bench", "--seconds", 0, "--batch", 2, "--threads", 1, "--json")
+    process = start(cli, bundle, "--bench", "--seconds", 0, "--batch", 2, "--threads", 1, "--callers", 3, "--json")
     assert process.returncode == 0, process.stderr.decode()
     report = json.loads(process.stdout)
+    assert report["callers"]["threads"] == 3
+    assert min(report["callers"].values()) > 0
     assert set(report["scopes"]) == {"compute", "pipeline"}
     assert all(scope["min_ms"] <= scope["median_ms"] <= scope["p99_ms"] for scope in report["scopes"].values())

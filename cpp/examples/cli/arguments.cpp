@@ -51,6 +51,11 @@ bool read_score(const std::string& text, x3ddeploy::Options& options) {
   return true;
 }
 
+bool read_hint(const std::string& text, x3ddeploy::Options& options) {
+  options.hint = text == "throughput" ? x3ddeploy::Hint::throughput : x3ddeploy::Hint::latency;
+  return text == "throughput" || text == "latency";
+}
+
 bool read_runtime(const std::string& text, Runtime& runtime) {
   for (const Runtime known : {Runtime::automatic, Runtime::tensorrt, Runtime::openvino, Runtime::onnxruntime}) {
     if (text == x3ddeploy::name_of(known)) {
@@ -82,10 +87,15 @@ CLIP is an .npz file (numpy.savez) or a folder of .npy files with what the netwo
   --precision P             fp32, fp16, bf16 or int8                            [default: fp32]
   --fusion RGB:POSE         weights of two streams                              [default: the bundle's]
   --threads N               CPU threads
+  --device NAME             of OpenVINO: cpu, gpu or npu                        [default: cpu]
+  --hint NAME               latency, or throughput                              [default: latency]
+  --requests N              calls that are computed at the same time            [default: the runtime's]
+  --cache-dir FOLDER        of OpenVINO: keeps compiled networks
   --gpu N                   CUDA device                                         [default: 0]
   --tolerance X             self-test: largest difference of an output, as a share of its largest value
                             [default: 8 times the rounding that the bundle states; below fp32 twice]
   --batch N                 bench: clips at a time                              [default: the bundle's, or 1]
+  --callers N               bench: also calls a second of N threads, in turns and at once, one with --hint throughput
   --seconds S               bench: for how long each scope is measured          [default: 5]
   --json                    one JSON document on stdout
 
@@ -118,6 +128,11 @@ x3ddeploy::Result<Arguments> parse(const std::vector<std::string>& words) {
       {"--runtime", [&](const std::string& text) { return read_runtime(text, arguments.options.runtime); }},
       {"--seconds", [&](const std::string& text) { return read_number(text, 0, arguments.seconds); }},
       {"--tolerance", [&](const std::string& text) { return read_number(text, 0, arguments.tolerance.emplace()); }},
+      {"--hint", [&](const std::string& text) { return read_hint(text, arguments.options); }},
+      {"--device", text_into(arguments.options.device)},
+      {"--cache-dir", text_into(arguments.options.cache_dir)},
+      {"--requests", count_into(arguments.options.requests, 1)},
+      {"--callers", count_into(arguments.callers, 1)},
       {"--clips", count_into(arguments.clips, 1)},
       {"--top", count_into(arguments.top, 1)},
       {"--batch", count_into(arguments.batch, 1)},

@@ -1,10 +1,13 @@
 // Latencies on the golden clip, in the scopes that `x3ddeploy bench` names.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <mutex>
 #include <optional>
+#include <thread>
 
 #include "clip.hpp"
 #include "tasks.hpp"
@@ -49,11 +52,69 @@ struct Scope {
   Run run;
 };
 
-// Keeps the time that the GPU itself counted.
-std::optional<Error> kept(const Result<std::vector<x3ddeploy::Prediction>>& predictions, std::vector<double>& gpu_ms) {
+// Of the runs of the scope that is measured.
+struct Clocks {
+  std::vector<double> gpu_ms;      // that the GPU itself counted
+  std::vector<double> runtime_ms;  // in the runtime, without what the library does around it
+};
+
+std::optional<Error> kept(const Result<std::vector<x3ddeploy::Prediction>>& predictions, Clocks& clocks) {
   if (!predictions) return predictions.error();
-  gpu_ms.push_back(predictions->at(0).stages.gpu_ms);
+  clocks.gpu_ms.push_back(predictions->at(0).stages.gpu_ms);
+  clocks.runtime_ms.push_back(predictions->at(0).stages.compute_ms);
   return std::nullopt;
+}
+
+double median_behind_warm_up(std::vector<double> values) {
+  values.erase(values.begin(), values.begin() + kWarmUpRuns);
+  std::sort(values.begin(), values.end());
+  return percentile(values, 0.5);
+}
+
+template <class T>
+std::optional<Error> error_of(const Result<T>& result) {
+  return result ? std::nullopt : std::optional<Error>(result.error());
+}
+
+// Calls a second of some threads, for a while; in turns one at a time.
+double calls_a_second(const Run& run, int callers, bool in_turns, double seconds) {
+  std::mutex turn;
+  std::atomic<int> calls{0};
+  std::atomic<bool> failed{false};
+  const Clock::time_point start = Clock::now();
+  const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < callers; ++i) {
+    threads.emplace_back([&] {
+      do {
+        std::unique_lock<std::mutex> lock(turn, std::defer_lock);
+        if (in_turns) lock.lock();
+        if (run()) failed = true;
+        ++calls;
+      } while (!failed && elapsed() < seconds);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return failed ? 0 : calls / elapsed();
+}
+
+// Turns of a network that is loaded for the shortest call, and all at once on one for the most; rounds of each, alternately.
+Result<std::pair<double, double>> throughput(const Arguments& arguments, const std::function<std::optional<Error>(x3ddeploy::Recognizer&)>& call) {
+  constexpr int kRounds = 4;
+  x3ddeploy::Options turns = arguments.options, together = arguments.options;
+  turns.hint = x3ddeploy::Hint::latency;
+  together.hint = x3ddeploy::Hint::throughput;
+  turns.warm_up = together.warm_up = true;
+  auto one = x3ddeploy::Recognizer::open(arguments.bundle, turns), many = x3ddeploy::Recognizer::open(arguments.bundle, together);
+  if (!one) return one.error();
+  if (!many) return many.error();
+  double in_turns = 0, at_once = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const double seconds = arguments.seconds / kRounds;
+    in_turns += calls_a_second([&] { return call(*one); }, arguments.callers, true, seconds) / kRounds;
+    at_once += calls_a_second([&] { return call(*many); }, arguments.callers, false, seconds) / kRounds;
+  }
+  return std::pair{in_turns, at_once};
 }
 
 // The first golden clip, `batch` times.
@@ -84,41 +145,49 @@ Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments)
     array.shape[0] = batch;
   }
   const x3ddeploy::Feeds feeds = feeds_of(ready, contract);
-  std::vector<double> gpu_ms;  // of the runs of the scope that is measured
+  Clocks clocks;
   const bool copies = recognizer.runtime().rfind("tensorrt", 0) == 0;
   std::vector<Scope> scopes = {{copies ? "with_copies" : "compute",
                                 "ready tensors in host memory to scores in host memory",
-                                [&] { return kept(recognizer.predict(feeds), gpu_ms); }}};
+                                [&] { return kept(recognizer.predict(feeds), clocks); }}};
   std::vector<x3ddeploy::Video> videos;
   if (!is_ready(*golden, contract)) {
     Result<x3ddeploy::Video> video = video_of(*golden, contract);
     if (!video) return video.error();
     videos.assign(static_cast<std::size_t>(batch), *video);
     scopes.push_back({"pipeline", "cropped frames and keypoints to scores in host memory",
-                      [&] { return kept(recognizer.predict(videos), gpu_ms); }});
+                      [&] { return kept(recognizer.predict(videos), clocks); }});
   }
   const char* const heading = arguments.json
                                   ? "{\"runtime\": \"%s\", \"precision\": \"%s\", \"batch\": %d, \"scopes\": {"
                                   : "%s, %s, batch %d\n";
   std::printf(heading, recognizer.runtime().c_str(), arguments.options.precision.c_str(), batch);
   for (std::size_t i = 0; i < scopes.size(); ++i) {
-    gpu_ms.clear();
+    clocks = {};
     const Result<std::vector<double>> sorted = measure(scopes[i].run, arguments.seconds);
     if (!sorted) return sorted.error();
-    gpu_ms.erase(gpu_ms.begin(), gpu_ms.begin() + kWarmUpRuns);
-    std::sort(gpu_ms.begin(), gpu_ms.end());
-    const double on_gpu = percentile(gpu_ms, 0.5);
+    const double on_gpu = median_behind_warm_up(clocks.gpu_ms), in_runtime = median_behind_warm_up(clocks.runtime_ms);
     const double median = percentile(*sorted, 0.5), p90 = percentile(*sorted, 0.9), p99 = percentile(*sorted, 0.99);
     if (arguments.json) {
       std::printf(
           "%s\"%s\": {\"median_ms\": %.4f, \"p90_ms\": %.4f, \"p99_ms\": %.4f, \"min_ms\": %.4f, \"runs\": %zu, "
-          "\"gpu_median_ms\": %.4f}",
-          i == 0 ? "" : ", ", scopes[i].name, median, p90, p99, sorted->front(), sorted->size(), on_gpu);
+          "\"gpu_median_ms\": %.4f, \"runtime_median_ms\": %.4f}",
+          i == 0 ? "" : ", ", scopes[i].name, median, p90, p99, sorted->front(), sorted->size(), on_gpu, in_runtime);
     } else {
       std::printf("%-12s median %.3f ms, p90 %.3f, p99 %.3f, min %.3f, %zu runs: %s\n", scopes[i].name, median, p90,
                   p99, sorted->front(), sorted->size(), scopes[i].meaning);
       if (on_gpu > 0) std::printf("%-12s median %.3f ms by the GPU's own clock\n", "", on_gpu);
     }
+  }
+  if (arguments.callers > 0) {
+    const auto call = [&](x3ddeploy::Recognizer& loaded) {
+      return videos.empty() ? error_of(loaded.predict(feeds)) : error_of(loaded.predict(videos));
+    };
+    const auto measured = throughput(arguments, call);
+    if (!measured) return measured.error();
+    std::printf(arguments.json ? "}, \"callers\": {\"threads\": %d, \"in_turns_a_second\": %.3f, \"at_once_a_second\": %.3f"
+                               : "%d callers: %.1f calls a second in turns, %.1f at once\n",
+                arguments.callers, measured->first, measured->second);
   }
   if (arguments.json) {
     std::printf("}, \"cuda_graph\": %s}\n", recognizer.uses_cuda_graph() ? "true" : "false");

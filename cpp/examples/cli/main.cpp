@@ -75,6 +75,8 @@ Result<int> predict(x3ddeploy::Recognizer& recognizer, const Arguments& argument
   }
   std::printf("{\"runtime\": %s, ", quoted(recognizer.runtime()).c_str());
   if (prediction->frames_with_persons) std::printf("\"frames_with_persons\": %d, ", *prediction->frames_with_persons);
+  std::printf("\"stages\": {\"prepare_ms\": %.3f, \"wait_ms\": %.3f, \"compute_ms\": %.3f}, ", prediction->stages.prepare_ms,
+              prediction->stages.wait_ms, prediction->stages.compute_ms);
   std::printf("\"top\": [");
   for (std::size_t i = 0; i < labels.size(); ++i) {
     std::printf("%s{\"index\": %d, \"score\": %.9g, \"name\": %s}", i == 0 ? "" : ", ", labels[i].index,
