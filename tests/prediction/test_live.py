@@ -1,15 +1,18 @@
 """Live input: windows of the last seconds are those of the same frames in a file, and who is slow loses frames only."""
 
+import contextlib
 import io
 import itertools
 import json
+import os
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
-from made_videos import make_video
+from support.made_videos import make_video
 from support.pose_graphs import heatmap_model
 
 import x3ddeploy
@@ -76,6 +79,19 @@ def test_what_a_slow_machine_missed_is_not_made_up_for(bundle, filmed):
         times = (0.0, 0.5, 1.1, 4.0, 4.1, 4.6)
         answered = [windows.push(Frame(pictures[0], at)) is not None for at in times]
     assert answered == [False, False, True, True, False, True]
+
+
+def test_keypoints_that_cannot_be_meant_are_an_answer_without_a_label_and_no_end(bundle, filmed):
+    _, pictures, keypoints, scores = filmed
+    with x3ddeploy.open(bundle) as recognizer:
+        windows = LiveWindows(
+            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints + 1000, scores),
+            window_s=1.0, stride_s=0.5,
+        )  # fmt: skip
+        found = [windows.push(Frame(pictures[0], number / FPS)) for number in range(11)][-1]
+    assert found[0].label is None
+    assert "outside of the picture" in found[0].notes[0]
+    assert found[0].to_json(3)["fused"] == []
 
 
 def test_a_network_that_needs_keypoints_wants_an_estimator(bundle):
@@ -147,6 +163,15 @@ def test_a_pipe_that_ends_within_a_picture_is_told():
         list(raw_frames(io.BytesIO(bytes(36)), 2, 4)())
 
 
+def test_pictures_that_come_in_pieces_are_put_together():
+    reading, writing = os.pipe()
+    os.write(writing, bytes(range(20)))
+    threading.Timer(0.05, lambda: (os.write(writing, bytes(range(20, 24))), os.close(writing))).start()
+    with io.FileIO(reading) as pipe:
+        (picture,) = raw_frames(pipe, 2, 4)()
+    assert picture.ravel().tolist() == list(range(24))
+
+
 @pytest.mark.parametrize(("source", "live"), [("0", True), ("rtsp://a/b", True), ("-", True), ("a.mp4", False)])
 def test_what_is_live(source, live):
     assert is_live(source) is live
@@ -165,10 +190,11 @@ def test_a_paced_pipe_is_answered_at_its_stride(bundle, tmp_path):
                str(bundle), "--seconds", "1", "0.5", "--json"]  # fmt: skip
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8).tobytes()
-    for _ in range(60):  # the first few are held by the pipe until everything is loaded
-        time.sleep(1 / 20)
-        process.stdin.write(picture)
-        process.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):  # its end is told below
+        for _ in range(60):  # the first few are held by the pipe until everything is loaded
+            time.sleep(1 / 20)
+            process.stdin.write(picture)
+            process.stdin.flush()
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     answers = [json.loads(line) for line in stdout.splitlines()]

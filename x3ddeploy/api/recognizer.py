@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal
@@ -154,7 +155,7 @@ class Recognizer:
 
     def stream(
         self,
-        source: str | BinaryIO,
+        source: str | BinaryIO | FileIO,
         estimator: PoseEstimator | None = None,
         *,
         window_s: float = 3.0,

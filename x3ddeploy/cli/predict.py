@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -182,7 +182,8 @@ def _stream(
     if (source == "-") != (raw is not None):
         raise UsageError("- and --raw WIDTHxHEIGHT go together", hint="give both, or neither")
     return recognizer.stream(
-        source if raw is None else sys.stdin.buffer,
+        # Not sys.stdin: a thread that waits in a buffered reader would hold its lock when the interpreter ends.
+        source if raw is None else FileIO(0, closefd=False),
         estimator,
         window_s=seconds[0],
         stride_s=seconds[1],

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from x3ddeploy.contract import Contract
 from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.people import People
+from x3ddeploy.data.prepare import FrameReader
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.modalities import needs_keypoints
@@ -146,7 +148,22 @@ class LiveWindows:
             return (pictures[index] for index in indices)
 
         window = Window(0, len(seen))
-        source = VideoWindows(
+        rate = None if fps is None else Fraction(fps).limit_denominator(1000)
+        names = dict.fromkeys((self._contract.deployed, *self._contract.scores))
+        try:
+            source = self._source(seen, window, fps, read)
+        except DataError as error:  # what a pose model sees in a moment is no reason to end
+            nobody, none = People(len(seen), 0, seen=False), np.zeros(len(self._labels))
+            return Prediction(
+                self._name, window, rate, nobody, (error.message,), dict.fromkeys(names, none), self._labels
+            )
+        clip = source.load(0)
+        scores = self._scorer([clip.inputs])
+        by_name = {name: scores.of(self._contract.scores[name])[0] for name in names}
+        return Prediction(self._name, window, rate, clip.people, source.notes, by_name, self._labels)
+
+    def _source(self, seen: Sequence[_Seen], window: Window, fps: float | None, read: FrameReader) -> VideoWindows:
+        return VideoWindows(
             self._name,
             self._annotation(seen) if self._estimator is not None else None,
             len(seen),
@@ -157,12 +174,6 @@ class LiveWindows:
             fps,
             read,
         )
-        clip = source.load(0)
-        scores = self._scorer([clip.inputs])
-        names = dict.fromkeys((self._contract.deployed, *self._contract.scores))
-        by_name = {name: scores.of(self._contract.scores[name])[0] for name in names}
-        rate = None if fps is None else Fraction(fps).limit_denominator(1000)
-        return Prediction(self._name, window, rate, clip.people, source.notes, by_name, self._labels)
 
     def _annotation(self, seen: Sequence[_Seen]) -> Annotation:
         """Everybody in the window; one row of zeros where there is nobody."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from io import FileIO
 from queue import Empty, Full, Queue
 from typing import BinaryIO
 
@@ -51,7 +52,7 @@ def raw_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def raw_frames(pipe: BinaryIO, height: int, width: int) -> Frames:
+def raw_frames(pipe: BinaryIO | FileIO, height: int, width: int) -> Frames:
     """Pictures from a pipe of R, G, B bytes, row by row; it ends with the pipe.
 
     Raises:
@@ -60,7 +61,7 @@ def raw_frames(pipe: BinaryIO, height: int, width: int) -> Frames:
 
     def read() -> Iterator[Picture]:
         size = height * width * 3
-        while data := pipe.read(size):
+        while data := b"".join(_pieces(pipe, size)):
             if len(data) != size:
                 raise DataError(
                     f"the pipe ended {size - len(data)} bytes before the end of a picture of {width} x {height}",
@@ -69,6 +70,13 @@ def raw_frames(pipe: BinaryIO, height: int, width: int) -> Frames:
             yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
     return read
+
+
+def _pieces(pipe: BinaryIO | FileIO, size: int) -> Iterator[bytes]:
+    """What a pipe gives bit by bit, up to `size` bytes in all or its end."""
+    while size > 0 and (piece := pipe.read(size)):
+        size -= len(piece)
+        yield piece
 
 
 def opened_frames(source: str) -> Frames:
