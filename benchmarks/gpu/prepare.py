@@ -21,6 +21,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import rgbposeconv3d_torch
 import torch
 from forms import Form, forms
 from host import ROOT, tell
@@ -34,6 +35,7 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
 INPUTS, OUTPUTS = ["imgs", "heatmap_imgs"], ["rgb_logits", "pose_logits", "scores"]
 PLAIN = ("original", "rgbposeconv3d")
+BASELINE = "rgbposeconv3d"
 WHAT = ("deploy", "plain", "shift")
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16}
 _OPSET = 17
@@ -46,17 +48,21 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--preset", choices=list(PRESETS), default="ntu60")
     parser.add_argument("--opset17", action="store_true", help="INT8 graphs for TensorRT 8.6")
-    parser.add_argument("--only", default=",".join(WHAT), help=f"some of {','.join(WHAT)}")
+    parser.add_argument(
+        "--only", default=",".join(WHAT), help=f"some of {','.join(WHAT)},{BASELINE}  [default: the first]"
+    )
     parser.add_argument("--precision", choices=list(_TYPES), help="of the plain exports alone  [default: both]")
     parser.add_argument("--split", type=float, metavar="MB", help="pack into pieces of that size, too")
     arguments = parser.parse_args()
     directory: Path = arguments.directory
     directory.mkdir(parents=True, exist_ok=True)
     wanted = arguments.only.split(",")
-    if unknown := set(wanted) - set(WHAT):
-        parser.error(f"--only takes {','.join(WHAT)}, and not {','.join(sorted(unknown))}")
+    if unknown := set(wanted) - {*WHAT, BASELINE}:
+        parser.error(f"--only takes {','.join(WHAT)},{BASELINE}, and not {','.join(sorted(unknown))}")
     if "deploy" in wanted:
         write_bundle(directory, arguments.preset, opset17=arguments.opset17)
+    if BASELINE in wanted:
+        write_baseline(directory, arguments.preset, opset17=arguments.opset17)
     if "plain" in wanted:
         for form in forms(arguments.preset):
             if form.name in PLAIN:
@@ -92,6 +98,29 @@ def write_bundle(directory: Path, preset: str, *, opset17: bool) -> None:
         checkpoint = Path(folder) / "demo.pth"
         _command("x3ddeploy.demo", "--preset", preset, checkpoint)
         _command("x3ddeploy", "export", checkpoint, "-o", bundle, "--overwrite")
+    _quantize(bundle, opset17=opset17)
+
+
+def write_baseline(directory: Path, preset: str, *, opset17: bool) -> None:
+    """`rgbposeconv3d`: RGBPoseConv3D as a bundle of its own, by the same way; needs MMAction2, whose config it is."""
+    import mmaction
+
+    config = Path(mmaction.__file__).parent / ".mim/configs/skeleton/posec3d/rgbpose_conv3d/rgbpose_conv3d.py"
+    torch.manual_seed(0)
+    weights = rgbposeconv3d_torch.build(PRESETS[preset].head.classes).state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "baseline.pth"
+        torch.save({"state_dict": as_trained(weights)}, checkpoint)
+        _command("x3ddeploy", "export", checkpoint, "--config", config, "-o", directory / BASELINE, "--overwrite")
+    _quantize(directory / BASELINE, opset17=opset17)
+
+
+def as_trained(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The baseline's weights under the names that MMAction2's recognizer gives them."""
+    return {f"cls_{name}" if name.startswith("head.") else name: value for name, value in weights.items()}
+
+
+def _quantize(bundle: Path, *, opset17: bool) -> None:
     opset = str(_OPSET) if opset17 else "19"
     calibration = ("--calib-random", "--calib-clips", str(_CALIBRATION_CLIPS))
     _command("x3ddeploy", "quantize", bundle, "--fp16", "--int8", *calibration, "--opset", opset)

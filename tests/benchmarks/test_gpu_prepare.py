@@ -87,3 +87,12 @@ def test_pieces_are_one_archive_with_checksums(prepare, tmp_path):
     with tarfile.open(fileobj=io.BytesIO(b"".join(piece.read_bytes() for piece in pieces)), mode="r:xz") as tar:
         assert tar.getnames() == ["deploy", "deploy/file"]
         assert tar.extractfile("deploy/file").read() == content
+
+
+def test_the_baselines_weights_are_those_of_its_family(prepare):
+    """So that it becomes a bundle by the same way as a trained checkpoint."""
+    from x3ddeploy.families.rgbposeconv3d.family import RGBPOSECONV3D
+
+    weights = prepare.as_trained(prepare.rgbposeconv3d_torch.build(60).state_dict())
+    assert RGBPOSECONV3D.claims(set(weights))
+    assert not RGBPOSECONV3D.claims({name.removeprefix("cls_") for name in weights})
