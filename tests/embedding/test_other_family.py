@@ -30,7 +30,7 @@ def test_is_whole_and_says_its_parts(toy_bundle):
     bundle = open_whole(toy_bundle)
     assert bundle.contract.waves == (("backbone",), ("neck",), ("head",))
     assert [block.name for block in bundle.contract.parts["backbone"].blocks] == ["backbone/conv"]
-    assert bundle.manifest.preprocessing.keys() == {"preprocess_rgb"}
+    assert bundle.manifest.preprocessing.keys() == {"preprocess"}
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_what_its_files_contradict_is_found(toy_bundle, tmp_path, change, proble
 
 def test_triton_serves_its_parts_in_their_order(toy_bundle, tmp_path):
     names = write_repository(Bundle.open(toy_bundle), tmp_path / "out", Options(name="toy"))
-    assert names == ["toy_backbone", "toy_neck", "toy_head", "toy_preprocess_rgb", "toy_tensors", "toy"]
+    assert names == ["toy_backbone", "toy_neck", "toy_head", "toy_preprocess", "toy_tensors", "toy"]
     values = {"frames": np.load(toy_bundle / "golden" / "frames.npy")}
-    for name in ("toy_preprocess_rgb", "toy_backbone", "toy_neck", "toy_head"):
+    for name in ("toy_preprocess", "toy_backbone", "toy_neck", "toy_head"):
         session = onnxruntime.InferenceSession(tmp_path / "out" / name / "1" / "model.onnx")
         inputs = {value.name: values[value.name] for value in session.get_inputs()}
         names = [value.name for value in session.get_outputs()]

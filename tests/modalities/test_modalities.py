@@ -11,7 +11,7 @@ from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.modalities import modalities_of, needs_frames, needs_keypoints
-from x3ddeploy.modalities.graphs import OF_FRAMES, preprocessing_graphs
+from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.modalities.synthetic import impulse_inputs, raw_inputs
 from x3ddeploy.runtimes.registry import open_session
 
@@ -86,7 +86,7 @@ def test_clips_of_two_dimensional_networks_have_the_time_in_front():
     usual = raw_inputs({"imgs": FRAMES}, 2, seed=1)
     np.testing.assert_array_equal(raw["frames"], usual["frames"])
     np.testing.assert_array_equal(raw["imgs"], usual["imgs"].swapaxes(1, 2))
-    (graph,) = preprocessing_graphs(TIME_FIRST, None, lambda name: {}).values()
+    (graph,) = preprocessing_graphs(TIME_FIRST, {}, None, lambda name: {}).values()
     made = open_session("onnxruntime", graph.SerializeToString()).run({"frames": raw["frames"]})["imgs"]
     np.testing.assert_allclose(made, raw["imgs"], atol=1e-5)
     ((clip, time, _, _, _),) = np.argwhere(impulse_inputs(TIME_FIRST, 3, -1)["imgs"])
@@ -98,4 +98,5 @@ def test_heatmaps_alone_are_made_of_keypoints_alone():
     raw = raw_inputs(inputs, 2, seed=1)
     assert set(raw) == {"keypoints", "keypoint_scores", "heatmap_imgs"}
     assert raw["keypoints"].shape == (2, 2, LENGTH, JOINTS, 2)
-    assert OF_FRAMES not in preprocessing_graphs(inputs, None, lambda name: {})
+    (graph,) = preprocessing_graphs(inputs, {}, None, lambda name: {}).values()
+    assert [value.name for value in graph.graph.input] == ["keypoints", "keypoint_scores"]

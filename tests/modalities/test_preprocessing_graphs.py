@@ -4,23 +4,37 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.contracts import two_streams
 
+from x3ddeploy.contract import Part
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.modalities import modalities_of
-from x3ddeploy.modalities.graphs import OF_FRAMES, OF_KEYPOINTS, preprocessing_graphs
+from x3ddeploy.modalities.graphs import preprocessing_graphs, preprocessing_name
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.runtimes.registry import open_session
 
 TINY = PRESETS["tiny"]
 INPUTS = clip_inputs(TINY)
+PARTS = two_streams().parts
+OF_FRAMES, OF_KEYPOINTS = "preprocess_rgb", "preprocess_pose"  # what two-stream bundles have had from the beginning
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
 
 
 def graph(name, batch=None, inputs=INPUTS):
-    return preprocessing_graphs(inputs, batch, lambda name: {"made": "here"})[name]
+    return preprocessing_graphs(inputs, PARTS, batch, lambda name: {"made": "here"})[name]
+
+
+def test_a_graph_is_called_after_the_stream_whose_input_it_makes():
+    assert [preprocessing_name(name, INPUTS, PARTS) for name in INPUTS] == [OF_FRAMES, OF_KEYPOINTS]
+    both = {"backbone": Part(tuple(INPUTS), ("features",))}
+    assert [preprocessing_name(name, INPUTS, both) for name in INPUTS] == [f"preprocess_{name}" for name in INPUTS]
+    assert (
+        preprocessing_name("imgs", {"imgs": INPUTS["imgs"]}, {"backbone": Part(("imgs",), ("features",))})
+        == "preprocess"
+    )
 
 
 def session(name, runtime):

@@ -206,7 +206,7 @@ def test_joints_that_are_no_number_are_not_found():
 
 def test_skeletons_have_no_preprocessing_graph_and_that_is_said():
     with pytest.raises(UsageError, match="no preprocessing graph for 'keypoint'"):
-        preprocessing_graphs({"keypoint": skeleton_input(GOOD, (2, 16, 17, 3))}, None, lambda name: {})
+        preprocessing_graphs({"keypoint": skeleton_input(GOOD, (2, 16, 17, 3))}, {}, None, lambda name: {})
 
 
 @pytest.mark.parametrize(

@@ -156,9 +156,10 @@ def build_graphs(network: Network, source: Source, options: Options) -> dict[str
     for graph in graphs.values():
         check_model(graph)
     if options.preprocess:
-        inputs = network.contract(options.batch).inputs
+        contract = network.contract(options.batch)
         made = preprocessing_graphs(
-            inputs,
+            contract.inputs,
+            contract.parts,
             options.batch,
             lambda name: part_metadata(network, name, options.target, source.sha256).props(),
         )

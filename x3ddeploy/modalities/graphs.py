@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.contract import Input
+from x3ddeploy.contract import Input, Part
 from x3ddeploy.errors import UsageError
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
 from x3ddeploy.modalities.frames import RAW_FRAMES, Frames
@@ -16,17 +16,31 @@ from x3ddeploy.modalities.heatmaps import MIN_SCORE, RAW_KEYPOINTS, RAW_SCORES, 
 from x3ddeploy.modalities.kinds import modalities_of
 
 PERSONS_AXIS = "M"
-# Names of the graphs, which bundles have had from the beginning.
-OF_FRAMES, OF_KEYPOINTS = "preprocess_rgb", "preprocess_pose"
+_PREPROCESS, _BACKBONE = "preprocess", "_backbone"
+
+
+def preprocessing_name(tensor: str, inputs: Mapping[str, Input], parts: Mapping[str, Part]) -> str:
+    """Name of the graph that makes an input: after the stream whose backbone takes it alone, `preprocess_<stream>`.
+
+    A network of one input and no stream has one graph, `preprocess`; others are called after the input.
+    """
+    streams = [name for name, part in parts.items() if name.endswith(_BACKBONE) and part.inputs == (tensor,)]
+    if streams:
+        return f"{_PREPROCESS}_{streams[0].removesuffix(_BACKBONE)}"
+    return _PREPROCESS if len(inputs) == 1 else f"{_PREPROCESS}_{tensor}"
 
 
 def preprocessing_graphs(
-    inputs: Mapping[str, Input], batch: int | None, metadata: Callable[[str], dict[str, str]]
+    inputs: Mapping[str, Input],
+    parts: Mapping[str, Part],
+    batch: int | None,
+    metadata: Callable[[str], dict[str, str]],
 ) -> dict[str, onnx.ModelProto]:
     """The graphs that make a network's inputs of what a camera and a pose estimator give, by name.
 
     Args:
         inputs: of the network.
+        parts: of the network; they say what the graphs are called.
         batch: fixed number of clips, None for a dynamic axis.
         metadata: name of a graph -> its metadata_props.
 
@@ -35,10 +49,11 @@ def preprocessing_graphs(
     """
     graphs = {}
     for name, kind in modalities_of(inputs).items():
+        called = preprocessing_name(name, inputs, parts)
         if isinstance(kind, Frames):
-            graphs[OF_FRAMES] = _of_frames(name, kind, batch, metadata(OF_FRAMES))
+            graphs[called] = _of_frames(GraphBuilder(called), name, kind, batch, metadata(called))
         elif isinstance(kind, Heatmaps):
-            graphs[OF_KEYPOINTS] = _of_keypoints(name, kind, batch, metadata(OF_KEYPOINTS))
+            graphs[called] = _of_keypoints(GraphBuilder(called), name, kind, batch, metadata(called))
         else:
             raise UsageError(
                 f"there is no preprocessing graph for {name!r}: its steps look at all frames of a video, before any is "
@@ -48,9 +63,10 @@ def preprocessing_graphs(
     return graphs
 
 
-def _of_frames(name: str, frames: Frames, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
+def _of_frames(
+    graph: GraphBuilder, name: str, frames: Frames, batch: int | None, metadata: dict[str, str]
+) -> onnx.ModelProto:
     """`frames` (N, T, H, W, 3) uint8, R, G, B, to normalised clips."""
-    graph = GraphBuilder(OF_FRAMES)
     leading = batch or BATCH_AXIS
     view = frames.view
     values = graph.input(RAW_FRAMES, (leading, view.length, *view.size, 3), TensorProto.UINT8)
@@ -63,7 +79,9 @@ def _of_frames(name: str, frames: Frames, batch: int | None, metadata: dict[str,
     return graph.model(metadata)
 
 
-def _of_keypoints(name: str, heatmaps: Heatmaps, batch: int | None, metadata: dict[str, str]) -> onnx.ModelProto:
+def _of_keypoints(
+    graph: GraphBuilder, name: str, heatmaps: Heatmaps, batch: int | None, metadata: dict[str, str]
+) -> onnx.ModelProto:
     """`keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) to clips (N, K, T, H, W).
 
     M, the number of persons, is dynamic. A clip without persons is one person with scores of zero. A model that was
@@ -74,7 +92,6 @@ def _of_keypoints(name: str, heatmaps: Heatmaps, batch: int | None, metadata: di
             f"there is no preprocessing graph that draws limbs, as {name!r} needs it",
             hint="leave --preprocess out; the manifest has the steps (docs/preprocessing.md)",
         )
-    graph = GraphBuilder(OF_KEYPOINTS)
     leading = batch or BATCH_AXIS
     shape = leading, PERSONS_AXIS, heatmaps.view.length, heatmaps.joints
     keypoints = graph.input(RAW_KEYPOINTS, (*shape, 2))
