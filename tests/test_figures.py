@@ -1,6 +1,7 @@
 """Figures in README and docs are those of the committed results, to the digit."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,9 +97,20 @@ def rounding_rows():
         yield f"| {names.get(network, network)} | {' | '.join(cells)} |"
 
 
+def family_rows():
+    """Each network that benchmarks/families_table.py measured."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from families_table import rows
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    yield from rows(json.loads((RESULTS / "families.json").read_text()))
+
+
 @pytest.mark.parametrize(
     ("page", "rows"),
     [
+        ("docs/families.md", family_rows),
         ("docs/proof.md", rounding_rows),
         ("docs/lowering.md", plain_export_rows),
         ("docs/bench.md", bench_rows),

@@ -187,7 +187,7 @@ def _family_of(checkpoint: Checkpoint, named: str | None) -> Family:
     known: dict[tuple[str, ...], list[str]] = {}
     for other in map(family_named, known_families()):
         known.setdefault(other.prefixes, []).append(f"{other.title} ({other.name})")
-    details += [f"weights under {', '.join(prefixes)}: {', '.join(names)}" for prefixes, names in known.items()]
+    details += [f"weights under {', '.join(keys)}: {', '.join(names)}" for keys, names in known.items() if keys]
     raise CheckpointError(
         f"{checkpoint.path} is of no network that is known here",
         details=details,

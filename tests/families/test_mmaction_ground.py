@@ -8,6 +8,7 @@ import torch
 from small_recognizers import posec3d
 from support.recognizers import modules_of, save, state_dict_of, text_of
 
+from x3ddeploy.contract import Activation
 from x3ddeploy.errors import CheckpointError, MissingRequirementError, UsageError
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families import family_named
@@ -51,6 +52,42 @@ def test_its_numbers_are_those_of_mmaction(loaded, config):
         given = loaded.network(heatmap_imgs=clips)
     torch.testing.assert_close(given["logits"], expected, rtol=0, atol=0)
     torch.testing.assert_close(given["scores"], expected.softmax(1))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [
+        ({"type": "X3D", "gamma_w": 0.4, "gamma_b": 1, "gamma_d": 0.4, "in_channels": 17}, {"type": "X3DHead"}),
+        (
+            {"type": "ResNet3d", "depth": 18, "base_channels": 4, "in_channels": 17, "norm_eval": True},
+            {"in_channels": 32},
+        ),
+    ],
+)
+def test_other_backbones_on_heatmaps_are_of_the_same_family(tmp_path, backbone, head):
+    config = posec3d()
+    config["model"]["backbone"] = backbone
+    config["model"]["cls_head"].update(head)
+    if backbone["type"] == "X3D":
+        config["model"]["cls_head"]["in_channels"] = 128
+    network = load_network(save(tmp_path / "best.pth", config)).network
+    modules = modules_of(config)
+    clips = torch.rand(1, 17, 8, 24, 24)
+    with torch.inference_mode():
+        expected = modules["cls_head"](modules["backbone"](clips))
+        torch.testing.assert_close(network(heatmap_imgs=clips)["logits"], expected, rtol=0, atol=0)
+    assert network.family == "posec3d"
+
+
+def test_a_label_of_several_classes_takes_the_sigmoid(tmp_path):
+    config = posec3d()
+    config["model"]["cls_head"].update(multi_class=True, loss_cls={"type": "BCELossWithLogits"})
+    network = load_network(save(tmp_path / "best.pth", config)).network
+    assert network.contract().outputs["logits"].activation is Activation.SIGMOID
+    with torch.inference_mode():
+        given = network(heatmap_imgs=torch.rand(1, 17, 8, 24, 24))
+    torch.testing.assert_close(given["scores"], given["logits"].sigmoid())
+    assert not [key for key in network.model["modules"]["cls_head"]["arguments"] if key.startswith("loss")]
 
 
 def test_each_value_tells_where_it_comes_from(loaded):

@@ -49,7 +49,7 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 @click.option(
     "--fusion", type=Weights(), help="Weights of the streams in `scores`, in their order.  [default: all alike]"
 )
-@click.option("--preprocess", is_flag=True, help="Also write graphs that take camera frames and keypoints.")
+@click.option("--preprocess", is_flag=True, help="Also write preprocess_rgb.onnx and preprocess_pose.onnx.")
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -87,8 +87,8 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Turn CHECKPOINT, a trained `.pth`, into a deployment bundle: both backbones, the head and the fused recognizer
-    as ONNX, each compared with PyTorch before anything is written.
+    """Turn CHECKPOINT, a trained `.pth`, into a deployment bundle: each part of the network, and the whole of it, as
+    ONNX, compared with PyTorch before anything is written.
 
     Several CHECKPOINTs are the streams of one network on skeletons (joints, bones and their motion, each trained on its
     own), fused by the weights of --fusion.

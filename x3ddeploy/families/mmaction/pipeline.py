@@ -28,6 +28,10 @@ _READING = frozenset({
 _SAMPLING = ("SampleFrames", "DenseSampleFrames", "UniformSample", "UniformSampleFrames", "MMUniformSampleFrames")
 _CROPS = {"ThreeCrop": 3, "TenCrop": 5}  # TenCrop: each mirrored as well
 _DENSE_POSITIONS = 10  # DenseSampleFrames' default
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Resize": {"keep_ratio": True},
+    DRAW: {"sigma": 0.6, "scaling": 1.0, "use_score": True},
+}
 _MODALITY = {InputKind.FRAMES: "RGB", InputKind.HEATMAPS: "Pose"}  # as clip_len of MMUniformSampleFrames calls them
 _MOST = 8192  # frames or pixels; it keeps a hostile config from asking for terabytes
 
@@ -54,12 +58,15 @@ def steps_of(described: Described) -> list[Transform]:
 
 
 def _with_defaults(step: Transform) -> Transform:
-    """What a config leaves out of a crop about the persons is not what a contract leaves out of it: its class's."""
-    if step.type not in COMPACTS:
-        return step
-    ratio = step.parameters.get("hw_ratio")
-    ratio = ratio[0] if isinstance(ratio, list) and len(set(ratio)) == 1 else ratio
-    return Transform(step.type, {**step.parameters, "hw_ratio": ratio})
+    """What a config leaves out means its class's default, and is said: a contract means something else by it."""
+    given = step.parameters
+    if step.type in COMPACTS:
+        ratio = given.get("hw_ratio")
+        ratio = ratio[0] if isinstance(ratio, list) and len(set(ratio)) == 1 else ratio
+        return Transform(step.type, {**given, "hw_ratio": ratio})
+    return Transform(
+        step.type, {**given, **{key: value for key, value in _DEFAULTS.get(step.type, {}).items() if key not in given}}
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ class PoseC3DFamily(MMActionFamily):
 
     name: ClassVar[str] = "posec3d"
     title: ClassVar[str] = "PoseC3D"
-    backbones: ClassVar[tuple[str, ...]] = ("ResNet3dSlowOnly", "C3D", "X3D", "ResNet3d")
+    backbones: ClassVar[tuple[str, ...]] = ("ResNet3dSlowOnly", "ResNet3d", "X3D")
     kinds: ClassVar[frozenset[InputKind]] = frozenset({InputKind.HEATMAPS})
     heads: ClassVar[tuple[str, ...]] = ("I3DHead", "X3DHead")
 
