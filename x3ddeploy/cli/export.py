@@ -49,7 +49,7 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 @click.option(
     "--fusion", type=Weights(), help="Weights of the streams in `scores`, in their order.  [default: all alike]"
 )
-@click.option("--preprocess", is_flag=True, help="Also write preprocess_rgb.onnx and preprocess_pose.onnx.")
+@click.option("--preprocess", is_flag=True, help="Also write graphs that take camera frames and keypoints.")
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
