@@ -56,6 +56,7 @@ def test_preprocessing_graphs_are_held_to_a_number():
     gate = Float32Gate({})
     assert passes(0.99e-5, gate, part="preprocess_rgb", output="imgs")
     assert not passes(1.01e-5, gate, part="preprocess_rgb", output="imgs")
+    assert passes(0.99e-5, gate, part="preprocess", output="imgs")
 
 
 @pytest.mark.parametrize("rounding", [math.nan, math.inf])

@@ -30,6 +30,11 @@ def preprocessing_name(tensor: str, inputs: Mapping[str, Input], parts: Mapping[
     return _PREPROCESS if len(inputs) == 1 else f"{_PREPROCESS}_{tensor}"
 
 
+def is_preprocessing(graph: str) -> bool:
+    """Whether a graph has a name that `preprocessing_name` gives."""
+    return graph == _PREPROCESS or graph.startswith(f"{_PREPROCESS}_")
+
+
 def preprocessing_graphs(
     inputs: Mapping[str, Input],
     parts: Mapping[str, Part],

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from x3ddeploy.bundle import PrecisionEntry, Spread
 from x3ddeploy.errors import BundleError, UsageError
+from x3ddeploy.modalities.graphs import is_preprocessing
 
 # Float32 against PyTorch's float64, in units of PyTorch's own float32 distance from it.
 FLOAT32_FACTOR = 8.0
@@ -60,7 +61,7 @@ class Float32Gate:
         """
         if self.explicit is not None:
             return self.explicit
-        if part.startswith("preprocess_"):
+        if is_preprocessing(part):
             return PREPROCESSING_TOLERANCE
         label = f"{part} -> {output}"
         if label not in self.rounding:
