@@ -6,11 +6,19 @@ import torch
 from small_3d import CONFIGS, small
 from support.recognizers import modules_of, save
 
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
+from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.graphs.roles import Role, roles
 from x3ddeploy.loading import load_network, restore_network
+from x3ddeploy.precision.half import float32_nodes, to_half
+from x3ddeploy.precision.sites import find_sites
+from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.tensorrt.trt import open_tensorrt
+from x3ddeploy.terms import Precision, Target
 
 pytest.importorskip("mmaction")
 
@@ -100,3 +108,28 @@ def test_layers_are_what_they_compute(family, graphs):
     assert (count[Role.DEPTHWISE] > 0) == (family in ("x3d", "csn"))
     assert (count[Role.SQUEEZE] > 0) == (family == "x3d")
     assert (count[Role.RESIDUAL] > 0) == (family != "c3d")
+
+
+def in_precision(model, precision):
+    """A float32 graph in another precision; INT8 with ranges of no meaning."""
+    if precision is Precision.FP32:
+        return model
+    if precision is Precision.FP16:
+        return to_half(model, precision, {*float32_nodes(model)})
+    ranges = {site.source: Range(-4.0, 4.0) for site in find_sites(model)}
+    quantizer = Quantizer(TARGETS[Target.TENSORRT], ranges)
+    return quantizer.quantize(model, [site.node for site in quantizer.eligible(model)])
+
+
+@pytest.mark.families
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.INT8])
+def test_tensorrt_rtx_builds_it(graphs, precision):
+    pytest.importorskip("tensorrt_rtx")
+    model = in_precision(graphs["recognizer"], precision)
+    tensorrt = open_tensorrt(Flavour.RTX, lambda severity, text: None)
+    parsed = tensorrt.parse(model.SerializeToString())
+    options = BuildOptions(Flavour.RTX, precision, Batches(1, 1, 4), compute_capabilities=("8.9",))
+    plan, _ = parsed.build(options, None, lambda text: None)
+    assert len(plan) > 0
+    reads_int8 = [layer for layer in parsed.layers() if layer.reads_dequantized]
+    assert bool(reads_int8) == (precision is Precision.INT8)

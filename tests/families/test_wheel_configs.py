@@ -24,7 +24,7 @@ sys.path.remove(str(BENCHMARKS))
 
 # Backbones, or heads, of configs that are of no family.
 OTHERS = {
-    "MViT", "SwinTransformer3D", "TimeSformer", "UniFormer", "UniFormerV2", "VisionTransformer", "OmniResNet", "TANet",
+    "MViT", "SwinTransformer3D", "TimeSformer", "UniFormer", "UniFormerV2", "VisionTransformer", "OmniResNet",
     "ResNetTIN", "TRNHead", "mmcls.ResNeXt", "mmpretrain.MobileOne", "timm.swin_base_patch4_window7_224",
     "torchvision.densenet161",
 }  # fmt: skip
