@@ -1,6 +1,7 @@
 """Graph convolutions: MMAction2's numbers, exact rewrites, graphs of constants, and the way back."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from small_recognizers import AGCN, STGCN, STGCNPP, STGCNPP_SPACE, stgcn
 from support.recognizers import modules_of, save
 
+from x3ddeploy.checkpoint.config import read_config_file
 from x3ddeploy.contract import Average, Views
 from x3ddeploy.errors import BundleError, CheckpointError, UsageError
 from x3ddeploy.exporting.parts import build_parts
@@ -125,3 +127,11 @@ def test_what_it_cannot_be_fed_is_said(tmp_path):
     torch.save(content, tmp_path / "c.pth")
     with pytest.raises(CheckpointError, match="attention"):
         load_network(tmp_path / "c.pth")
+
+
+def test_the_config_that_ships_is_of_a_network_that_is_exported(tmp_path):
+    config = read_config_file(Path(__file__).parents[2] / "configs" / "stgcnpp_synth.py")
+    said = {name: config[name] for name in ("model", "test_pipeline")}
+    network = load_network(save(tmp_path / "best.pth", said)).network
+    (value,) = network.contract().inputs.values()
+    assert (network.contract().classes, value.clip_shape) == (12, (2, 16, 17, 3))
