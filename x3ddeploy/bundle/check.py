@@ -94,7 +94,8 @@ def _contract(bundle: Bundle) -> Iterator[str]:
     try:
         yield from contradictions(bundle.manifest.model, bundle.contract)
     except (ValueError, X3DDeployError) as error:
-        yield f"its model is none of the family {bundle.manifest.family}: {error}"
+        reason = error.message if isinstance(error, X3DDeployError) else error  # its hint is for who gives options
+        yield f"its model is none of the family {bundle.manifest.family}: {reason}"
 
 
 def _graphs(bundle: Bundle) -> Iterator[str]:
