@@ -1,15 +1,18 @@
 """Whatever goes wrong in a command is a line that says so and an exit code over zero, never a traceback."""
 
 import errno
+import logging
 import os
 import subprocess
 import sys
 
 import click
 import pytest
+import torch
+from torch._subclasses import fake_tensor
 
 from x3ddeploy.cli.echo import json_text
-from x3ddeploy.cli.failures import exit_code_of
+from x3ddeploy.cli.failures import TRACEBACK, exit_code_of
 from x3ddeploy.errors import GateError
 
 
@@ -104,3 +107,24 @@ def test_a_mistyped_verb_is_told_the_one_that_was_meant(run, typed, told):
     process = run(typed)
     assert process.returncode == 2
     assert f"No such command {typed!r}.{told}\n" in process.stderr
+
+
+@pytest.mark.parametrize("shown", ["", "1"])
+def test_what_a_library_logs_and_raises_is_told_once(monkeypatch, shown):
+    """PyTorch does where a network does not take the clips that its config promises."""
+    records, collect = [], logging.Handler()
+    collect.emit = records.append
+    monkeypatch.setenv(TRACEBACK, shown)
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    logger.addHandler(collect)
+
+    @click.command()
+    def command():
+        with fake_tensor.FakeTensorMode():
+            torch.empty(2, 3) @ torch.empty(4, 5)
+
+    try:
+        assert exit_code_of(command, []) == 1
+    finally:
+        logger.removeHandler(collect)
+    assert len(records) == (1 if shown else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import traceback
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from x3ddeploy.cli.echo import echo_lines
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 
 TRACEBACK = "X3DDEPLOY_TRACEBACK"
+# PyTorch's tensors without data, on which networks are traced and their shapes found.
+_LOGS_WHAT_IT_RAISES = "torch._subclasses.fake_tensor"
 _PACKAGE = Path(x3ddeploy.__file__).parent
 
 
@@ -26,6 +29,7 @@ def exit_code_of(command: click.Command, arguments: Sequence[str] | None = None)
         command: with all its verbs.
         arguments: of the command line, without the program's name; None for those of this process.
     """
+    logging.getLogger(_LOGS_WHAT_IT_RAISES).addFilter(_tells_more)
     try:
         # Without standalone mode click gives the code of a `ctx.exit(code)` back instead of leaving with it.
         code = command.main(None if arguments is None else list(arguments), standalone_mode=False)
@@ -34,6 +38,11 @@ def exit_code_of(command: click.Command, arguments: Sequence[str] | None = None)
         if os.environ.get(TRACEBACK):
             echo_lines("".join(traceback.format_exception(error)))
         return _explained(error)
+
+
+def _tells_more(record: logging.LogRecord) -> bool:
+    """Whether a log record is more than the traceback of an error that is raised as well."""
+    return not record.exc_info or bool(os.environ.get(TRACEBACK))
 
 
 def _explained(error: BaseException) -> int:
