@@ -131,7 +131,11 @@ def measured(configured: Configured, folder: Path, *, lower: bool) -> dict[str, 
     found["onnxruntime"] = max(row.difference.relative for row in exported.rows if row.part == "recognizer")
     checks = x3ddeploy.verify(bundle, runtimes=["openvino"]).checks
     found["openvino"] = max(check.difference.relative for check in checks if check.name.startswith("recognizer"))
-    for precision in PRECISIONS if lower else ():
+    if not lower:
+        return found
+    bundle = folder / "tensorrt"
+    x3ddeploy.export(checkpoint, bundle, target="tensorrt", size=size, frames=configured.frames)
+    for precision in PRECISIONS:
         found[precision] = _lower(bundle, precision)
         found[f"rtx_{precision}"] = "no graph" if found[precision] is None else _built(bundle, precision)
     return found
@@ -157,7 +161,7 @@ def _built(bundle: Path, precision: str) -> str:
             bundle, precision=precision, rtx=True, compute_capabilities=[CAPABILITY], parts=["recognizer"]
         )
     except X3DDeployError as error:
-        return str(error).splitlines()[0]
+        return str(error).splitlines()[0].replace(str(bundle), "the bundle")
     return ""
 
 
