@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.documents import of_its_type
 
 import x3ddeploy
 from x3ddeploy.child_process import run_probe
@@ -36,7 +37,7 @@ def report():
         [sys.executable, "-m", "x3ddeploy", "doctor", "--json"], capture_output=True, text=True, timeout=100
     )
     assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+    return of_its_type("doctor", result.stdout)
 
 
 def test_json_holds_every_section_with_a_schema_version(report):

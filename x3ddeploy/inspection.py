@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import msgspec
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.bundle import MANIFEST, Bundle, sha256_of
+from x3ddeploy.bundle import MANIFEST, Bundle, Manifest, Source, sha256_of
 from x3ddeploy.bundle.check import problems_of, unchecked
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
@@ -31,8 +31,61 @@ _LARGEST_GRAPH = 2**31 - 1
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
+class InspectedTensor(TypedDict):
+    """A graph's input or output; 'N' for an axis of any size."""
+
+    dtype: str
+    shape: list[int | str]
+
+
+class InspectedGraph(TypedDict):
+    """An ONNX file; `metadata` is null where the file is not of this tool."""
+
+    kind: Literal["onnx"]
+    sha256: str
+    size_bytes: int
+    producer: str
+    opset: dict[str, int]
+    ir_version: int
+    inputs: dict[str, InspectedTensor]
+    outputs: dict[str, InspectedTensor]
+    nodes: dict[str, int]
+    parameters: int
+    multiply_adds: int | None
+    metadata: PartMetadata | None
+    problems: list[str]
+
+
+class InspectedCheckpoint(TypedDict):
+    """A checkpoint: whose network it is, and where each value of its model came from."""
+
+    kind: Literal["checkpoint"]
+    source: Source
+    size_bytes: int
+    family: str
+    classes: int
+    parameters: dict[str, int]
+    model: dict[str, Any]
+    values: dict[str, str]
+    origins: dict[str, str]
+    labels: list[str] | None
+    notes: list[str]
+
+
+class InspectedBundle(TypedDict):
+    """A bundle: its manifest, and in what it is not what that says."""
+
+    kind: Literal["bundle"]
+    manifest: Manifest
+    batch: int | None
+    classes: int
+    tensors: dict[str, dict[str, dict[str, list[int | str]]]]
+    problems: list[str]
+    unchecked: list[str]
+
+
 def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) -> dict[str, Any]:
-    """Say what `path` is and holds, ready for JSON; 'kind' is 'bundle', 'onnx' or 'checkpoint'.
+    """Say what `path` is and holds, ready for JSON: an InspectedBundle, an InspectedGraph or an InspectedCheckpoint.
 
     Args:
         path: a bundle's directory, an ONNX file or a checkpoint.

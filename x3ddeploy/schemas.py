@@ -18,6 +18,10 @@ DOCUMENTS = {
     "parity": "x3ddeploy.parity.document:ParityReport",
     "eval": "x3ddeploy.evaluation.document:EvalReport",
     "bench": "x3ddeploy.benchmarking.document:BenchReport",
+    "doctor": "x3ddeploy.doctor.report:DoctorReport",
+    "inspect-bundle": "x3ddeploy.inspection:InspectedBundle",
+    "inspect-checkpoint": "x3ddeploy.inspection:InspectedCheckpoint",
+    "inspect-onnx": "x3ddeploy.inspection:InspectedGraph",
 }
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.cli.main import VERBS
 
@@ -13,7 +14,7 @@ from x3ddeploy.cli.main import VERBS
 def inspected(run, path, *options):
     process = run("inspect", path, "--json", *options)
     assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout)
+    return of_its_type(f"inspect-{json.loads(process.stdout)['kind']}", process.stdout)
 
 
 def test_a_checkpoint(run, checkpoint):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from x3ddeploy import __version__
 from x3ddeploy.child_process import ProbeResult, run_probes
@@ -25,6 +25,33 @@ SCHEMA_VERSION = 1
 PROBE_TIMEOUT_S = 60.0
 _GPU_PROBE = "x3ddeploy.doctor.probes:cuda_driver"
 _SETTINGS_PROBE = "x3ddeploy.doctor.probes:gpu_settings"
+
+
+class PackageEntry(TypedDict):
+    """A package: what was found of it, what x3ddeploy asks for, and what its probe told."""
+
+    name: str
+    state: State
+    version: str | None
+    installed: dict[str, str]
+    required: str
+    problem: str
+    facts: dict[str, Any]
+
+
+class DoctorReport(TypedDict):
+    """What `x3ddeploy doctor --json` prints."""
+
+    schema_version: int
+    x3ddeploy: str
+    core_works: bool
+    system: Machine
+    gpu: Gpu
+    packages: list[PackageEntry]
+    versions_unchecked: str
+    capabilities: list[Capability]
+    faults: list[Fault]
+    traps: list[Trap]
 
 
 @dataclass(frozen=True)
@@ -53,9 +80,9 @@ class Report:
         """Whether export and its parity check can run."""
         return self.core.status is not Status.MISSING
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DoctorReport:
         """The report as JSON values."""
-        return {
+        report = {
             "schema_version": SCHEMA_VERSION,
             "x3ddeploy": __version__,
             "core_works": self.core_works,
@@ -67,6 +94,7 @@ class Report:
             "faults": [asdict(fault) for fault in self.faults],
             "traps": [asdict(trap) for trap in self.traps],
         }
+        return cast(DoctorReport, report)
 
 
 def examine(known: Sequence[Known] = PACKAGES, timeout_s: float = PROBE_TIMEOUT_S) -> Report:
