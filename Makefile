@@ -30,7 +30,7 @@ check: $(INSTALLED)
 
 # Every network of MMAction2's that is known, from the configs of its wheel: exported, compared, built.
 families: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto -m families
+	$(BIN)/python -m pytest -n auto --dist worksteal -m families
 
 # The Pythons that are declared, as far as they are found: what takes no PyTorch runs in each, and the rest is named.
 pythons: $(INSTALLED)
