@@ -159,9 +159,10 @@ void read_heatmaps(const Place& place, const Shape& sizes, bool with_frames, Con
   contract.clips = clips;
   contract.views = views;
   contract.crops_to_persons = contract.crops_to_persons || view.compact;
-  if (!with_frames) {
-    contract.rgb_height = view.resizing.height;
-    contract.rgb_width = view.resizing.width;
+  if (!with_frames) {  // what is seen in the end, in whose pixels ready joints are
+    const bool cut = view.cropping.height > 0;
+    contract.rgb_height = cut ? view.cropping.height : view.resizing.height;
+    contract.rgb_width = cut ? view.cropping.width : view.resizing.width;
   }
 }
 
