@@ -19,6 +19,14 @@ DOCUMENTS = {
     "eval": "x3ddeploy.evaluation.document:EvalReport",
     "bench": "x3ddeploy.benchmarking.document:BenchReport",
     "doctor": "x3ddeploy.doctor.report:DoctorReport",
+    "verify": "x3ddeploy.verification:VerifyReport",
+    "export": "x3ddeploy.exporting.export:ExportReport",
+    "predict": "x3ddeploy.prediction.document:PredictionLine",
+    "predict-live": "x3ddeploy.prediction.document:LiveLine",
+    "bench-compare": "x3ddeploy.benchmarking.compare:Comparison",
+    "pack": "x3ddeploy.embedding.pack:PackReport",
+    "triton": "x3ddeploy.embedding.triton:TritonReport",
+    "calibration": "x3ddeploy.calibration.cache:Calibration",
     "inspect-bundle": "x3ddeploy.inspection:InspectedBundle",
     "inspect-checkpoint": "x3ddeploy.inspection:InspectedCheckpoint",
     "inspect-onnx": "x3ddeploy.inspection:InspectedGraph",
@@ -35,10 +43,18 @@ def schema_of(document: str) -> dict[str, Any]:
     """The JSON Schema of a document in DOCUMENTS."""
     described = msgspec.json.schema(type_of(document))
     schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(described))  # tuples become lists
+    if beside := getattr(type_of(document), "BESIDE", None):
+        _lay_beside(schema["$defs"][type_of(document).__name__], beside)
     for definition in schema["$defs"].values():
         if "description" in definition:
             definition["description"] = cleandoc(definition["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"{document}.json", **schema}
+
+
+def _lay_beside(definition: dict[str, Any], name: str) -> None:
+    """What a field holds by name is written beside the other fields."""
+    definition["required"].remove(name)
+    definition["additionalProperties"] = definition["properties"].pop(name)["additionalProperties"]
 
 
 def write_schemas(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.files import TEXT_LIMIT, read_json
 from x3ddeploy.loading import restore_network
 from x3ddeploy.parity.blocks import compare_blocks
-from x3ddeploy.parity.document import ParityRule
+from x3ddeploy.parity.document import DifferenceEntry, ParityRule, difference_entry
 from x3ddeploy.parity.gates import (
     ENGINE_FLOAT32_FLOOR,
     ENGINE_LOWER_FLOOR,
@@ -58,6 +58,35 @@ class Check:
 
 
 @dataclass(frozen=True)
+class CheckEntry:
+    """A Check as the report has it."""
+
+    runtime: str
+    name: str
+    difference: DifferenceEntry
+    tolerance: float | Spread
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `x3ddeploy verify --json` prints.
+
+    Attributes:
+        rule: what the float32 graphs are held to, in words.
+        runtimes: with the device where it is not the default one.
+        skipped: what was not verified, one line each with the reason.
+    """
+
+    schema_version: int
+    bundle: str
+    passed: bool
+    rule: str
+    runtimes: tuple[str, ...]
+    skipped: tuple[str, ...]
+    checks: tuple[CheckEntry, ...]
+
+
+@dataclass(frozen=True)
 class Verification:
     """What was compared, what was not and why.
 
@@ -84,20 +113,20 @@ class Verification:
         return [check for check in self.checks if not check.holds]
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`; an infinite error is null, with `finite` false beside it."""
-        checks = msgspec.to_builtins(self.checks)
-        for check in checks:
-            if not check["difference"]["finite"]:
-                check["difference"].update(max_abs=None, mean_abs=None, relative=None, rms=None, channels=None)
-        return {
-            "schema_version": 1,
-            "bundle": str(self.bundle),
-            "passed": bool(self.checks) and not self.failures,
-            "rule": self.rule,
-            "runtimes": self.runtimes,
-            "skipped": self.skipped,
-            "checks": checks,
-        }
+        """For `--json`, a VerifyReport."""
+        report = VerifyReport(
+            schema_version=1,
+            bundle=str(self.bundle),
+            passed=bool(self.checks) and not self.failures,
+            rule=self.rule,
+            runtimes=self.runtimes,
+            skipped=self.skipped,
+            checks=tuple(
+                CheckEntry(check.runtime, check.name, difference_entry(check.difference), check.tolerance)
+                for check in self.checks
+            ),
+        )
+        return cast(dict[str, Any], msgspec.to_builtins(report))
 
     def raise_for_failures(self) -> None:
         """Raise GateError that names every check outside the tolerance, or says that there was none."""

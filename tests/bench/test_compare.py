@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.benchmarking.compare import compare_reports
 from x3ddeploy.benchmarking.reading import read_report
@@ -34,6 +35,7 @@ def test_only_what_exceeds_the_threshold_and_the_noise_counts(after, spread, ver
     (change,) = comparison.changes
     assert change.verdict == verdict
     assert change.lower <= change.ratio <= change.upper
+    of_its_type("bench-compare", json.dumps(comparison.to_json()))
     assert change.after_ms / change.before_ms == pytest.approx(change.ratio)
 
 

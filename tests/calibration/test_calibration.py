@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.calibration.cache import CalibrationKey, read_calibration
 from x3ddeploy.calibration.choice import Chosen, RandomClips
@@ -76,6 +77,8 @@ def test_an_interrupted_calibration_goes_on_and_gives_the_same(recognizer, tenso
 
 def test_a_second_calibration_of_the_same_reads_the_cache(recognizer, tensors, tmp_path):
     first, _ = calibrate(recognizer, tensors, tmp_path)
+    (file,) = tmp_path.glob("*.json")
+    of_its_type("calibration", file.read_text())
     counted = []
     second, said = calibrate(recognizer, tensors, tmp_path, on_clip=lambda done, total: counted.append(done))
     assert second == first

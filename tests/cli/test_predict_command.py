@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.cli.main import main
 from x3ddeploy.data.synth.video import write_video
@@ -51,7 +52,7 @@ def test_each_window_is_a_line_for_people_and_for_machines(run, bundle, folder):
     assert len(lines) == 3  # 0-5, 4-9, 6-11
     assert "frames 4-9  0.25-0.62 s" in lines[1]
     process = run("predict", video, "--bundle", bundle, "--window", 6, "--stride", 4, "--json", "--top-k", 2)
-    records = [json.loads(line) for line in process.stdout.splitlines()]
+    records = [of_its_type("predict", line) for line in process.stdout.splitlines()]
     assert [(record["start_frame"], record["end_frame"]) for record in records] == [(0, 6), (4, 10), (6, 12)]
     for line, record in zip(lines, records, strict=True):
         assert record["schema_version"] == 1
@@ -63,7 +64,7 @@ def test_each_window_is_a_line_for_people_and_for_machines(run, bundle, folder):
 def test_a_folder_is_predicted_and_annotated_video_by_video(run, bundle, folder, tmp_path):
     process = run("predict", folder, "--bundle", bundle, "--json", "--annotate", tmp_path / "out", "--runtime", "torch")
     assert process.returncode == 0, process.stderr
-    records = [json.loads(line) for line in process.stdout.splitlines()]
+    records = [of_its_type("predict", line) for line in process.stdout.splitlines()]
     assert [record["video"] for record in records] == [str(folder / "first.mp4"), str(folder / "second.mp4")]
     assert [count_frames(tmp_path / "out" / f"{name}.mp4") for name in ("first", "second")] == [12, 12]
 

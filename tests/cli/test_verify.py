@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle, seal
 from x3ddeploy.errors import MissingRequirementError
@@ -31,7 +32,7 @@ def reseal(path):
 def test_a_good_bundle_passes_in_every_runtime(run, bundle):
     process = run("verify", bundle, "--json")
     assert process.returncode == 0, process.stderr
-    report = json.loads(process.stdout)
+    report = of_its_type("verify", process.stdout)
     assert report["passed"]
     assert report["runtimes"] == ["torch", *graph_runtimes()]
     names = {check["name"] for check in report["checks"] if check["runtime"] == "onnxruntime"}

@@ -1,11 +1,11 @@
 """The archive for the target: the bundle as it was sealed, and all that is needed to build and test it there."""
 
-import json
 import os
 import shutil
 import tarfile
 
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.embedding.pack import pack
@@ -47,7 +47,7 @@ def test_an_altered_bundle_is_not_packed(copied, tmp_path):
 def test_the_command_says_what_it_wrote(run, bundle, tmp_path):
     process = run("bundle", bundle, "--pack", tmp_path / "app.tar", "--json")
     assert process.returncode == 0, process.stderr
-    assert json.loads(process.stdout)["size_bytes"] == (tmp_path / "app.tar").stat().st_size
+    assert of_its_type("pack", process.stdout)["size_bytes"] == (tmp_path / "app.tar").stat().st_size
     assert run("bundle", bundle).returncode == 2
 
 

@@ -1,13 +1,13 @@
 """The model repository: what Triton's own protobuf definition takes, and what its server would check at start."""
 
 import importlib.util
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
@@ -163,7 +163,7 @@ def test_what_triton_could_not_serve_is_refused(bundle, tmp_path):
 def test_the_command_names_the_models(run, bundle, tmp_path):
     process = run("triton", bundle, "-o", tmp_path / "repository", "--name", "action", "--json")
     assert process.returncode == 0, process.stderr
-    assert json.loads(process.stdout)["models"][-1] == "action"
+    assert of_its_type("triton", process.stdout)["models"][-1] == "action"
     assert (tmp_path / "repository" / "action" / "config.pbtxt").is_file()
 
 

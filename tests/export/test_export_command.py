@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict, config_text
@@ -61,7 +62,7 @@ def test_results_go_to_stdout_and_progress_to_stderr(exported):
 
 def test_json_is_one_document(run, checkpoint, tmp_path):
     process = run("export", checkpoint, "-o", tmp_path / "b", "--json")
-    report = json.loads(process.stdout)
+    report = of_its_type("export", process.stdout)
     assert report["manifest"]["files"]
     assert all(row["difference"]["finite"] for row in report["parity"])
 

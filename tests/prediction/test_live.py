@@ -3,7 +3,6 @@
 import contextlib
 import io
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from support.documents import of_its_type
 from support.made_videos import make_video
 from support.pose_graphs import heatmap_model
 
@@ -91,7 +91,7 @@ def test_keypoints_that_cannot_be_meant_are_an_answer_without_a_label_and_no_end
         found = [windows.push(Frame(pictures[0], number / FPS)) for number in range(11)][-1]
     assert found[0].label is None
     assert "outside of the picture" in found[0].notes[0]
-    assert found[0].to_json(3)["fused"] == []
+    assert found[0].line(3).to_json()["fused"] == []
 
 
 def test_a_network_that_needs_keypoints_wants_an_estimator(bundle):
@@ -197,7 +197,7 @@ def test_a_paced_pipe_is_answered_at_its_stride(bundle, tmp_path):
             process.stdin.flush()
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    answers = [json.loads(line) for line in stdout.splitlines()]
+    answers = [of_its_type("predict-live", line) for line in stdout.splitlines()]
     assert len(answers) >= 2
     assert f"{len(answers)} answers, ".encode() in stderr
     for answer in answers:

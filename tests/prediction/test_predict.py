@@ -130,7 +130,7 @@ def test_keypoints_found_in_frames_of_another_size_are_scaled(folder, session, t
 
 def test_a_record_ranks_the_classes_of_each_kind_of_scores(folder, session):
     prediction = predicted(folder, session, length=8, stride=6)[1]
-    record = prediction.to_json(2)
+    record = prediction.line(2).to_json()
     assert (record["start_frame"], record["end_frame"], record["start_s"], record["end_s"]) == (6, 14, 0.375, 0.875)
     assert record["label"] == record["fused"][0]["label"] == NAMES[int(prediction.deployed.argmax())]
     for kind, scores in (
@@ -149,8 +149,8 @@ def test_a_window_without_a_person_has_no_label(folder, session, tmp_path):
     (tmp_path / "clip.mp4").write_bytes((folder / "clip.mp4").read_bytes())
     write_npz(tmp_path / "clip.npz", positions, scores)
     first, last = predicted(tmp_path, session, length=10, stride=10)
-    assert first.to_json(2)["frames_with_persons"] == 8
-    assert first.to_json(2)["label"] in NAMES
-    record = last.to_json(2)
+    assert first.line(2).to_json()["frames_with_persons"] == 8
+    assert first.line(2).to_json()["label"] in NAMES
+    record = last.line(2).to_json()
     assert (record["frames_with_persons"], record["label"]) == (0, None)
     assert record["fused"] == record["rgb"] == record["pose"] == []

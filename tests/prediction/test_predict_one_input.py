@@ -51,7 +51,7 @@ def test_frames_alone_need_no_keypoints(tmp_path):
     assert find_videos([tmp_path], contract.inputs) == [tmp_path / "clip.mp4"]
     video, predictions = predicted(tmp_path / "clip.mp4", contract, length=12, stride=8)
     assert [(entry.window.start, entry.window.end) for entry in predictions] == [(0, 12), (8, 20)]
-    record = predictions[0].to_json(2)
+    record = predictions[0].line(2).to_json()
     assert record["frames_with_persons"] is None
     assert record["label"] == record["classes"][0]["label"] == NAMES[int(predictions[0].deployed.argmax())]
     annotate_video(video, predictions, tmp_path / "drawn.mp4", lambda done, total: None)
@@ -78,7 +78,7 @@ def test_heatmaps_alone_need_no_video(tmp_path, kind, monkeypatch):
     for path in (file, tmp_path / "clip.mp4"):
         video, (prediction,) = predicted(path, contract)
         assert (video.info.frames, video.info.height, video.info.width) == (FRAMES, HEIGHT, WIDTH)
-        record = json.loads(json.dumps(prediction.to_json(3)))
+        record = json.loads(json.dumps(prediction.line(3).to_json()))
         assert record["start_s"] is None
         assert record["frames_with_persons"] == FRAMES
 

@@ -10,9 +10,19 @@ from x3ddeploy.schemas import DOCUMENTS, type_of
 def of_its_type(document, text):
     """The document, parsed; fails where a field is missing, unknown or of another type than docs/schemas says."""
     assert document in DOCUMENTS
-    found = json.loads(text)
-    assert json.loads(json.dumps(msgspec.to_builtins(msgspec.convert(found, type_of(document))))) == found
+    found, kind = json.loads(text), type_of(document)
+    typed = msgspec.convert(_gathered(found, kind), kind)
+    assert json.loads(json.dumps(msgspec.to_builtins(typed))) == _gathered(found, kind)
     return found
+
+
+def _gathered(found, kind):
+    """What lies beside a type's own fields as the field that it is."""
+    if not hasattr(kind, "BESIDE"):
+        return found
+    own = {field.encode_name for field in msgspec.structs.fields(kind)}
+    others = {name: value for name, value in found.items() if name not in own}
+    return {name: value for name, value in found.items() if name in own} | {kind.BESIDE: others}
 
 
 def eval_json(sha256, deployed, **top1):

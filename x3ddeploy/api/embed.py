@@ -9,6 +9,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.embedding.pack import Packed
 from x3ddeploy.embedding.pack import pack as pack_bundle
 from x3ddeploy.embedding.triton import Options, write_repository
+from x3ddeploy.embedding.triton import TritonReport as TritonReport
 from x3ddeploy.terms import AnyPath, Precision, named
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -23,10 +23,11 @@ from x3ddeploy.cli.parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from x3ddeploy.api.recognizer import Recognizer
     from x3ddeploy.pose.estimate import PoseEstimator
+    from x3ddeploy.prediction.document import PredictionLine, RankedClass
     from x3ddeploy.prediction.live import LiveAnswer
     from x3ddeploy.progress import Step
 
@@ -153,11 +154,11 @@ def command(
                 skipped += 1
                 echo_lines(f"skipped: {found.reason}")
                 continue
-            record = found.to_json(top_k)
+            line = found.line(top_k)
             if as_json:
-                print_json(record, indent=None)
+                print_json(line.to_json(), indent=None)
             else:
-                echo(_line(record, tuple(found.scores)))
+                echo(_line(line))
             if found.video not in told:
                 told.append(found.video)
                 for note in found.notes:
@@ -203,12 +204,12 @@ def _print_live(answers: Iterator[LiveAnswer], top_k: int, as_json: bool) -> Non
         for answer in answers:
             late.append(answer.latency_s)
             dropped = answer.dropped
-            record = answer.to_json(top_k)
+            line = answer.line(top_k)
             if as_json:
-                print_json(record, indent=None)
+                print_json(line.to_json(), indent=None)
             else:
                 told = f"  {1e3 * answer.latency_s:.0f} ms after its last frame, {dropped} frames dropped"
-                echo(_line(record, tuple(answer.prediction.scores)) + told)
+                echo(_line(line) + told)
     if late:
         found = latencies(late)
         echo(
@@ -220,20 +221,20 @@ def _print_live(answers: Iterator[LiveAnswer], top_k: int, as_json: bool) -> Non
         echo("no window was full", err=True)
 
 
-def _line(record: dict[str, Any], scores: Sequence[str]) -> str:
+def _line(line: PredictionLine) -> str:
     """One window for people: its place, the deployed score's classes, each other one's first."""
-    place = f"{record['video']}  frames {record['start_frame']}-{record['end_frame'] - 1}"
-    if record["start_s"] is not None:
-        place += f"  {record['start_s']:.2f}-{record['end_s']:.2f} s"
-    if "person" in record:
-        place += f"  person {record['person']}"
-    if record["label"] is None:
+    place = f"{line.video}  frames {line.start_frame}-{line.end_frame - 1}"
+    if line.start_s is not None:
+        place += f"  {line.start_s:.2f}-{line.end_s:.2f} s"
+    if isinstance(line.person, int):
+        place += f"  person {line.person}"
+    if line.label is None:
         return f"{place}  no person"
-    deployed, *others = scores
-    best = ", ".join(_class(entry) for entry in record[deployed])
-    beside = "; ".join(f"{name} {_class(record[name][0])}" for name in others)
+    deployed, *_ = line.scores.values()
+    best = ", ".join(map(_class, deployed))
+    beside = "; ".join(f"{name} {_class(classes[0])}" for name, classes in list(line.scores.items())[1:])
     return f"{place}  {best}" + (f"  ({beside})" if beside else "")
 
 
-def _class(entry: dict[str, Any]) -> str:
-    return f"{entry['label']} {entry['score']:.1%}"
+def _class(found: RankedClass) -> str:
+    return f"{found.label} {found.score:.1%}"

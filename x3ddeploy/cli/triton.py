@@ -76,7 +76,9 @@ def command(
         device=device,
     )
     if as_json:
-        print_json({"schema_version": 1, "repository": str(output), "models": models})
+        from x3ddeploy.api.embed import TritonReport
+
+        print_json(TritonReport(schema_version=1, repository=str(output), models=models))
         return
     echo(f"{output}: {', '.join(models)}")
     if f"{name}_tensors" not in models:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import x3ddeploy
 from x3ddeploy.atomic import write_bytes
@@ -53,6 +54,17 @@ application that uses find_package, and one that carries the bundle in its own b
 
 
 @dataclass(frozen=True)
+class PackReport:
+    """What `x3ddeploy bundle --json` prints."""
+
+    schema_version: int
+    archive: str
+    files: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Packed:
     """A written archive."""
 
@@ -60,6 +72,10 @@ class Packed:
     files: int
     size_bytes: int
     sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`, a PackReport."""
+        return asdict(PackReport(1, str(self.path), self.files, self.size_bytes, self.sha256))
 
 
 def pack(bundle: Bundle, archive: Path) -> Packed:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import onnx
@@ -35,6 +36,14 @@ _TYPES = {
     TensorProto.BFLOAT16: "TYPE_BF16",
     TensorProto.UINT8: "TYPE_UINT8",
 }
+
+
+class TritonReport(TypedDict):
+    """What `x3ddeploy triton --json` prints; `models` are their names, ensembles last."""
+
+    schema_version: int
+    repository: str
+    models: list[str]
 
 
 @dataclass(frozen=True)

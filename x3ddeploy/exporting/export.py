@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import onnx
@@ -74,6 +74,16 @@ class Options:
 
 
 @dataclass(frozen=True)
+class ExportReport:
+    """What `x3ddeploy export --json` prints: the manifest, and every comparison with PyTorch."""
+
+    schema_version: int
+    bundle: str
+    manifest: Manifest
+    parity: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
 class Exported:
     """A finished export, every comparison with PyTorch, and what they were held to."""
 
@@ -83,13 +93,9 @@ class Exported:
     gate: Float32Gate
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`: the bundle's path, its manifest and every comparison."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "bundle": str(self.bundle.path),
-            "manifest": msgspec.to_builtins(self.bundle.manifest),
-            "parity": msgspec.to_builtins(self.rows),
-        }
+        """For `--json`, an ExportReport."""
+        report = ExportReport(SCHEMA_VERSION, str(self.bundle.path), self.bundle.manifest, tuple(self.rows))
+        return cast(dict[str, Any], msgspec.to_builtins(report))
 
 
 def export_bundle(

@@ -1,8 +1,11 @@
-"""parity.json: what export compared with PyTorch, for people and for `x3ddeploy verify`."""
+"""Comparisons with PyTorch as documents: parity.json, for people and for `x3ddeploy verify`, and rows of reports."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+
+import msgspec
 
 from x3ddeploy.parity.metrics import Difference
 
@@ -50,3 +53,26 @@ class ParityReport(ParityRule):
     rounding: dict[str, float]
     passed: bool
     rows: tuple[JudgedRow, ...]
+
+
+@dataclass(frozen=True)
+class DifferenceEntry:
+    """A Difference; what is infinite is null, for JSON has no infinity, and `finite` says whether the outputs were."""
+
+    max_abs: float | None
+    mean_abs: float | None
+    relative: float | None
+    rms: float | None
+    channels: float | None
+    cosine: float | None
+    top1_agreement: float | None
+    finite: bool
+
+
+def difference_entry(difference: Difference) -> DifferenceEntry:
+    """A difference as reports have it."""
+    values = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(difference).items()
+    }
+    return msgspec.convert(values, DifferenceEntry)

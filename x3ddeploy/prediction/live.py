@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import asdict
 
 from x3ddeploy.contract import Contract
 from x3ddeploy.data.annotations import Annotation
@@ -23,6 +23,7 @@ from x3ddeploy.modalities import needs_keypoints
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.pose.models import Persons
 from x3ddeploy.pose.track import Tracker
+from x3ddeploy.prediction.document import LiveLine
 from x3ddeploy.prediction.estimated import network_joints
 from x3ddeploy.prediction.predict import Prediction
 from x3ddeploy.prediction.sources import Frame
@@ -49,11 +50,11 @@ class LiveAnswer:
     latency_s: float
     dropped: int
 
-    def to_json(self, top: int) -> dict[str, Any]:
-        """One line of `predict --json`; beside what it says of a file: latency_s and dropped_frames."""
-        told = self.prediction.to_json(top)
-        told["start_s"], told["end_s"] = round(self.start_s, 3), round(self.end_s, 3)
-        return told | {"latency_s": round(self.latency_s, 4), "dropped_frames": self.dropped}
+    def line(self, top: int) -> LiveLine:
+        """What is said of it; `top` classes are listed, of each kind of scores."""
+        told = asdict(self.prediction.line(top))
+        told |= {"start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3)}
+        return LiveLine(**told, latency_s=round(self.latency_s, 4), dropped_frames=self.dropped)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from x3ddeploy.contract import Contract, Input
 from x3ddeploy.data.annotations import Annotation
@@ -19,10 +19,9 @@ from x3ddeploy.data.video import VideoInfo, probe
 from x3ddeploy.errors import DataError
 from x3ddeploy.evaluation.scores import Scorer, Scores
 from x3ddeploy.modalities import needs_frames, needs_keypoints
+from x3ddeploy.prediction.document import SCHEMA_VERSION, PredictionLine, RankedClass
 from x3ddeploy.prediction.inputs import KeypointSource, is_video
 from x3ddeploy.prediction.windows import VideoWindows, Window, sliding_windows
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,32 +68,32 @@ class Prediction:
         """Name of the best class; None where the network saw nobody."""
         return self.labels[int(self.deployed.argmax())] if self.seen else None
 
-    def to_json(self, top: int) -> dict[str, Any]:
-        """One line of `--json`; see docs/predict.md. Without a person there is no label, and no class is listed.
+    def line(self, top: int) -> PredictionLine:
+        """What is said of it.
 
         Args:
             top: classes listed, of each kind of scores.
         """
         seconds = self.seconds()
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "video": str(self.video),
-            "start_frame": self.window.start,
-            "end_frame": self.window.end,
-            "start_s": None if seconds is None else round(seconds[0], 3),
-            "end_s": None if seconds is None else round(seconds[1], 3),
-            **({} if self.person is None else {"person": self.person}),
-            "frames_with_persons": None if self.people is None else self.people.frames_with_persons,
-            "notes": list(self.notes),
-            "label": self.label,
-            **{
+        return PredictionLine(
+            schema_version=SCHEMA_VERSION,
+            video=str(self.video),
+            start_frame=self.window.start,
+            end_frame=self.window.end,
+            start_s=None if seconds is None else round(seconds[0], 3),
+            end_s=None if seconds is None else round(seconds[1], 3),
+            person=UNSET if self.person is None else self.person,
+            frames_with_persons=None if self.people is None else self.people.frames_with_persons,
+            notes=list(self.notes),
+            label=self.label,
+            scores={
                 name: [
-                    {"class": index, "label": self.labels[index], "score": float(scores[index])}
+                    RankedClass(index, self.labels[index], float(scores[index]))
                     for index in (ranked(scores, top) if self.seen else [])
                 ]
                 for name, scores in self.scores.items()
             },
-        }
+        )
 
 
 def ranked(scores: Scores, top: int) -> list[int]:

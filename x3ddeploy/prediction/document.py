@@ -1,0 +1,62 @@
+"""The lines of `x3ddeploy predict --json` as types, which what predicts and what prints share; docs/predict.md."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+
+class RankedClass(msgspec.Struct, frozen=True):
+    """A class and its probability."""
+
+    index: int = msgspec.field(name="class")
+    label: str
+    score: float
+
+
+class PredictionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What a window shows. Without a person there is no label, and no class is listed.
+
+    Attributes:
+        start_frame, end_frame: the window; its end is not in it.
+        start_s, end_s: the same in seconds; null where the video does not say how many frames a second it has.
+        person: number of the person whom the line is about; absent where it is about all.
+        frames_with_persons: null where nobody is looked for.
+        scores: name of a score -> its best classes, the deployed one first; the names lie beside the other fields.
+    """
+
+    BESIDE: ClassVar[str] = "scores"
+
+    schema_version: int
+    video: str
+    start_frame: int
+    end_frame: int
+    start_s: float | None
+    end_s: float | None
+    person: int | msgspec.UnsetType = msgspec.UNSET
+    frames_with_persons: int | None
+    notes: list[str]
+    label: str | None
+    scores: dict[str, list[RankedClass]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The line, each score under its own name."""
+        told: dict[str, Any] = {}
+        for name, value in msgspec.to_builtins(self).items():
+            told |= value if name == self.BESIDE else {name: value}
+        return told
+
+
+class LiveLine(PredictionLine, frozen=True, kw_only=True):
+    """What the last seconds of a stream show.
+
+    Attributes:
+        latency_s: from the moment in which the window's last frame came to the answer.
+        dropped_frames: since the source began: those that came too fast to be looked at.
+    """
+
+    latency_s: float
+    dropped_frames: int
