@@ -1,6 +1,7 @@
 """`x3ddeploy predict`: one line a window, and no video is left out without a word."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -103,6 +104,8 @@ def test_skipping_everything_is_a_failure(bundle, with_broken):
         (["--runtime", "torch", "--precision", "fp16"], "float32 only"),
         (["--annotate", "out.avi"], ".mp4"),
         (["--annotate", "first.mp4"], "write over a video"),
+        (["--html", "page.txt"], "ends in .html"),
+        (["second.mp4", "--html", "page.html"], "page of one video, and there are 2"),
         (["--keypoints", "absent.npz"], "no keypoints"),
     ],
 )
@@ -111,6 +114,17 @@ def test_requests_that_make_no_sense_are_usage_errors(bundle, folder, monkeypatc
     with pytest.raises(UsageError) as caught:
         predict("first.mp4", "--bundle", bundle, *arguments)
     assert said in str(caught.value)
+
+
+def test_a_page_is_written_beside_the_lines(bundle, folder, tmp_path, capsys):
+    page = tmp_path / "pages" / "first.html"
+    predict(folder / "first.mp4", "--bundle", bundle, "--window", 6, "--each-person", "--json", "--html", page)
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL)[1])
+    (row,) = data["rows"]
+    told = [(start, end, data["names"][best]) for start, end, best, *_ in row["windows"]]
+    assert told == [(record["start_frame"], record["end_frame"], record["label"]) for record in records]
+    assert data["skeletons"]["persons"] == 1
 
 
 def test_one_file_is_no_place_for_several_annotated_videos(bundle, folder, tmp_path):

@@ -115,6 +115,7 @@ class Recognizer:
         workers: int = 2,
         on_error: Literal["raise", "skip"] = "raise",
         annotate: AnyPath | None = None,
+        html: AnyPath | None = None,
         progress: Step = QUIET,
     ) -> Iterator[Prediction | SkippedVideo]:
         """Predictions for the windows of several videos, one by one as they are known; see `predict`.
@@ -132,10 +133,12 @@ class Recognizer:
             workers: threads that load clips.
             on_error: 'skip' gives a SkippedVideo where a video cannot be used, and goes on with the next.
             annotate: write the videos with skeletons and labels drawn in: an `.mp4` file, or for several a folder.
-            progress: receives each video that is written, as a line.
+            html: write a page (.html) that plays the one video, with skeletons, and labels and scores over time. It
+                names the video by its place relative to the page, and holds all else itself.
+            progress: receives each file that is written, as a line.
 
         Raises:
-            UsageError: a path is not there, or `annotate` is no place for these videos.
+            UsageError: a path is not there, or `annotate` or `html` is no place for these videos.
             DataError: a video cannot be used, or none can.
             GateError: the network gives NaN or infinity.
         """
@@ -150,6 +153,7 @@ class Recognizer:
             workers=workers,
             on_error=on_error,
             annotate=_path(annotate),
+            html=_path(html),
             progress=counting(progress),
         )
 

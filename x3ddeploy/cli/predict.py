@@ -78,6 +78,11 @@ _MOST_SECONDS = 3600
     type=click.Path(path_type=Path),
     help="Write the video with skeletons and labels drawn in: an .mp4 file, or for several videos a folder.",
 )
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    help="Write a page that plays the one VIDEO, with skeletons, labels and scores over time.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a window.")
 def command(
     videos: tuple[Path, ...],
@@ -101,6 +106,7 @@ def command(
     workers: int,
     on_error: Literal["raise", "skip"],
     annotate: Path | None,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Name the action in each VIDEO, or in each window of it; a folder stands for all videos in it.
@@ -132,7 +138,7 @@ def command(
                 x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
             )
         if any(is_live(str(video)) for video in videos):
-            if len(videos) > 1 or keypoints or window or annotate or each_person:
+            if len(videos) > 1 or keypoints or window or annotate or html or each_person:
                 raise UsageError("live input is one source, with windows in seconds", hint="see docs/live.md")
             live = _stream(recognizer, str(videos[0]), raw, estimator, seconds, num_clips, min_keypoint_score, progress)
             _print_live(live, top_k, as_json)
@@ -148,6 +154,7 @@ def command(
             workers=workers,
             on_error=on_error,
             annotate=annotate,
+            html=html,
             progress=progress,
         ):
             if isinstance(found, SkippedVideo):

@@ -14,29 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.atomic import explain_os_errors
-from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.synth.video import require_pyav
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.modalities.keypoints import COCO_17
 from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
+from x3ddeploy.prediction.shown import PERSONS, drawn_joints, limbs, nearest_window
 
 Frame = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
 
-_LIMBS = tuple(
-    (COCO_17.index(first), COCO_17.index(second))
-    for first, second in (
-        ("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear"),
-        ("left_shoulder", "right_shoulder"), ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"),
-        ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"), ("left_shoulder", "left_hip"),
-        ("right_shoulder", "right_hip"), ("left_hip", "right_hip"), ("left_hip", "left_knee"),
-        ("left_knee", "left_ankle"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
-    )
-)  # fmt: skip
-# Okabe and Ito's palette, which colour-blind people can tell apart; persons take turns.
-_PERSONS: tuple[Colour, ...] = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-_MIN_SCORE = 0.3  # under this pose estimators mostly guess
 _MIN_SIDE = 240  # pixels; smaller videos are enlarged, else nothing could be read
 _BAR_SHARE = 0.09  # of the height
 _TEXT_ASCENT_PX = 22  # of OpenCV's HERSHEY_SIMPLEX at scale 1
@@ -73,7 +58,7 @@ def annotate_video(
     frames = video.info.frames
     scale = max(1, math.ceil(_MIN_SIDE / min(video.info.height, video.info.width)))
     size = (scale * video.info.height, scale * video.info.width)
-    skeletons = None if video.annotation is None else _skeletons(video.annotation, size)
+    skeletons = None if video.annotation is None else drawn_joints(video.annotation, size)
     with _video_writer(output, video.info.fps or _DEFAULT_FPS, size) as write:
         for number, frame in enumerate(iter_frames(video.path, range(frames))):
             picture = _enlarged(frame, scale)
@@ -89,23 +74,14 @@ def annotate_video(
 
 
 def _texts(predictions: Sequence[Prediction], frame: int) -> dict[int | None, str]:
-    """What stands in a frame, by person; of all of them, or none, by None. A person's window must hold the frame."""
+    """What stands in a frame, by person; of all of them, or none, by None."""
     texts: dict[int | None, str] = {}
     for person in dict.fromkeys(entry.person for entry in predictions):
         of_person = [entry for entry in predictions if entry.person == person]
-        nearest = min(of_person, key=lambda entry: abs(entry.window.start + entry.window.end - 1 - 2 * frame))
-        label = nearest.label
-        if person is None or nearest.window.start <= frame < nearest.window.end:
-            texts[person] = f"{label} {nearest.deployed.max():.0%}" if label is not None else "no person"
+        nearest = nearest_window(of_person, frame)
+        if nearest is not None:
+            texts[person] = f"{nearest.label} {nearest.deployed.max():.0%}" if nearest.seen else "no person"
     return texts
-
-
-def _skeletons(annotation: Annotation, size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Joints in pixels of pictures of that height and width, (M, T, K, 2), and which of them are drawn, (M, T, K)."""
-    # Positions are pixels of the frames that the pose estimator saw; a pixel's middle is its coordinate.
-    factor = np.array([size[1] / annotation.picture[1], size[0] / annotation.picture[0]])
-    positions = (np.nan_to_num(annotation.keypoints.astype(np.float64)) + 0.5) * factor - 0.5
-    return positions, (np.nan_to_num(annotation.scores) >= _MIN_SCORE) & (annotation.keypoints != 0).any(-1)
 
 
 def _enlarged(frame: Frame, scale: int) -> Frame:
@@ -121,8 +97,8 @@ def _draw_skeletons(picture: Frame, positions: npt.NDArray[np.float64], seen: np
     # Within what OpenCV's integers hold; so far outside nothing can be seen anyway.
     places = np.clip(np.round(positions), -10_000, 10_000).astype(int).tolist()
     for person, (joints, found) in enumerate(zip(places, seen, strict=True)):
-        colour = _PERSONS[person % len(_PERSONS)]
-        for first, second in _LIMBS if len(joints) == len(COCO_17) else ():
+        colour = PERSONS[person % len(PERSONS)]
+        for first, second in limbs(len(joints)):
             if found[first] and found[second]:
                 cv2.line(picture, joints[first], joints[second], colour, thickness, cv2.LINE_AA)
         for joint, there in zip(joints, found, strict=True):
@@ -140,7 +116,7 @@ def _draw_name(picture: Frame, text: str, person: int, joints: npt.NDArray[np.fl
     (length, ascent), _ = cv2.getTextSize(text, font, scale, 1)
     x, y = np.clip(joints[joints[:, 1].argmin()], -10_000, 10_000)
     place = (int(np.clip(x - length / 2, 0, max(0, width - length))), int(np.clip(y - ascent, ascent, height - 1)))
-    for colour, thickness in (((0, 0, 0), 3), (_PERSONS[person % len(_PERSONS)], 1)):
+    for colour, thickness in (((0, 0, 0), 3), (PERSONS[person % len(PERSONS)], 1)):
         cv2.putText(picture, text, place, font, scale, colour, thickness, cv2.LINE_AA)
 
 

@@ -15,7 +15,7 @@ from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.annotate import annotate_video
 from x3ddeploy.prediction.estimated import EstimatedKeypoints
-from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, find_videos
+from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, find_videos, is_video
 from x3ddeploy.prediction.persons import each_person
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.progress import Progress
@@ -41,6 +41,7 @@ def predict_videos(
     workers: int,
     on_error: Literal["raise", "skip"],
     annotate: Path | None,
+    html: Path | None,
     progress: Progress,
 ) -> Iterator[Prediction | SkippedVideo]:
     """Predictions in the order of the videos and their windows; see `x3ddeploy.Recognizer.predict_videos`."""
@@ -51,6 +52,8 @@ def predict_videos(
     else:
         files = KeypointFiles(keypoints, len(videos))
     drawn = _drawn_files(annotate, videos, several=len(videos) > 1 or paths[0].is_dir())
+    if html is not None:
+        _check_page(html, videos)
     predicted = partial(
         _of_each_person if persons else predict_windows,
         contract=contract,
@@ -59,9 +62,8 @@ def predict_videos(
         windowing=windowing,
         workers=workers,
     )
-    return _predictions(
-        videos, partial(open_video, keypoints=files, inputs=contract.inputs), predicted, on_error, drawn, progress
-    )
+    opened = partial(open_video, keypoints=files, inputs=contract.inputs)
+    return _predictions(videos, opened, predicted, on_error, drawn, html, progress)
 
 
 def _of_each_person(video: OpenedVideo, *, windowing: Windowing, **how: Any) -> Iterator[Prediction]:
@@ -78,6 +80,7 @@ def _predictions(
     predicted: Callable[[OpenedVideo], Iterator[Prediction]],
     on_error: Literal["raise", "skip"],
     drawn: Mapping[Path, Path],
+    html: Path | None,
     progress: Progress,
 ) -> Iterator[Prediction | SkippedVideo]:
     skipped = 0
@@ -92,6 +95,11 @@ def _predictions(
                 output = drawn[path]
                 annotate_video(video, predictions, output, partial(progress.count, f"drawing {output.name}"))
                 progress(f"written: {output}")
+            if html is not None:
+                from x3ddeploy.prediction.page import write_page  # with jinja2, which nothing else here needs
+
+                write_page(video, predictions, html)
+                progress(f"written: {html}")
         except DataError as error:
             if on_error == "raise":
                 raise
@@ -120,3 +128,15 @@ def _drawn_files(annotate: Path | None, videos: Sequence[Path], several: bool) -
     with explain_os_errors(annotate):
         (annotate if several else annotate.parent).mkdir(parents=True, exist_ok=True)
     return places
+
+
+def _check_page(html: Path, videos: Sequence[Path]) -> None:
+    """A page plays one video; makes the folder that the page goes to."""
+    if html.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"cannot write a page to {html}", hint="name a file that ends in .html")
+    if len(videos) > 1:
+        raise UsageError(f"{html} is a page of one video, and there are {len(videos)}", hint="name one video a page")
+    if not is_video(videos[0]):
+        raise UsageError(f"{html} is to play {videos[0]}, which is no video", hint="name the video itself")
+    with explain_os_errors(html):
+        html.parent.mkdir(parents=True, exist_ok=True)

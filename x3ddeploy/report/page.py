@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import jinja2
-
 from x3ddeploy.benchmarking.view import (
     Report,
     absent_by_reason,
@@ -20,6 +18,7 @@ from x3ddeploy.benchmarking.view import (
 from x3ddeploy.report import bars, curves, heat, tables
 from x3ddeploy.report.competitors import MEANING, Numbers
 from x3ddeploy.report.roofline import rooflines
+from x3ddeploy.report.templating import templates
 from x3ddeploy.text import escaped
 
 
@@ -43,16 +42,7 @@ def _markdown_text(value: Any) -> Any:
 
 
 def _render(template: str, report: Report, *, autoescape: bool, finalize: Callable[[Any], Any] | None = None) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("x3ddeploy.report"),
-        autoescape=autoescape,  # noqa: S701 (names in a report come from files; Markdown has no such escape)
-        undefined=jinja2.StrictUndefined,
-        finalize=finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(**_sections(report))
+    return templates(autoescape=autoescape, finalize=finalize).get_template(template).render(**_sections(report))
 
 
 def _sections(report: Report) -> dict[str, Any]:
