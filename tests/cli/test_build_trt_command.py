@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import onnx
 import pytest
+from support.documents import of_its_type
 from support.fake_machines import Machines
 from support.parts import PARTS
 
@@ -185,7 +186,7 @@ def test_tensorrt_rtx_takes_every_part_in_every_precision(start, copied, machine
     arguments = ("--rtx", "--compute-capability", "8.9,12.0", "--builder-optimization-level", "0")
     process = start("build-trt", copied, *flags, *arguments, "--json", env=machine("no gpu"))
     assert process.returncode == 0, process.stderr
-    report = json.loads(process.stdout)
+    report = of_its_type("build-trt", process.stdout)
     manifest = Bundle.open(copied).manifest
     assert [made["entry"]["part"] for made in report["engines"]] == list(PARTS)
     assert {made["name"] for made in report["engines"]} == set(manifest.engines)
@@ -195,7 +196,7 @@ def test_tensorrt_rtx_takes_every_part_in_every_precision(start, copied, machine
         assert made["check"] is None
         assert any("parity with PyTorch is not proven" in line for line in made["unproven"])
         assert (copied / made["name"]).stat().st_size == made["built"]["size_bytes"]
-        beside = json.loads((copied / made["name"]).with_suffix(".json").read_text())
+        beside = of_its_type("engine-report", (copied / made["name"]).with_suffix(".json").read_text())
         assert beside["command"].startswith("x3ddeploy build-trt")
     assert Bundle.open(copied).altered_files() == []
     if precision == "int8":
@@ -242,7 +243,7 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(start, copied
 def test_engines_are_built_proven_and_registered(start, copied, machine, shape, parts):
     process = start("build-trt", copied, "--parts", parts, "--json", env=machine("with tensorrt", FAKE_SHAPE=shape))
     assert process.returncode == 0, process.stderr
-    report = json.loads(process.stdout)
+    report = of_its_type("build-trt", process.stdout)
     assert [made["entry"]["part"] for made in report["engines"]] == parts.split(",")
     proof = "engine inspector" if shape == "8.6" else "parsed network"
     assert {made["built"]["precision"]["source"] for made in report["engines"]} == {proof}
@@ -252,6 +253,8 @@ def test_engines_are_built_proven_and_registered(start, copied, machine, shape, 
     assert all(made["check"]["rows"] for made in report["engines"])
     assert bool(report["together"]) == ("," in parts)
     manifest = Bundle.open(copied).manifest
+    for plan in manifest.engines:
+        of_its_type("engine-report", (copied / plan).with_suffix(".json").read_text())
     entry = next(iter(manifest.engines.values()))
     assert (entry.gpu, entry.compute_capabilities, entry.driver) == ("Fake GPU", ("9.0",), "580.1")
     assert all(name.startswith("engines/fake-gpu-sm90-trt") for name in manifest.engines)

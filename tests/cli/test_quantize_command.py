@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.subset import balanced_choice
@@ -48,7 +49,7 @@ def quantized(bundle, labelled, run, tmp_path_factory):
     shutil.copytree(bundle, path)
     process = run("quantize", path, "--calib", labelled, "--max-drop", "40", "--json")
     assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout), path
+    return of_its_type("quantize", process.stdout), path
 
 
 def contents(path):
@@ -61,6 +62,7 @@ def test_every_part_is_there_in_both_precisions_and_sealed(quantized):
     assert bundle.altered_files() == []
     assert set(bundle.manifest.precisions) == {"fp16", "int8"}
     for precision in ("fp16", "int8"):
+        of_its_type("precision-report", (path / precision / "report.json").read_text())
         for part in PARTS:
             model = onnx.load(bundle.part_path(part, precision))
             onnx.checker.check_model(model, full_check=True)

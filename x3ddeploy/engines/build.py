@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
+from x3ddeploy.engines.document import EngineReport, EnginesReport, MadeEngine, built_entry, checked
 from x3ddeploy.engines.graphs import Clips, with_graphs
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
 from x3ddeploy.errors import UsageError, X3DDeployError
@@ -88,14 +89,10 @@ class Engines:
     together: CheckResult | None
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "schema_version": 1,
-            "bundle": str(self.bundle.path),
-            "host": msgspec.to_builtins(self.host),
-            "engines": [_made_to_json(made) for made in self.made],
-            "together": _finite(msgspec.to_builtins(self.together)),
-        }
+        """For `--json`, an EnginesReport."""
+        engines = tuple(MadeEngine(**_described(made)) for made in self.made)
+        report = EnginesReport(1, str(self.bundle.path), self.host, engines, checked(self.together))
+        return cast(dict[str, Any], msgspec.to_builtins(report))
 
 
 def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: Step) -> Engines:
@@ -265,15 +262,14 @@ class _Run:
                 lines.append("accuracy: quantize had no clips to judge INT8 with")
         return tuple(lines)
 
-    def _report(self, made: Made) -> dict[str, Any]:
-        """What lies beside each engine."""
-        return {
-            "schema_version": 1,
-            "x3ddeploy": __version__,
-            "command": self._request.command,
-            "built_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            **_made_to_json(made),
-        }
+    def _report(self, made: Made) -> EngineReport:
+        return EngineReport(
+            schema_version=1,
+            x3ddeploy=__version__,
+            command=self._request.command,
+            built_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **_described(made),
+        )
 
 
 class _Quiet:
@@ -301,16 +297,5 @@ def parts_named(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(part for part in contract.parts if part in names)
 
 
-def _made_to_json(made: Made) -> dict[str, Any]:
-    value: dict[str, Any] = _finite(msgspec.to_builtins(made))
-    value["built"]["precision"]["counts"] = made.built.precision.counts
-    return value
-
-
-def _finite(value: Any) -> Any:
-    """Infinite errors as null: JSON has no infinity; `finite` beside them says it."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+def _described(made: Made) -> dict[str, Any]:
+    return vars(made) | {"built": built_entry(made.built), "check": checked(made.check)}

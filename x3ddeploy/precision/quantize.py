@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -16,12 +16,32 @@ from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.job import Job
 from x3ddeploy.precision.make_half import make_half
 from x3ddeploy.precision.make_int8 import make_int8
-from x3ddeploy.precision.request import Made, Request
+from x3ddeploy.precision.request import Made, MadeReport, Request
 from x3ddeploy.precision.verdict import BlockTime, Verdict, block_times, judge
 from x3ddeploy.progress import Progress
 from x3ddeploy.terms import Precision
 
 REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class BlockTimes:
+    """Times of blocks in float32 and INT8, and the runtime whose profile they are of."""
+
+    runtime: str
+    blocks: tuple[BlockTime, ...]
+
+
+@dataclass(frozen=True)
+class QuantizeReport:
+    """What `x3ddeploy quantize --json` prints."""
+
+    schema_version: int
+    bundle: str
+    target: str
+    precisions: tuple[MadeReport, ...]
+    verdict: Verdict
+    block_times: BlockTimes
 
 
 @dataclass(frozen=True)
@@ -40,15 +60,16 @@ class Quantized:
     block_times: tuple[BlockTime, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "schema_version": 1,
-            "bundle": str(self.bundle.path),
-            "target": self.bundle.manifest.target,
-            "precisions": [made.to_json() for made in self.made],
-            "verdict": msgspec.to_builtins(self.verdict),
-            "block_times": {"runtime": self.runtime, "blocks": msgspec.to_builtins(self.block_times)},
-        }
+        """For `--json`, a QuantizeReport."""
+        report = QuantizeReport(
+            schema_version=1,
+            bundle=str(self.bundle.path),
+            target=self.bundle.manifest.target,
+            precisions=tuple(made.report() for made in self.made),
+            verdict=self.verdict,
+            block_times=BlockTimes(self.runtime, self.block_times),
+        )
+        return cast(dict[str, Any], msgspec.to_builtins(report))
 
 
 def quantize_bundle(bundle: Bundle, request: Request, progress: Progress) -> Quantized:
@@ -101,7 +122,7 @@ def _sealed(bundle: Bundle, graphs: Graphs, made: Made, calibration: Calibration
         rounding=graphs.rounding,
     )
     files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.parts.items()}
-    files[REPORT] = msgspec.json.format(msgspec.json.encode(made.to_json()), indent=2)
+    files[REPORT] = msgspec.json.format(msgspec.json.encode(made.report()), indent=2)
     content = calibration.to_json() if calibration else b""
     sealed = add_precision(bundle, made.precision, files, graphs.golden_files(), precision, content)
     if calibration:

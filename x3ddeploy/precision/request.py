@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from msgspec import UNSET, UnsetType
 
 from x3ddeploy.calibration.recipe import Recipe
-from x3ddeploy.precision.accuracy import StreamAccuracy
+from x3ddeploy.precision.accuracy import Agreement, StreamAccuracy
 from x3ddeploy.precision.search import Sensitivity
 from x3ddeploy.terms import Precision
 
@@ -38,6 +37,53 @@ class Request:
 
 
 @dataclass(frozen=True)
+class UnitEntry:
+    """A Unit, its layers in order; `others` is absent where there are none."""
+
+    name: str
+    stream: str
+    sites: tuple[str, ...]
+    multiply_adds: int
+    others: tuple[str, ...] | UnsetType = UNSET
+
+
+@dataclass(frozen=True)
+class SensitivityEntry:
+    """What quantizing one unit alone does to the logits of its stream."""
+
+    unit: UnitEntry
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class MadeReport:
+    """The report.json beside a precision's graphs.
+
+    Attributes:
+        float_layers: what stays in a higher precision, each with the reason.
+        accuracy: against float32 on the judging clips; null where there are none.
+        golden_error: 'part -> output' -> relative error on the golden clip.
+        sensitivities: of blocks and of kinds of layers, for INT8.
+        steps: of the search, for INT8.
+        random: whether it was calibrated with made-up clips.
+    """
+
+    precision: Precision
+    float_layers: dict[str, str]
+    accuracy: dict[str, StreamAccuracy] | None
+    golden_error: dict[str, float]
+    sensitivities: tuple[SensitivityEntry, ...]
+    steps: tuple[str, ...]
+    random: bool
+
+
+def _entry(found: Sensitivity) -> SensitivityEntry:
+    unit = found.unit
+    entry = UnitEntry(unit.name, unit.stream, tuple(sorted(unit.sites)), unit.multiply_adds, unit.others or UNSET)
+    return SensitivityEntry(entry, found.agreement)
+
+
+@dataclass(frozen=True)
 class Made:
     """One precision, made.
 
@@ -58,11 +104,6 @@ class Made:
     steps: tuple[str, ...] = ()
     random: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def report(self) -> MadeReport:
         """For `--json` and report.json."""
-        value: dict[str, Any] = msgspec.to_builtins(self)
-        for entry, sensitivity in zip(value["sensitivities"], self.sensitivities, strict=True):
-            entry["unit"]["sites"] = sorted(sensitivity.unit.sites)
-            if not sensitivity.unit.others:
-                del entry["unit"]["others"]
-        return value
+        return MadeReport(**vars(self) | {"sensitivities": tuple(map(_entry, self.sensitivities))})
