@@ -1,8 +1,7 @@
 """`x3ddeploy synth`: what a user types, reads and gets."""
 
-import json
-
 import pytest
+from support.documents import of_its_type
 
 pytest.importorskip("cv2")
 pytest.importorskip("av")
@@ -13,7 +12,8 @@ TINY = ("--size", "32x48", "--frames", "8", "--clips-per-class", "2", "--subject
 def test_one_json_document_says_what_was_written(run, tmp_path):
     process = run("synth", tmp_path / "actions", *TINY, "--seed", 4, "--json")
     assert process.returncode == 0, process.stderr
-    summary = json.loads(process.stdout)
+    summary = of_its_type("synth", process.stdout)
+    of_its_type("dataset", (tmp_path / "actions" / "dataset.json").read_text())
     assert process.stderr == ""  # no progress bar where nobody watches
     assert summary["seed"] == 4
     assert summary["size"] == [32, 48]

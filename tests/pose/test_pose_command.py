@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from support.documents import of_its_type
 from support.pose_graphs import constant_model, heatmap_model, yolo
 
 from x3ddeploy.data.synth.video import write_video
@@ -53,7 +54,7 @@ def test_keypoints_of_each_person_are_kept_and_read_again(run, models, video, tm
 def test_prediction_from_the_bare_video_is_that_from_the_kept_keypoints(run, models, video, bundle, tmp_path):
     pose, detector = models
     named = ("--pose", pose, "--detector", detector)
-    assert run("pose", video, *named, "-o", tmp_path, "--json").returncode == 0
+    of_its_type("pose", run("pose", video, *named, "-o", tmp_path, "--json").stdout)
     at_once = run("predict", video, *named, "--bundle", bundle, "--json")
     assert at_once.returncode == 0, at_once.stderr
     kept = run("predict", video, "--keypoints", tmp_path / "two.npz", "--bundle", bundle, "--json")

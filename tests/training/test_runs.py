@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from support.documents import of_its_type
 from support.training_data import TINY, on, small_data
 
 from x3ddeploy.errors import DataError, UsageError
@@ -88,7 +89,7 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_total_batch(data
         check=False,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    assert json.loads(process.stdout)["epochs"] == 2  # one process reports
+    assert of_its_type("train", process.stdout)["epochs"] == 2  # one process reports
     # Augmentation and dropout are the same; sums in another order differ in the last digits, which training amplifies.
     assert losses(tmp_path) == pytest.approx(losses(work_dir), rel=1e-3)
 

@@ -16,6 +16,17 @@ _SUFFIX = ".npz"
 
 
 @dataclass(frozen=True)
+class PoseLine:
+    """A line of `x3ddeploy pose --json`; see Posed."""
+
+    video: str
+    keypoints: str
+    persons: int
+    frames: int
+    frames_with_persons: int
+
+
+@dataclass(frozen=True)
 class Posed:
     """A video whose keypoints were written.
 
@@ -29,6 +40,10 @@ class Posed:
     persons: int
     frames: int
     frames_with_persons: int
+
+    def line(self) -> PoseLine:
+        """For `--json`."""
+        return PoseLine(str(self.video), str(self.keypoints), self.persons, self.frames, self.frames_with_persons)
 
 
 def estimate_poses(

@@ -49,8 +49,7 @@ def command(
     with estimator, Steps().bars() as progress:
         for found in x3ddeploy.estimate_poses(videos, output, estimator, progress=progress):
             if as_json:
-                record = asdict(found)
-                print_json(record | {"video": str(found.video), "keypoints": str(found.keypoints)}, indent=None)
+                print_json(asdict(found.line()), indent=None)
             else:
                 echo(
                     f"{found.keypoints}: {found.persons} persons in {found.frames_with_persons} of {found.frames} "

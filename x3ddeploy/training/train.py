@@ -35,6 +35,7 @@ class TrainResult:
     best_score: float | None
 
     def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
         return asdict(self)
 
 

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
 from x3ddeploy.data.synth.actions import ACTIONS, Cue, ceiling
 from x3ddeploy.data.synth.clip import SynthClip, make_clip
+from x3ddeploy.data.synth.document import DatasetRecord, OptionsEntry, SynthReport
 from x3ddeploy.data.synth.options import SynthOptions, clip_names, splits_of
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.errors import UsageError, X3DDeployError
@@ -55,10 +56,11 @@ class Summary:
     splits: dict[str, int]
     size_bytes: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SynthReport:
+        """For `--json`."""
         return {
             "directory": str(self.directory),
-            **asdict(self.options),
+            **_entry(self.options),
             "classes": list(self.classes),
             "clips": self.clips,
             "splits": self.splits,
@@ -130,7 +132,7 @@ def _skeleton(name: str, label: int, clip: SynthClip) -> dict[str, Any]:
     return {"frame_dir": name, "label": label, "total_frames": clip.space.shape[1], "keypoint": clip.space}
 
 
-def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> dict[str, Any]:
+def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> DatasetRecord:
     blind = {cue.value: round(ceiling(cue), 4) for cue in Cue if cue is not Cue.BOTH}
     return {
         "kind": _KIND,
@@ -140,7 +142,7 @@ def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> dict[s
             **{name: version(name) for name in ("numpy", "av")},
             "opencv": _opencv(),
         },
-        **asdict(options),
+        **_entry(options),
         "clips": clips,
         "splits": splits,
         "classes": [
@@ -151,6 +153,10 @@ def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> dict[s
         "shows": _SHOWS,
         "does_not_show": _SHOWS_NOT,
     }
+
+
+def _entry(options: SynthOptions) -> OptionsEntry:
+    return cast(OptionsEntry, asdict(options))
 
 
 def _opencv() -> str:

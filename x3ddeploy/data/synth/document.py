@@ -1,0 +1,47 @@
+"""What `x3ddeploy synth --json` prints and the dataset.json beside the videos, as types."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class OptionsEntry(TypedDict):
+    """What the clips depend on; `size` is height and width in pixels."""
+
+    seed: int
+    size: tuple[int, int]
+    frames: int
+    clips_per_class: int
+    subjects: int
+
+
+class SynthReport(OptionsEntry):
+    """What was written; `splits` are numbers of clips."""
+
+    directory: str
+    classes: list[str]
+    clips: int
+    splits: dict[str, int]
+    size_bytes: int
+
+
+class ActionEntry(TypedDict):
+    """A class, and which of its inputs tells it from the others of its group."""
+
+    name: str
+    group: str
+    told_apart_by: str
+
+
+class DatasetRecord(OptionsEntry):
+    """dataset.json; `largest_accuracy_without_seeing` is that of a network that does not see a cue, as a share."""
+
+    kind: str
+    schema_version: int
+    versions: dict[str, str]
+    clips: int
+    splits: dict[str, int]
+    classes: list[ActionEntry]
+    largest_accuracy_without_seeing: dict[str, float]
+    shows: str
+    does_not_show: str
