@@ -12,7 +12,7 @@ NAMES = re.compile(
     r"""["'](rgb|pose|imgs|heatmap_imgs|(rgb|pose)_(backbone|feat|logits|coarse_logits))["']"""
 )  # as whole literals
 # What a network is called where it is looked up, in its own rooms, the action kind of the synthetic set; a verb's name.
-AT_HOME = ("families/", "modalities/", "data/synth/actions.py", "cli/main.py", "doctor/capabilities.py")
+AT_HOME = ("families/", "modalities/", "data/synth/actions.py", "cli/main.py", "schemas.py", "doctor/capabilities.py")
 
 
 def floors():

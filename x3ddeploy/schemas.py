@@ -31,7 +31,7 @@ DOCUMENTS = {
     "pack": "x3ddeploy.embedding.pack:PackReport",
     "triton": "x3ddeploy.embedding.triton:TritonReport",
     "pose": "x3ddeploy.api.pose:PoseLine",
-    "train": "x3ddeploy.training.train:TrainResult",
+    "train": "x3ddeploy.training.result:TrainResult",
     "data-check": "x3ddeploy.data.check:DataReport",
     "synth": "x3ddeploy.data.synth.document:SynthReport",
     "dataset": "x3ddeploy.data.synth.document:DatasetRecord",

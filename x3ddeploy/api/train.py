@@ -13,7 +13,7 @@ from x3ddeploy.terms import AnyPath
 
 if TYPE_CHECKING:
     from x3ddeploy.data.synth import Summary
-    from x3ddeploy.training.train import TrainResult
+    from x3ddeploy.training.result import TrainResult
 
 
 def synth(

@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.training.adapt import TrainOptions, load_config
 from x3ddeploy.training.divergence import last_checkpoint
 from x3ddeploy.training.loading import checkpoints_with_history
+from x3ddeploy.training.result import TrainResult as TrainResult
 from x3ddeploy.training.runner import TrainingRunner
 
 BEST = "best.pth"
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run leaves behind.
-
-    Attributes:
-        epochs: finished in all, those before a resume included.
-        last: the checkpoint written last.
-        best: a copy, under a name that stays, of the checkpoint with the best score; None where nothing was validated.
-        best_score: its score, the fused top-1 accuracy unless the config monitors something else.
-    """
-
-    work_dir: str
-    epochs: int
-    last: str | None
-    best: str | None
-    best_score: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return asdict(self)
 
 
 def train(config: Path, options: TrainOptions, launcher: str, report: Callable[[str], None]) -> TrainResult:

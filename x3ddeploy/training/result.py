@@ -1,0 +1,28 @@
+"""What a training leaves behind; needs neither PyTorch nor MMEngine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run leaves behind.
+
+    Attributes:
+        epochs: finished in all, those before a resume included.
+        last: the checkpoint written last.
+        best: a copy, under a name that stays, of the checkpoint with the best score; None where nothing was validated.
+        best_score: its score, the fused top-1 accuracy unless the config monitors something else.
+    """
+
+    work_dir: str
+    epochs: int
+    last: str | None
+    best: str | None
+    best_score: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
