@@ -69,7 +69,7 @@ function draw(frame) {
 }
 
 // Labels over time: neighbours that say the same are one piece.
-const heads = [];
+const heads = [], titles = [];
 for (const row of data.rows) {
   const who = make("span", at("rows"), "", "who");
   if (row.person !== null) make("i", who, "", "swatch").style.background = data.colours[row.person % data.colours.length];
@@ -88,8 +88,11 @@ for (const row of data.rows) {
     button.style.left = `${(100 * start) / data.frames}%`;
     button.style.width = `${(100 * (end - start)) / data.frames}%`;
     const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
-    button.title = `${nameOf(name)}${name < 0 ? "" : ` ${percent(mean)}`}, ${seconds(start).toFixed(2)}-${seconds(end).toFixed(2)} s`;
-    button.setAttribute("aria-label", button.title);
+    titles.push(() => {
+      const said = name < 0 ? "" : ` ${percent(mean)}`;
+      button.title = `${nameOf(name)}${said}, ${seconds(start).toFixed(2)}-${seconds(end).toFixed(2)} s`;
+      button.setAttribute("aria-label", button.title);
+    });
     button.tabIndex = index ? -1 : 0;
     button.addEventListener("click", (event) => jump(event.detail ? pointed(event, lane) : start));
     return button;
@@ -159,6 +162,7 @@ plot.addEventListener("keydown", (event) => {
 });
 plot.setAttribute("aria-valuemax", data.frames - 1);
 
+// What needs the frame rate, which may come with the video.
 function ruler() {
   at("ruler").textContent = "";
   const length = seconds(data.frames), power = 10 ** Math.floor(Math.log10(length / 6));
@@ -167,6 +171,7 @@ function ruler() {
     make("span", at("ruler"), `${+time.toFixed(3)}${time ? "" : " s"}`).style.left = `${(100 * time) / length}%`;
   }
   at("about").textContent = `${data.frames} frames, ${length.toFixed(2)} s${data.fps ? `, ${+data.fps.toFixed(2)} frames a second` : ""}`;
+  for (const entitle of titles) entitle();
   for (const button of document.querySelectorAll(".lane button")) button.classList.toggle("slim", button.clientWidth < 30);
 }
 
@@ -205,6 +210,7 @@ function update(frame) {
 screen_.style.aspectRatio = `${data.width} / ${data.height}`;
 screen_.style.maxWidth = `calc(70vh * ${data.width / data.height})`;
 at("skeletons").addEventListener("change", () => draw(frameNow()));
+at("unplayable").hidden = !video.error;
 video.addEventListener("error", () => { at("unplayable").hidden = false; });
 video.addEventListener("loadedmetadata", () => { ruler(); update(frameNow()); });
 for (const name of ["seeked", "timeupdate"]) video.addEventListener(name, () => { if (!video.seeking) update(frameNow()); });
