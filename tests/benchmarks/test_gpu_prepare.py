@@ -92,8 +92,8 @@ def test_pieces_are_one_archive_with_checksums(prepare, tmp_path):
 def test_the_baselines_weights_have_the_names_that_mmaction2_gives_them(prepare):
     """So that it becomes a bundle by the same way as a trained checkpoint."""
     pytest.importorskip("mmaction")
-    from small_recognizers import rgbposeconv3d
     from support.recognizers import modules_of, state_dict_of
+    from support.small_recognizers import rgbposeconv3d
 
     weights = prepare.as_trained(prepare.rgbposeconv3d_torch.build(60).state_dict())
     theirs = state_dict_of(modules_of(rgbposeconv3d()))  # of fewer blocks

@@ -14,8 +14,8 @@ from x3ddeploy.modalities import needs_frames
 from x3ddeploy.runtimes.registry import open_session
 
 sys.path.append(str(Path(__file__).parents[1] / "families"))
-from small_recognizers import STGCNPP, posec3d, stgcn, tsm
 from support.recognizers import save
+from support.small_recognizers import STGCNPP, posec3d, stgcn, tsm
 
 pytestmark = pytest.mark.openvino
 CONFIGS = {"posec3d": posec3d, "stgcn": lambda: stgcn(STGCNPP), "tsm": tsm}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from small_3d import CONFIGS, small
 from support.recognizers import modules_of, save
+from support.small_3d import CONFIGS, small
 
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.calibration.ranges import Range

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from small_recognizers import posec3d
 from support.recognizers import modules_of, save, state_dict_of, text_of
+from support.small_recognizers import posec3d
 
 from x3ddeploy.contract import Activation
 from x3ddeploy.errors import CheckpointError, MissingRequirementError, UsageError

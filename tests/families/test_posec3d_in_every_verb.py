@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from small_recognizers import posec3d
 from support.recognizers import modules_of, save, state_dict_of
+from support.small_recognizers import posec3d
 
 pytest.importorskip("mmaction")
 CLASSES, VIDEOS = 5, 12

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from small_recognizers import rgbposeconv3d
 from support.recognizers import modules_of, state_dict_of, text_of
+from support.small_recognizers import rgbposeconv3d
 
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.exporting.parts import build_parts

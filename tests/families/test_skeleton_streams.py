@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_recognizers import STGCN, STGCNPP, stgcn
 from support.recognizers import save
 from support.skeletons import write
+from support.small_recognizers import STGCN, STGCNPP, stgcn
 
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import UsageError

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import onnx
 import pytest
-from small_3d import CLASSES, small
 from support.own_test_loop import listed_videos, scored_by_mmaction
 from support.recognizers import save
+from support.small_3d import CLASSES, small
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.mmaction_compat import import_everything

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_recognizers import AGCN, STGCN, STGCNPP, STGCNPP_SPACE, stgcn
 from support.recognizers import modules_of, save
+from support.small_recognizers import AGCN, STGCN, STGCNPP, STGCNPP_SPACE, stgcn
 
 from x3ddeploy.checkpoint.config import read_config_file
 from x3ddeploy.contract import Average, Views

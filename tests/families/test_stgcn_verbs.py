@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_recognizers import STGCNPP, stgcn
 from support.recognizers import save
 from support.skeletons import CLASSES, write
+from support.small_recognizers import STGCNPP, stgcn
 
 from x3ddeploy.mmaction_compat import import_everything
 

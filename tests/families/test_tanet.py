@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from small_recognizers import tanet
 from support.recognizers import modules_of, save
+from support.small_recognizers import tanet
 
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.loading import load_network, restore_network

@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 import pytest
-from small_recognizers import tsm
 from support.own_test_loop import listed_videos, scored_by_mmaction
 from support.recognizers import save
+from support.small_recognizers import tsm
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.calibration.choice import choose_clips

@@ -6,9 +6,9 @@ import importlib
 import numpy as np
 import pytest
 import torch
-from small_recognizers import c2d, tanet, trn, tsm, tsn
 from support.own_test_loop import listed_videos, scored_by_mmaction
 from support.recognizers import modules_of, save, state_dict_of, text_of
+from support.small_recognizers import c2d, tanet, trn, tsm, tsn
 
 from x3ddeploy.contract import Average, Views
 from x3ddeploy.data.sources import open_source

@@ -24,7 +24,7 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, HeadSpec, StageSpec
 from x3ddeploy.loading import load_network
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def _resolve(*edits: tuple[str, str]) -> Resolved:

@@ -8,7 +8,7 @@ import torch
 from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes, read_override, resolve_spec
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 @pytest.mark.parametrize("name", ["ntu60", "ma52"])
