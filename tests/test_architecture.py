@@ -27,9 +27,14 @@ def room_of(path):
     return "training" if parts[0] == "families" and "training" in parts else parts[0]
 
 
-def imports(path):
-    """The rooms that a file imports, with the lines; those inside functions as well."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path, *, types=True):
+    """The rooms that a file imports, with the lines; inside functions as well, and for types alone where asked to."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    guards = [node for node in nodes if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for_types = [node for guard in guards for node in guard.body]
+    for node in nodes:
+        if not types and node in for_types:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module == "x3ddeploy":
             names = [f"x3ddeploy.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -74,6 +79,16 @@ def test_a_stage_knows_no_family():
     }
     # The baseline of every report is a network that no bundle holds.
     assert naming == {"benchmarking/loaders.py", "benchmarking/workbench.py"}
+
+
+def test_the_command_line_asks_the_api_alone():
+    """For types anything may be imported; what prints a report knows that report."""
+    found = {}
+    for path in sorted((PACKAGE / "cli").glob("*.py")):
+        rooms = {room for room, _ in imports(path, types=False)} - {"cli", "api", "errors", "terms", "text"}
+        if rooms:
+            found[path.name] = rooms
+    assert found == {"bench_output.py": {"benchmarking"}, "doctor.py": {"doctor"}}
 
 
 def test_no_tensor_or_stream_is_known_by_name_outside_its_rooms():

@@ -19,7 +19,10 @@ from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.live import LiveAnswer, LiveWindows, answers
 from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.prediction.sources import Newest, opened_frames, raw_frames
-from x3ddeploy.prediction.videos import SkippedVideo, predict_videos
+from x3ddeploy.prediction.sources import is_live as is_live
+from x3ddeploy.prediction.sources import raw_size as raw_size
+from x3ddeploy.prediction.videos import SkippedVideo as SkippedVideo
+from x3ddeploy.prediction.videos import predict_videos
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.base import Array, Axes, Session
 from x3ddeploy.runtimes.registry import open_part, placed

@@ -113,7 +113,6 @@ def command(
 
 def _print(engines: Engines) -> None:
     from x3ddeploy.cli.output import print_table, size_text
-    from x3ddeploy.engines.build import together
 
     host, batches = engines.host, engines.made[0].entry.options.batches
     gpu = host.gpu if engines.made[0].entry.gpu else ", ".join(engines.made[0].entry.compute_capabilities)
@@ -126,7 +125,7 @@ def _print(engines: Engines) -> None:
     )
     if engines.together is not None:
         worst = max(row.difference.relative for row in engines.together.rows)
-        echo(f"{together(engines.bundle.contract)}, as they are deployed: relative error at most {worst:.1e}")
+        echo(f"{engines.pieces}, as they are deployed: relative error at most {worst:.1e}")
     _print_outside_int8(engines.made)
     for line in dict.fromkeys(line for made in engines.made for line in made.unproven):
         echo(f"NOT proven: {line}")

@@ -121,11 +121,9 @@ def command(
 
 def _print(exported: Exported) -> None:
     from x3ddeploy.cli.output import print_origins, print_table, size_text
-    from x3ddeploy.families import family_named
 
     manifest = exported.bundle.manifest
-    network = exported.network
-    print_origins(family_named(network.family).values(network.model), manifest.origins, manifest.notes)
+    print_origins(exported.values, manifest.origins, manifest.notes)
     worst: dict[tuple[str, str], Difference] = {}
     for row in exported.rows:
         key = (row.part, row.output)

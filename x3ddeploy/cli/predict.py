@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from io import FileIO
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -119,8 +120,6 @@ def command(
     """
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import UsageError
-    from x3ddeploy.prediction.sources import is_live
-    from x3ddeploy.prediction.videos import SkippedVideo
 
     if stride is not None and window is None:
         raise UsageError("--stride goes from window to window, and there are none", hint="give --window, too")
@@ -128,6 +127,8 @@ def command(
         raise UsageError("--keypoints and --pose both give keypoints", hint="leave one out")
     if pose is None and (detector or pose_pixels or detector_pixels):
         raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")
+    from x3ddeploy.api.recognizer import SkippedVideo, is_live
+
     told: list[Path] = []
     skipped = 0
     recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
@@ -184,8 +185,8 @@ def _stream(
     min_keypoint_score: float | None,
     progress: Step,
 ) -> Iterator[LiveAnswer]:
+    from x3ddeploy.api.recognizer import raw_size
     from x3ddeploy.errors import UsageError
-    from x3ddeploy.prediction.sources import raw_size
 
     if (source == "-") != (raw is not None):
         raise UsageError("- and --raw WIDTHxHEIGHT go together", hint="give both, or neither")
@@ -204,8 +205,6 @@ def _stream(
 
 def _print_live(answers: Iterator[LiveAnswer], top_k: int, as_json: bool) -> None:
     """Each answer as it comes; at the end, or at Ctrl-C, how many there were and how late."""
-    from x3ddeploy.prediction.live import latencies
-
     late, dropped = [], 0
     with contextlib.suppress(KeyboardInterrupt):
         for answer in answers:
@@ -218,10 +217,9 @@ def _print_live(answers: Iterator[LiveAnswer], top_k: int, as_json: bool) -> Non
                 told = f"  {1e3 * answer.latency_s:.0f} ms after its last frame, {dropped} frames dropped"
                 echo(_line(line) + told)
     if late:
-        found = latencies(late)
         echo(
-            f"{len(late)} answers, {1e3 * found['median_s']:.0f} ms after the last frame (worst "
-            f"{1e3 * found['worst_s']:.0f} ms), {dropped} frames dropped",
+            f"{len(late)} answers, {1e3 * median(late):.0f} ms after the last frame (worst "
+            f"{1e3 * max(late):.0f} ms), {dropped} frames dropped",
             err=True,
         )
     else:

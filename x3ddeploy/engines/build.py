@@ -88,6 +88,11 @@ class Engines:
     made: tuple[Made, ...]
     together: CheckResult | None
 
+    @property
+    def pieces(self) -> str:
+        """The pieces that run as one, in words."""
+        return together(self.bundle.contract)
+
     def to_json(self) -> dict[str, Any]:
         """For `--json`, an EnginesReport."""
         engines = tuple(MadeEngine(**_described(made)) for made in self.made)

@@ -32,6 +32,7 @@ from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.contract import Input, Part
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.exporting.parts import build_parts, part_metadata
+from x3ddeploy.families import family_named
 from x3ddeploy.families.network import Network
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.graphs.lint import check_model
@@ -91,6 +92,11 @@ class Exported:
     bundle: Bundle
     rows: list[Row]
     gate: Float32Gate
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the model is, in the words of its family."""
+        return family_named(self.network.family).values(self.network.model)
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`, an ExportReport."""

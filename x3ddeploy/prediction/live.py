@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -198,8 +198,3 @@ def answers(frames: Iterator[Frame], windows: LiveWindows, dropped: Callable[[],
         if found is not None:
             prediction, start, end = found
             yield LiveAnswer(prediction, start, end, time.monotonic() - frame.time_s, dropped())
-
-
-def latencies(found: Sequence[float]) -> Mapping[str, float]:
-    """Median and worst of latencies in seconds."""
-    return {"median_s": float(np.median(found)), "worst_s": max(found)}
