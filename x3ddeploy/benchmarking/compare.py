@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from x3ddeploy.benchmarking.document import Compared, ComparedMedian, ComparedRow
 from x3ddeploy.benchmarking.reading import check_report
 from x3ddeploy.errors import GateError, UsageError
 
-Row = Mapping[str, Any]
 
-
-def differences(row: Row, other: Row) -> list[str]:
+def differences(row: ComparedRow, other: ComparedRow) -> list[str]:
     """Of two rows of bench.json: scope, precision, clips, and each input's T, H, W; empty where they are alike.
 
     Batch and channels are in the shapes, too: (N, C, T, H, W).
@@ -102,9 +101,7 @@ class Comparison:
             )
 
 
-def compare_reports(
-    before: Mapping[str, Any], after: Mapping[str, Any], threshold: float, *, unlike: bool = False
-) -> Comparison:
+def compare_reports(before: Compared, after: Compared, threshold: float, *, unlike: bool = False) -> Comparison:
     """Compare what both hold, competitor by competitor.
 
     Args:
@@ -145,22 +142,22 @@ def compare_reports(
     )
 
 
-def _rows(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _rows(report: Compared) -> dict[str, ComparedMedian]:
     return {f"{row['name']} [{row['scope']}]": row for row in report["competitors"] if row["samples_ms"]}
 
 
-def _of_machines(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _of_machines(before: Compared, after: Compared) -> Iterator[str]:
     old, new = before["machine"], after["machine"]
     for name, mine, theirs in (
         ("processor", old["cpu"], new["cpu"]),
-        ("GPU", (old["gpu"] or {}).get("name"), (new["gpu"] or {}).get("name")),
+        ("GPU", *(machine["gpu"] and machine["gpu"]["name"] for machine in (old, new))),
         ("threads", before["threads"], after["threads"]),
     ):
         if mine != theirs:
             yield f"{name}: {mine} against {theirs}"
 
 
-def _change(old: Mapping[str, Any], new: Mapping[str, Any], threshold: float, unlike: tuple[str, ...]) -> Change:
+def _change(old: ComparedRow, new: ComparedRow, threshold: float, unlike: tuple[str, ...]) -> Change:
     before, after = np.array(old["samples_ms"]), np.array(new["samples_ms"])
     random = np.random.default_rng(_SEED)
     medians = [np.median(random.choice(values, (_RESAMPLES, len(values))), axis=1) for values in (before, after)]
@@ -182,14 +179,14 @@ def _change(old: Mapping[str, Any], new: Mapping[str, Any], threshold: float, un
     )
 
 
-def _drift(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Of the ceilings that both measured."""
+def _drift(before: Compared, after: Compared) -> Iterator[tuple[str, float]]:
+    """The ceilings that both measured, and the later rate over the earlier one."""
     old = {entry["device"]: entry for entry in before["ceilings"]}
     for entry in after["ceilings"]:
         mine = old.get(entry["device"])
         if mine is None:
             continue
         for precision, rate in entry["gemm_flops"].items():
-            if rate and mine["gemm_flops"].get(precision):
-                yield f"{entry['device']}: {precision} matrix product", rate / mine["gemm_flops"][precision]
+            if rate and (before_rate := mine["gemm_flops"].get(precision)):
+                yield f"{entry['device']}: {precision} matrix product", rate / before_rate
         yield f"{entry['device']}: memory copy", entry["copy_bytes_per_s"] / mine["copy_bytes_per_s"]

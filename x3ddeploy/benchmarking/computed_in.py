@@ -35,7 +35,7 @@ def _of_graph(bundle: Bundle, entry: Competitor) -> dict[str, int]:
 
 
 def _of_engines(bundle: Bundle, entry: Competitor) -> dict[str, int]:
-    """From the reports that `build-trt` wrote beside the plans."""
+    """Counts of layers from the reports that `build-trt` wrote beside the plans."""
     counts: Counter[str] = Counter()
     for name, engine in bundle.manifest.engines.items():
         options = engine.options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ _LARGEST_REPORT = 64 << 20
 _SAME = 1e-6
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> Compared:
     """A bench.json.
 
     Raises:
@@ -37,10 +37,10 @@ def read_report(path: Path) -> dict[str, Any]:
             hint="measure it again",
         )
     check_report(report, str(path))
-    return report
+    return cast(Compared, report)
 
 
-def check_report(report: Mapping[str, Any], where: str) -> None:
+def check_report(report: Mapping[str, object], where: str) -> None:
     """Raises X3DDeployError where a report holds what is no measurement: times of zero, NaN, rows without a name.
 
     Args:

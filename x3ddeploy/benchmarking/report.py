@@ -15,7 +15,7 @@ from x3ddeploy import __version__
 from x3ddeploy.benchmarking.accuracy import Accuracy, known_accuracy
 from x3ddeploy.benchmarking.compare import differences
 from x3ddeploy.benchmarking.competitor import Absent, named
-from x3ddeploy.benchmarking.document import SCHEMA_VERSION, BenchReport
+from x3ddeploy.benchmarking.document import SCHEMA_VERSION, BenchReport, RatioEntry, Row
 from x3ddeploy.machine import machine
 from x3ddeploy.timing.measure import is_stable, ratio, statistics, window_cv
 
@@ -97,7 +97,7 @@ def _bundle(bench: Workbench) -> dict[str, Any]:
     }
 
 
-def headlines(rows: list[dict[str, Any]], multiply_adds: Mapping[str, float]) -> list[dict[str, Any]]:
+def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[dict[str, Any]]:
     """How many times as fast the bundle's fastest float32 form is as others: a clip, where the clips are alike.
 
     Where they are not, the time of a clip says nothing, and that of a multiply-add is compared; in no other scope than
@@ -146,7 +146,7 @@ def headlines(rows: list[dict[str, Any]], multiply_adds: Mapping[str, float]) ->
     return found
 
 
-def _rows(bench: Workbench, outcome: Outcome) -> list[dict[str, Any]]:
+def _rows(bench: Workbench, outcome: Outcome) -> list[Row]:
     from x3ddeploy.benchmarking.run import row_key
 
     rows = []
@@ -158,7 +158,7 @@ def _rows(bench: Workbench, outcome: Outcome) -> list[dict[str, Any]]:
             row |= {"device_samples_ms": on_device, "device_median_ms": float(median(on_device)) if on_device else None}
             if samples:
                 row |= asdict(statistics(samples)) | {"window_cv": window_cv(samples), "stable": is_stable(samples)}
-            rows.append(row)
+            rows.append(cast(Row, row))
     _add_ratios(rows)
     return rows
 
@@ -210,12 +210,12 @@ def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | N
     return asdict(floor) | {"total_ms": floor.total_ms} if floor else None
 
 
-def _reference(rows: list[dict[str, Any]]) -> str:
+def _reference(rows: list[Row]) -> str:
     first = {row["kind"]: row["name"] for row in rows if row["bundle"] == rows[0]["bundle"]}
     return next((first[kind] for kind in REFERENCES if kind in first), str(rows[0]["name"]))
 
 
-def _add_ratios(rows: list[dict[str, Any]]) -> None:
+def _add_ratios(rows: list[Row]) -> None:
     """Time over the reference's in the same scope, round by round, and in what the two differ."""
     name = _reference(rows)
     for row in rows:
@@ -223,7 +223,7 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
         if reference is None or not row["samples_ms"]:
             row["ratio"], row["unlike"] = None, []
         else:
-            row["ratio"] = asdict(ratio(row["samples_ms"], reference["samples_ms"]))
+            row["ratio"] = cast(RatioEntry, asdict(ratio(row["samples_ms"], reference["samples_ms"])))
             row["unlike"] = differences(row, reference)
 
 

@@ -66,7 +66,7 @@ class Outcome:
 
 
 def row_key(name: str, scope: Scope) -> str:
-    """Of a competitor in a scope."""
+    """Name of a competitor in a scope: its key in samples."""
     return f"{name} [{scope.value}]"
 
 

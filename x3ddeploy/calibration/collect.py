@@ -61,7 +61,7 @@ def tensor_sizes(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _extent(dim: onnx.TensorShapeProto.Dimension) -> int:
-    """Of an axis with one clip: 'N' is 1, 'N*16' is 16."""
+    """Length of an axis with one clip: 'N' is 1, 'N*16' is 16."""
     if not dim.dim_param:
         return int(dim.dim_value)
     factor = dim.dim_param.removeprefix(BATCH_AXIS).removeprefix("*")

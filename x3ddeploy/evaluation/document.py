@@ -93,7 +93,7 @@ class LoadingEntry(TypedDict):
 
 
 class Accuracies(TypedDict):
-    """Of one score; `by_class` is null where a class has no videos."""
+    """Accuracies of one score; an entry of `by_class` is null where the class has no videos."""
 
     top1: Share
     top5: Share

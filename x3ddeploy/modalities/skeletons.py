@@ -101,7 +101,7 @@ class Skeletons:
 
     @property
     def coordinates(self) -> int:
-        """Of a raw keypoint."""
+        """Number of coordinates of a raw keypoint."""
         return 3 if self.in_space else 2
 
     @property

@@ -86,7 +86,7 @@ class PoseEstimator(AbstractContextManager["PoseEstimator"]):
 
     @property
     def joints(self) -> int:
-        """Of each person."""
+        """Number of joints of each person."""
         return self.pose.joints
 
     def video(self, path: Path, progress: Progress = QUIET) -> Poses:

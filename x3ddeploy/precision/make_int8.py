@@ -125,7 +125,7 @@ def _trials(
 def _sensitivities(
     job: Job, quantizer: Quantizer, calibration: Calibration
 ) -> tuple[list[Sensitivity], list[Sensitivity]]:
-    """Of blocks and kinds together, and of the blocks alone."""
+    """Sensitivities of blocks and kinds together, and those of the blocks alone."""
     assert job.clips is not None
     judges = job.judges or job.clips.calibration
     labels = judges.labels()

@@ -36,7 +36,7 @@ class ReusedClips:
         self._kept_bytes = 0
 
     def names(self) -> list[str]:
-        """Of the clips."""
+        """Names of the clips."""
         return self._chosen.names()
 
     def __iter__(self) -> Iterator[Mapping[str, Array]]:

@@ -52,7 +52,7 @@ class Share:
 
 
 def heats(report: Report) -> list[Heat]:
-    """For every profiled competitor, each part that has blocks."""
+    """A map for every profiled competitor and each part that has blocks."""
     return [
         _heat(name, stream, [block for block in blocks if block["stream"] == stream], _total(blocks))
         for name, blocks in report["profiles"].items()

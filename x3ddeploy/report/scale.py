@@ -71,5 +71,5 @@ def number(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Of a time: two decimals below ten, one below a hundred."""
+    """A time in words: two decimals below ten, one below a hundred."""
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f} ms"

@@ -160,7 +160,7 @@ def _no_frames(indices: Sequence[int]) -> Sequence[Any]:
 
 
 def _size(path: Path) -> int:
-    """In bytes; 0 where there is no such file."""
+    """Size of a file in bytes; 0 where there is no such file."""
     try:
         return path.stat().st_size
     except OSError:

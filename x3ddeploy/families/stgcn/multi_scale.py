@@ -195,6 +195,6 @@ def _taps_of(cfg: tuple[int, int], reach: int) -> slice:
 
 
 def _stride(unit: Any) -> int:
-    """Of the branches, all alike."""
+    """Frames from one output to the next, alike in all branches."""
     index = next(index for index, cfg in enumerate(unit.ms_cfg) if isinstance(cfg, tuple) and isinstance(cfg[0], int))
     return int(unit.branches[index][3].stride)

@@ -77,7 +77,7 @@ def _pool_over_channels(draft: Draft, node: ATen, kernel: list[int]) -> Operand:
 
 @handles("adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_avg_pool3d.default")
 def _adaptive_pool(draft: Draft, node: ATen) -> Operand:
-    """To one value an axis, or in equal windows."""
+    """Means over a whole axis, or over equal windows of it."""
     source = source_of(node).meta["val"].shape[2:]
     target = node.meta["val"].shape[2:]
     if any(size % wanted for size, wanted in zip(source, target, strict=True)):
