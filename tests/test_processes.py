@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support.pose_graphs import heatmap_model
 
 from x3ddeploy.cli.main import VERBS
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
@@ -29,16 +30,20 @@ WORK = {
     "inspect": ("onnx", ("deploy", "--json")),
     "bench": ("onnxruntime", ("deploy", *BRIEFLY, "--json", "-o", "timed")),
     "synth": ("cv2", ("more", *SMALL, "--json")),
+    "data": ("av", ("check", "actions/annotations.pkl", "--videos", "actions/videos", "--json")),
     "train": (
         "mmaction",
         ("configs/tiny.py", "--work-dir", "run", "--cfg-options", "train_cfg.max_epochs=1", *ON_ACTIONS),
     ),
     "eval": ("onnxruntime", ("deploy", "--data", "clips", "--runtime", "onnxruntime", "--json", "-o", "judged")),
     "predict": ("cv2", ("clip.mp4", "--bundle", "deploy", "--window", str(FRAMES), "--json")),
+    "pose": ("cv2", ("clip.mp4", "--pose", "pose.onnx", "-o", "found.npz", "--json")),
     "bundle": ("onnx", ("deploy", "--pack", "app.tar", "--json")),
     "triton": ("onnx", ("deploy", "-o", "repository", "--json")),
     "doctor": ("onnx", ("--json",)),
 }
+# verb -> the fixture of the folder that it works in
+PLACES = {"train": "configured", "data": "configured", "predict": "filmed", "pose": "filmed"}
 
 
 @pytest.fixture
@@ -61,9 +66,10 @@ def configured(folder, run, pytestconfig):
 
 @pytest.fixture
 def filmed(folder):
-    """The same with a video and its keypoints."""
+    """The same with a video, its keypoints, and a pose model."""
     from x3ddeploy.data.synth.video import write_video
 
+    heatmap_model(folder / "pose.onnx")
     random = np.random.default_rng(0)
     write_video(folder / "clip.mp4", random.integers(0, 255, (FRAMES, SIZE, SIZE, 3), np.uint8))
     keypoints = random.uniform(8, SIZE - 8, (1, FRAMES, 17, 2)).astype(np.float32)
@@ -80,7 +86,7 @@ def test_a_verb_works_in_a_process_of_its_own(spawn, verb, request):
     package, arguments = WORK[verb]
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
-    place = request.getfixturevalue({"train": "configured", "predict": "filmed"}.get(verb, "folder"))
+    place = request.getfixturevalue(PLACES.get(verb, "folder"))
     process = spawn(verb, *arguments, cwd=place)
     assert process.returncode == 0, process.stderr
     if "--json" in arguments:

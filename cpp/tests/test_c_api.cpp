@@ -18,9 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // A bundle in a folder of its own, for as long as the test runs.
-class Folder {
+class NamedFolder {
  public:
-  explicit Folder(const std::string& behaviour) : path_(fs::temp_directory_path() / ("x3ddeploy_c_" + std::to_string(::getpid()))) {
+  explicit NamedFolder(const std::string& behaviour) : path_(fs::temp_directory_path() / ("x3ddeploy_c_" + std::to_string(::getpid()))) {
     check::BundleFiles files;
     files.network = check::BundleFiles::kSchema2;
     files.contents["recognizer.onnx"] = behaviour;
@@ -29,7 +29,7 @@ class Folder {
     for (const auto& [name, content] : files.contents) std::ofstream(path_ / name, std::ios::binary) << content;
     std::ofstream(path_ / "manifest.json", std::ios::binary) << files.manifest();
   }
-  ~Folder() {
+  ~NamedFolder() {
     std::error_code error;
     fs::remove_all(path_, error);
   }
@@ -72,7 +72,7 @@ void count(void* user, std::int64_t, const x3d_found* found) {
 }
 
 TEST(c_callers_get_what_cpp_callers_get) {
-  const Folder folder("two at once");
+  const NamedFolder folder("two at once");
   x3d_recognizer* const recognizer = x3d_open(folder.text().c_str(), nullptr);
   if (recognizer == nullptr) return check::report(__FILE__, __LINE__, x3d_error());
   CHECK_EQUAL(std::string(x3d_version()), x3ddeploy::version());
@@ -148,7 +148,7 @@ TEST(nothing_where_something_is_needed_is_an_error) {
 
 // Under the sanitizers: values at random, of which pointers alone are what they say.
 TEST(whatever_is_pushed_ends_in_a_label_or_an_error) {
-  const Folder folder("fake");
+  const NamedFolder folder("fake");
   x3d_recognizer* const recognizer = x3d_open(folder.text().c_str(), nullptr);
   if (recognizer == nullptr) return check::report(__FILE__, __LINE__, x3d_error());
   std::mt19937 random(1);

@@ -12,7 +12,7 @@ namespace {
 
 using namespace x3ddeploy;
 
-constexpr int kHeight = 60, kWidth = 80, kJoints = 2;
+constexpr int kPictureHeight = 60, kPictureWidth = 80, kJoints = 2;
 
 Result<Recognizer> opened(const char* network = check::BundleFiles::kSchema2, const std::string& behaviour = "fake",
                           const Options& options = {}) {
@@ -27,7 +27,7 @@ Result<Recognizer> opened(const char* network = check::BundleFiles::kSchema2, co
 struct Scene {
   explicit Scene(std::size_t count, PixelFormat pixel_format = PixelFormat::rgb) : format(pixel_format) {
     for (std::size_t i = 0; i < count; ++i) {
-      pictures.emplace_back(std::size_t{4} * kHeight * kWidth);
+      pictures.emplace_back(std::size_t{4} * kPictureHeight * kPictureWidth);
       for (std::size_t at = 0; at < pictures[i].size(); ++at)
         pictures[i][at] = static_cast<std::uint8_t>((at * 31 + i * 57) % 251);
       const float x = 20.0f + 2.0f * static_cast<float>(i);
@@ -35,7 +35,7 @@ struct Scene {
     }
   }
 
-  Frame frame(std::size_t i) const { return Frame(format, kHeight, kWidth, {pictures[i].data()}); }
+  Frame frame(std::size_t i) const { return Frame(format, kPictureHeight, kPictureWidth, {pictures[i].data()}); }
   std::int64_t persons(std::size_t i) const { return i % 2 == 0 ? 2 : 1; }
   Poses poses(std::size_t i) const {
     return {{points[i].data(), {persons(i), kJoints, 2}}, {scores, {persons(i), kJoints}}, {}};
@@ -206,8 +206,8 @@ TEST(labels_are_steady_as_asked) {
     std::string text;
     double time = 0;
     for (const int level : {9, 9, 0, 9, 9, 0, 0, 0, 0}) {
-      const std::vector<std::uint8_t> grey(std::size_t{3} * kHeight * kWidth, static_cast<std::uint8_t>(level));
-      const auto found = stream->push(Frame(PixelFormat::rgb, kHeight, kWidth, {grey.data()}), {}, time += 0.1);
+      const std::vector<std::uint8_t> grey(std::size_t{3} * kPictureHeight * kPictureWidth, static_cast<std::uint8_t>(level));
+      const auto found = stream->push(Frame(PixelFormat::rgb, kPictureHeight, kPictureWidth, {grey.data()}), {}, time += 0.1);
       if (!found || found->size() != 1 || !found->at(0).label) return std::string("none");
       text += std::to_string(found->at(0).label->index) + (found->at(0).changed ? "!" : "");
     }

@@ -30,7 +30,8 @@ def opened_by(command):
     assert name == "x3ddeploy"
     assert verb in VERBS
     found = main.get_command(click.Context(main), verb).make_context(verb, words).params
-    return next(Path(found[key]) for key in ("bundle", "checkpoint", "artefact") if key in found)
+    opened = next(found[key] for key in ("bundle", "checkpoint", "artefact") if key in found)
+    return Path(opened[0] if isinstance(opened, tuple) else opened)  # `bench` takes several
 
 
 def after(text, word):

@@ -92,8 +92,14 @@ class LoadingEntry(TypedDict):
     waiting_share: float
 
 
-class Accuracies(TypedDict):
-    """Accuracies of one score; an entry of `by_class` is null where the class has no videos."""
+class LaterAccuracies(TypedDict, total=False):
+    """What the first files of this schema did not have."""
+
+    mean1: Share
+
+
+class Accuracies(LaterAccuracies):
+    """Accuracies of one score; an entry of `by_class` is null where the class has no videos, `mean1` is `acc/mean1`."""
 
     top1: Share
     top5: Share
