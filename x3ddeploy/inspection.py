@@ -1,4 +1,4 @@
-"""What an artefact is: a checkpoint, an ONNX file or a bundle, told by its content."""
+"""What an artefact is: a checkpoint, an ONNX file, annotations, a bundle or a piece of one, told by its content."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import msgspec
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.bundle import MANIFEST, Bundle, Manifest, Source, sha256_of
+from x3ddeploy.bundle import MANIFEST, Bundle, EngineEntry, FileEntry, Manifest, PrecisionEntry, Source, sha256_of
 from x3ddeploy.bundle.check import problems_of, unchecked
 from x3ddeploy.bundle.metadata import PartMetadata
+from x3ddeploy.bundle.paths import graph_name
+from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import Wishes
@@ -29,6 +31,10 @@ from x3ddeploy.terms import AnyPath
 # What one protobuf message can hold.
 _LARGEST_GRAPH = 2**31 - 1
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+# The number that PyTorch's old checkpoints, a row of pickles, begin with (`torch.serialization.MAGIC_NUMBER`).
+_TORCH_PICKLE = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+_HEAD = 64
+_PLAN = ".plan"
 
 
 class InspectedTensor(TypedDict):
@@ -84,17 +90,59 @@ class InspectedBundle(TypedDict):
     unchecked: list[str]
 
 
+class InspectedAnnotations(TypedDict):
+    """Annotations of MMAction2's PoseDataset: numbers of samples and classes, and what the keypoints are.
+
+    `frames` are the fewest and the most of a sample; `persons` the most of one; of `coordinates` 2 are in pixels, 3 in
+    space.
+    """
+
+    kind: Literal["annotations"]
+    sha256: str
+    size_bytes: int
+    samples: int
+    splits: dict[str, int]
+    classes: int
+    joints: list[int]
+    coordinates: list[int]
+    persons: int
+    frames: list[int]
+
+
+class InspectedEngine(TypedDict):
+    """A TensorRT plan, and what the bundle that it lies in says of it; null where it lies in none."""
+
+    kind: Literal["engine"]
+    sha256: str
+    size_bytes: int
+    bundle: str | None
+    engine: EngineEntry | None
+    problems: list[str]
+
+
+class InspectedFolder(TypedDict):
+    """A folder of a bundle: its files, and what the manifest says of the precision or the engines in it."""
+
+    kind: Literal["folder"]
+    bundle: str
+    folder: str
+    files: dict[str, FileEntry]
+    precision: PrecisionEntry | None
+    engines: dict[str, EngineEntry]
+    problems: list[str]
+
+
 def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) -> dict[str, Any]:
-    """Say what `path` is and holds, ready for JSON: an InspectedBundle, an InspectedGraph or an InspectedCheckpoint.
+    """Say what `path` is and holds, ready for JSON: one of this module's types, told apart by `kind`.
 
     Args:
-        path: a bundle's directory, an ONNX file or a checkpoint.
+        path: a bundle's directory or a folder in it, an ONNX file, an engine, annotations or a checkpoint.
         config: for a checkpoint, where values that it does not carry come from.
         trust: for a checkpoint, execute what it asks for beyond weights.
 
     Raises:
         UsageError: there is nothing, or nothing that is known, at `path`.
-        CheckpointError, BundleError: it is damaged or cannot be understood.
+        CheckpointError, BundleError, DataError: it is damaged or cannot be understood.
     """
     path = Path(path)
     if path.is_dir():
@@ -102,14 +150,18 @@ def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) ->
     try:
         regular_size(path)
         with path.open("rb") as file:
-            head = file.read(4)
+            head = file.read(_HEAD)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", hint="check the path") from error
     if path.suffix == ".onnx":
         return _onnx(path)
-    if head.startswith((_ZIP, _PICKLE)) or path.suffix in (".pth", ".pt"):
+    if path.suffix == _PLAN:
+        return _engine(path)
+    if head.startswith(_ZIP) or _TORCH_PICKLE in head or path.suffix in (".pth", ".pt"):
         return _checkpoint(path, config, trust)
-    raise UsageError(f"{path} is no bundle, ONNX file or checkpoint that x3ddeploy knows")
+    if head.startswith(_PICKLE) or path.suffix in (".pkl", ".pickle"):
+        return _annotations(path)
+    raise UsageError(f"{path} is no bundle, ONNX file, engine, annotations or checkpoint that x3ddeploy knows")
 
 
 def _checkpoint(path: Path, config: str | None, trust: bool) -> dict[str, Any]:
@@ -184,8 +236,73 @@ def _problems(model: onnx.ModelProto, metadata: PartMetadata) -> list[str]:
     return lint_qdq(model) if (metadata.precision, metadata.target) == ("int8", "tensorrt") else []
 
 
+def _annotations(path: Path) -> dict[str, Any]:
+    content = read_annotations(path, pictures=False)
+    samples = content.samples.values()
+    lengths = [sample.frames for sample in samples]
+    return {
+        "kind": "annotations",
+        "sha256": sha256_of(path),
+        "size_bytes": path.stat().st_size,
+        "samples": len(samples),
+        "splits": {name: len(names) for name, names in content.splits.items()},
+        "classes": len({sample.label for sample in samples}),
+        "joints": sorted({sample.keypoints.shape[2] for sample in samples}),
+        "coordinates": sorted({sample.keypoints.shape[3] for sample in samples}),
+        "persons": max((sample.keypoints.shape[0] for sample in samples), default=0),
+        "frames": [min(lengths), max(lengths)] if lengths else [],
+    }
+
+
+def _engine(path: Path) -> dict[str, Any]:
+    found = _bundle_around(path)
+    entry, problems = None, ["it lies in no bundle: nothing says what it was built from, with and for"]
+    if found:
+        bundle, name = found
+        entry = bundle.manifest.engines.get(name)
+        problems = [problem] if (problem := bundle.alteration(name)) else []
+        if entry is not None:
+            graph = bundle.manifest.files.get(graph_name(entry.part, entry.options.precision.value))
+            stale = graph is None or graph.sha256 != entry.graph_sha256
+            problems += ["the bundle has another graph by now than the one that it was built from"] * stale
+    return {
+        "kind": "engine",
+        "sha256": sha256_of(path),
+        "size_bytes": path.stat().st_size,
+        "bundle": str(found[0].path) if found else None,
+        "engine": msgspec.to_builtins(entry),
+        "problems": problems,
+    }
+
+
+def _folder(bundle: Bundle, folder: str) -> dict[str, Any]:
+    manifest = bundle.manifest
+    files = {name: entry for name, entry in manifest.files.items() if name.startswith(f"{folder}/")}
+    return {
+        "kind": "folder",
+        "bundle": str(bundle.path),
+        "folder": folder,
+        "files": msgspec.to_builtins(files),
+        "precision": msgspec.to_builtins(manifest.precisions.get(folder)),
+        "engines": msgspec.to_builtins({name: entry for name, entry in manifest.engines.items() if name in files}),
+        "problems": [f"{name}: {problem}" for name in files if (problem := bundle.alteration(name))],
+    }
+
+
+def _bundle_around(path: Path) -> tuple[Bundle, str] | None:
+    """The bundle that a file or a folder lies in, and its name there."""
+    whole = path.resolve()
+    for parent in whole.parents:
+        if (parent / MANIFEST).is_file():
+            return Bundle.open(parent), whole.relative_to(parent).as_posix()
+    return None
+
+
 def _bundle(path: Path) -> dict[str, Any]:
     if not (path / MANIFEST).exists():
+        found = _bundle_around(path)
+        if found and any(name.startswith(f"{found[1]}/") for name in found[0].manifest.files):
+            return _folder(*found)
         raise UsageError(
             f"{path} holds no {MANIFEST}: it is not a bundle", hint="name a bundle, an ONNX file or a .pth"
         )

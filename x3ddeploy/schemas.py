@@ -36,8 +36,11 @@ DOCUMENTS = {
     "synth": "x3ddeploy.data.synth.document:SynthReport",
     "dataset": "x3ddeploy.data.synth.document:DatasetRecord",
     "calibration": "x3ddeploy.calibration.cache:Calibration",
+    "inspect-annotations": "x3ddeploy.inspection:InspectedAnnotations",
     "inspect-bundle": "x3ddeploy.inspection:InspectedBundle",
     "inspect-checkpoint": "x3ddeploy.inspection:InspectedCheckpoint",
+    "inspect-engine": "x3ddeploy.inspection:InspectedEngine",
+    "inspect-folder": "x3ddeploy.inspection:InspectedFolder",
     "inspect-onnx": "x3ddeploy.inspection:InspectedGraph",
 }
 

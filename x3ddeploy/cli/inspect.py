@@ -17,7 +17,8 @@ from x3ddeploy.cli.echo import echo, print_json
 @click.option("--trust-checkpoint", is_flag=True, help="Execute what a checkpoint asks for beyond weights.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(artefact: Path, config: str | None, trust_checkpoint: bool, as_json: bool) -> None:
-    """Say what ARTEFACT is and holds: a bundle (default: deploy), an ONNX file, or a checkpoint.
+    """Say what ARTEFACT is and holds: a bundle (default: deploy) or a folder in it, an ONNX file, an engine,
+    annotations, or a checkpoint.
 
     Nothing is run, and nothing in the file is executed.
     """
@@ -25,12 +26,18 @@ def command(artefact: Path, config: str | None, trust_checkpoint: bool, as_json:
     if as_json:
         print_json(report)
         return
-    {"bundle": _print_bundle, "onnx": _print_onnx, "checkpoint": _print_checkpoint}[report["kind"]](artefact, report)
+    printers = {
+        "annotations": _print_annotations,
+        "bundle": _print_bundle,
+        "checkpoint": _print_checkpoint,
+        "engine": _print_engine,
+        "folder": _print_folder,
+        "onnx": _print_onnx,
+    }
+    printers[report["kind"]](artefact, report)
 
 
 def _print_bundle(path: Path, report: dict[str, Any]) -> None:
-    from x3ddeploy.cli.output import print_table, size_text
-
     manifest = report["manifest"]
     source = manifest["source"]
     deployed, batch = manifest["scores"][manifest["deployed"]]["weights"], report["batch"]
@@ -39,20 +46,79 @@ def _print_bundle(path: Path, report: dict[str, Any]) -> None:
     echo(f"made from {source['name']} (sha256 {source['sha256'][:16]}...) by {_versions(manifest['versions'])}")
     echo(f"scores of {report['classes']} classes: {manifest['deployed']} = {weights}")
     _print_tensors(report["tensors"])
-    altered = {problem.partition(":")[0]: problem.partition(": ")[2] for problem in report["problems"]}
+    _print_files(manifest["files"], report["problems"])
+    for problem in report["problems"]:
+        echo(f"problem: {problem}")
+    for what in report["unchecked"]:
+        echo(f"not checked: {what}")
+
+
+def _print_files(files: dict[str, Any], problems: list[str]) -> None:
+    from x3ddeploy.cli.output import print_table, size_text
+
+    altered = {problem.partition(":")[0]: problem.partition(": ")[2] for problem in problems}
     print_table(
         "",
         ("file", "size", "sha256", ""),
         [
             (name, size_text(entry["size_bytes"]), entry["sha256"][:16], altered.get(name, "ok"))
-            for name, entry in manifest["files"].items()
+            for name, entry in files.items()
         ],
         right=(1,),
     )
+
+
+def _print_folder(path: Path, report: dict[str, Any]) -> None:
+    echo(f"{path}: {report['folder']}/ of the bundle {report['bundle']}")
+    precision = report["precision"]
+    if precision is not None:
+        made_up = ", with MADE-UP clips: do not deploy this" if precision["random_calibration"] else ""
+        echo(f"calibrated: {precision['calibration'] or 'no'}{made_up}")
+        if precision["accuracy"] is None:
+            echo("accuracy: NOT measured, no clips judged")
+        for name, found in (precision["accuracy"] or {}).items():
+            top1 = "unlabelled" if found["top1_before"] is None else "{top1_before:.2f} % -> {top1_after:.2f} %"
+            echo(f"{name}: top-1 {top1.format(**found)}, {found['agreement']:.1%} keep their class")
+        echo(f"stay in higher precision: {len(precision['float_layers'])}")
+    for name, engine in report["engines"].items():
+        echo(f"{name}: {_engine_text(engine)}")
+    _print_files(report["files"], report["problems"])
     for problem in report["problems"]:
         echo(f"problem: {problem}")
-    for what in report["unchecked"]:
-        echo(f"not checked: {what}")
+
+
+def _print_engine(path: Path, report: dict[str, Any]) -> None:
+    from x3ddeploy.cli.output import size_text
+
+    echo(f"{path}: an engine, {size_text(report['size_bytes'])}, sha256 {report['sha256']}")
+    if report["engine"] is not None:
+        echo(f"of the bundle {report['bundle']}: {_engine_text(report['engine'])}")
+    for problem in report["problems"]:
+        echo(f"problem: {problem}")
+
+
+def _engine_text(engine: dict[str, Any]) -> str:
+    options = engine["options"]
+    batches = options["batches"]
+    built_for = engine["gpu"] or "GPUs that were not there"
+    return (
+        f"{engine['part']} in {options['precision']}, {options['flavour']} {engine['version']}, for {built_for} "
+        f"({', '.join(engine['compute_capabilities'])}), {batches['minimum']} to {batches['maximum']} clips"
+    )
+
+
+def _print_annotations(path: Path, report: dict[str, Any]) -> None:
+    from x3ddeploy.cli.output import size_text
+    from x3ddeploy.text import shell_word
+
+    size, samples, classes = size_text(report["size_bytes"]), report["samples"], report["classes"]
+    echo(f"{path}: annotations, {size}, {samples} samples of {classes} classes, sha256 {report['sha256']}")
+    where = " and ".join({2: "in pixels", 3: "in space"}[axes] for axes in report["coordinates"])
+    joints = " or ".join(map(str, report["joints"]))
+    frames = " to ".join(map(str, report["frames"]))
+    echo(f"keypoints: {joints} joints {where}, at most {report['persons']} persons, {frames} frames")
+    echo(f"splits: {', '.join(f'{name} {count}' for name, count in report['splits'].items()) or 'none'}")
+    echo(f"what would stop eval and train: x3ddeploy data check {shell_word(path)}")
 
 
 def _print_onnx(path: Path, report: dict[str, Any]) -> None:

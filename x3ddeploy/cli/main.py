@@ -19,7 +19,7 @@ VERBS = {
     "quantize": "Add FP16 and INT8 graphs to a bundle, calibrated and judged.",
     "build-trt": "Build TensorRT engines of a bundle, each proven before it is kept.",
     "verify": "Check a bundle: files, golden outputs, every runtime that is here.",
-    "inspect": "Say what a checkpoint, an ONNX file or a bundle holds.",
+    "inspect": "Say what a checkpoint, an ONNX file, annotations or a bundle holds.",
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",
     "synth": "Write a synthetic action data set: videos, keypoints, splits.",
     "data": "Check a data set: splits, classes, persons, videos.",
