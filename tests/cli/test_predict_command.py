@@ -63,11 +63,13 @@ def test_each_window_is_a_line_for_people_and_for_machines(run, bundle, folder):
 
 
 def test_a_folder_is_predicted_and_annotated_video_by_video(run, bundle, folder, tmp_path):
-    process = run("predict", folder, "--bundle", bundle, "--json", "--annotate", tmp_path / "out", "--runtime", "torch")
+    out = tmp_path / "drawn.mp4"  # a folder, whatever it is called
+    out.mkdir()
+    process = run("predict", folder, "--bundle", bundle, "--json", "--annotate", out, "--runtime", "torch")
     assert process.returncode == 0, process.stderr
     records = [of_its_type("predict", line) for line in process.stdout.splitlines()]
     assert [record["video"] for record in records] == [str(folder / "first.mp4"), str(folder / "second.mp4")]
-    assert [count_frames(tmp_path / "out" / f"{name}.mp4") for name in ("first", "second")] == [12, 12]
+    assert [count_frames(out / f"{name}.mp4") for name in ("first", "second")] == [12, 12]
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,10 @@ def test_keypoint_options_that_cannot_be_meant_are_refused(tmp_path):
 def test_a_folder_stands_for_its_videos(tmp_path):
     for name in ("b.mp4", "b.avi", "a.MKV", "a.npz", "notes.txt"):
         (tmp_path / name).touch()
+    (tmp_path / "drawn.mp4").mkdir()  # a folder, whatever it is called
     assert find_videos([tmp_path], CLIPS) == [tmp_path / "a.MKV", tmp_path / "b.avi", tmp_path / "b.mp4"]
+    (tmp_path / "drawn.mp4" / "c.mp4").touch()
+    assert find_videos([tmp_path / "drawn.mp4"], CLIPS) == [tmp_path / "drawn.mp4" / "c.mp4"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no videos"):
         find_videos([tmp_path / "empty"], CLIPS)

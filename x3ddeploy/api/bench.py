@@ -25,6 +25,8 @@ from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.report.page import render_html, render_markdown
 from x3ddeploy.terms import AnyPath
 
+_OF_FILES = {Path(name).suffix for name in (BENCH, *BENCH_REPORTS)}
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -140,7 +142,7 @@ def _told_apart(paths: Sequence[Path]) -> list[str]:
 
 def _made(output: Path) -> Path:
     """The folder, made before anything is measured."""
-    if output.suffix:
+    if output.is_file() or (output.suffix in _OF_FILES and not output.is_dir()):
         raise UsageError(f"-o {output} names a file", hint="give a folder; bench.json and the reports go into it")
     with explain_os_errors(output):
         output.mkdir(parents=True, exist_ok=True)

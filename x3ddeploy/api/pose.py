@@ -62,9 +62,10 @@ def estimate_poses(
         DataError: a video cannot be decoded.
     """
     paths, place = [Path(video) for video in videos], Path(output)
-    if place.suffix == _SUFFIX and len(paths) > 1:
+    is_file = place.suffix == _SUFFIX and not place.is_dir()
+    if is_file and len(paths) > 1:
         raise UsageError(f"{place} is one file, and there are {len(paths)} videos", hint="name a folder")
-    files = [place if place.suffix == _SUFFIX else place / f"{path.stem}{_SUFFIX}" for path in paths]
+    files = [place if is_file else place / f"{path.stem}{_SUFFIX}" for path in paths]
     if len({*files}) < len(files):
         raise UsageError("two of the videos have the same name", hint="give them one by one")
     with explain_os_errors(place):

@@ -37,7 +37,7 @@ def find_videos(paths: Sequence[Path], inputs: Mapping[str, Input]) -> list[Path
     videos: list[Path] = []
     for path in paths:
         if path.is_dir():
-            files = sorted(path.iterdir())
+            files = sorted(file for file in path.iterdir() if file.is_file())
             found = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
             if not framed:
                 there = {file.stem for file in found}

@@ -114,11 +114,11 @@ def _drawn_files(annotate: Path | None, videos: Sequence[Path], several: bool) -
     if annotate is None:
         return {}
     if not several:
-        if annotate.suffix.lower() != ".mp4":
+        if annotate.suffix.lower() != ".mp4" or annotate.is_dir():
             raise UsageError(f"cannot write a video to {annotate}", hint="name a file that ends in .mp4")
         places = {videos[0]: annotate}
     else:
-        if annotate.suffix.lower() == ".mp4":
+        if annotate.suffix.lower() == ".mp4" and not annotate.is_dir():
             raise UsageError(f"{annotate} is one file, and there are {len(videos)} videos", hint="name a folder")
         places = {video: annotate / f"{video.stem}.mp4" for video in videos}
         if len(set(places.values())) < len(videos):
