@@ -90,7 +90,10 @@ def test_options_have_the_names_that_the_function_has(verb):
         takes |= set(inspect.signature(x3ddeploy.Recognizer.predict_videos).parameters)
     if verb == "pose":
         takes |= set(inspect.signature(x3ddeploy.PoseEstimator).parameters)
-    if verb == "quantize":
+    if verb == "export":  # its further steps are those functions'
+        takes |= {*inspect.signature(x3ddeploy.quantize).parameters, *inspect.signature(x3ddeploy.build_trt).parameters}
+        otherwise.add("trt")
+    if verb in ("export", "quantize"):
         words |= dict.fromkeys(("fp16", "bf16", "int8"), "precisions")
     options = {parameter.name for parameter in main.get_command(None, verb).params}
     assert {words.get(name, name) for name in options - otherwise} <= takes
@@ -180,9 +183,10 @@ def test_export_takes_class_names_as_they_are(checkpoint, tmp_path):
 
 
 def test_a_bench_report_of_a_bundle_and_its_files(bundle, tmp_path):
-    benchmark = x3ddeploy.bench(
-        bundle, only=["onnxruntime/fp32"], scopes=["compute"], seconds=0, threads=1, output=tmp_path
-    )
+    alone = {"only": ["onnxruntime/fp32"], "scopes": ["compute"], "seconds": 0, "threads": 1}
+    benchmark = x3ddeploy.bench(bundle, **alone, output=tmp_path / "reports.v2")
+    with pytest.raises(UsageError, match="names a file"):
+        x3ddeploy.bench(bundle, **alone, output=tmp_path / "report.html")
     assert [path.name for path in benchmark.files] == ["bench.json", "report.html", "report.md"]
     benchmark.raise_for_failures()
     comparison = x3ddeploy.compare_benchmarks(*benchmark.files[:1] * 2)

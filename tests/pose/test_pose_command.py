@@ -1,6 +1,7 @@
 """From a bare video to keypoints and to actions, by a pose model."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -42,6 +43,8 @@ def test_keypoints_of_each_person_are_kept_and_read_again(run, models, video, tm
     process = run("pose", video, "--pose", pose, "--detector", detector, "-o", tmp_path / "two.npz")
     assert process.returncode == 0, process.stderr
     assert f"2 persons in {FRAMES} of {FRAMES} frames" in process.stdout
+    command = shlex.split(process.stdout.splitlines()[-1].removeprefix("next: "))
+    assert command == ["x3ddeploy", "predict", str(video), "--keypoints", str(tmp_path / "two.npz")]
     found = read_npz_keypoints(tmp_path / "two.npz")
     assert found.positions.shape == (2, FRAMES, 17, 2)
     assert found.image_size == SIZE
@@ -82,6 +85,9 @@ def test_several_videos_go_into_a_folder(run, models, video, tmp_path):
     assert "name a folder" in process.stderr
     assert run("pose", video, "--pose", models[0], "-o", tmp_path / "folder").returncode == 0
     assert (tmp_path / "folder" / "two.npz").is_file()
+    (tmp_path / "set.npz").mkdir()
+    assert run("pose", video, "--pose", models[0], "-o", tmp_path / "set.npz").returncode == 0
+    assert (tmp_path / "set.npz" / "two.npz").is_file()
 
 
 def test_each_person_has_an_answer_that_is_as_if_alone(run, models, video, bundle, tmp_path):

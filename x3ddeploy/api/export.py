@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
+from x3ddeploy.contract import Contract
 from x3ddeploy.exporting.export import Exported, Options, export_bundle, require_runtime_of
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import Wishes
@@ -31,6 +32,7 @@ def export(
     ema: bool = False,
     trust: bool = False,
     overwrite: bool = False,
+    check: Callable[[Target, Contract], None] | None = None,
     progress: Step = QUIET,
 ) -> Exported:
     """Turn a trained checkpoint into a bundle; every graph is compared with PyTorch before anything is written.
@@ -52,6 +54,8 @@ def export(
         ema: take the checkpoint's other copy of the weights.
         trust: execute what the file asks for beyond weights.
         overwrite: replace a bundle even if files are lost that were made from it.
+        check: receives the target and what the network takes and gives, before any graph is made; what it raises ends
+            the export, and nothing is written.
         progress: receives each step as a line.
 
     Raises:
@@ -67,6 +71,8 @@ def export(
     paths = [Path(checkpoint)] if isinstance(checkpoint, str | PathLike) else [*map(Path, checkpoint)]
     loaded = load_streams(paths, wishes, ema=ema, trust=trust)
     classes = loaded.network.contract().classes
+    if check is not None:
+        check(target, loaded.network.contract(batch))
     progress(f"read {', '.join(map(str, paths))}: {family_named(loaded.network.family).title}, {classes} classes")
     if labels is None:
         names = loaded.labels

@@ -11,7 +11,9 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.next_steps import print_next
 from x3ddeploy.cli.parameters import Capabilities, Count
+from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
     from x3ddeploy.engines.build import Engines, Made
@@ -108,10 +110,12 @@ def command(
     if as_json:
         print_json(engines.to_json())
     else:
-        _print(engines)
+        print_engines(engines)
+        print_next(f"bench {shell_word(engines.bundle.path)}")
 
 
-def _print(engines: Engines) -> None:
+def print_engines(engines: Engines) -> None:
+    """Each engine of a set, what it computes in and how far it is from PyTorch."""
     from x3ddeploy.cli.output import print_table, size_text
 
     host, batches = engines.host, engines.made[0].entry.options.batches

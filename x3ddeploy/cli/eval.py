@@ -9,6 +9,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.next_steps import print_next
 from x3ddeploy.cli.parameters import (
     MOST_CLIPS,
     MOST_CLIPS_AT_A_TIME,
@@ -17,6 +18,7 @@ from x3ddeploy.cli.parameters import (
     min_keypoint_score,
     placement_options,
 )
+from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +111,7 @@ def command(
     else:
         _print(evaluated.report, evaluated.streams)
         echo(f"written: {', '.join(map(str, evaluated.files))}")
+        print_next(f"bench {shell_word(bundle)}")
 
 
 def _print(report: EvalReport, streams: Sequence[str]) -> None:

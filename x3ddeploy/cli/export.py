@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +13,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.next_steps import after_quantizing, print_next
 from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Weights
 from x3ddeploy.text import shell_word
 
@@ -68,6 +73,13 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
     help="Execute what the file asks for beyond weights. Only for files of your own.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle even if that loses engines or quantized graphs.")
+@click.option("--fp16", is_flag=True, help="Also make half-typed graphs, as `x3ddeploy quantize` does.")
+@click.option("--bf16", is_flag=True, help="Also make bfloat16-typed graphs, likewise.")
+@click.option("--int8", is_flag=True, help="Also make quantized graphs, likewise, with --calib.")
+@click.option("--calib", type=click.Path(path_type=Path), help="Clips that calibrate and judge; see its --help.")
+@click.option("--calib-random", is_flag=True, help="Made-up clips instead, to try it out; the result is marked.")
+@click.option("--trt", is_flag=True, help="Also build TensorRT engines of these, or of float32, as `build-trt` does.")
+@click.option("--rtx", is_flag=True, help="Build them with TensorRT-RTX, for the RTX card that is here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     checkpoint: tuple[Path, ...],
@@ -85,6 +97,13 @@ def command(
     ema: bool,
     trust_checkpoint: bool,
     overwrite: bool,
+    fp16: bool,
+    bf16: bool,
+    int8: bool,
+    calib: Path | None,
+    calib_random: bool,
+    trt: bool,
+    rtx: bool,
     as_json: bool,
 ) -> None:
     """Turn CHECKPOINT, a trained `.pth`, into a deployment bundle: each part of the network, and the whole of it, as
@@ -92,9 +111,20 @@ def command(
 
     Several CHECKPOINTs are the streams of one network on skeletons (joints, bones and their motion, each trained on its
     own), fused by the weights of --fusion.
-    """
-    from x3ddeploy.cli.output import Steps
 
+    With --fp16, --bf16, --int8, --trt or --rtx, `quantize` and `build-trt` follow at once. Where one of them fails, the
+    bundle stays as it was before that step, and the exit code is that step's.
+    """
+    from x3ddeploy.api.one_step import OneStep
+    from x3ddeploy.bundle.engine_options import Flavour
+    from x3ddeploy.cli.build_trt import print_engines
+    from x3ddeploy.cli.output import Steps
+    from x3ddeploy.cli.quantize import print_quantized
+
+    precisions = [name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen]
+    flavour = Flavour.RTX if rtx else Flavour.TENSORRT if trt else None
+    further = OneStep(precisions, calib, calib_random, flavour)
+    steps = Steps()
     exported = x3ddeploy.export(
         checkpoint,
         output,
@@ -111,12 +141,44 @@ def command(
         ema=ema,
         trust=trust_checkpoint,
         overwrite=overwrite,
-        progress=Steps(),
+        check=further.check,
+        progress=steps,
     )
-    if as_json:
-        print_json(exported.to_json())
-    else:
+    path = exported.bundle.path
+    if not as_json:
         _print(exported)
+    word = shell_word(path)
+    chosen_by = " ".join(f"--{name}" for name in precisions) + (f" --calib {shell_word(calib)}" if calib else "")
+    with _bundle_stays(path, "quantized", f"quantize {word} {chosen_by}"), steps.bars() as progress:
+        quantized = further.quantize(path, progress)
+    if quantized and not as_json:
+        print_quantized(quantized)
+    with _bundle_stays(path, "built into all engines", f"build-trt {word}"):
+        engines = further.build(path, shlex.join(["x3ddeploy", *sys.argv[1:]]), steps)
+    if as_json:
+        document = exported.to_json()
+        document |= {"quantized": quantized.to_json()} if quantized else {}
+        print_json(document | ({"engines": [each.to_json() for each in engines]} if engines else {}))
+        return
+    for each in engines:
+        print_engines(each)
+    if engines:
+        print_next(f"bench {word}")
+    elif quantized:
+        print_next(*after_quantizing(quantized))
+    else:
+        print_next(f"verify {word}", f"quantize {word} --fp16")
+
+
+@contextlib.contextmanager
+def _bundle_stays(path: Path, done: str, verb: str) -> Iterator[None]:
+    """Where a step after the export fails, say what there is nevertheless, before the error itself is told."""
+    try:
+        yield
+    except BaseException:
+        echo(f"{path} is exported and verified, and stays; it was not {done}", err=True)
+        echo(f"this step alone, with more options: x3ddeploy {verb}", err=True)
+        raise
 
 
 def _print(exported: Exported) -> None:
@@ -153,5 +215,3 @@ def _print(exported: Exported) -> None:
     echo(f"{exported.bundle.path}:")
     for name, entry in graphs.items():
         echo(f"  {name:24} {size_text(entry.size_bytes):>8}")
-    word = shell_word(exported.bundle.path)
-    echo(f"next: x3ddeploy verify {word}    x3ddeploy bench {word}")

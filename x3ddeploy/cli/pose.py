@@ -9,7 +9,9 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.next_steps import print_next
 from x3ddeploy.cli.parameters import pose_models
+from x3ddeploy.text import shell_word
 
 
 @click.command()
@@ -55,3 +57,5 @@ def command(
                     f"{found.keypoints}: {found.persons} persons in {found.frames_with_persons} of {found.frames} "
                     f"frames of {found.video}"
                 )
+    if not as_json:
+        print_next(f"predict {' '.join(map(shell_word, videos))} --keypoints {shell_word(output)}")

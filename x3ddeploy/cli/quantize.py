@@ -9,8 +9,8 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.next_steps import after_quantizing, print_next
 from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number, min_keypoint_score
-from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
     from x3ddeploy.precision.quantize import Quantized
@@ -117,18 +117,18 @@ def command(
     if as_json:
         print_json(quantized.to_json())
     else:
-        _print(quantized)
+        print_quantized(quantized)
+        print_next(*after_quantizing(quantized))
 
 
-def _print(quantized: Quantized) -> None:
+def print_quantized(quantized: Quantized) -> None:
+    """Each precision, what it costs and what it is worth here."""
     for made in quantized.made:
         _print_made(made)
         if made.sensitivities:
             _print_sensitivities(made, quantized)
         _print_kept(made)
     _print_verdict(quantized.verdict)
-    echo()
-    echo(f"next: x3ddeploy verify {shell_word(quantized.bundle.path)}")
 
 
 def _print_made(made: Made) -> None:

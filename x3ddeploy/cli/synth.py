@@ -8,6 +8,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.next_steps import after_synth, print_next
 from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_FRAMES, Count, Size
 
 _MOST_CLIPS = 100_000
@@ -64,3 +65,5 @@ def command(
     echo(f"splits: {splits}")
     echo(f"annotations: {directory / 'annotations.pkl'}, videos: {directory / 'videos'}")
     echo(f"skeletons in space: {directory / 'skeletons.pkl'}")
+    if commands := after_synth(directory):
+        print_next(*commands)

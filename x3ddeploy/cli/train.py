@@ -9,6 +9,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, libraries_on_stderr, print_json
+from x3ddeploy.cli.next_steps import print_next
 from x3ddeploy.cli.parameters import LARGEST_SEED, Count
 from x3ddeploy.text import shell_word
 
@@ -83,4 +84,4 @@ def command(
         echo(f"best: {result.best_score:.2%} (fused top-1 unless the config monitors another value)")
     checkpoint = result.best or result.last
     if checkpoint is not None:
-        echo(f"next: x3ddeploy export {shell_word(checkpoint)}")
+        print_next(f"export {shell_word(checkpoint)}")

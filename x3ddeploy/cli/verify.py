@@ -9,7 +9,9 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.next_steps import print_next
 from x3ddeploy.cli.parameters import Number, placement_options
+from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
     from x3ddeploy.bundle import Spread
@@ -66,6 +68,8 @@ def command(
     report.raise_for_failures()
     if not as_json:
         echo(f"all {len(report.checks)} comparisons hold, {report.file_count} files are unaltered")
+        word = shell_word(bundle)
+        print_next(f"bench {word}", f"predict VIDEO --bundle {word}")
 
 
 def _row(check: Check) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from x3ddeploy.errors import UsageError
 from x3ddeploy.progress import Step, StepsAlone
 from x3ddeploy.terms import Precision, Target
 
-_MADE_UP_CLIPS = 16  # ranges of made-up clips stand for nothing; these keep every branch of the network alive
+MADE_UP_CLIPS = 16  # ranges of made-up clips stand for nothing; these keep every branch of the network alive
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: 
     from x3ddeploy.precision.request import Request
 
     progress(f"the bundle has no {precision.value} graphs: quantizing first")
-    recipe = Recipe(clips=_MADE_UP_CLIPS) if calib.made_up else Recipe(data=str(calib.data) if calib.data else None)
+    recipe = Recipe(clips=MADE_UP_CLIPS) if calib.made_up else Recipe(data=str(calib.data) if calib.data else None)
     request = Request((precision,), recipe, random=calib.made_up, opset17=opset17)
     return quantize_bundle(bundle, request, StepsAlone(progress)).bundle
 

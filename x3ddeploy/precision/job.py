@@ -12,20 +12,19 @@ import onnx
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.calibration.choice import Chosen, ClipSets, choose_clips, random_clips
+from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.errors import MissingRequirementError, UsageError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.places import require_place
 from x3ddeploy.precision.golden import Graphs, with_golden
+from x3ddeploy.precision.ready import make_ready
 from x3ddeploy.precision.request import Request
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.streams import Logits, ReusedClips, logits_on, open_stream, stream_graph, streams_of
-from x3ddeploy.precision.targets import target_named
 from x3ddeploy.progress import Progress
 from x3ddeploy.runtimes.base import Array
-from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, require, unsupported
+from x3ddeploy.runtimes.registry import Execution
 from x3ddeploy.terms import Precision
 
 _SCANNED_CLIPS = 4
@@ -58,21 +57,15 @@ class Job:
         self.bundle, self.request, self.progress = bundle, request, progress
         self.contract = bundle.contract
         self.streams = streams_of(self.contract)
-        self.target = target_named(bundle.manifest.target)
-        if Precision.BF16 in request.precisions and not self.target.bf16:
-            raise UsageError(
-                f"graphs for {bundle.manifest.target} have no bfloat16 form",
-                hint="export with --target tensorrt, or use --fp16",
-            )
-        self._judges = {precision: self._judge(precision) for precision in request.precisions}
         require_whole(bundle)
+        ready = make_ready(bundle.manifest.target, self.contract, request)
+        self.target, self._judges, self.clips = ready.target, ready.judges, ready.clips
         names = [name for wave in self.contract.waves for name in wave]
         names += [name for name in self.contract.parts if name not in names]
         float32 = sum(bundle.part_path(part).stat().st_size for part in names)
         require_place(bundle.path, float32 * len(request.precisions))
         self.parts = {part: onnx.load(bundle.part_path(part)) for part in names}
         self._golden = load_golden(bundle)
-        self.clips = self._choose()
         self.judges: Chosen | None = self.clips.evaluation if self.clips else None
         self.judging = ReusedClips(self.judges) if self.judges else None
 
@@ -131,44 +124,3 @@ class Job:
             with open_stream(stream_graph(recognizer, tensor), execution) as session:
                 logits[stream] = logits_on(session, stream, self.judging)
         return logits
-
-    def _judge(self, precision: Precision) -> Execution:
-        """The runtime that was asked for, else the target's, else the first that is here and computes the precision."""
-        request = self.request
-        if request.runtime is not None or request.device is not None:
-            asked = request.runtime or self.target.runtime
-            require(asked, request.device)
-            execution = Execution(asked, request.device or RUNTIMES[asked].default_device, precision)
-            if RUNTIMES[asked].builds_engines:
-                raise UsageError(
-                    f"{asked} runs engines, and graphs are to be judged",
-                    hint="x3ddeploy verify judges the engines that build-trt makes of them",
-                )
-            if problem := unsupported(execution):
-                raise UsageError(problem, hint="--runtime and --device name another")
-            return execution
-        usual = Execution(self.target.runtime, RUNTIMES[self.target.runtime].default_device, precision)
-        if not unsupported(usual):
-            require(usual.runtime)
-            return usual
-        for name in graph_runtimes():
-            other = Execution(name, RUNTIMES[name].default_device, precision)
-            if not unsupported(other):
-                return other
-        able = [name for name in RUNTIMES if not unsupported(Execution(name, RUNTIMES[name].default_device, precision))]
-        hint = " or ".join(RUNTIMES[name].install for name in able)
-        raise MissingRequirementError(f"no runtime is installed that computes {precision}", hint=hint)
-
-    def _choose(self) -> ClipSets | None:
-        request, contract = self.request, self.bundle.contract
-        if request.random:
-            return random_clips(contract, request.recipe)
-        if request.recipe.data is not None:
-            return choose_clips(request.recipe, contract)
-        if Precision.INT8 in request.precisions:
-            raise UsageError(
-                "INT8 needs clips to calibrate with",
-                hint="--calib PATH names a data set, an annotation pickle, a folder of .npz files or a script; "
-                "--calib-random makes clips up, and marks the result as such",
-            )
-        return None

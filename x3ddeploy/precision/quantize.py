@@ -9,6 +9,7 @@ import msgspec
 
 from x3ddeploy.bundle import CALIBRATION, Bundle, PrecisionEntry, add_precision
 from x3ddeploy.calibration.cache import Calibration
+from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.exporting.export import serialize
 from x3ddeploy.machine import usable_cores
@@ -49,6 +50,8 @@ class Quantized:
     """A finished run.
 
     Attributes:
+        recipe: the clips and the budget.
+        judging_split: split of the annotations that judged; None where nothing did, or the clips have no splits.
         runtime: that judged, and in which the blocks were timed.
         block_times: of float32 and INT8, where INT8 was made.
     """
@@ -56,6 +59,8 @@ class Quantized:
     bundle: Bundle
     made: tuple[Made, ...]
     verdict: Verdict
+    recipe: Recipe
+    judging_split: str | None
     runtime: str
     block_times: tuple[BlockTime, ...]
 
@@ -101,7 +106,8 @@ def quantize_bundle(bundle: Bundle, request: Request, progress: Progress) -> Qua
     verdict = judge(recognizers, clip, threads, progress)
     runtime = job.judge(Precision.INT8).runtime if quantized else job.target.runtime
     times = block_times(runtime, job.recognizer, quantized, clip, threads) if quantized else ()
-    return Quantized(bundle, tuple(made), verdict, runtime, times)
+    split = job.judges.source.split if job.judges else None
+    return Quantized(bundle, tuple(made), verdict, request.recipe, split, runtime, times)
 
 
 def _sealed(bundle: Bundle, graphs: Graphs, made: Made, calibration: Calibration | None) -> Bundle:

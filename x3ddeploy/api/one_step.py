@@ -1,0 +1,103 @@
+"""What `x3ddeploy export` may go on with: graphs of lower precision and engines, by the functions of their verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from x3ddeploy.api.build_trt import build_trt
+from x3ddeploy.api.quantize import quantize
+from x3ddeploy.bundle.engine_options import Flavour
+from x3ddeploy.calibration.recipe import Recipe
+from x3ddeploy.contract import Contract
+from x3ddeploy.engines.build import Engines
+from x3ddeploy.engines.graphs import MADE_UP_CLIPS, Clips
+from x3ddeploy.engines.machine import find_host
+from x3ddeploy.errors import UsageError
+from x3ddeploy.precision.quantize import Quantized
+from x3ddeploy.precision.ready import make_ready
+from x3ddeploy.precision.request import Request
+from x3ddeploy.progress import QUIET, Step
+from x3ddeploy.terms import AnyPath, Precision, Target, named
+
+
+class OneStep:
+    """The steps after an export. What they need is checked before it begins: first of this machine, then of the clips.
+
+    Args:
+        precisions: graphs of lower precision to make, as `x3ddeploy.quantize` does.
+        calib: clips that calibrate and judge.
+        calib_random: made-up clips in their place; the result is marked.
+        flavour: builder of engines, one set for each of the precisions, or of float32 where there are none; None for
+            no engines.
+
+    Raises:
+        UsageError: clips are given and nothing to use them for, or none where INT8 is to be made.
+        MissingRequirementError: engines are to be built, and there is no GPU or no TensorRT.
+    """
+
+    def __init__(
+        self,
+        precisions: Sequence[str | Precision] = (),
+        calib: AnyPath | None = None,
+        calib_random: bool = False,
+        flavour: Flavour | None = None,
+    ) -> None:
+        self._precisions = tuple(named(Precision, name) for name in precisions)
+        self._clips = Clips(None if calib is None else Path(calib), calib_random)
+        if self._clips and not self._precisions:
+            raise UsageError("clips are for a lower precision, and none is asked for", hint="give --int8, too")
+        if Precision.INT8 in self._precisions and not self._clips:
+            raise UsageError(
+                "INT8 needs clips to calibrate with",
+                hint="--calib PATH names them; --calib-random makes clips up, and marks the result as such",
+            )
+        self._flavour = flavour
+        self._host = None if flavour is None else find_host(flavour, ())
+
+    def check(self, target: Target, contract: Contract) -> None:
+        """Check what takes the network to be known; `x3ddeploy.export` calls it before any graph is made.
+
+        Raises:
+            UsageError: the target has no such precision or no engines, or there is no such source of clips.
+            DataError: clips cannot be read, or calibration clips show what is judged.
+            MissingRequirementError: the runtime that judges is not installed.
+        """
+        if self._flavour is not None and target is not Target.TENSORRT:
+            raise UsageError(
+                f"engines are built of graphs for {Target.TENSORRT}, and these are for {target}",
+                hint=f"give --target {Target.TENSORRT}, or build none",
+            )
+        if self._precisions:
+            recipe = Recipe(data=str(self._clips.data) if self._clips.data else None)
+            make_ready(target, contract, Request(self._precisions, recipe, random=self._clips.made_up))
+
+    def quantize(self, bundle: AnyPath, progress: Step = QUIET) -> Quantized | None:
+        """Make the graphs of lower precision; None where none are asked for. Raises what `x3ddeploy.quantize` does."""
+        if not self._precisions:
+            return None
+        return quantize(
+            bundle,
+            precisions=self._precisions,
+            calib=self._clips.data,
+            calib_random=self._clips.made_up,
+            calib_clips=MADE_UP_CLIPS if self._clips.made_up else None,
+            # A weakly typed TensorRT reads no newer opset.
+            opset=19 if self._host is None or self._host.strongly_typed else 17,
+            progress=progress,
+        )
+
+    def build(self, bundle: AnyPath, command: str = "", progress: Step = QUIET) -> list[Engines]:
+        """Build the engines, set by set; none where none are asked for. Raises what `x3ddeploy.build_trt` does."""
+        if self._flavour is None:
+            return []
+        return [
+            build_trt(
+                bundle,
+                precision=precision,
+                rtx=self._flavour is Flavour.RTX,
+                command=command,
+                progress=progress,
+            )
+            for precision in self._precisions or (Precision.FP32,)
+        ]

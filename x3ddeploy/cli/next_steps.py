@@ -1,0 +1,51 @@
+"""The line that a verb ends with: commands that fit next, as they can be pasted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from x3ddeploy.cli.echo import echo
+from x3ddeploy.text import shell_word
+
+if TYPE_CHECKING:
+    from x3ddeploy.precision.quantize import Quantized
+
+
+def print_next(*commands: str) -> None:
+    """Say what to type next; each command without the program's name, its paths quoted by `shell_word`."""
+    echo("next: " + "    ".join(f"x3ddeploy {command}" for command in commands))
+
+
+def after_quantizing(quantized: Quantized) -> list[str]:
+    """Accuracy on the clips that judged, engines where TensorRT is installed and takes the graphs, time."""
+    from x3ddeploy.doctor.packages import is_importable
+    from x3ddeploy.terms import Target
+
+    bundle, recipe = shell_word(quantized.bundle.path), quantized.recipe
+    commands = []
+    # A source without splits is judged by what did not calibrate, and `eval` would take all of it.
+    if quantized.judging_split is not None:
+        words = [f"eval {bundle} --data {shell_word(recipe.data)} --split {shell_word(quantized.judging_split)}"]
+        words += [f"--videos {shell_word(recipe.videos)}"] if recipe.videos else []
+        words += [f"--min-keypoint-score {recipe.min_keypoint_score}"] if recipe.min_keypoint_score is not None else []
+        commands.append(" ".join(words))
+    if quantized.bundle.manifest.target == Target.TENSORRT and is_importable("tensorrt"):
+        commands.append(f"build-trt {bundle} --{quantized.made[-1].precision}")
+    return [*commands, f"bench {bundle}"]
+
+
+def after_synth(directory: Path) -> list[str]:
+    """Training of the small network for this data, where this is the sources' folder."""
+    config = Path("configs/synth.py")
+    if not config.is_file():
+        return []
+    if directory == Path("synth"):  # where the config looks
+        return [f"train {config}"]
+    places = {"ann_file": directory / "annotations.pkl", "data_prefix.video": directory / "videos"}
+    options = [
+        shell_word(f"{loader}_dataloader.dataset.{key}={path}")
+        for loader in ("train", "val", "test")
+        for key, path in places.items()
+    ]
+    return [f"train {config} {' '.join(options)}"]
