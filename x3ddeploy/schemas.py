@@ -20,6 +20,7 @@ DOCUMENTS = {
     "bench": "x3ddeploy.benchmarking.document:BenchReport",
     "doctor": "x3ddeploy.doctor.report:DoctorReport",
     "verify": "x3ddeploy.verification:VerifyReport",
+    "export-one-step": "x3ddeploy.api.one_step:OneStepReport",
     "export": "x3ddeploy.exporting.export:ExportReport",
     "predict": "x3ddeploy.prediction.document:PredictionLine",
     "predict-live": "x3ddeploy.prediction.document:LiveLine",

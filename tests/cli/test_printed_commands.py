@@ -67,7 +67,7 @@ def test_export_says_what_comes_next(run, checkpoint, tmp_path):
 
 @pytest.mark.parametrize("tensorrt", [False, True])
 def test_quantize_leads_to_what_judged_to_engines_and_to_time(odd, monkeypatch, tensorrt):
-    monkeypatch.setattr("x3ddeploy.doctor.packages.is_importable", lambda name: tensorrt)
+    monkeypatch.setattr("x3ddeploy.cli.next_steps.find_spec", lambda name: tensorrt)
     recipe = Recipe(data="my set.pkl", videos="my videos", min_keypoint_score=0.3)
     made = (SimpleNamespace(precision=Precision.FP16), SimpleNamespace(precision=Precision.INT8))
     quantized = SimpleNamespace(made=made, bundle=Bundle.open(odd), recipe=recipe, judging_split="xsub_val")

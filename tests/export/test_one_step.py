@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.documents import of_its_type
 
 from x3ddeploy.api import one_step
 from x3ddeploy.api.one_step import OneStep
@@ -142,3 +143,6 @@ def test_json_is_one_document_of_all_steps(run, checkpoint, exports, monkeypatch
     document = json.loads(process.stdout)
     assert (document["quantized"], document["engines"]) == ({"done": True}, [{"done": True}])
     assert {"bundle", "manifest", "parity"} < set(document)
+    monkeypatch.setattr(one_step, "quantize", lambda *_, **__: SimpleNamespace(to_json=lambda: None))
+    of_its_type("export-one-step", run("export", checkpoint, "--fp16", "--json").stdout)
+    of_its_type("export", run("export", checkpoint, "--json").stdout)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from x3ddeploy.api.build_trt import build_trt
 from x3ddeploy.api.quantize import quantize
@@ -11,14 +13,24 @@ from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.contract import Contract
 from x3ddeploy.engines.build import Engines
+from x3ddeploy.engines.document import EnginesReport
 from x3ddeploy.engines.graphs import MADE_UP_CLIPS, Clips
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.errors import UsageError
-from x3ddeploy.precision.quantize import Quantized
+from x3ddeploy.exporting.export import Exported, ExportReport
+from x3ddeploy.precision.quantize import Quantized, QuantizeReport
 from x3ddeploy.precision.ready import make_ready
 from x3ddeploy.precision.request import Request
 from x3ddeploy.progress import QUIET, Step
 from x3ddeploy.terms import AnyPath, Precision, Target, named
+
+
+@dataclass(frozen=True)
+class OneStepReport(ExportReport):
+    """What `x3ddeploy export --json` prints where further steps are asked for; null and empty where one is not."""
+
+    quantized: QuantizeReport | None
+    engines: tuple[EnginesReport, ...]
 
 
 class OneStep:
@@ -41,7 +53,7 @@ class OneStep:
         precisions: Sequence[str | Precision] = (),
         calib: AnyPath | None = None,
         calib_random: bool = False,
-        flavour: Flavour | None = None,
+        flavour: str | Flavour | None = None,
     ) -> None:
         self._precisions = tuple(named(Precision, name) for name in precisions)
         self._clips = Clips(None if calib is None else Path(calib), calib_random)
@@ -52,8 +64,8 @@ class OneStep:
                 "INT8 needs clips to calibrate with",
                 hint="--calib PATH names them; --calib-random makes clips up, and marks the result as such",
             )
-        self._flavour = flavour
-        self._host = None if flavour is None else find_host(flavour, ())
+        self._flavour = None if flavour is None else Flavour(flavour)
+        self._host = None if self._flavour is None else find_host(self._flavour, ())
 
     def check(self, target: Target, contract: Contract) -> None:
         """Check what takes the network to be known; `x3ddeploy.export` calls it before any graph is made.
@@ -101,3 +113,11 @@ class OneStep:
             )
             for precision in self._precisions or (Precision.FP32,)
         ]
+
+    def to_json(self, exported: Exported, quantized: Quantized | None, engines: Sequence[Engines]) -> dict[str, Any]:
+        """For `--json`, an ExportReport where nothing further was asked for, else a OneStepReport."""
+        document = exported.to_json()
+        if self._precisions or self._flavour:
+            document["quantized"] = quantized.to_json() if quantized else None
+            document["engines"] = [each.to_json() for each in engines]
+        return document

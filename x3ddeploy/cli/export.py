@@ -116,13 +116,12 @@ def command(
     bundle stays as it was before that step, and the exit code is that step's.
     """
     from x3ddeploy.api.one_step import OneStep
-    from x3ddeploy.bundle.engine_options import Flavour
     from x3ddeploy.cli.build_trt import print_engines
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.cli.quantize import print_quantized
 
     precisions = [name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen]
-    flavour = Flavour.RTX if rtx else Flavour.TENSORRT if trt else None
+    flavour = "tensorrt_rtx" if rtx else "tensorrt" if trt else None
     further = OneStep(precisions, calib, calib_random, flavour)
     steps = Steps()
     exported = x3ddeploy.export(
@@ -156,9 +155,7 @@ def command(
     with _bundle_stays(path, "built into all engines", f"build-trt {word}"):
         engines = further.build(path, shlex.join(["x3ddeploy", *sys.argv[1:]]), steps)
     if as_json:
-        document = exported.to_json()
-        document |= {"quantized": quantized.to_json()} if quantized else {}
-        print_json(document | ({"engines": [each.to_json() for each in engines]} if engines else {}))
+        print_json(further.to_json(exported, quantized, engines))
         return
     for each in engines:
         print_engines(each)

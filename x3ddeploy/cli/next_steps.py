@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ def print_next(*commands: str) -> None:
 
 def after_quantizing(quantized: Quantized) -> list[str]:
     """Accuracy on the clips that judged, engines where TensorRT is installed and takes the graphs, time."""
-    from x3ddeploy.doctor.packages import is_importable
     from x3ddeploy.terms import Target
 
     bundle, recipe = shell_word(quantized.bundle.path), quantized.recipe
@@ -30,7 +30,7 @@ def after_quantizing(quantized: Quantized) -> list[str]:
         words += [f"--videos {shell_word(recipe.videos)}"] if recipe.videos else []
         words += [f"--min-keypoint-score {recipe.min_keypoint_score}"] if recipe.min_keypoint_score is not None else []
         commands.append(" ".join(words))
-    if quantized.bundle.manifest.target == Target.TENSORRT and is_importable("tensorrt"):
+    if quantized.bundle.manifest.target == Target.TENSORRT and find_spec("tensorrt"):
         commands.append(f"build-trt {bundle} --{quantized.made[-1].precision}")
     return [*commands, f"bench {bundle}"]
 
