@@ -16,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/x3ddeploy quantize demo/deploy --calib demo/synth
 	$(BIN)/x3ddeploy verify demo/deploy
 	$(BIN)/x3ddeploy eval demo/deploy --data demo/synth --split xsub_val
-	$(BIN)/x3ddeploy predict demo/synth/videos/S001C001P010R001A004.mp4 --bundle demo/deploy --keypoints demo/synth/annotations.pkl --window 8 --stride 4 --html demo/page.html
+	$(BIN)/x3ddeploy predict demo/synth/videos/S001C001P010R001A004.mp4 --bundle demo/deploy --keypoints demo/synth/annotations.pkl --window 24 --stride 2 --html demo/page.html
 	$(BIN)/x3ddeploy bench demo/deploy
 
 # Neighbours share what a module sets up, so they stay together (worksteal).

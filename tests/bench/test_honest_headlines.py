@@ -35,7 +35,7 @@ def row(name, milliseconds, shape=SIZE, scope="compute", work_of=None):
 def test_alike_networks_are_compared_a_clip_and_unlike_ones_a_multiply_add():
     rows = [row("onnxruntime/fp32", 10.0), row("torch/eager", 40.0), row("rgbposeconv3d/onnxruntime", 50.0, FRAMES)]
     work = {"onnxruntime/fp32": 2e9, "rgbposeconv3d/onnxruntime": 2e10}
-    baseline, torch = headlines(rows, work)
+    torch, baseline = headlines(rows, work)
     assert (torch["per"], torch["times_as_fast"]["median"], torch["unlike"]) == ("clip", 4.0, [])
     assert headline_text(torch).startswith("onnxruntime/fp32 is 4.00 times as fast as torch/eager")
     assert baseline["per"] == "multiply-add"

@@ -168,7 +168,7 @@ def test_the_ratio_to_the_baseline_stands_with_its_scope_and_what_is_not_alike(r
         assert "5.00" in plain
         assert "scope compute" in plain
         assert "as fast a multiply-add as" in plain
-        assert "A clip of its is 7.4 times the work; clips" in plain
+        assert "One of its clips is 7.4 times the work; clips" in plain
 
 
 def test_other_clips_have_bars_of_their_own_and_a_busy_machine_marks_each_figure(report):

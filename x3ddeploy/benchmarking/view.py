@@ -55,7 +55,7 @@ def comparison(entry: Headline) -> str:
 
 def unlikeness(entry: Headline) -> str:
     """Why a headline is not of a clip."""
-    return f"A clip of its is {entry['times_the_work']:.2g} times the work; {'; '.join(entry['unlike'])}"
+    return f"One of its clips is {entry['times_the_work']:.2g} times the work; {'; '.join(entry['unlike'])}"
 
 
 def bundles_text(report: Report) -> str:
