@@ -34,7 +34,7 @@ CONFIGS = {
     ),
     "tsm/tsm_imagenet-pretrained-r50-nl-dot-product_8xb16-1x1x8-50e_kinetics400-rgb.py": ("tsm", (8, 224), 10, 365),
     "c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb.py": ("c2d", (8, 224), 30, 140),
-    "c2d/c2d_r50-in1k-pre-nopool_8xb32-8x8x1-100e_kinetics400-rgb.py": ("tsn", (8, 256), 30, 130),
+    "c2d/c2d_r50-in1k-pre-nopool_8xb32-8x8x1-100e_kinetics400-rgb.py": ("tsn", (8, 224), 30, 130),
     "trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py": ("trn", (8, 256), 6, 260),
     "tanet/tanet_imagenet-pretrained-r50_8xb8-1x1x8-50e_sthv1-rgb.py": ("tanet", (8, 256), 6, 450),
     "tanet/tanet_imagenet-pretrained-r50_8xb6-1x1x16-50e_sthv1-rgb.py": ("tanet", (16, 224), 1, 450),

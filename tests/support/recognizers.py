@@ -38,11 +38,13 @@ def modules_of(config: Mapping[str, Any], seed: int = 0) -> dict[str, nn.Module]
         modules = {part: registry.build(_untrained(model[part])) for part in PARTS if model.get(part)}
     for module in modules.values():
         module.eval()
-        for inner in module.modules():
+        for name, inner in module.named_modules():
             if isinstance(inner, _BatchNorm):
                 inner.running_mean.normal_(0, 0.1)
                 inner.running_var.uniform_(0.5, 1.5)
-                nn.init.uniform_(inner.weight, 0.5, 1.5)
+                # A non-local block multiplies three features: as large as others it would leave float32's range.
+                largest = 0.05 if "non_local" in name else 1.5
+                nn.init.uniform_(inner.weight, largest / 3, largest)
                 nn.init.normal_(inner.bias, 0, 0.1)
     return modules
 
