@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from support.command import done, told
 from support.recognizers import modules_of, save, state_dict_of
 from support.small_recognizers import posec3d
 
@@ -25,12 +26,11 @@ def deployed(config, tmp_path_factory, run):
     """Exported and quantized."""
     folder = tmp_path_factory.mktemp("posec3d")
     save(folder / "best.pth", config)
-    for arguments in (
+    done(
+        run,
         ("export", folder / "best.pth", "-o", folder / "deploy"),
         ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random"),
-    ):
-        process = run(*arguments)
-        assert process.returncode == 0, process.stderr
+    )
     return folder / "deploy"
 
 
@@ -52,13 +52,6 @@ def annotations(tmp_path_factory):
     names = [entry["frame_dir"] for entry in entries]
     path.write_bytes(pickle.dumps({"split": {"xsub_val": names}, "annotations": entries}))
     return path
-
-
-def told(run, *arguments):
-    """What a verb prints for machines."""
-    process = run(*arguments, "--json")
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def report_of_mmaction(config, annotations, folder):

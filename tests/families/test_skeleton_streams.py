@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from support.command import done, told
 from support.recognizers import save
 from support.skeletons import write
 from support.small_recognizers import STGCN, STGCNPP, stgcn
@@ -42,19 +43,12 @@ def annotations(tmp_path_factory):
 @pytest.fixture(scope="module")
 def deployed(checkpoints, annotations, tmp_path_factory, run):
     folder = tmp_path_factory.mktemp("bundle") / "deploy"
-    for arguments in (
+    done(
+        run,
         ("export", *checkpoints, "--fusion", "2:2:1:1", "-o", folder),
         ("quantize", folder, "--int8", "--calib", annotations, "--max-drop", "100"),
-    ):
-        process = run(*arguments)
-        assert process.returncode == 0, process.stderr
+    )
     return folder
-
-
-def told(run, *arguments):
-    process = run(*arguments, "--json")
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def test_each_stream_is_its_own_network(checkpoints, annotations):

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+from support.command import done, told
 from support.own_test_loop import listed_videos, scored_by_mmaction
 from support.recognizers import save
 from support.small_3d import CLASSES, small
@@ -26,25 +27,17 @@ def deployed(config, tmp_path_factory, run):
     """Exported and quantized."""
     folder = tmp_path_factory.mktemp("slowfast")
     save(folder / "best.pth", config)
-    for arguments in (
+    done(
+        run,
         ("export", folder / "best.pth", "-o", folder / "deploy"),
         ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random", "--calib-clips", 8),
-    ):
-        process = run(*arguments)
-        assert process.returncode == 0, process.stderr
+    )
     return folder / "deploy"
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     return listed_videos(tmp_path_factory.mktemp("videos"))
-
-
-def told(run, *arguments):
-    """What a verb prints for machines."""
-    process = run(*arguments, "--json")
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def test_inspect_names_both_features(run, deployed):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from support.command import done, told
 from support.recognizers import save
 from support.skeletons import CLASSES, write
 from support.small_recognizers import STGCNPP, stgcn
@@ -38,19 +39,12 @@ def folder(tmp_path_factory, config):
 @pytest.fixture(scope="module")
 def deployed(folder, run):
     """Exported and quantized."""
-    for arguments in (
+    done(
+        run,
         ("export", folder / "best.pth", "-o", folder / "deploy"),
         ("quantize", folder / "deploy", "--fp16", "--int8", "--calib", folder / "a.pkl", "--max-drop", "100"),
-    ):
-        process = run(*arguments)
-        assert process.returncode == 0, process.stderr
+    )
     return folder / "deploy"
-
-
-def told(run, *arguments):
-    process = run(*arguments, "--json")
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def of_mmaction(folder, config):

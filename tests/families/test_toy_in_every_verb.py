@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from support.command import done, told
 from support.toy import ToyFamily, toy
 
 from x3ddeploy.bundle import Bundle
@@ -22,12 +23,11 @@ def deployed(tmp_path_factory, run):
     register(ToyFamily())
     folder = tmp_path_factory.mktemp("toy")
     torch.save(toy(CLASSES).state_dict(), folder / "toy.pth")
-    for arguments in (
+    done(
+        run,
         ("export", folder / "toy.pth", "-o", folder / "deploy"),
         ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random"),
-    ):
-        process = run(*arguments)
-        assert process.returncode == 0, process.stderr
+    )
     yield folder / "deploy"
     del FAMILIES["toy"]
 
@@ -41,13 +41,6 @@ def videos(tmp_path_factory):
         write_video(folder / f"{label}.mp4", random.integers(0, 255, (FRAMES, SIZE, SIZE, 3)).astype(np.uint8))
     (folder / "val.txt").write_text("".join(f"{label}.mp4 {label}\n" for label in range(CLASSES)))
     return folder
-
-
-def told(run, *arguments):
-    """What a verb prints for machines."""
-    process = run(*arguments, "--json")
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def test_inspect_names_its_parts(run, deployed):

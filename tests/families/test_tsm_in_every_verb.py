@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from support.command import done, told
 from support.own_test_loop import listed_videos, scored_by_mmaction
 from support.recognizers import save
 from support.small_recognizers import tsm
@@ -24,25 +25,17 @@ def deployed(tmp_path_factory, run):
     """Exported and quantized."""
     folder = tmp_path_factory.mktemp("tsm")
     save(folder / "best_acc_top1_epoch_50.pth", tsm())
-    for arguments in (
+    done(
+        run,
         ("export", folder / "best_acc_top1_epoch_50.pth", "-o", folder / "deploy", "--preprocess"),
         ("quantize", folder / "deploy", "--int8", "--calib-random", "--calib-clips", 8),
-    ):
-        process = run(*arguments)
-        assert process.returncode == 0, process.stderr
+    )
     return folder / "deploy"
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     return listed_videos(tmp_path_factory.mktemp("videos"))
-
-
-def told(run, *arguments):
-    """What a verb prints for machines."""
-    process = run(*arguments, "--json")
-    assert process.returncode == 0, process.stderr
-    return process.stdout
 
 
 def test_inspect_names_the_steps_of_its_test_pipeline(run, deployed):

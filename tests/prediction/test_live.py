@@ -51,13 +51,23 @@ def filmed(tmp_path_factory):
     return path, read_frames(path, range(FRAMES)), keypoints, scores
 
 
+def windows_of(recognizer, keypoints, scores):
+    """Windows of a second, every half second."""
+    return LiveWindows(
+        "cam",
+        recognizer.contract,
+        recognizer.labels,
+        recognizer._scorer(),
+        Estimator(keypoints, scores),
+        window_s=1.0,
+        stride_s=0.5,
+    )
+
+
 def test_windows_are_those_of_the_same_frames_in_a_file(bundle, filmed):
     path, pictures, keypoints, scores = filmed
     with x3ddeploy.open(bundle) as recognizer:
-        windows = LiveWindows(
-            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints, scores),
-            window_s=1.0, stride_s=0.5,
-        )  # fmt: skip
+        windows = windows_of(recognizer, keypoints, scores)
         pushed = [windows.push(Frame(picture, 100 + number / FPS)) for number, picture in enumerate(pictures)]
         found = [entry for entry in pushed if entry is not None]
         expected = recognizer.predict(path, window=11, stride=5)
@@ -72,10 +82,7 @@ def test_windows_are_those_of_the_same_frames_in_a_file(bundle, filmed):
 def test_what_a_slow_machine_missed_is_not_made_up_for(bundle, filmed):
     _, pictures, keypoints, scores = filmed
     with x3ddeploy.open(bundle) as recognizer:
-        windows = LiveWindows(
-            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints, scores),
-            window_s=1.0, stride_s=0.5,
-        )  # fmt: skip
+        windows = windows_of(recognizer, keypoints, scores)
         times = (0.0, 0.5, 1.1, 4.0, 4.1, 4.6)
         answered = [windows.push(Frame(pictures[0], at)) is not None for at in times]
     assert answered == [False, False, True, True, False, True]
@@ -84,10 +91,7 @@ def test_what_a_slow_machine_missed_is_not_made_up_for(bundle, filmed):
 def test_keypoints_that_cannot_be_meant_are_an_answer_without_a_label_and_no_end(bundle, filmed):
     _, pictures, keypoints, scores = filmed
     with x3ddeploy.open(bundle) as recognizer:
-        windows = LiveWindows(
-            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints + 1000, scores),
-            window_s=1.0, stride_s=0.5,
-        )  # fmt: skip
+        windows = windows_of(recognizer, keypoints + 1000, scores)
         found = [windows.push(Frame(pictures[0], number / FPS)) for number in range(11)][-1]
     assert found[0].label is None
     assert "outside of the picture" in found[0].notes[0]
@@ -102,10 +106,7 @@ def test_a_network_that_needs_keypoints_wants_an_estimator(bundle):
 def test_pictures_of_another_size_are_refused(bundle, filmed):
     _, pictures, keypoints, scores = filmed
     with x3ddeploy.open(bundle) as recognizer:
-        windows = LiveWindows(
-            "cam", recognizer.contract, recognizer.labels, recognizer._scorer(), Estimator(keypoints, scores),
-            window_s=1.0, stride_s=0.5,
-        )  # fmt: skip
+        windows = windows_of(recognizer, keypoints, scores)
         windows.push(Frame(pictures[0], 0.0))
         with pytest.raises(DataError, match="changes the size"):
             windows.push(Frame(pictures[0][:10], 0.1))

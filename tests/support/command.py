@@ -150,3 +150,17 @@ def _standard_stream(name, descriptor, path):
         setattr(sys, name, before)
         os.dup2(saved, descriptor)
         os.close(saved)
+
+
+def done(runs, *commands):
+    """Run commands, each a tuple of words, by the fixture `run`; fails at the first that does not end well."""
+    for words in commands:
+        process = runs(*words)
+        assert process.returncode == 0, process.stderr
+
+
+def told(runs, *arguments):
+    """What a verb prints for machines."""
+    process = runs(*arguments, "--json")
+    assert process.returncode == 0, process.stderr
+    return process.stdout
