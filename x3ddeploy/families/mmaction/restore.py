@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from x3ddeploy.errors import BundleError
+from x3ddeploy.families.network import stored_weight
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -32,7 +32,9 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
             continue
         for name, parameter in module.named_parameters(recurse=False):
             folded = name == "bias" and isinstance(module, nn.modules.conv._ConvNd) and f"{path}.bias" not in weights
-            parameter.data = torch.zeros_like(parameter) if folded else _take(weights, f"{path}.{name}", parameter)
+            parameter.data = (
+                torch.zeros_like(parameter) if folded else stored_weight(weights, f"{path}.{name}", parameter)
+            )
 
 
 def _normalisation(bn: _BatchNorm, weights: Mapping[str, Tensor], path: str) -> None:
@@ -40,17 +42,5 @@ def _normalisation(bn: _BatchNorm, weights: Mapping[str, Tensor], path: str) -> 
     bn.running_mean = torch.zeros_like(bn.running_mean)
     bn.running_var = torch.full_like(bn.running_mean, 1 - bn.eps)
     alone = f"{path}.weight" in weights
-    bn.weight.data = _take(weights, f"{path}.weight", bn.weight) if alone else torch.ones_like(bn.weight)
-    bn.bias.data = _take(weights, f"{path}.bias", bn.bias)
-
-
-def _take(weights: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:
-    stored = weights.get(name)
-    if stored is None or stored.dtype != torch.float32:
-        raise BundleError(f"the graph lacks the float32 weight {name!r}", hint="export the checkpoint again")
-    if stored.numel() != like.numel():
-        raise BundleError(
-            f"weight {name!r} has shape {tuple(stored.shape)}, and the network asks for {tuple(like.shape)}",
-            hint="the file was altered: export the checkpoint again",
-        )
-    return stored.reshape(like.shape).contiguous()
+    bn.weight.data = stored_weight(weights, f"{path}.weight", bn.weight) if alone else torch.ones_like(bn.weight)
+    bn.bias.data = stored_weight(weights, f"{path}.bias", bn.bias)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.errors import BundleError
+from x3ddeploy.families.network import stored_weight
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.x3d import ConvBN
 
@@ -32,27 +32,13 @@ def fill(network: TwoStreamX3D, weights: Mapping[str, Tensor]) -> None:
             _unfold(module, weights, path)
         elif not isinstance(module, nn.BatchNorm3d) and not path.endswith(".conv"):
             for name, parameter in module.named_parameters(recurse=False):
-                parameter.data = _take(weights, f"{path}.{name}", parameter)
+                parameter.data = stored_weight(weights, f"{path}.{name}", parameter, padded=True)
 
 
 def _unfold(module: ConvBN, weights: Mapping[str, Tensor], path: str) -> None:
     conv, bn = module.conv, module.bn
-    conv.weight.data = _take(weights, f"{path}.weight", conv.weight)
-    bn.bias.data = _take(weights, f"{path}.bias", bn.bias)
+    conv.weight.data = stored_weight(weights, f"{path}.weight", conv.weight, padded=True)
+    bn.bias.data = stored_weight(weights, f"{path}.bias", bn.bias, padded=True)
     bn.weight.data = torch.ones_like(bn.weight)
     bn.running_mean = torch.zeros_like(bn.bias)
     bn.running_var = torch.full_like(bn.bias, 1 - bn.eps)
-
-
-def _take(weights: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:
-    """The stored weight, without padding and with the training form's axes (a kernel (k, k) back to (1, k, k))."""
-    stored = weights.get(name)
-    if stored is None or stored.dtype != torch.float32:
-        raise BundleError(f"the graph lacks the float32 weight {name!r}", hint="export the checkpoint again")
-    crop = stored[tuple(slice(size) for size in like.shape[:2])]
-    if crop.numel() != like.numel():
-        raise BundleError(
-            f"weight {name!r} has shape {tuple(stored.shape)}, and the specification asks for {tuple(like.shape)}",
-            hint="the file was altered: export the checkpoint again",
-        )
-    return crop.reshape(like.shape).contiguous()
