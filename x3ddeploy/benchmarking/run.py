@@ -30,8 +30,6 @@ from x3ddeploy.timing.profile import PROFILERS, Block
 COMPARISON, PARTS, THROUGHPUT = 0.6, 0.15, 0.25
 GPU_WARM_UP_S = 0.5
 
-Step = Callable[[str], None]
-
 
 @dataclass
 class Outcome:

@@ -25,7 +25,7 @@ from x3ddeploy.pose.models import Persons
 from x3ddeploy.pose.track import Tracker
 from x3ddeploy.prediction.document import LiveLine
 from x3ddeploy.prediction.estimated import network_joints
-from x3ddeploy.prediction.predict import Prediction
+from x3ddeploy.prediction.predict import Prediction, scores_of
 from x3ddeploy.prediction.sources import Frame
 from x3ddeploy.prediction.windows import VideoWindows, Window
 
@@ -150,18 +150,15 @@ class LiveWindows:
 
         window = Window(0, len(seen))
         rate = None if fps is None else Fraction(fps).limit_denominator(1000)
-        names = dict.fromkeys((self._contract.deployed, *self._contract.scores))
         try:
             source = self._source(seen, window, fps, read)
         except DataError as error:  # what a pose model sees in a moment is no reason to end
             nobody, none = People(len(seen), 0, seen=False), np.zeros(len(self._labels))
-            return Prediction(
-                self._name, window, rate, nobody, (error.message,), dict.fromkeys(names, none), self._labels
-            )
+            unknown = dict.fromkeys((self._contract.deployed, *self._contract.scores), none)
+            return Prediction(self._name, window, rate, nobody, (error.message,), unknown, self._labels)
         clip = source.load(0)
-        scores = self._scorer([clip.inputs])
-        by_name = {name: scores.of(self._contract.scores[name])[0] for name in names}
-        return Prediction(self._name, window, rate, clip.people, source.notes, by_name, self._labels)
+        scores = scores_of(clip, self._contract, self._scorer)
+        return Prediction(self._name, window, rate, clip.people, source.notes, scores, self._labels)
 
     def _source(self, seen: Sequence[_Seen], window: Window, fps: float | None, read: FrameReader) -> VideoWindows:
         return VideoWindows(

@@ -15,6 +15,7 @@ from x3ddeploy.contract import Contract, Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.people import People
+from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import VideoInfo, probe
 from x3ddeploy.errors import DataError
 from x3ddeploy.evaluation.scores import Scorer, Scores
@@ -167,9 +168,13 @@ def predict_windows(
         windowing.min_keypoint_score,
         None if video.info.fps is None else float(video.info.fps),
     )
-    names = dict.fromkeys((contract.deployed, *contract.scores))
     with contextlib.closing(iterate_clips(source, workers=workers)) as clips:
         for window, clip in zip(windows, clips, strict=True):
-            scores = scorer([clip.inputs])
-            by_name = {name: scores.of(contract.scores[name])[0] for name in names}
-            yield Prediction(video.path, window, video.info.fps, clip.people, source.notes, by_name, labels)
+            scores = scores_of(clip, contract, scorer)
+            yield Prediction(video.path, window, video.info.fps, clip.people, source.notes, scores, labels)
+
+
+def scores_of(clip: LabelledClip, contract: Contract, scorer: Scorer) -> dict[str, Scores]:
+    """Name of a score -> (classes,) of a window, the deployed one first. Raises GateError for NaN or infinity."""
+    found = scorer([clip.inputs])
+    return {name: found.of(contract.scores[name])[0] for name in dict.fromkeys((contract.deployed, *contract.scores))}
