@@ -214,7 +214,7 @@ def _look_at_people(sample: Annotation, findings: _Findings) -> None:
     except DataError as error:
         findings.add("keypoints that cannot be meant", sample.name, error.message, fatal=True)
         return
-    empty = ~(sample.keypoints != 0).any((0, 2, 3)) if sample.in_space else ~persons_by_frame(sample, None)
+    empty = ~persons_by_frame(sample, None)
     if empty.all():
         findings.add("nobody in any frame", sample.name)
     elif empty.mean() > _MOST_EMPTY:

@@ -29,7 +29,7 @@ def each_person(video: OpenedVideo, min_keypoint_score: float | None) -> Iterato
             keypoints=annotation.keypoints[person : person + 1],
             scores=annotation.scores[person : person + 1],
         )
-        if alone.in_space or persons_by_frame(alone, min_keypoint_score).any():
+        if persons_by_frame(alone, min_keypoint_score).any():
             found = True
             yield person, replace(video, annotation=alone)
     if not found:
