@@ -129,6 +129,9 @@ def command(
         raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")
     from x3ddeploy.api.recognizer import SkippedVideo, is_live
 
+    live = any(is_live(str(video)) for video in videos)
+    if live and (len(videos) > 1 or keypoints or window or annotate or html or each_person):
+        raise UsageError("live input is one source, with windows in seconds", hint="see docs/live.md")
     told: list[Path] = []
     skipped = 0
     recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
@@ -138,11 +141,10 @@ def command(
             estimator = opened.enter_context(
                 x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
             )
-        if any(is_live(str(video)) for video in videos):
-            if len(videos) > 1 or keypoints or window or annotate or html or each_person:
-                raise UsageError("live input is one source, with windows in seconds", hint="see docs/live.md")
-            live = _stream(recognizer, str(videos[0]), raw, estimator, seconds, num_clips, min_keypoint_score, progress)
-            _print_live(live, top_k, as_json)
+        if live:
+            source = str(videos[0])
+            answers = _stream(recognizer, source, raw, estimator, seconds, num_clips, min_keypoint_score, progress)
+            _print_live(answers, top_k, as_json)
             return
         for found in recognizer.predict_videos(
             videos,
