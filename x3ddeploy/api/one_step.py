@@ -19,7 +19,7 @@ from x3ddeploy.engines.machine import find_host
 from x3ddeploy.errors import UsageError
 from x3ddeploy.exporting.export import Exported, ExportReport
 from x3ddeploy.precision.quantize import Quantized, QuantizeReport
-from x3ddeploy.precision.ready import make_ready
+from x3ddeploy.precision.ready import make_ready, require_clips
 from x3ddeploy.precision.request import Request
 from x3ddeploy.progress import QUIET, Step
 from x3ddeploy.terms import AnyPath, Precision, Target, named
@@ -59,11 +59,8 @@ class OneStep:
         self._clips = Clips(None if calib is None else Path(calib), calib_random)
         if self._clips and not self._precisions:
             raise UsageError("clips are for a lower precision, and none is asked for", hint="give --int8, too")
-        if Precision.INT8 in self._precisions and not self._clips:
-            raise UsageError(
-                "INT8 needs clips to calibrate with",
-                hint="--calib PATH names them; --calib-random makes clips up, and marks the result as such",
-            )
+        if not self._clips:
+            require_clips(self._precisions)
         self._flavour = None if flavour is None else Flavour(flavour)
         self._host = None if self._flavour is None else find_host(self._flavour, ())
 

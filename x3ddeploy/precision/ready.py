@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from x3ddeploy.calibration.choice import ClipSets, choose_clips, random_clips
@@ -83,10 +84,15 @@ def _choose(contract: Contract, request: Request) -> ClipSets | None:
         return random_clips(contract, request.recipe)
     if request.recipe.data is not None:
         return choose_clips(request.recipe, contract)
-    if Precision.INT8 in request.precisions:
+    require_clips(request.precisions)
+    return None
+
+
+def require_clips(precisions: Collection[Precision]) -> None:
+    """Raise UsageError where one of the precisions is calibrated: said where there are no clips."""
+    if Precision.INT8 in precisions:
         raise UsageError(
             "INT8 needs clips to calibrate with",
             hint="--calib PATH names a data set, an annotation pickle, a folder of .npz files or a script; "
             "--calib-random makes clips up, and marks the result as such",
         )
-    return None
