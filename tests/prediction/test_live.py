@@ -79,6 +79,15 @@ def test_windows_are_those_of_the_same_frames_in_a_file(bundle, filmed):
         assert live.people.frames_with_persons == filed.people.frames_with_persons == 11
 
 
+def test_the_command_gives_a_source_on_as_it_was_typed(run, bundle, monkeypatch):
+    asked = []
+    monkeypatch.setattr(x3ddeploy.Recognizer, "stream", lambda self, source, *_, **__: asked.append(source) or iter(()))
+    for source in ("rtsp://user:word@camera/1?channel=2", "0"):
+        process = run("predict", source, "--bundle", bundle)
+        assert process.returncode == 0, process.stderr
+    assert asked == ["rtsp://user:word@camera/1?channel=2", "0"]
+
+
 def test_what_a_slow_machine_missed_is_not_made_up_for(bundle, filmed):
     _, pictures, keypoints, scores = filmed
     with x3ddeploy.open(bundle) as recognizer:

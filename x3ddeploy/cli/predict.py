@@ -37,7 +37,7 @@ _MOST_SECONDS = 3600
 
 
 @click.command()
-@click.argument("videos", metavar="VIDEO...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("videos", metavar="VIDEO...", nargs=-1, required=True)  # text: a Path would spoil 'rtsp://'
 @click.option(
     "--keypoints",
     type=click.Path(path_type=Path),
@@ -86,7 +86,7 @@ _MOST_SECONDS = 3600
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a window.")
 def command(
-    videos: tuple[Path, ...],
+    videos: tuple[str, ...],
     keypoints: Path | None,
     pose: Path | None,
     detector: Path | None,
@@ -129,7 +129,7 @@ def command(
         raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")
     from x3ddeploy.api.recognizer import SkippedVideo, is_live
 
-    live = any(is_live(str(video)) for video in videos)
+    live = any(map(is_live, videos))
     if live and (len(videos) > 1 or keypoints or window or annotate or html or each_person):
         raise UsageError("live input is one source, with windows in seconds", hint="see docs/live.md")
     told: list[Path] = []
@@ -142,8 +142,7 @@ def command(
                 x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
             )
         if live:
-            source = str(videos[0])
-            answers = _stream(recognizer, source, raw, estimator, seconds, num_clips, min_keypoint_score, progress)
+            answers = _stream(recognizer, videos[0], raw, estimator, seconds, num_clips, min_keypoint_score, progress)
             _print_live(answers, top_k, as_json)
             return
         for found in recognizer.predict_videos(
