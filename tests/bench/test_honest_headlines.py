@@ -124,6 +124,12 @@ def test_bundles_are_compared_in_one_run_each_under_its_name(run, bundle, tmp_pa
     assert "two:onnxruntime/fp32" in (tmp_path / "compared" / "report.html").read_text()
 
 
+def test_one_bundle_named_twice_is_refused(run, bundle, tmp_path):
+    process = run("bench", bundle, bundle / ".", "-o", tmp_path)
+    assert process.returncode == 2
+    assert "named twice" in process.stderr
+
+
 def test_a_scope_that_is_asked_for_is_all_that_is_timed(run, bundle, tmp_path):
     options = ("--only", "onnxruntime/fp32", "--scope", "compute", "--seconds", "0.2", "-o", tmp_path)
     process = run("bench", bundle, *options)

@@ -51,10 +51,10 @@ def filmed(tmp_path_factory):
     return path, read_frames(path, range(FRAMES)), keypoints, scores
 
 
-def windows_of(recognizer, keypoints, scores):
+def windows_of(recognizer, keypoints, scores, name="cam"):
     """Windows of a second, every half second."""
     return LiveWindows(
-        "cam",
+        name,
         recognizer.contract,
         recognizer.labels,
         recognizer._scorer(),
@@ -100,10 +100,11 @@ def test_what_a_slow_machine_missed_is_not_made_up_for(bundle, filmed):
 def test_keypoints_that_cannot_be_meant_are_an_answer_without_a_label_and_no_end(bundle, filmed):
     _, pictures, keypoints, scores = filmed
     with x3ddeploy.open(bundle) as recognizer:
-        windows = windows_of(recognizer, keypoints + 1000, scores)
+        windows = windows_of(recognizer, keypoints + 1000, scores, "rtsp://cam/1")
         found = [windows.push(Frame(pictures[0], number / FPS)) for number in range(11)][-1]
     assert found[0].label is None
     assert "outside of the picture" in found[0].notes[0]
+    assert found[0].line(3).to_json()["video"] == "rtsp://cam/1"
     assert found[0].line(3).to_json()["fused"] == []
 
 

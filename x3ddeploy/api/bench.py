@@ -136,7 +136,10 @@ def _told_apart(paths: Sequence[Path]) -> list[str]:
     """Names of the bundles: none for one alone; of several their folders', or paths where folders are called alike."""
     if len(paths) == 1:
         return [""]
-    names = [path.resolve().name for path in paths]
+    places = [path.resolve() for path in paths]
+    if len({*places}) < len(places):
+        raise UsageError("a bundle is named twice", hint="a bundle's forms are compared with each other anyway")
+    names = [place.name for place in places]
     return names if len({*names}) == len(names) else [str(path) for path in paths]
 
 

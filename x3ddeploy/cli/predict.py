@@ -132,7 +132,7 @@ def command(
     live = any(map(is_live, videos))
     if live and (len(videos) > 1 or keypoints or window or annotate or html or each_person):
         raise UsageError("live input is one source, with windows in seconds", hint="see docs/live.md")
-    told: list[Path] = []
+    told: list[Path | str] = []
     skipped = 0
     recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
     with recognizer, contextlib.ExitStack() as opened, Steps().bars() as progress:

@@ -99,7 +99,7 @@ class LiveWindows:
                     "the network needs keypoints, and a camera gives none", hint="name a pose model with --pose"
                 )
             self._joints = network_joints(estimator, contract.inputs)
-        self._name, self._contract, self._labels, self._scorer = Path(name), contract, labels, scorer
+        self._name, self._contract, self._labels, self._scorer = name, contract, labels, scorer
         self._estimator = estimator if self._joints else None
         self._window_s, self._stride_s, self._clips, self._min_score = window_s, stride_s, clips, min_keypoint_score
         self._tracker, self._seen = Tracker(), deque[_Seen]()
@@ -162,7 +162,7 @@ class LiveWindows:
 
     def _source(self, seen: Sequence[_Seen], window: Window, fps: float | None, read: FrameReader) -> VideoWindows:
         return VideoWindows(
-            self._name,
+            Path(self._name),
             self._annotation(seen) if self._estimator is not None else None,
             len(seen),
             self._contract.inputs,
@@ -185,7 +185,7 @@ class LiveWindows:
                 keypoints[rows[number], frame] = entry.persons.keypoints[place, : self._joints]
                 scores[rows[number], frame] = entry.persons.scores[place, : self._joints]
         size = seen[0].frame.picture.shape[:2]
-        return Annotation(str(self._name), 0, (size[0], size[1]), len(seen), keypoints, scores)
+        return Annotation(self._name, 0, (size[0], size[1]), len(seen), keypoints, scores)
 
 
 def answers(frames: Iterator[Frame], windows: LiveWindows, dropped: Callable[[], int]) -> Iterator[LiveAnswer]:

@@ -30,6 +30,7 @@ class Prediction:
     """One window's class probabilities, the mean over its clips.
 
     Attributes:
+        video: file, or the name of a live source.
         fps: frames a second of the video, where it says so.
         people: who is in the window; None where nobody is looked for. Where the network saw nobody, its scores are no
             answer.
@@ -39,7 +40,7 @@ class Prediction:
         person: number of the person whom the answer is about; None where it is about all.
     """
 
-    video: Path
+    video: Path | str
     window: Window
     fps: Fraction | None
     people: People | None
