@@ -120,7 +120,7 @@ class Part:
 
     Attributes:
         inputs, outputs: names of tensors.
-        blocks: in the order of the network.
+        blocks: names of the blocks, in the order of the network.
     """
 
     inputs: tuple[str, ...]

@@ -137,8 +137,8 @@ def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) ->
 
     Args:
         path: a bundle's directory or a folder in it, an ONNX file, an engine, annotations or a checkpoint.
-        config: for a checkpoint, where values that it does not carry come from.
-        trust: for a checkpoint, execute what it asks for beyond weights.
+        config: for a checkpoint, the config that values that it does not carry come from.
+        trust: for a checkpoint, whether to execute what it asks for beyond weights.
 
     Raises:
         UsageError: there is nothing, or nothing that is known, at `path`.

@@ -14,7 +14,7 @@ def usable_cores() -> int:
 
 
 def cpu_info() -> dict[str, str]:
-    """Of the first processor, as Linux's /proc/cpuinfo has it; empty on other systems."""
+    """Model name of the first processor, as Linux's /proc/cpuinfo has it; empty on other systems."""
     return key_values(Path("/proc/cpuinfo"))
 
 

@@ -146,8 +146,8 @@ def verify_bundle(
     """Compare each part with the golden outputs, in every runtime and precision that was chosen.
 
     Args:
-        bundle: opened.
-        choice: by `x3ddeploy.runtimes.registry.choose`.
+        bundle: an opened bundle.
+        choice: what `x3ddeploy.runtimes.registry.choose` returned.
         per_block: also compare each backbone's blocks with the training-form network rebuilt from the weights.
         tolerance: largest relative error of the float32 graphs; None for what the export held them to.
         progress: receives each step.

@@ -32,7 +32,7 @@ class Posed:
 
     Attributes:
         persons: how many there are in all.
-        frames: of the video, and `frames_with_persons`: those in which somebody is.
+        frames: number of frames of the video, and `frames_with_persons`: those in which somebody is.
     """
 
     video: Path
@@ -54,7 +54,7 @@ def estimate_poses(
     Args:
         videos: files.
         output: an `.npz` file for one video, or a folder for files of the videos' names.
-        estimator: opened pose model, with its detector.
+        estimator: an opened pose model, with its detector.
         progress: receives steps; a Progress counts frames.
 
     Raises:

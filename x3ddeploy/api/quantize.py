@@ -59,8 +59,8 @@ def quantize(
         eval_split: split that judges; None for the held-out split of the same protocol.
         eval_clips: how many clips judge; 0 takes all.
         max_drop: percentage points of top-1 that may be lost, in each stream and fused.
-        opset: of INT8 graphs for TensorRT; 17 is for TensorRT 8.6.
-        runtime: in which graphs are judged; None for the one of the bundle's target.
+        opset: opset of INT8 graphs for TensorRT; 17 is for TensorRT 8.6.
+        runtime: the runtime in which graphs are judged; None for the one of the bundle's target.
         device: a device of that runtime.
         progress: receives each step as a line.
 

@@ -14,7 +14,7 @@ from x3ddeploy.errors import GateError, UsageError
 
 
 def differences(row: ComparedRow, other: ComparedRow) -> list[str]:
-    """Of two rows of bench.json: scope, precision, clips, and each input's T, H, W; empty where they are alike.
+    """What two rows of bench.json differ in: scope, precision, clips, each input's T, H, W; empty where they are alike.
 
     Batch and channels are in the shapes, too: (N, C, T, H, W).
     """
@@ -41,15 +41,15 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Change:
-    """Of one competitor in one scope.
+    """What changed for one competitor in one scope.
 
     Attributes:
-        before_ms, after_ms: medians.
+        before_ms, after_ms: median latencies.
         ratio: after over before; above 1 is slower.
-        lower, upper: of the ratio, a 95 % interval by bootstrap (percentiles of resampled medians).
+        lower, upper: 95 % interval of the ratio by bootstrap (percentiles of resampled medians).
         verdict: 'slower' where the ratio is over the threshold and the interval above 1, 'faster' the other way round,
             else 'same'.
-        unlike: in what the two differ besides their time, in words.
+        unlike: what the two differ in besides their time, in words.
     """
 
     name: str
@@ -65,12 +65,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of two reports.
+    """What changed between two reports.
 
     Attributes:
         threshold: share by which a median may grow.
         unlike: whether unlike things are compared on request, and things that are missing are told without failing.
-        changes: of what both hold.
+        changes: one for each competitor and scope that both hold.
         only_before, only_after: '<name> [<scope>]' that the other one lacks.
         machine: ceiling -> its rate after over before: what the machine itself gained or lost between the two.
     """

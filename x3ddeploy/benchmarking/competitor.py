@@ -35,7 +35,7 @@ class Loaded:
         network: what computes, for people.
         runtime: what it computes in, and `version`, its version.
         device: what it computes on: 'cpu', or a GPU's name.
-        precision: of its graph: 'fp32', 'fp16', 'int8'.
+        precision: precision of its graph: 'fp32', 'fp16', 'int8'.
         feeds: one batch of inputs in host memory.
         infer: host memory to host memory.
         resident: computes from and to the device's memory and waits for the end; None where `infer` does no more.
@@ -61,14 +61,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Memory:
-    """In bytes; None where the system does not tell.
+    """Memory in bytes; None where the system does not tell.
 
     Attributes:
         host_peak: growth of this process's peak while the competitor was loaded and ran once. What an earlier one gave
             back and this one took again is not seen: a lower bound.
         device: growth of what is in use on the GPU.
-        engine: of the compiled engine.
-        file: of the ONNX file.
+        engine: size of the compiled engine.
+        file: size of the ONNX file.
     """
 
     host_peak: int | None
@@ -85,7 +85,7 @@ class Competitor:
         kind: 'onnxruntime/fp32', 'torch/eager', 'rgbposeconv3d/openvino', ...
         bundle: name of the bundle, where several are compared.
         runs: what is timed in each scope.
-        relative_error: of `scores` to PyTorch's, over their range; None for another network.
+        relative_error: relative error of `scores` to PyTorch's, over their range; None for another network.
         load_s: seconds from nothing to ready, compilation included.
     """
 

@@ -59,8 +59,8 @@ def prepare(
 
     Args:
         bench: what they share.
-        names: of NAMES.
-        scopes: that are to be timed. A competitor has those that it knows; who has none is absent.
+        names: which of NAMES are to take part.
+        scopes: scopes to be timed. A competitor has those that it knows; who has none is absent.
         load_one: loads one by its name.
 
     Returns:
@@ -111,7 +111,7 @@ def _prepared(
 
 
 def _relative_error(bench: Workbench, name: str, loaded: Loaded, outputs: Mapping[str, Array]) -> float:
-    """Of the scores to PyTorch's. Raises GateError for NaN, infinity, or a float32 network that is not the same."""
+    """Relative error to PyTorch's scores. Raises GateError for NaN, infinity, or a float32 network that is not ours."""
     difference = compare(bench.expected, outputs["scores"])
     if not difference.finite:
         raise GateError(f"{name} gives NaN or infinity")

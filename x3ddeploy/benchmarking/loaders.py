@@ -47,7 +47,7 @@ def build_session(network: str, graph: bytes, runtime: str, clips: int, progress
     Args:
         network: what it is, for the progress.
         graph: an ONNX file's bytes.
-        runtime: of FLAVOURS.
+        runtime: one of FLAVOURS.
         clips: the profile's one batch.
         progress: receives each step.
 

@@ -20,7 +20,7 @@ def plain_export(
     """The network as an ONNX file by PyTorch's default exporter.
 
     Args:
-        network: in evaluation mode; its forward takes `inputs` by their names.
+        network: a network in evaluation mode; its forward takes `inputs` by their names.
         inputs: example arrays; with a dynamic batch of at least two clips, since the exporter takes one for a constant.
         outputs: their names.
         dynamic_batch: whether the first axis of every input is dynamic.

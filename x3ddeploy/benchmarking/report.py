@@ -38,7 +38,7 @@ def bench_report(
     Args:
         benches: the bundles, with one setting.
         outcome: what was measured; at least one round of the comparison.
-        scopes: that were asked for.
+        scopes: scopes that were asked for.
         seconds: the budget.
     """
     bench = benches[0]
@@ -104,7 +104,7 @@ def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[dict[
     `compute`, and not where one of the two is not counted.
 
     Args:
-        rows: of bench.json. The scope is `compute` or, where that was not timed, the first one.
+        rows: rows of bench.json. The scope is `compute` or, where that was not timed, the first one.
         multiply_adds: `work_of` -> multiply-adds of one clip.
     """
     scope = "compute" if any(row["scope"] == "compute" for row in rows) else rows[0]["scope"]

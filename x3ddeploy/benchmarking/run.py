@@ -36,12 +36,12 @@ class Outcome:
     """Everything that was measured. What an interrupt cut off is empty.
 
     Attributes:
-        comparison: in rounds, keyed by `row_key`.
-        parts: in rounds, by '<runtime>/<part>'.
+        comparison: the timings, in rounds, keyed by `row_key`.
+        parts: timings of the parts, in rounds, by '<runtime>/<part>'.
         profiles: competitor -> blocks.
         work: competitor -> its graph's work for one clip.
         precisions: competitor -> precision -> convolutions.
-        load_average: of the machine over the last minute, before and after.
+        load_average: the machine's load average over the last minute, before and after.
         cpu_of_others: share of the usable cores that others took during the comparison; None where nobody tells.
         gpu: right after the comparison.
         gpu_load: its clock, power and what slowed it down during the comparison; None where no GPU takes part.
@@ -81,9 +81,9 @@ def run_benchmark(
 
     Args:
         benches: each bundle and what its competitors share. Of several, nothing but the comparison is timed.
-        names: who is to take part, of each bundle.
-        scopes: that are timed.
-        seconds: for timing in all. Loading, profiling and counting come on top.
+        names: competitors that are to take part, of each bundle.
+        scopes: scopes to be timed.
+        seconds: seconds for timing in all. Loading, profiling and counting come on top.
         progress: counts the share of the budget that is used up, phase by phase.
         comparison_only: neither parts nor throughput nor layers; all of the time is the comparison's.
 
@@ -204,7 +204,7 @@ def _work_of(graph: Path | bytes) -> Work | None:
 
 
 def _ceilings(competitors: Sequence[Competitor]) -> list[Ceilings]:
-    """Of the CPU, and of the GPU where a competitor computes there and PyTorch sees it."""
+    """Ceilings of the CPU, and of the GPU where a competitor computes there and PyTorch sees it."""
     on_gpu = any(entry.loaded.device != "cpu" for entry in competitors) and torch.cuda.is_available()
     return [measure_ceilings(), *([measure_ceilings("cuda")] if on_gpu else [])]
 

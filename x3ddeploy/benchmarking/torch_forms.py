@@ -37,8 +37,8 @@ def load_form(network: Network, form: str, runtime: str, target: str, feeds: Fee
 
     Args:
         network: training form, in evaluation mode, on the CPU; it is left as it is.
-        form: of FORMS.
-        runtime: of DEVICES.
+        form: one of FORMS.
+        runtime: one of DEVICES.
         target: lowering target of the lowered form.
         feeds: a batch.
 
@@ -75,7 +75,7 @@ def on_torch(
     Args:
         network: what computes, for people.
         forward: takes tensors by name.
-        runtime: of DEVICES.
+        runtime: one of DEVICES.
         feeds: a batch.
         layout: memory format of the inputs.
         tf32: whether products of float32 may be rounded to TF32, as PyTorch does by default in convolutions.
@@ -164,7 +164,7 @@ class _Lowered(nn.Module):
 
 
 def _compiled(network: nn.Module) -> Callable[..., Mapping[str, Tensor]]:
-    """By torch.compile, which compiles when it is first run; its failure is an error of ours."""
+    """The network by torch.compile, which compiles when it is first run; its failure is an error of ours."""
     logging.getLogger("torch._inductor").setLevel(logging.ERROR)
     compiled = torch.compile(network, dynamic=False)
 

@@ -39,7 +39,7 @@ class VideoClip:
     """One made video on disk, for as long as this object lives; one view of it is taken.
 
     Attributes:
-        description: of the source, to stand beside its figures.
+        description: description of the source, to stand beside its figures.
 
     Raises:
         MissingRequirementError: PyAV or OpenCV is not installed.

@@ -22,10 +22,10 @@ class Layer:
     """One node, for as many clips as its graph's Work says.
 
     Attributes:
-        name: of the node.
+        name: name of the node.
         place: where it belongs, where the graph records it.
         multiply_adds: padded channels count.
-        traffic_bytes: of its inputs, weights and outputs, each once.
+        traffic_bytes: bytes of its inputs, weights and outputs, each once.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Work:
     """A graph's.
 
     Attributes:
-        clips: that it is counted for: one, or the batch that the graph is fixed to.
+        clips: number of clips that it is counted for: one, or the batch that the graph is fixed to.
         layers: every node that computes or moves something.
         compulsory_bytes: the graph's inputs, weights and outputs: what must cross memory however layers are fused.
     """
@@ -106,9 +106,9 @@ def floor_of(work: Work, ceilings: Ceilings, precision: str, batch: int) -> Floo
     """The floor under a batch of clips; None where the arithmetic's ceiling was not measured.
 
     Args:
-        work: of a graph.
-        ceilings: of the device that computes.
-        precision: that it multiplies in: a float16 graph on a CPU without such arithmetic multiplies in fp32.
+        work: arithmetic and traffic of a graph.
+        ceilings: ceilings of the device that computes.
+        precision: type that it multiplies in; a float16 graph on a CPU without such arithmetic multiplies in fp32.
         batch: clips at a time.
     """
     rate = ceilings.gemm_flops.get(precision)

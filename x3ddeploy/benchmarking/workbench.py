@@ -38,10 +38,10 @@ class Workbench:
         """Nothing is made yet.
 
         Args:
-            bundle: whole.
-            setting: of all competitors.
+            bundle: a checked bundle.
+            setting: the setting that all competitors share.
             progress: receives each step.
-            name: of the bundle, where several are compared.
+            name: name of the bundle, where several are compared.
         """
         self.bundle, self.setting, self.progress, self.name = bundle, setting, progress, name
         torch.set_num_threads(setting.threads)

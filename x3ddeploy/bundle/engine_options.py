@@ -42,7 +42,7 @@ class BuildOptions:
 
     Attributes:
         flavour: the builder.
-        precision: of the graph. Where types in the graph are not the law yet (TensorRT 8.6), flags say it again.
+        precision: precision of the graph; where its types are not the law yet (TensorRT 8.6), flags say it again.
         batches: the profile.
         compute_capabilities: 'major.minor' of the GPUs to build for without having them; TensorRT-RTX alone can.
         workspace_mib: limit of the scratch memory, None for the GPU's own.

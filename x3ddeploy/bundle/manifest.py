@@ -81,8 +81,8 @@ class EngineEntry:
 
     Attributes:
         part: which of the bundle's graphs.
-        graph_sha256: of that graph as it was then.
-        version: of TensorRT, or of TensorRT-RTX.
+        graph_sha256: SHA-256 of that graph as it was then.
+        version: version of TensorRT, or of TensorRT-RTX.
         gpu: name of the GPU that it was built on, None where it was built without one.
         compute_capabilities: 'major.minor' of the GPUs that it was built for.
         driver: version of the NVIDIA driver at the time, where there was one.
@@ -116,10 +116,10 @@ class Manifest:
     """What a bundle says of itself; see docs/bundle.md.
 
     Attributes:
-        versions: of x3ddeploy and of the libraries that made the bundle.
-        family: of the network; what `model` holds is that family's affair.
+        versions: versions of x3ddeploy and of the libraries that made the bundle.
+        family: family of the network; what `model` holds is that family's affair.
         model: the network in the family's own words, literals only.
-        origins: for each value of the model, by dotted name, where it came from.
+        origins: where each value of the model came from, by dotted name.
         target: lowering target of the graphs.
         inputs, parts, outputs, scores, deployed: the contract, see x3ddeploy.contract.Contract.
         preprocessing: name of a graph -> what it takes and gives.

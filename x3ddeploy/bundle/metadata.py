@@ -25,11 +25,11 @@ class PartMetadata:
         part: name of the graph in its bundle.
         precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         target: lowering target.
-        family: of the network.
+        family: family of the network.
         model: the whole network in the family's own words.
         fusion: weights of the logits in `scores`.
-        source_sha256: of the checkpoint.
-        version: of x3ddeploy.
+        source_sha256: SHA-256 of the checkpoint.
+        version: version of x3ddeploy.
         blocks: stretches of the part that can be judged alone, in their order; none in files of older versions.
     """
 

@@ -61,7 +61,7 @@ def create(path: Path, manifest: Manifest, contents: Mapping[str, bytes], may_re
     Args:
         path: the bundle's directory.
         manifest: without its files.
-        contents: of every file, by path in the bundle.
+        contents: contents of every file, by path in the bundle.
         may_replace: called under the lock on what is there; raises where it is not to be lost.
 
     Raises:
@@ -129,7 +129,7 @@ def add_precision(
     """Put graphs of a lower precision into a bundle, in the place of those of the same name.
 
     Args:
-        bundle: whose float32 graphs they were made from.
+        bundle: the bundle whose float32 graphs they were made from.
         name: 'fp16', 'bf16' or 'int8', the folder.
         files: contents by name in that folder.
         golden: outputs of these graphs on the golden clip, contents by name in `golden/<name>/`.
@@ -165,7 +165,7 @@ def add_engine(path: Path, name: str, entry: EngineEntry, plan: bytes, report: b
 
     Args:
         path: the bundle's directory.
-        name: of the plan in the bundle, 'engines/<gpu>-<sm>-trt<version>/<part>.<precision>.plan'.
+        name: name of the plan in the bundle, 'engines/<gpu>-<sm>-trt<version>/<part>.<precision>.plan'.
         entry: what it is.
         plan: raw, so that trtexec loads it as well.
         report: JSON, written beside it under the same name.

@@ -26,12 +26,12 @@ class CalibrationKey:
     """All that decides the ranges.
 
     Attributes:
-        graph_sha256: of the float32 recognizer graph.
+        graph_sha256: SHA-256 of the float32 recognizer graph.
         target: lowering target, which also says whether activations are unsigned.
         data: the clips' source in words and digests; its `kind` is 'random' where no data was given.
         clips: names of the clips.
-        method: of choosing a range.
-        versions: of x3ddeploy and of the runtime that ran the graph.
+        method: method of choosing a range.
+        versions: versions of x3ddeploy and of the runtime that ran the graph.
     """
 
     graph_sha256: str

@@ -26,7 +26,7 @@ class Histogram:
         counts: (BINS,) int64.
         limit: upper end of the last bin.
         low, high: extremes of all values, zero included.
-        zeros, total: of the sampled elements.
+        zeros, total: number of zeros and of all among the sampled elements.
     """
 
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))

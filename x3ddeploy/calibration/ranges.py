@@ -34,7 +34,7 @@ def choose_range(histogram: Histogram, method: str, *, unsigned: bool) -> Range:
     """The range by a named method, never beyond the values that were seen.
 
     Args:
-        histogram: of one tensor.
+        histogram: histogram of one tensor.
         method: key in METHODS.
         unsigned: whether the range gets 255 levels of its own (uint8 with a zero point), or 127 a side.
     """
@@ -99,7 +99,7 @@ def _entropy(histogram: Histogram, unsigned: bool) -> float:
 
 
 def _divergence(magnitudes: npt.NDArray[np.float64], end: int) -> float:
-    """Of the first `end` bins, the rest clipped into the last of them, from the same bins merged into levels."""
+    """Divergence of the first `end` bins, the rest clipped into the last, from the same bins merged into levels."""
     reference = magnitudes[:end].copy()
     levels = np.arange(end) * _KL_LEVELS // end
     filled = magnitudes[:end] > 0

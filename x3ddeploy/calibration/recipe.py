@@ -26,13 +26,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         data: path of the clips: a data set, an annotation pickle, a folder of .npz files, a script.
         videos: folder of an annotation pickle's videos.
-        split: that calibrates; left out, the training split, where there is exactly one.
+        split: split that calibrates; left out, the training split, where there is exactly one.
         min_keypoint_score: joints under it, and such that are not finite, are left out of crops and heatmaps; left out,
             all count.
         clips: how many calibrate, balanced over the classes.
-        seed: of their choice.
+        seed: seed of their choice.
         method: 'max', 'percentile', 'mse' or 'entropy'.
-        eval_split: that judges; left out, the held-out split of the same protocol.
+        eval_split: split that judges; left out, the held-out split of the same protocol.
         eval_clips: how many judge, balanced over the classes; 0 takes all.
         max_drop: percentage points of top-1 that INT8 may lose, in each stream and fused.
     """

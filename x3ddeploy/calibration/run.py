@@ -34,10 +34,10 @@ def run_calibration(
 
     Args:
         model: float32 recognizer, both streams and the head in one graph.
-        tensors: whose ranges are wanted.
+        tensors: names of the tensors whose ranges are wanted.
         clips: the calibration clips.
-        key: of the cache.
-        directory: of the cache: `<digest>.json`, and `<digest>.partial.npz` until it is whole.
+        key: key of the cache.
+        directory: directory of the cache: `<digest>.json`, and `<digest>.partial.npz` until it is whole.
         unsigned: see `choose_range`.
         progress: receives the steps, first of all the memory that it will take.
         on_clip: receives the number of clips done and of all.

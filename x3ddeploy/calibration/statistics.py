@@ -20,7 +20,7 @@ class Statistics:
     """Histograms by tensor.
 
     Attributes:
-        key: of the calibration that they belong to.
+        key: key of the calibration that they belong to.
         clips: names of the clips taken in so far, in order.
     """
 

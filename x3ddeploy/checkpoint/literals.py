@@ -33,7 +33,7 @@ class Unreadable:
 
     Attributes:
         source_line: line in the text, from 1.
-        text: that line, cut to 80 characters.
+        text: text of that line, cut to 80 characters.
     """
 
     source_line: int

@@ -29,7 +29,7 @@ class Checkpoint:
     """What a checkpoint holds.
 
     Attributes:
-        sha256: of the file's bytes, in hexadecimal.
+        sha256: SHA-256 of the file's bytes, in hexadecimal.
         values: what stands under the names of weights, not yet checked; without wrappers' prefixes.
         config_text: the training config as Python text (never executed), where the file carries it.
         class_names: the data set's classes in label order, where the file carries them.

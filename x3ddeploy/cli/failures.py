@@ -27,7 +27,7 @@ def exit_code_of(command: click.Command, arguments: Sequence[str] | None = None)
 
     Args:
         command: with all its verbs.
-        arguments: of the command line, without the program's name; None for those of this process.
+        arguments: arguments of the command line, without the program's name; None for those of this process.
     """
     logging.getLogger(_LOGS_WHAT_IT_RAISES).addFilter(_tells_more)
     try:

@@ -28,8 +28,8 @@ class Finding(msgspec.Struct, frozen=True):
     """Something about some samples.
 
     Attributes:
-        what: in words, without the samples' own numbers.
-        names: of the samples.
+        what: the finding in words, without the samples' own numbers.
+        names: names of the samples.
         details: as many as names, what it is about each.
         fatal: whether `eval` and `train` would stop there.
     """

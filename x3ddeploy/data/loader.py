@@ -122,7 +122,7 @@ def iterate_clips(
     At most max(workers, prefetch) clips are in memory beside the one in use, and fewer where they are large.
 
     Args:
-        source: of the clips.
+        source: source of the clips.
         indices: which, in which order; None for all.
         workers: threads that load.
         prefetch: clips that are loaded, or being loaded, ahead.

@@ -35,7 +35,7 @@ class People:
 
     Attributes:
         frames: how many frames the clip was drawn from.
-        frames_with_persons: in how many of them a joint was found in the picture.
+        frames_with_persons: number of them in which a joint was found in the picture.
         seen: whether one was found in a frame that the network sees.
         notes: what is odd about the keypoints, or the clip, and was taken all the same.
     """
@@ -55,7 +55,7 @@ def check_keypoints(annotation: Annotation, min_score: float | None) -> tuple[st
     """Refuse keypoints that cannot be a skeleton in the picture, where there is one.
 
     Args:
-        annotation: of a whole video.
+        annotation: the annotation of a whole video.
         min_score: joints under this score, and such that are not finite, are not looked at; None looks at all.
 
     Returns:
@@ -106,9 +106,9 @@ def check_size(name: str, annotated: tuple[int, int], shown: tuple[int, int]) ->
     """Refuse keypoints of a picture that was turned by a quarter; those of one that was scaled are scaled along.
 
     Args:
-        name: of the keypoints.
+        name: name of the keypoints.
         annotated: height and width of the frames that they were found in.
-        shown: those of the video.
+        shown: height and width of the video's frames.
 
     Raises:
         DataError: the picture was upright where the video is not, or the other way round.

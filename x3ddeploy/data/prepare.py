@@ -36,7 +36,7 @@ def prepare_clips(
         read_frames: gives the video's frames; not called where no input is made of frames.
         annotation: keypoints of the video. They are scaled where the video's frames are not of the annotation's size.
             None where the inputs need none.
-        inputs: of the network.
+        inputs: inputs of the network.
         indices: name of an input -> frames of each clip, (clips, T).
         min_keypoint_score: joints under this score, and such that are not finite, neither widen the crop nor are drawn;
             None counts all joints, as MMAction2 does.

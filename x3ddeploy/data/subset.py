@@ -28,7 +28,7 @@ def balanced_choice(labels: Sequence[int | None], count: int, seed: int) -> list
     Args:
         labels: class of each clip of the source.
         count: clips to choose.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Returns:
         Indices into `labels`, each at most once, in the order of the draw.

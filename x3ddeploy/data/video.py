@@ -93,7 +93,7 @@ def read_frames(path: Path, indices: Sequence[int], threads: int = 1) -> Frames:
     Args:
         path: any video that FFmpeg decodes.
         indices: counted from 0; at least one.
-        threads: of the decoder; 0 lets it choose.
+        threads: number of threads of the decoder; 0 lets it choose.
 
     Returns:
         (len(indices), H, W, 3), channels R, G, B, turned as the file says it is to be shown.
@@ -112,7 +112,7 @@ def iter_frames(path: Path, indices: Sequence[int], threads: int = 1) -> Iterato
     Args:
         path: any video that FFmpeg decodes.
         indices: ascending, each once.
-        threads: of the decoder; 0 lets it choose.
+        threads: number of threads of the decoder; 0 lets it choose.
     """
     with _opened(path) as (container, stream):
         index = _index(path, container, stream)

@@ -44,7 +44,7 @@ def find_traps(
         packages: as examined.
         gpu: what the driver shows.
         settings: facts of `x3ddeploy.doctor.probes:gpu_settings`; empty where NVML does not tell.
-        environment: of the process.
+        environment: environment variables of the process.
     """
     found = list(_of_tensorrt(packages, gpu))
     if gpu.devices:

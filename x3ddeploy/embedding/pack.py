@@ -84,7 +84,7 @@ def pack(bundle: Bundle, archive: Path) -> Packed:
     The same bundle and the same x3ddeploy give the same bytes: names are sorted, times and owners are nobody's.
 
     Args:
-        bundle: opened; every file of its manifest is packed, and nothing else in its directory.
+        bundle: an opened bundle; every file of its manifest is packed, and nothing else in its directory.
         archive: the file to write; its stem is the archive's top folder.
 
     Raises:

@@ -51,12 +51,12 @@ class Options:
     """What the repository is to be.
 
     Attributes:
-        name: of the ensemble; the other models' names begin with it.
+        name: name of the ensemble; the other models' names begin with it.
         precision: folder of the graphs, or precision of the engines.
         engines: folder in the bundle's `engines/` whose plans stand in the place of the graphs; None for the graphs.
         max_batch: clips that Triton may put together.
         queue_delay_us: microseconds that a request may wait for others.
-        instances: of each model.
+        instances: number of instances of each model.
         device: 'auto', 'cpu' or 'gpu': where the instances run.
     """
 
@@ -99,7 +99,7 @@ def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str
     """Write a model repository.
 
     Args:
-        bundle: opened; its graphs take any number of clips.
+        bundle: an opened bundle; its graphs take any number of clips.
         output: a directory that does not exist yet, or is empty.
         options: see Options.
 

@@ -41,7 +41,7 @@ class BisectRequest:
         graph: path of the graph that the engine was built from.
         reference: path of the float32 graph of the same part.
         inputs: path of an .npz with the part's inputs.
-        options: of the build.
+        options: options of the build.
         tolerance: relative error from which on a block counts as wrong.
     """
 
@@ -90,7 +90,7 @@ def first_wrong_block(
     Args:
         graph: a backbone or a recognizer, any precision.
         reference: its float32 form, which ONNX Runtime runs.
-        inputs: of the part.
+        inputs: inputs of the part.
         run: runs a graph on what is suspected.
         tolerance: relative error from which on an output counts as wrong.
 

@@ -43,8 +43,8 @@ class EngineRequest:
 
     Attributes:
         options: how.
-        parts: of the contract.
-        calib: for INT8 graphs, where the bundle has none.
+        parts: parts of the contract.
+        calib: clips for INT8 graphs, where the bundle has none.
         timing_cache: file; None for the one in the bundle.
         command: as it was typed, for the report beside each engine.
     """
@@ -61,7 +61,7 @@ class Made:
     """One engine in the bundle.
 
     Attributes:
-        name: of the plan.
+        name: name of the plan.
         entry: as the manifest has it.
         built: the build, and what the engine computes in.
         check: against PyTorch; None where it could not be run.

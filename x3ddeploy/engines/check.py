@@ -53,7 +53,7 @@ class CheckRequest:
         bundle: its directory.
         part: whose inputs and outputs they have; 'recognizer' for the three parts together.
         waves: paths of plans, as the session runs them.
-        precision: of the plans.
+        precision: precision of the plans.
         batches: their profile.
         flavour: what built them.
     """
@@ -74,7 +74,7 @@ class CheckRow:
         runner: 'session' or 'polygraphy'.
         tolerance: largest relative difference, or the largest of each measure; None where it is reported alone.
         flips: clips whose class changed though PyTorch's first two logits are further apart than `margin`.
-        margin: in the logits' own unit; 0 for tensors that are no logits.
+        margin: allowed distance in the logits' own unit; 0 for tensors that are no logits.
     """
 
     runner: str

@@ -38,8 +38,8 @@ def require_graphs(bundle: Bundle, precision: Precision, calib: Clips) -> None:
     """Refuse a bundle that engines of a precision cannot be built of, before the machine is looked at.
 
     Args:
-        bundle: opened.
-        precision: of the engines.
+        bundle: an opened bundle.
+        precision: precision of the engines.
         calib: clips to calibrate INT8 with.
 
     Raises:
@@ -67,7 +67,7 @@ def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: 
 
     Args:
         bundle: one that `require_graphs` does not refuse.
-        precision: of the engines.
+        precision: precision of the engines.
         calib: clips to calibrate INT8 with; only needed where the bundle has no INT8 graphs.
         opset17: make INT8 graphs for a weakly typed TensorRT, which reads no newer opset.
         progress: receives the steps.

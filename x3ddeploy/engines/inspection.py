@@ -40,9 +40,9 @@ class LayerPrecision:
     """One convolution or fully connected layer.
 
     Attributes:
-        node: in the graph.
-        asked: by the graph's types.
-        runs: in the engine; 'unknown' where that cannot be told.
+        node: name of the node in the graph.
+        asked: precision that the graph's types ask for.
+        runs: precision that it runs in; 'unknown' where that cannot be told.
         reason: why it is not INT8 where others are; '' otherwise.
         kernel: the tactic's name, where the inspector gives one.
         seen: what the inspector shows where that is not the proof; '' where it was not asked, or cannot tell.
@@ -65,7 +65,7 @@ class PrecisionReport:
         strongly_typed: whether the types in the graph were the law when it was built.
         layers: every convolution and fully connected layer.
         engine_layers: number of layers after fusion; 0 where that is not known.
-        reformats: of them, those that only change a tensor's layout or type; None where that is not known.
+        reformats: number of those that only change a tensor's layout or type; None where that is not known.
     """
 
     source: str

@@ -21,7 +21,7 @@ def find_host(flavour: Flavour, compute_capabilities: tuple[str, ...]) -> Host:
 
     Args:
         flavour: the builder.
-        compute_capabilities: of the GPUs to build for; empty for the one that is here.
+        compute_capabilities: compute capabilities of the GPUs to build for; empty for the one that is here.
 
     Raises:
         UsageError: TensorRT builds for the GPU that is here alone; or TensorRT-RTX does not build for one of them.

@@ -55,9 +55,9 @@ class BuildResult:
     """What came of it.
 
     Attributes:
-        version: of TensorRT.
-        seconds: of the build.
-        size_bytes: of the plan.
+        version: version of TensorRT.
+        seconds: duration of the build.
+        size_bytes: size in bytes of the plan.
         precision: what it computes in.
         messages: TensorRT's warnings.
         tactic_sources: libraries whose kernels it could choose from: TensorRT's own, and no cuDNN.
@@ -76,8 +76,8 @@ class Probed:
     """An installed TensorRT.
 
     Attributes:
-        version: of it.
-        compute_capabilities: of the GPUs that it can build for without having them.
+        version: version of TensorRT.
+        compute_capabilities: compute capabilities of the GPUs that it can build for without having them.
         strongly_typed: whether types in a graph are the law.
     """
 

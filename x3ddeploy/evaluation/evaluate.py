@@ -57,7 +57,7 @@ class Evaluation:
     """Scores of every runtime and precision.
 
     Attributes:
-        names: of the videos that were evaluated.
+        names: names of the videos that were evaluated.
         labels: (videos,).
         people: who is in each video; None where nobody is looked for.
         outcomes: the reference's first.
@@ -85,7 +85,7 @@ def evaluate(
     """Run every runtime and precision over the source.
 
     Args:
-        bundle: opened.
+        bundle: an opened bundle.
         source: every clip of it is labelled.
         executions: where and in what the network runs, the reference first.
         loading: batch, threads, what becomes of clips that fail, how many.

@@ -72,7 +72,7 @@ class Comparison:
 
     Attributes:
         agreement: share of videos with the same class.
-        largest_difference: of any probability.
+        largest_difference: largest difference of any probability.
         class_changes: class -> videos gained (positive) or lost; only classes that changed.
         changed: every video whose class changed.
     """

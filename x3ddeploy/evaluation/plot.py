@@ -48,7 +48,7 @@ def plot_confusions(path: Path, confusions: Classes, names: Sequence[str], title
     Args:
         path: its suffix is the format: `.png` or `.svg`.
         confusions: (classes, classes), rows are labels.
-        names: of the classes.
+        names: names of the classes.
         title: says which scores, in what, on which data.
 
     Raises:

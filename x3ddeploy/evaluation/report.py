@@ -42,7 +42,7 @@ def eval_report(
 
     Args:
         bundle: what was evaluated.
-        source: of the clips.
+        source: source of the clips.
         evaluation: the scores.
         loading: what it was run with.
         clips: clips a video that were asked for; None for the network's own number.

@@ -31,7 +31,7 @@ class Reported:
     """The scores that an evaluation reports.
 
     Attributes:
-        scores: by name; each set of logits alone comes first.
+        scores: scores by name; each set of logits alone comes first.
         deployed: name of the one that the network gives.
     """
 
@@ -90,7 +90,7 @@ class Scorer:
     """Runs a network over the clips of videos.
 
     Args:
-        session: of a bundle's `recognizer`.
+        session: session of a bundle's `recognizer`.
         contract: the network's.
         batch: clips a run, at most. Where the contract fixes it, the last run is filled up with its last clip, whose
             results are dropped.

@@ -50,7 +50,7 @@ def build_parts(network: Network, target: str, batch: int | None, source_sha256:
         network: training form with its weights.
         target: lowering target.
         batch: fixed number of clips; None leaves the axis dynamic, named 'N'.
-        source_sha256: of the checkpoint, for the graphs' metadata.
+        source_sha256: SHA-256 of the checkpoint, for the graphs' metadata.
 
     Returns:
         Part name to model, in the contract's order.

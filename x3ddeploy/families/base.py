@@ -21,8 +21,8 @@ class Wishes:
 
     Attributes:
         config: a preset's name or a config file, for what the checkpoint does not carry.
-        frames: of a clip of camera frames.
-        pose_frames: of a clip of heatmaps or skeletons.
+        frames: number of frames of a clip of camera frames.
+        pose_frames: number of frames of a clip of heatmaps or skeletons.
         size: height and width of camera frames in pixels; heatmaps follow by their scaling.
         fusion: weights of the streams in the deployed score.
     """
@@ -84,7 +84,7 @@ class Family(Protocol):
 
     Attributes:
         name: key in `x3ddeploy.families`, and what a manifest calls it.
-        title: for people.
+        title: title that people read.
         presets: names that `--config` takes beside files.
         prefixes: the network's weights are named so in a checkpoint; others are left out.
         training: modules that register the network's classes with MMEngine, in the scope 'x3ddeploy'.
@@ -110,7 +110,7 @@ class Family(Protocol):
         Args:
             weights: float32, by their names in the checkpoint.
             config: the training config that the checkpoint carries, read as literals; None where it carries none.
-            wishes: of the user.
+            wishes: what the user asked for.
 
         Raises:
             CheckpointError: the weights make no network of this family, or something about it is unknown.

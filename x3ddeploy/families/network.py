@@ -43,8 +43,8 @@ def stored_weight(weights: Mapping[str, Tensor], name: str, like: Tensor, *, pad
     """A weight of an exported graph, with the training form's axes (a kernel (k, k) back to (1, k, k)).
 
     Args:
-        weights: of the graph, by name.
-        name: of the weight.
+        weights: weights of the graph, by name.
+        name: name of the weight.
         like: the training form's parameter.
         padded: whether channels may have been padded on, which are cut off again.
 

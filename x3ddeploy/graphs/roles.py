@@ -68,7 +68,7 @@ class Structure:
 
     @cached_property
     def gates(self) -> frozenset[str]:
-        """Of the pooled tensors, those that scale a tensor that is not pooled, and those that they are made from."""
+        """Pooled tensors that scale a tensor that is not pooled, and those that they are made from."""
         pending = [
             name
             for node in self.nodes

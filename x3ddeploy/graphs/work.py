@@ -11,7 +11,7 @@ _QUANTIZATION = ("QuantizeLinear", "DequantizeLinear", "Cast")
 
 
 def multiply_adds(model: onnx.ModelProto) -> dict[str, int] | None:
-    """Of every layer by its node's name, for one clip; padded channels count. None where a shape is not known."""
+    """Multiply-adds of every layer for one clip, by its node's name; padded channels count. None for unknown shapes."""
     graph = for_one_clip(model)
     if graph is None:
         return None

@@ -43,7 +43,7 @@ class Written:
     """What a module became.
 
     Attributes:
-        outputs: by the names that the module gives them.
+        outputs: outputs by the names that the module gives them.
         blocks: the stretches that were asked for, each with the tensor that it ends in.
     """
 
@@ -58,7 +58,7 @@ def write(
 
     Args:
         program: the module, traced.
-        graph: where to.
+        graph: path of the file to write.
         path: the module's dotted name in the network; '' where its submodules have their names in it already.
         inputs: name of each of the module's inputs -> the tensor that it is given.
         blocks: names of modules in it that are blocks.

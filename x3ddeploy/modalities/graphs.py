@@ -44,8 +44,8 @@ def preprocessing_graphs(
     """The graphs that make a network's inputs of what a camera and a pose estimator give, by name.
 
     Args:
-        inputs: of the network.
-        parts: of the network; they say what the graphs are called.
+        inputs: inputs of the network.
+        parts: parts of the network; they say what the graphs are called.
         batch: fixed number of clips, None for a dynamic axis.
         metadata: name of a graph -> its metadata_props.
 

@@ -49,15 +49,15 @@ class Heatmaps:
 
     Attributes:
         view: what of a video is seen; keypoints are in pixels of it.
-        joints: of a person.
-        height, width: of a heatmap.
+        joints: number of joints of a person.
+        height, width: size of a heatmap.
         sigma: standard deviation of a keypoint's Gaussian, in heatmap pixels.
         scaling: heatmap pixels a pixel of the view.
         use_score: whether a keypoint's score is its Gaussian's peak (else 1).
         draws_joints: whether joints are drawn, one a channel.
         limbs: pairs of joints that are drawn as limbs. Where joints are drawn as well, limbs have channels of their own
             that stay empty, and are drawn over the joints of the same number: MMAction2 does so.
-        twin: for each channel of the mirrored view which channel it is made of; None where there is no such view.
+        twin: channel that each channel of the mirrored view is made of; None where there is no such view.
     """
 
     view: View

@@ -33,7 +33,7 @@ def draw_limbs(
         limbs: pairs of joints.
         size: height and width of a heatmap.
         sigma: standard deviation, in heatmap pixels.
-        reach: of a limb's box beyond its joints, in heatmap pixels.
+        reach: reach of a limb's box beyond its joints, in heatmap pixels.
         draw_joint: draws joints alone: (T, 2) and (T,) to (T, H, W).
 
     Returns:

@@ -40,12 +40,12 @@ def uniform_indices(
     """Cut the video into `length` equal parts and draw one frame from each, by chance but with a fixed seed.
 
     Args:
-        frames: of the video.
+        frames: number of frames of the video.
         length: frames a clip. A shorter video is repeated.
-        clips: drawn from the same video.
+        clips: number of clips drawn from the same video.
         random: None for the fixed draw of testing; for training the generator (numpy's legacy one, whose stream is
             frozen and is what MMAction2 draws from).
-        seed: of the fixed draw.
+        seed: seed of the fixed draw.
 
     Returns:
         (clips, length).

@@ -28,10 +28,10 @@ def sample_clips(
     Skeletons draw their own clips, after steps that look at all frames: each of their clips is drawn from every frame.
 
     Args:
-        frames: of the video.
-        inputs: of the network.
-        clips: so many instead of the pipeline's.
-        random: for training, and uniform sampling alone: see `uniform_indices`.
+        frames: number of frames of the video.
+        inputs: inputs of the network.
+        clips: number of clips instead of the pipeline's.
+        random: whether frames are drawn at random, for training and uniform sampling alone: see `uniform_indices`.
         fps: frames a second of the video, where it says them.
 
     Returns:

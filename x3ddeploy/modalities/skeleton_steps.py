@@ -47,7 +47,7 @@ class Skeleton:
 
     Attributes:
         arrays: 'keypoint' (M, T, V, C), 'keypoint_score' (M, T, V) where there is one, and what steps add.
-        clips: to be drawn.
+        clips: number of clips to draw.
         image_size: height and width of the pictures, where they are known.
         drawn: frames of the clips, one clip behind the other, once they are drawn.
     """

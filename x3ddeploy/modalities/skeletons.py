@@ -42,7 +42,7 @@ class Skeletons:
 
     Attributes:
         persons, length, joints, channels: M, T, V and C.
-        steps: of the pipeline; they draw the clips themselves, after what looks at every frame.
+        steps: steps of the pipeline; they draw the clips themselves, after what looks at every frame.
         in_space: whether keypoints are three coordinates (metres) and not pixels.
         scored: whether keypoints of two coordinates are joined by their scores.
     """
@@ -134,7 +134,7 @@ class Skeletons:
             keypoints: (M, T', V, 2), pixels, or (M, T', V, 3); in any floating type, which the steps keep.
             scores: (M, T', V); None for keypoints of three coordinates.
             image_size: height and width that 2-D keypoints are pixels of; None for those that PreNormalize2D says.
-            clips: to draw.
+            clips: number of clips to draw.
 
         Returns:
             (clips, M, T, V, C).

@@ -142,7 +142,7 @@ def impulse_inputs(inputs: Mapping[str, Input], batch: int, frame: int) -> Array
     A shift that takes the wrong neighbour, or leaks into the clip that lies next in memory, shows at once.
 
     Args:
-        inputs: of the network.
+        inputs: inputs of the network.
         batch: number of clips.
         frame: index of the lit frame; negative counts from the end.
     """

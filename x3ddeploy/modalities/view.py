@@ -52,8 +52,8 @@ class View:
         compact: whether pictures are cropped about the persons; else they are seen whole.
         height, width: size in pixels of what is seen in the end.
         sampler: draws the frames; left out, one clip of `length` frames is drawn uniformly.
-        resizing: of the picture, or of the crop about the persons; left out, to height and width.
-        cropping: of the resized picture; left out, it is seen whole.
+        resizing: how the picture, or the crop about the persons, is resized; left out, to height and width.
+        cropping: how the resized picture is cropped; left out, it is seen whole.
     """
 
     length: int
@@ -94,8 +94,8 @@ class View:
         """Read the pipeline of an input.
 
         Args:
-            name: of the input.
-            value: of the contract.
+            name: name of the input.
+            value: value of the contract.
             frames: extent of the tensor's axis of the time.
             own: steps of the kind itself, which come after the common ones.
 
@@ -122,8 +122,8 @@ def parameters(name: str, value: Input, step: str, known: Mapping[str, Any]) -> 
     """Parameters of a step, None where the pipeline does not have it.
 
     Args:
-        name: of the input.
-        value: of the contract.
+        name: name of the input.
+        value: value of the contract.
         step: its name.
         known: parameter -> the only value that is understood; None where any is.
 

@@ -51,10 +51,10 @@ def compare_blocks(
     Args:
         network: the reference, in evaluation mode.
         part: one of its pieces.
-        model: that part's graph (the recognizer holds all pieces under the same names).
+        model: graph of that part (the recognizer holds all pieces under the same names).
         runtime: what runs it; not 'torch'.
-        inputs: of the graph, by name.
-        device: of the runtime; None for its default.
+        inputs: inputs of the graph, by name.
+        device: device of the runtime; None for its default.
     """
     rounded = _block_outputs(network, part, inputs)
     exact = {name: value.astype(np.float64) for name, value in inputs.items()}

@@ -53,7 +53,7 @@ def cases(inputs: Mapping[str, Input], batch: int | None) -> Iterator[Case]:
     clips are neighbours in memory.
 
     Args:
-        inputs: of the network.
+        inputs: inputs of the network.
         batch: the only batch size that the graphs take, or None.
     """
     sizes = (1, 3) if batch is None else (batch,)
@@ -75,7 +75,7 @@ def compare_parts(
 
     Args:
         reference: the network; afterwards it knows its own rounding on the same clips.
-        contract: of the network.
+        contract: contract of the network.
         sessions: part name to session. Each gets what the reference gives, so that it is judged alone.
         on_case: told before each case.
     """

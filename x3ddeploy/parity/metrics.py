@@ -23,7 +23,7 @@ class Difference:
         relative: max_abs over the tensor's scale: the reference's largest magnitude, or 1 for probabilities. Chosen
             over an element-wise ratio, which is unbounded where an element is near zero.
         rms, channels: see Spread.
-        cosine: of the two tensors as vectors; 1 where both are zero.
+        cosine: cosine of the two tensors as vectors; 1 where both are zero.
         top1_agreement: share of clips whose largest class is the same; None for tensors that are not (N, classes).
         finite: whether `actual` holds no NaN and no infinity; all else is meaningless where it does.
     """

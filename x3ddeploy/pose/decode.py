@@ -23,8 +23,8 @@ def from_heatmaps(heatmaps: Floats, height: int, width: int) -> tuple[Floats, Fl
 
     Args:
         heatmaps: (N, K, h, w).
-        height: of the model's input.
-        width: of it.
+        height: height of the model's input.
+        width: width of the model's input.
 
     Returns:
         (N, K, 2) x and y in pixels of the input, (N, K) scores.
@@ -51,8 +51,8 @@ def from_simcc(along_x: Floats, along_y: Floats, height: int, width: int) -> tup
     Args:
         along_x: (N, K, bins), as many bins a pixel as the model was trained with.
         along_y: likewise.
-        height: of the model's input.
-        width: of it.
+        height: height of the model's input.
+        width: width of the model's input.
     """
     points = np.stack(
         [along_x.argmax(-1) * (width / along_x.shape[-1]), along_y.argmax(-1) * (height / along_y.shape[-1])], -1

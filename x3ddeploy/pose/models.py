@@ -115,7 +115,7 @@ class Model:
 
         Args:
             pictures: (H, W, 3), R, G, B.
-            boxes: of each picture, (M, 4).
+            boxes: boxes of each picture, (M, 4).
         """
         windows = [[about(box, self.height, self.width) for box in of_one] for of_one in boxes]
         planes = [

@@ -60,8 +60,8 @@ def about(box: Floats, height: int, width: int) -> Window:
 
     Args:
         box: x0, y0, x1, y1 in pixels of the picture.
-        height: of the model's input.
-        width: of it.
+        height: height of the model's input.
+        width: width of the model's input.
     """
     x0, y0, x1, y1 = (float(value) for value in box)
     scale = max((x1 - x0) * _PADDING / width, (y1 - y0) * _PADDING / height, 1e-3)

@@ -67,7 +67,7 @@ class StreamAccuracy:
 
     @property
     def drop(self) -> float | None:
-        """In percentage points of top-1; negative where it rose."""
+        """Loss of top-1 in percentage points; negative where it rose."""
         return None if self.top1_before is None or self.top1_after is None else self.top1_before - self.top1_after
 
     def failures(self, name: str, max_drop: float) -> list[str]:
@@ -111,7 +111,7 @@ def accuracies(
         before: float32 logits by stream.
         after: those of the lower precision.
         labels: class of each clip, or None.
-        names: of the clips.
+        names: names of the clips.
         contract: says which streams each score is of.
     """
     first, second = (_scores(logits, contract) for logits in (before, after))

@@ -36,8 +36,8 @@ class Intent:
         half: type of what is not quantized; None is float32.
         keep: names of the nodes that compute in float32 whatever `half` is; None where that is not known.
         sites: the layers in INT8.
-        ranges: of every site's source tensor.
-        scheme: of the Q/DQ; None where there is none.
+        ranges: ranges of every site's source tensor.
+        scheme: scheme of the Q/DQ; None where there is none.
     """
 
     half: Precision | None
@@ -205,7 +205,7 @@ def _constants(model: onnx.ModelProto) -> dict[str, Constant]:
 
 
 def _attributes(node: onnx.NodeProto, constants: Mapping[str, Constant]) -> dict[str, object]:
-    """By name; a reduction's axes are an input from opset 18 on."""
+    """Attributes by name; a reduction's axes are an input from opset 18 on."""
     found = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
     if node.op_type in ("ReduceMean", "ReduceL2") and len(node.input) > 1:
         found["axes"] = [int(axis) for axis in constants[node.input[1]].tolist()]

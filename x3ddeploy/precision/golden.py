@@ -38,7 +38,7 @@ class Graphs:
     """A precision's graphs and what they give on the golden clip.
 
     Attributes:
-        parts: by name, with their metadata.
+        parts: graphs of the parts by name, with their metadata.
         outputs: every tensor that the parts give; what the whole gives, too, is the whole's.
         rounding: 'part -> output' -> the largest of several draws.
     """

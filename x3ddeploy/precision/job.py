@@ -35,11 +35,11 @@ class Job:
 
     Attributes:
         bundle: as it was when the command began.
-        contract: of the network.
+        contract: contract of the network.
         streams: name of each stream -> its logits.
         target: the runtime that the graphs are for.
         parts: float32 graphs, each behind those that it needs.
-        clips: that calibrate and that judge, where there are any.
+        clips: clips that calibrate and that judge, where there are any.
         judges: the latter.
         judging: their inputs, loaded once.
     """

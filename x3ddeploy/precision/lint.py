@@ -87,7 +87,7 @@ class _Lint:
         return producer is not None and producer.op_type == "DequantizeLinear"
 
     def _scale_before(self, tensor: str) -> np.ndarray | None:
-        """Of the pair that lies behind the moves which made `tensor`; None where there is none."""
+        """Scale of the pair that lies behind the moves which made `tensor`; None where there is none."""
         node = self._producers.get(tensor)
         if node is None or not self._structure.is_move(node):
             return None

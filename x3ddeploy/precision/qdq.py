@@ -58,8 +58,8 @@ def insert_qdq(
     Args:
         model: exported float32 graph.
         sites: the layers to quantize, of this graph.
-        ranges: of every site's source tensor.
-        scheme: of the target.
+        ranges: ranges of every site's source tensor.
+        scheme: scheme of the target.
     """
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)

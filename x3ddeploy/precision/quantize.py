@@ -52,8 +52,8 @@ class Quantized:
     Attributes:
         recipe: the clips and the budget.
         judging_split: split of the annotations that judged; None where nothing did, or the clips have no splits.
-        runtime: that judged, and in which the blocks were timed.
-        block_times: of float32 and INT8, where INT8 was made.
+        runtime: the runtime that judged, and in which the blocks were timed.
+        block_times: latencies of the blocks in float32 and INT8, where INT8 was made.
     """
 
     bundle: Bundle

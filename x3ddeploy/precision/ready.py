@@ -21,7 +21,7 @@ class Ready:
     Attributes:
         target: the runtime that the graphs are for.
         judges: where graphs of each precision are judged.
-        clips: that calibrate and that judge, where there are any.
+        clips: clips that calibrate and that judge, where there are any.
     """
 
     target: TargetPrecision

@@ -22,9 +22,9 @@ class Request:
         recipe: the clips and the budget.
         random: calibrate with made-up clips.
         calibration: a cache file to take the ranges from.
-        opset17: for TensorRT 8.6: quantized graphs whose other tensors stay float32.
-        runtime: in which graphs are judged; None for that of the bundle's target, or one that computes the precision.
-        device: of that runtime; None for its default.
+        opset17: whether graphs are for TensorRT 8.6: quantized ones whose other tensors stay float32.
+        runtime: where graphs are judged; None for the bundle's target's, or one that computes the precision.
+        device: device of that runtime; None for its default.
     """
 
     precisions: tuple[Precision, ...]
@@ -63,8 +63,8 @@ class MadeReport:
         float_layers: what stays in a higher precision, each with the reason.
         accuracy: against float32 on the judging clips; null where there are none.
         golden_error: 'part -> output' -> relative error on the golden clip.
-        sensitivities: of blocks and of kinds of layers, for INT8.
-        steps: of the search, for INT8.
+        sensitivities: sensitivities of blocks and of kinds of layers, for INT8.
+        steps: steps of the search, for INT8.
         random: whether it was calibrated with made-up clips.
     """
 
@@ -91,8 +91,8 @@ class Made:
         float_layers: what stays in a higher precision, each with the reason.
         accuracy: against float32 on the judging clips, where there are any.
         golden_error: 'part -> output' -> relative error on the golden clip.
-        sensitivities: of blocks and of kinds of layers, for INT8.
-        steps: of the search, for INT8.
+        sensitivities: sensitivities of blocks and of kinds of layers, for INT8.
+        steps: steps of the search, for INT8.
         random: whether it was calibrated with made-up clips.
     """
 

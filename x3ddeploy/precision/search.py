@@ -22,7 +22,7 @@ class Unit:
         name: a block ('backbone/layer2.0'), or a stream and a kind of layer ('joint: depthwise').
         stream: the first one that the layers lead to; its logits are what is measured.
         sites: names of its layers.
-        multiply_adds: of one clip.
+        multiply_adds: arithmetic of one clip.
         others: further streams that they lead to.
     """
 
@@ -95,8 +95,8 @@ class Gate:
 
     Attributes:
         labels: class of each clip, or None.
-        names: of the clips.
-        contract: of the network; says what is scored.
+        names: names of the clips.
+        contract: contract of the network; says what is scored.
         max_drop: percentage points of top-1, for each score.
     """
 
@@ -113,7 +113,7 @@ class Choice:
     Attributes:
         kept: blocks that stay float, each with the reason.
         sites: names of the layers that are quantized.
-        accuracy: of each score, by name.
+        accuracy: accuracy of each score, by name.
         steps: what was tried, one line each.
     """
 

@@ -62,13 +62,13 @@ def streams_of(contract: Contract) -> dict[str, str]:
 
 
 def streams_of_nodes(model: onnx.ModelProto, streams: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """For each node by name, the streams that it leads to, in their order.
+    """The streams that each node leads to, in their order, by the node's name.
 
     What leads to none (logits that no score is of) counts to the streams that its first input leads to.
 
     Args:
         model: the whole network.
-        streams: by `streams_of`.
+        streams: what `streams_of` returned.
     """
     producers = Structure(model).producers
     found: dict[str, tuple[str, ...]] = {}
@@ -87,7 +87,7 @@ def stream_graph(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
 
     Args:
         model: the whole network, in any precision.
-        tensor: of logits.
+        tensor: name of a tensor of logits.
     """
     producers = Structure(model).producers
     needed = _ancestors(tensor, producers)
@@ -104,7 +104,7 @@ def logits_on(session: Session, stream: str, clips: Iterable[Mapping[str, Array]
     """(N, classes) logits of a stream's graph, one clip at a time, as a deployment of batch 1 computes them.
 
     Args:
-        session: by `open_stream`.
+        session: the session that `open_stream` returned.
         stream: its name, for messages.
         clips: inputs of the whole network.
 

@@ -33,7 +33,7 @@ class Quantizer:
     """Makes INT8 graphs of one bundle for one target.
 
     Attributes:
-        ranges: by source tensor.
+        ranges: ranges by source tensor.
         overflow: nodes that float16 cannot hold, by name.
         opset17: leave what is not quantized float32, for TensorRT 8.6, whose opset has no half-typed pairs.
     """
@@ -92,12 +92,12 @@ class Trials:
 
         Args:
             recognizer: float32 graph of the whole network.
-            streams: by `streams_of`.
+            streams: what `streams_of` returned.
             execution: what runs the trials.
             quantizer: makes the trials' graphs.
             clips: the graph's inputs, one video each; gone through once a trial.
             journal: file that keeps what was measured, so that an interrupted search goes on where it was.
-            key: of what the journal belongs to; a journal with another key is started anew.
+            key: key of what the journal belongs to; a journal with another key is started anew.
             on_trial: called after each trial that was run.
         """
         self.streams = {stream: stream_graph(recognizer, tensor) for stream, tensor in streams.items()}

@@ -40,7 +40,7 @@ class BlockTime:
 def block_times(
     runtime: str, fp32: onnx.ModelProto, int8: onnx.ModelProto, feeds: Mapping[str, Array], threads: int
 ) -> tuple[BlockTime, ...]:
-    """Of the backbones' blocks that both graphs have, in the graph's order; none where the runtime has no profiler."""
+    """Latencies of the blocks that both graphs have, in the graph's order; none where the runtime has no profiler."""
     if runtime not in PROFILERS:
         return ()
     before, after = (_times(runtime, graph, feeds, threads) for graph in (fp32, int8))
@@ -68,7 +68,7 @@ class Timing:
 
     Attributes:
         speedup: float32's time over this one's, median over rounds in which both ran.
-        lower_quartile, upper_quartile: of that ratio.
+        lower_quartile, upper_quartile: quartiles of that ratio.
     """
 
     runtime: str

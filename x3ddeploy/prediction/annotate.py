@@ -41,7 +41,7 @@ def annotate_video(
     person's stands above the head.
 
     Args:
-        video: opened.
+        video: an opened video.
         predictions: at least one, of its windows.
         output: file to write.
         progress: receives how many frames are drawn, and of how many.

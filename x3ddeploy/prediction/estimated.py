@@ -20,8 +20,8 @@ class EstimatedKeypoints:
     """See `KeypointSource`.
 
     Args:
-        estimator: opened.
-        inputs: of the network that is to take them.
+        estimator: an opened pose model.
+        inputs: inputs of the network that is to take them.
         progress: counts frames.
 
     Raises:

@@ -38,8 +38,8 @@ class LiveAnswer:
     """What the last seconds show.
 
     Attributes:
-        prediction: of the window; frames are counted from its first one.
-        start_s, end_s: of the window, in seconds since the first frame.
+        prediction: prediction of the window; frames are counted from its first one.
+        start_s, end_s: bounds of the window in seconds since the first frame.
         latency_s: from the moment in which the window's last frame came to the answer.
         dropped: frames since the source began that came too fast to be looked at.
     """
@@ -68,8 +68,8 @@ class LiveWindows:
     """The last seconds of a stream, which are answered whenever `stride_s` has passed.
 
     Args:
-        name: of the stream, as answers call it.
-        contract: of the network; `labels` of its classes; `scorer` runs it.
+        name: name of the stream, as answers call it.
+        contract: contract of the network; `labels` of its classes; `scorer` runs it.
         estimator: finds the keypoints; None where the network needs none.
         window_s: length of a window in seconds, and `stride_s` from one to the next.
         clips: clips a window; None for the network's own number.

@@ -27,8 +27,8 @@ def write_page(video: OpenedVideo, predictions: Sequence[Prediction], output: Pa
     """Write the page; it plays the video from where it lies now, and holds all else itself.
 
     Args:
-        video: opened; its file is there.
-        predictions: of its windows.
+        video: an opened video; its file is there.
+        predictions: predictions of its windows.
         output: file to write, in a folder that is there.
 
     Raises:
@@ -47,8 +47,8 @@ def render_page(video: OpenedVideo, predictions: Sequence[Prediction], source: s
     """The page's text. A policy in it forbids the browser to load anything but the video.
 
     Args:
-        video: opened.
-        predictions: of its windows.
+        video: an opened video.
+        predictions: predictions of its windows.
         source: address of the video, as the page names it.
     """
     environment = templates()

@@ -48,7 +48,7 @@ def drawn_joints(
 
 
 def nearest_window(predictions: Sequence[Prediction], frame: int) -> Prediction | None:
-    """Of one person's windows, or of all persons', the one whose middle is nearest to a frame.
+    """The window of one person, or of all together, whose middle is nearest to a frame.
 
     A person's window must hold the frame: elsewhere nobody looked at that person.
     """

@@ -107,7 +107,7 @@ class Newest:
 
     Args:
         frames: reads the source from its start.
-        name: of the source, for messages.
+        name: name of the source, for messages.
         again: whether a source that is lost is opened again; else its end is the end.
         tell: receives what happened to it.
 

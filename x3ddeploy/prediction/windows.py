@@ -29,7 +29,7 @@ def sliding_windows(frames: int, length: int | None, stride: int | None) -> list
     """Windows over a video, from its first frame to its last.
 
     Args:
-        frames: of the video.
+        frames: number of frames of the video.
         length: frames a window; None, or more than the video has, for one window over the whole video.
         stride: frames from one window's start to the next; None for half a window. More than `length` leaves gaps.
 
@@ -51,8 +51,8 @@ class VideoWindows:
     Args:
         video: the file.
         annotation: its keypoints, of all its frames; None where the network needs none.
-        frames: of the video.
-        inputs: of the network.
+        frames: number of frames of the video.
+        inputs: inputs of the network.
         windows: which.
         clips: clips a window; None for the network's own number.
         min_keypoint_score: see `prepare_clips`.

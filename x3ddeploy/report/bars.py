@@ -19,8 +19,8 @@ class Bar:
     """A median with its spread.
 
     Attributes:
-        number: of the competitor, where it is one.
-        length: of the bar, and `quartiles` and `p95` on the track, in percent.
+        number: number of the competitor, where it is one.
+        length: length of the bar, and `quartiles` and `p95` on the track, in percent.
         text: the median; `detail`: what stands beside it.
         mark: '*' where it is not like the reference.
     """

@@ -31,7 +31,7 @@ class Numbers:
 
 
 def tone_of(row: Row) -> str:
-    """By whose network it is."""
+    """Colour of a row by whose network it is."""
     if row["is_ours"]:
         return OURS
     return OTHER_NETWORK if row["kind"].startswith("rgbposeconv3d") else SAME_NETWORK

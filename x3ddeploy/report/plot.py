@@ -19,8 +19,8 @@ class Mark:
     """A numbered competitor.
 
     Attributes:
-        x, y: of its dot; `x_end`: of the end of its bar, where it stands for a range.
-        number_y: of its number, moved away from those of its neighbours.
+        x, y: place of its dot; `x_end`: end of its bar, where it stands for a range.
+        number_y: vertical place of its number, moved away from those of its neighbours.
         tone: name of a colour in the style sheet.
         title: shown when pointed at, and read aloud.
     """

@@ -214,9 +214,9 @@ def open_part(bundle: Bundle, execution: Execution, part: str = WHOLE, *, thread
     """A part of a bundle, ready to run: its graph, or the engines that were built of it.
 
     Args:
-        bundle: opened.
-        execution: where and in what.
-        part: of the contract; the whole network where it is left out.
+        bundle: an opened bundle.
+        execution: runtime, device and precision.
+        part: part of the contract; the whole network where it is left out.
         threads: CPU threads; None leaves the backend's default.
 
     Raises:
@@ -245,9 +245,9 @@ def choose(
     """Every runtime with every precision that it can run of this bundle.
 
     Args:
-        bundle: opened.
+        bundle: an opened bundle.
         runtimes: keys of RUNTIMES. None means all that are installed; engines where the bundle has some.
-        device: of the runtimes that were named; None for the default of each.
+        device: device for the runtimes that were named; None for the default of each.
         precisions: None means all that the bundle has.
 
     Raises:

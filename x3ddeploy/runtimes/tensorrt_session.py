@@ -59,7 +59,7 @@ class TensorRTSession(Session):
         Args:
             cuda: the GPU that the engines were loaded on.
             waves: engines; a tensor that one gives feeds the later ones that take a tensor of its name.
-            version: of TensorRT.
+            version: version of TensorRT.
         """
         self.version = version
         self.device = cuda.name
@@ -374,9 +374,9 @@ def open_engines(bundle: Bundle, part: str, precision: Precision, runtime: str, 
     """The engine of a part; for the whole network those of its pieces, which run side by side, where it has them.
 
     Args:
-        bundle: opened.
-        part: of the contract.
-        precision: of the engines.
+        bundle: an opened bundle.
+        part: part of the contract.
+        precision: precision of the engines.
         runtime: 'tensorrt' or 'tensorrt-rtx'.
         device: 'cuda', or 'cuda:1' for the second GPU.
 

@@ -26,7 +26,7 @@ class Host:
         compute_capability: 'major.minor' of it.
         driver: version of the NVIDIA driver.
         flavour: TensorRT or TensorRT-RTX.
-        version: of it.
+        version: version of TensorRT.
         strongly_typed: whether it takes the types in a graph as the law.
     """
 

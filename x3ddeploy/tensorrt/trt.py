@@ -89,7 +89,7 @@ class ParsedLayer:
     """A layer of a parsed network, before the builder touched it.
 
     Attributes:
-        name: of the ONNX node that it came from.
+        name: name of the ONNX node that it came from.
         kind: 'CONVOLUTION', 'MATRIX_MULTIPLY', ...
         input_type: 'FLOAT', 'HALF', 'BF16', 'INT8', ... of its first input; '' where it has none.
         reads_dequantized: its first input comes out of a DequantizeLinear, so that it computes in INT8.
@@ -404,7 +404,7 @@ class Context:
     """An engine's state for one run at a time. Addresses are of device memory.
 
     Attributes:
-        scratch_bytes: of memory that it has to be given before it runs; 0 where it has its own.
+        scratch_bytes: memory in bytes that it has to be given before it runs; 0 where it has its own.
     """
 
     def __init__(self, context: Any, scratch_bytes: int) -> None:

@@ -14,11 +14,11 @@ _INTEGER_TYPES = frozenset({"i8", "u8"})
 
 @dataclass(frozen=True)
 class Convolutions:
-    """Of one graph in one runtime, after the runtime's own optimisation.
+    """Convolutions of one graph in one runtime, after the runtime's own optimisation.
 
     Attributes:
-        convolutions: in all.
-        int8: of them, those that compute on INT8 values.
+        convolutions: number of convolutions in all.
+        int8: number of those that compute on INT8 values.
         conversions: nodes between them that change type or layout.
     """
 

@@ -48,10 +48,10 @@ class GpuLoad:
     Attributes:
         readings: how many; the rest is of them.
         sm_mhz: lowest, median and highest clock of the multiprocessors.
-        memory_mhz: median.
-        power_w: median.
-        temperature_c: highest.
-        slowed_by: in words, whatever was met at least once.
+        memory_mhz: median clock of the memory.
+        power_w: median power.
+        temperature_c: highest temperature.
+        slowed_by: reasons for a lower clock that were met at least once, in words.
     """
 
     readings: int

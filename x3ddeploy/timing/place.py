@@ -31,9 +31,9 @@ class Place:
 
     Attributes:
         stream: the part of the network that it is in.
-        stage: of that part; the block's name up to its number.
+        stage: stage of that part; the block's name up to its number.
         block: name inside the part; the part's own where it has no blocks.
-        kind: of layer: 'pointwise', 'depthwise', 'temporal shift', ...; the part's name where it has no blocks.
+        kind: kind of layer: 'pointwise', 'depthwise', 'temporal shift', ...; the part's name where it has no blocks.
     """
 
     stream: str

@@ -14,7 +14,7 @@ class UnderLoad:
 
     Attributes:
         seconds: from the common start to the last answer.
-        latencies_ms: of every call, caller after caller.
+        latencies_ms: latency of every call, caller after caller.
     """
 
     seconds: float

@@ -11,7 +11,7 @@ class TrainResult:
     """What a run leaves behind.
 
     Attributes:
-        epochs: finished in all, those before a resume included.
+        epochs: number of epochs finished in all, those before a resume included.
         last: the checkpoint written last.
         best: a copy, under a name that stays, of the checkpoint with the best score; None where nothing was validated.
         best_score: its score, the fused top-1 accuracy unless the config monitors something else.

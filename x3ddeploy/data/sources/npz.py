@@ -53,7 +53,7 @@ class NpzClips:
         folder: holds the files; others in it are ignored.
         contract: what the network takes.
         clips: clips a file, of raw ones; ready ones must hold as many views. None for the network's own number.
-        min_keypoint_score: of raw ones, see `prepare_clips`.
+        min_keypoint_score: lowest score of a joint of raw keypoints that counts, see `prepare_clips`.
 
     Raises:
         DataError: a file's label cannot be read, or is none of the network's classes.

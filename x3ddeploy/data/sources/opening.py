@@ -35,7 +35,7 @@ def open_source(
         path: a data-set directory, an annotation pickle, a list of videos, a folder of `.npz` files, or a script,
             which is executed.
         contract: what the network takes.
-        split: of annotations; may be left out where there is only one.
+        split: split of annotations; may be left out where there is only one.
         videos: folder of the annotations' videos; default: `videos` beside them.
         clips: clips a video or raw clip along the time; None for as many as the network's own pipeline takes.
         min_keypoint_score: from 0 to 1; joints under it, and such that are not finite, are left out. None counts all.

@@ -17,9 +17,9 @@ class SynthOptions:
     """What the clips depend on; the same options give the same data set.
 
     Attributes:
-        seed: of all draws, not negative.
+        seed: seed of all draws, not negative.
         size: height and width of the frames in pixels, both even (H.264 with yuv420p needs that).
-        frames: of each clip.
+        frames: number of frames of each clip.
         clips_per_class: at least one for each performer.
         subjects: number of performers.
 

@@ -42,7 +42,7 @@ class Body:
     """Proportions of one performer.
 
     Attributes:
-        height: in metres.
+        height: height in metres.
         legs, torso, arms, girth: lengths (girth: widths) relative to the average body of that height.
     """
 

@@ -46,7 +46,7 @@ class Summary:
         classes: their names, in the order of the labels.
         clips: their number.
         splits: number of clips by split.
-        size_bytes: of all files together.
+        size_bytes: size in bytes of all files together.
     """
 
     directory: Path

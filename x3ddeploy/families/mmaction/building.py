@@ -32,7 +32,7 @@ class Parameter(NamedTuple):
 
 
 def version() -> str:
-    """Of MMAction2 as it is installed. Raises MissingRequirementError where it cannot be imported."""
+    """Registry of MMAction2 as it is installed. Raises MissingRequirementError where it cannot be imported."""
     import_registry()
     import mmaction
 
@@ -87,7 +87,7 @@ def resolved(
     """A module as a model keeps it: its class, the arguments as given, and the defaults of all others.
 
     Args:
-        name: of the class.
+        name: name of the class.
         arguments: literals.
         path: dotted name of the module in the config.
         swallowed: pattern of arguments that the class takes without naming them.

@@ -85,9 +85,9 @@ class MMActionFamily:
         """What the network is fed.
 
         Args:
-            said: by the config.
-            wishes: of the user.
-            channels: that the backbone takes.
+            said: what the config says.
+            wishes: what the user asked for.
+            channels: number of channels that the backbone takes.
 
         Raises:
             CheckpointError: the test pipeline does not say it, or says what is not understood.

@@ -26,7 +26,7 @@ class Backbone(nn.Module):
     Args:
         modules: 'backbone' and, where there is one, 'neck'.
         recognizer: class that says how they are called.
-        names: of the features.
+        names: names of the features.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], recognizer: str, names: tuple[str, ...]) -> None:
@@ -64,7 +64,7 @@ class Head(nn.Module):
         module: 'cls_head'.
         recognizer: class that says how it is called.
         logits: names of the logits.
-        activation: of them.
+        activation: activation of the scores.
         shares: name of logits -> its share of the deployed score, adding up to one.
         fcn_test: whether the head is asked for it.
         neck: whether the features come from a neck.

@@ -88,8 +88,8 @@ def clips_sampled(
     """How many frames one clip has, and how many clips a video.
 
     Args:
-        steps: of the pipeline.
-        kind: of the input.
+        steps: steps of the pipeline.
+        kind: kind of the input.
         flat: whether the network is 2-D: clips of one frame are segments, which it takes together.
         segments: how many frames it takes together, where it says so.
 

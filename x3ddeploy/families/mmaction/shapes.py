@@ -26,7 +26,7 @@ def shapes_of(
         model: see `x3ddeploy.families.mmaction.model`, as far as it is known.
         built: its modules.
         clips: shape of one clip, by input.
-        names: of the features.
+        names: names of the features.
 
     Raises:
         CheckpointError: the network does not take such clips, or gives other features than there are names.

@@ -83,9 +83,9 @@ class Described:
         recognizer: class name.
         types: part -> class name.
         modules: part -> what its dict holds, without `type` and without what serves training only.
-        fcn_test: of `model.test_cfg`.
+        fcn_test: `fcn_test` of `model.test_cfg`.
         preprocessors: input, or '' where there is one for all -> its `mean`, `std`, `format_shape`.
-        steps: of the test pipeline, in order.
+        steps: steps of the test pipeline, in order.
     """
 
     recognizer: str

@@ -18,12 +18,12 @@ class RGBPoseHead(Head):
     """MMAction2's head; with coarse classes and prototypes, that of the two-stream network in the field.
 
     Args:
-        num_classes: of each stream.
-        in_channels: of the RGB and the pose features.
+        num_classes: number of classes of each stream.
+        in_channels: channels of the RGB and the pose features.
         num_coarse_classes, prototype_dim: 0 where the head has none.
         average_clips: see `HeadSpec`; None for 'none'.
         loss_components: which scores MMAction2 reports.
-        loss_weights, dropout, coarse_of: of the training.
+        loss_weights, dropout, coarse_of: settings of the training.
 
     Raises:
         ValueError: other scores than those of both streams are asked for.

@@ -28,9 +28,9 @@ class Arrangement:
     """Where the channels of the concatenated branches lie.
 
     Attributes:
-        order: for each place, the channel of MMAction2's concatenation.
-        starts, widths: of each branch in that concatenation.
-        groups: of the dilated convolution.
+        order: for each place, the channel of MMAction2's concatenation that lies there.
+        starts, widths: place and width of each branch in that concatenation.
+        groups: groups of the dilated convolution.
         reach: frames that its kernel reaches to either side.
         pooled: first place of the channels whose maximum is taken, and how many they are.
     """

@@ -33,7 +33,7 @@ class BackboneConfig:
         gamma_w: factor of all widths.
         gamma_b: bottleneck width by stage width.
         gamma_d: factor of the depths 1, 2, 5, 3, where `stage_blocks` gives none.
-        base_channels: of the stem; stage i has 2**i times as many.
+        base_channels: channels of the stem; stage i has 2**i times as many.
         se_style: squeeze-and-excitation in every other block ('half') or in 'all'.
         se_ratio: squeezed by bottleneck width; None for no squeeze-and-excitation.
         use_swish: without effect, as in the original class: there is always swish. Of the pose class alone, False

@@ -58,7 +58,7 @@ class BackboneSpec:
         stem_stride: stride of the stem on H and W.
         fold_div: 1/fold_div of the channels shift one frame ahead, as many one frame back, the rest stay.
         out_channels: channels of `conv5`, the features' width.
-        activation: of every block.
+        activation: activation of every block.
     """
 
     in_channels: int

@@ -81,7 +81,7 @@ def weight_and_offsets(draft: Draft, node: ATen, outputs: int = 0) -> tuple[Cons
     in again, by names alone.
 
     Args:
-        draft: of the graph.
+        draft: draft of the graph.
         node: the layer, which reads its weight second and its bias third.
         outputs: the weight's axis of output channels.
     """

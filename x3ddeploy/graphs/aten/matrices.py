@@ -34,7 +34,7 @@ def _addmm(draft: Draft, node: ATen) -> Operand:
 
 @handles("einsum.default")
 def _einsum(draft: Draft, node: ATen) -> Operand:
-    """Of two tensors, as one product of matrices: many runtimes have no fast Einsum, and TensorRT's keeps to float32.
+    """Einsum of two tensors as one product of matrices: few runtimes have a fast Einsum, TensorRT's keeps to float32.
 
     Axes that both have and the result has as well are the product's batch, axes that the result lacks are summed, the
     others are rows and columns. A constant is laid out here, a computed tensor by Transpose and Reshape where it is not
@@ -86,7 +86,7 @@ class _Laid:
         return dict(zip(self.letters, self.shape, strict=True))
 
     def matrix(self, draft: Draft, batch: str, rows: Sequence[str], columns: str) -> Operand:
-        """As matrices: the batch's axes, then rows and columns; letters of a group become one axis."""
+        """The tensors as matrices: the batch's axes, then rows and columns; letters of a group become one axis."""
         order = [*batch, *(letter for group in (*rows, columns) for letter in group)]
         perm = [self.letters.index(letter) for letter in order]
         sizes = self.sizes

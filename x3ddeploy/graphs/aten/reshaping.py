@@ -45,7 +45,7 @@ def _transpose(draft: Draft, node: ATen) -> Operand:
 @handles("reshape.default", "view.default", "_unsafe_view.default", "flatten.using_ints", "unflatten.int")
 @handles("squeeze.dim", "squeeze.dims", "squeeze.default", "unsqueeze.default")
 def _reshape(draft: Draft, node: ATen) -> Operand | Cuts:
-    """To constants, and -1 for the one size that N is in.
+    """Reshape to constants, and -1 for the one size that N is in.
 
     The clips' or frames' axis gets one name throughout: ONNX Runtime adds a shortcut inside the convolution before it
     only where it sees that both have the same number of frames, and a Reshape to -1 does not say so.

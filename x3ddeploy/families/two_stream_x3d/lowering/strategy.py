@@ -57,7 +57,7 @@ def rewrites(spec: BackboneSpec, frames: int, strategy: Strategy) -> list[Rewrit
     """The steps that a strategy takes on a backbone, in order; each gives an equal module.
 
     Args:
-        spec: of the backbone.
+        spec: spec of the backbone.
         frames: T of the clips that it will see.
         strategy: which form.
     """

@@ -33,10 +33,10 @@ class HeadConfig:
         num_coarse_classes: 0 for a head without coarse classifiers.
         coarse_of: coarse class of each class; left out for the published data sets, whose maps are known.
         prototype_dim: width of the embedding that is compared with class prototypes; 0 for none.
-        loss_weights: of rgb, pose and, with coarse classes, rgb_coarse, pose_coarse; or one number for all.
+        loss_weights: weights of rgb, pose and, with coarse classes, rgb_coarse, pose_coarse; or one number for all.
         dropout: share of pooled features that is dropped, for both streams or as dict(rgb=..., pose=...).
         average_clips: how a video's clips are averaged: 'prob', 'score' or None.
-        init_std: of the linear layers' initial weights.
+        init_std: standard deviation of the linear layers' initial weights.
         topk: which top-k accuracies of a batch are logged.
     """
 
