@@ -15,7 +15,7 @@ from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict, config_text
-from x3ddeploy.families.two_stream_x3d.spec import spec_of
+from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.runtimes.registry import open_session
 
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]

@@ -25,19 +25,20 @@ FPS, FRAMES = 10, 31
 
 
 class Estimator:
-    """Finds one person of 17 joints who walks, as files of keypoints say."""
+    """Finds persons of 17 joints, as files of keypoints say, each in a place of his own."""
 
     joints = 17
 
     def __init__(self, keypoints, scores):
         self.keypoints, self.scores, self.next = keypoints, scores, 0
+        self.boxes = np.array([[50 * person, 0, 50 * person + 40, 60] for person in range(len(scores))], np.float32)
 
     def pictures(self, pictures):
         from x3ddeploy.pose.models import Persons
 
         frame, self.next = self.next, self.next + 1
-        box = np.array([[0, 0, 40, 60]], np.float32)
-        return [Persons(box, self.keypoints[:, frame], self.scores[:, frame])]
+        there = self.scores[:, frame].any(-1)
+        return [Persons(self.boxes[there], self.keypoints[there, frame], self.scores[there, frame])]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def filmed(tmp_path_factory):
     return path, read_frames(path, range(FRAMES)), keypoints, scores
 
 
-def windows_of(recognizer, keypoints, scores, name="cam"):
+def windows_of(recognizer, keypoints, scores, name="cam", **options):
     """Windows of a second, every half second."""
     return LiveWindows(
         name,
@@ -61,6 +62,7 @@ def windows_of(recognizer, keypoints, scores, name="cam"):
         Estimator(keypoints, scores),
         window_s=1.0,
         stride_s=0.5,
+        **options,
     )
 
 
@@ -73,10 +75,33 @@ def test_windows_are_those_of_the_same_frames_in_a_file(bundle, filmed):
         expected = recognizer.predict(path, window=11, stride=5)
     assert [number for number, entry in enumerate(pushed) if entry is not None] == [10, 15, 20, 25, 30]
     assert [(round(start, 6), round(end, 6)) for _, start, end in found][:2] == [(0.0, 1.0), (0.5, 1.5)]
-    for (live, _, _), filed in zip(found, expected, strict=True):
+    for ((live,), _, _), filed in zip(found, expected, strict=True):
         for name, value in filed.scores.items():
             np.testing.assert_allclose(live.scores[name], value, atol=1e-6)
         assert live.people.frames_with_persons == filed.people.frames_with_persons == 11
+
+
+def test_each_person_is_answered_alone_by_a_number_of_the_stream(bundle, filmed, tmp_path):
+    """The answers are those of `predict --each-person` on a file; who has left is not answered, and nobody is told."""
+    path, pictures, keypoints, scores = filmed
+    keypoints = np.concatenate([keypoints, keypoints[..., ::-1]])
+    scores = np.concatenate([scores, scores])
+    scores[0, 15:], scores[1, 20:] = 0, 0
+    keypoints[0, 15:], keypoints[1, 20:] = 0, 0
+    np.savez(tmp_path / "two.npz", keypoints=keypoints, keypoint_scores=scores)
+    with x3ddeploy.open(bundle) as recognizer:
+        windows = windows_of(recognizer, keypoints, scores, each_person=True)
+        pushed = [windows.push(Frame(picture, 100 + number / FPS)) for number, picture in enumerate(pictures)]
+        filed = list(recognizer.predict_videos([path], tmp_path / "two.npz", window=11, stride=5, each_person=True))
+    found = [[(entry.person, entry.label) for entry in entry[0]] for entry in pushed if entry is not None]
+    assert [[person for person, _ in answers] for answers in found] == [[0, 1], [0, 1], [0, 1], [1], [None]]
+    assert found[-1] == [(None, None)]
+    by_window = {(entry.person, entry.window.start): entry.deployed for entry in filed}
+    for number, entry in enumerate(entry for entry in pushed if entry is not None):
+        for prediction in entry[0][: len(found[number])]:
+            if prediction.seen:
+                expected = by_window[prediction.person, 5 * number]
+                np.testing.assert_allclose(prediction.deployed, expected, atol=1e-6)
 
 
 def test_the_command_gives_a_source_on_as_it_was_typed(run, bundle, monkeypatch):
@@ -102,10 +127,11 @@ def test_keypoints_that_cannot_be_meant_are_an_answer_without_a_label_and_no_end
     with x3ddeploy.open(bundle) as recognizer:
         windows = windows_of(recognizer, keypoints + 1000, scores, "rtsp://cam/1")
         found = [windows.push(Frame(pictures[0], number / FPS)) for number in range(11)][-1]
-    assert found[0].label is None
-    assert "outside of the picture" in found[0].notes[0]
-    assert found[0].line(3).to_json()["video"] == "rtsp://cam/1"
-    assert found[0].line(3).to_json()["fused"] == []
+    (prediction,), _, _ = found
+    assert prediction.label is None
+    assert "outside of the picture" in prediction.notes[0]
+    assert prediction.line(3).to_json()["video"] == "rtsp://cam/1"
+    assert prediction.line(3).to_json()["fused"] == []
 
 
 def test_a_network_that_needs_keypoints_wants_an_estimator(bundle):

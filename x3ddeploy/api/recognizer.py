@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from io import FileIO
+from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal
@@ -14,15 +16,19 @@ from x3ddeploy.contract import Contract
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer
+from x3ddeploy.modalities import needs_frames
 from x3ddeploy.pose.estimate import PoseEstimator
+from x3ddeploy.prediction.estimated import EstimatedKeypoints
+from x3ddeploy.prediction.folder import FolderVideos, answers_by_kind, folder_frames
 from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.live import LiveAnswer, LiveWindows, answers
+from x3ddeploy.prediction.live_videos import video_answers
 from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
-from x3ddeploy.prediction.sources import Newest, opened_frames, raw_frames
+from x3ddeploy.prediction.sources import Frames, Newest, opened_frames, raw_frames
 from x3ddeploy.prediction.sources import is_live as is_live
 from x3ddeploy.prediction.sources import raw_size as raw_size
 from x3ddeploy.prediction.videos import SkippedVideo as SkippedVideo
-from x3ddeploy.prediction.videos import predict_videos
+from x3ddeploy.prediction.videos import predict_each_person, predict_videos
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.base import Array, Axes, Session
 from x3ddeploy.runtimes.registry import open_part, placed
@@ -162,7 +168,7 @@ class Recognizer:
 
     def stream(
         self,
-        source: str | BinaryIO | FileIO,
+        source: AnyPath | BinaryIO | FileIO,
         estimator: PoseEstimator | None = None,
         *,
         window_s: float = 3.0,
@@ -170,6 +176,7 @@ class Recognizer:
         size: tuple[int, int] | None = None,
         num_clips: int | None = None,
         min_keypoint_score: float | None = None,
+        each_person: bool = False,
         progress: Step = QUIET,
     ) -> Iterator[LiveAnswer]:
         """Answers about a camera or a stream, as long as it lasts: the last seconds, every `stride_s`.
@@ -178,38 +185,72 @@ class Recognizer:
         lost is opened again.
 
         Args:
-            source: a camera's number ('0'), an address ('rtsp://...'), or an open pipe of raw R, G, B pictures.
-            estimator: finds the keypoints; a network of frames alone needs none.
+            source: a camera's number ('0'), an address ('rtsp://...'), an open pipe of raw R, G, B pictures, or a
+                folder that fills with pictures, or with videos: each is answered as a video of its own once it is
+                whole.
+            estimator: finds the keypoints; a network of frames alone needs none. Videos in a folder may have files of
+                keypoints beside them instead.
             window_s: length of a window in seconds.
             stride_s: seconds from one window to the next.
             size: height and width of a pipe's pictures.
             num_clips: clips of a window, which are averaged; None for as many as the network was tested with.
             min_keypoint_score: joints of a lower score are left out.
+            each_person: an answer for each person and window, with a crop and heatmaps of that person alone; else one
+                for all. A person keeps his number as long as he is tracked; where nobody is seen, one answer says so.
             progress: receives what happens to the source.
 
         Raises:
-            UsageError: the network needs keypoints and there is no estimator, or a pipe has no `size`.
+            UsageError: the network needs keypoints and there is no estimator, or it needs none and persons are asked
+                for; a pipe has no `size`; there is no such folder.
             DataError: the source cannot be read, or changes the size of its pictures.
             GateError: the network gives NaN or infinity.
         """
-        windows = LiveWindows(
-            source if isinstance(source, str) else "-",
-            self.contract,
-            self.labels,
-            self._scorer(),
-            estimator,
-            window_s=window_s,
-            stride_s=stride_s,
-            clips=num_clips,
-            min_keypoint_score=min_keypoint_score,
-        )
-        if isinstance(source, str):
-            newest = Newest(opened_frames(source), source, again="://" in source, tell=progress)
-        elif size is None:
-            raise UsageError("a pipe does not say how large its pictures are", hint="give size: height and width")
-        else:
-            newest = Newest(raw_frames(source, *size), "the pipe", again=False, tell=progress)
-        return answers(iter(newest), windows, lambda: newest.dropped)
+        name = fspath(source) if isinstance(source, str | PathLike) else "-"
+
+        def of_frames(frames: Frames) -> Iterator[LiveAnswer]:
+            newest = Newest(frames, name, again="://" in name, tell=progress)
+            windows = LiveWindows(
+                name,
+                self.contract,
+                self.labels,
+                self._scorer(),
+                estimator,
+                window_s=window_s,
+                stride_s=stride_s,
+                clips=num_clips,
+                min_keypoint_score=min_keypoint_score,
+                each_person=each_person,
+            )
+            return answers(iter(newest), windows, lambda: newest.dropped)
+
+        def of_videos(folder: Path) -> Iterator[LiveAnswer]:
+            inputs = self.contract.inputs
+            files = KeypointFiles(None, 1) if estimator is None else EstimatedKeypoints(estimator, inputs, QUIET)
+            posed = estimator is None and not needs_frames(inputs)
+            return video_answers(
+                FolderVideos(folder, progress, posed=posed),
+                partial(open_video, keypoints=files, inputs=inputs),
+                partial(
+                    predict_each_person if each_person else predict_windows,
+                    contract=self.contract,
+                    labels=self.labels,
+                    scorer=self._scorer(),
+                    workers=1,
+                ),
+                window_s=window_s,
+                stride_s=stride_s,
+                clips=num_clips,
+                min_keypoint_score=min_keypoint_score,
+                tell=progress,
+            )
+
+        if not isinstance(source, str | PathLike):
+            if size is None:
+                raise UsageError("a pipe does not say how large its pictures are", hint="give size: height and width")
+            return of_frames(raw_frames(source, *size))
+        if is_live(name):
+            return of_frames(opened_frames(name))
+        return answers_by_kind(Path(name), lambda folder: of_frames(folder_frames(folder, progress)), of_videos)
 
     def predict_clips(self, clips: Mapping[str, Array]) -> dict[str, Array]:
         """Run the network on clips that are prepared already.

@@ -6,7 +6,7 @@ import contextlib
 from io import FileIO
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from x3ddeploy.pose.estimate import PoseEstimator
     from x3ddeploy.prediction.document import PredictionLine, RankedClass
     from x3ddeploy.prediction.live import LiveAnswer
-    from x3ddeploy.progress import Step
 
 _MOST_CLASSES = 100_000
 _MOST_SECONDS = 3600
+_SECONDS = (3.0, 1.0)
+_OF_FILES = ("keypoints", "window", "stride", "workers", "on_error", "annotate", "html")
+_OF_LIVE = ("seconds", "raw")
 
 
 @click.command()
@@ -51,11 +53,10 @@ _MOST_SECONDS = 3600
     "--seconds",
     nargs=2,
     type=Number(_MOST_SECONDS),
-    default=(3, 1),
-    show_default=True,
     metavar="WINDOW STRIDE",
-    help="Of live input: length of a window, and from one to the next.",
+    help="Of live input: length of a window, and from one to the next.  [default: 3 1]",
 )
+@click.option("--watch", is_flag=True, help="VIDEO is a folder that fills, with videos or with pictures.")
 @click.option("--raw", metavar="WIDTHxHEIGHT", help="Of a pipe of R, G, B pictures, which '-' reads.")
 @click.option("--stride", type=Count(MOST_FRAMES), help="Frames from window to window.  [default: half a window]")
 @click.option(
@@ -97,7 +98,8 @@ def command(
     device: str | None,
     precision: str,
     window: int | None,
-    seconds: tuple[float, float],
+    seconds: tuple[float, float] | None,
+    watch: bool,
     raw: str | None,
     stride: int | None,
     num_clips: int | None,
@@ -112,8 +114,8 @@ def command(
 ) -> None:
     """Name the action in each VIDEO, or in each window of it; a folder stands for all videos in it.
 
-    Live, VIDEO is a camera's number (0), an address (rtsp://...), or - for a pipe of raw pictures (--raw): an answer
-    about the last seconds, every so many seconds, until Ctrl-C (docs/live.md).
+    Live, VIDEO is a camera's number (0), an address (rtsp://...), - for a pipe of raw pictures (--raw), or a folder
+    that fills (--watch): an answer about the last seconds, every so many seconds, until Ctrl-C (docs/live.md).
 
     Where the network needs keypoints, they come from files, one of every frame of the video (docs/predict.md), or
     from a pose model of yours that looks at the video here: `--pose POSE.onnx` (docs/pose.md).
@@ -129,9 +131,12 @@ def command(
         raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")
     from x3ddeploy.api.recognizer import SkippedVideo, is_live
 
-    live = any(map(is_live, videos))
-    if live and (len(videos) > 1 or keypoints or window or annotate or html or each_person):
-        raise UsageError("live input is one source, with windows in seconds", hint="see docs/live.md")
+    live = watch or any(map(is_live, videos))
+    if live and len(videos) > 1:
+        raise UsageError("live input is one source", hint="see docs/live.md")
+    if misplaced := _given(_OF_FILES if live else _OF_LIVE):
+        what = "is of files, and this is live input" if live else "is of live input, and these are files"
+        raise UsageError(f"{misplaced[0]} {what}", hint="leave it out; docs/live.md")
     told: list[Path | str] = []
     skipped = 0
     recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
@@ -142,7 +147,18 @@ def command(
                 x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
             )
         if live:
-            answers = _stream(recognizer, videos[0], raw, estimator, seconds, num_clips, min_keypoint_score, progress)
+            source = Path(videos[0]) if watch else videos[0]
+            answers = _stream(
+                recognizer,
+                source,
+                raw,
+                estimator,
+                seconds or _SECONDS,
+                num_clips=num_clips,
+                min_keypoint_score=min_keypoint_score,
+                each_person=each_person,
+                progress=progress,
+            )
             _print_live(answers, top_k, as_json)
             return
         for found in recognizer.predict_videos(
@@ -176,15 +192,20 @@ def command(
         echo(f"{skipped} of {skipped + len(told)} videos were skipped", err=True)
 
 
+def _given(names: tuple[str, ...]) -> list[str]:
+    """Those of the options, by their parameters' names, that were typed."""
+    context = click.get_current_context()
+    typed = click.core.ParameterSource.COMMANDLINE
+    return [f"--{name.replace('_', '-')}" for name in names if context.get_parameter_source(name) is typed]
+
+
 def _stream(
     recognizer: Recognizer,
-    source: str,
+    source: str | Path,
     raw: str | None,
     estimator: PoseEstimator | None,
     seconds: tuple[float, float],
-    num_clips: int | None,
-    min_keypoint_score: float | None,
-    progress: Step,
+    **options: Any,
 ) -> Iterator[LiveAnswer]:
     from x3ddeploy.api.recognizer import raw_size
     from x3ddeploy.errors import UsageError
@@ -198,29 +219,26 @@ def _stream(
         window_s=seconds[0],
         stride_s=seconds[1],
         size=None if raw is None else raw_size(raw),
-        num_clips=num_clips,
-        min_keypoint_score=min_keypoint_score,
-        progress=progress,
+        **options,
     )
 
 
 def _print_live(answers: Iterator[LiveAnswer], top_k: int, as_json: bool) -> None:
     """Each answer as it comes; at the end, or at Ctrl-C, how many there were and how late."""
-    late, dropped = [], 0
+    late, dropped = [], ""
     with contextlib.suppress(KeyboardInterrupt):
         for answer in answers:
             late.append(answer.latency_s)
-            dropped = answer.dropped
+            dropped = f"{answer.dropped_videos} videos" if answer.dropped_videos else f"{answer.dropped} frames"
             line = answer.line(top_k)
             if as_json:
                 print_json(line.to_json(), indent=None)
             else:
-                told = f"  {1e3 * answer.latency_s:.0f} ms after its last frame, {dropped} frames dropped"
-                echo(_line(line) + told)
+                echo(f"{_line(line)}  {1e3 * answer.latency_s:.0f} ms after its last frame, {dropped} dropped")
     if late:
         echo(
             f"{len(late)} answers, {1e3 * median(late):.0f} ms after the last frame (worst "
-            f"{1e3 * max(late):.0f} ms), {dropped} frames dropped",
+            f"{1e3 * max(late):.0f} ms), {dropped} dropped",
             err=True,
         )
     else:

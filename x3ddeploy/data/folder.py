@@ -6,13 +6,15 @@ from pathlib import Path
 
 from x3ddeploy.errors import DataError
 
-# What follows a sample's name, the most usual first; NTU RGB+D's own files are `S001C001P001R001A001_rgb.avi`.
-SUFFIXES = (".mp4", ".avi", "_rgb.avi", ".mkv", ".mov", ".webm")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")  # the most usual first
+# What a file's name may have after the sample's: NTU RGB+D's own files are `S001C001P001R001A001_rgb.avi`.
+RGB = "_rgb"
 
 
 def video_of(folder: Path, name: str) -> Path:
-    """The file of a sample: the first that there is of its name with one of SUFFIXES; else what it is mostly called."""
-    candidates = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+    """The file of a sample: the first that there is of its name with a suffix; else what it is mostly called."""
+    suffixes = [suffix for usual in VIDEO_SUFFIXES for suffix in (usual, usual.upper())]
+    candidates = [folder / f"{name}{tail}{suffix}" for tail in ("", RGB) for suffix in suffixes]
     return next((path for path in candidates if path.exists()), candidates[0])
 
 

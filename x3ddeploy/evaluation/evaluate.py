@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.loader import LoadingTime, SkippedClip, iterate_clips
 from x3ddeploy.data.people import People
 from x3ddeploy.data.sources import ClipSource, LabelledClip
@@ -19,7 +20,6 @@ from x3ddeploy.errors import DataError, GateError, UsageError
 from x3ddeploy.evaluation.metrics import Classes
 from x3ddeploy.evaluation.scores import Scorer, VideoScores, joined
 from x3ddeploy.runtimes.registry import Execution, open_part
-from x3ddeploy.text import shortened
 
 _CHOICE_SEED = 0
 _LISTED = 8

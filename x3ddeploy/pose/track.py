@@ -18,8 +18,7 @@ class Tracker:
     """Numbers for the persons of one video, from 0."""
 
     def __init__(self) -> None:
-        self._boxes: dict[int, Floats] = {}
-        self._last: dict[int, int] = {}
+        self._last: dict[int, tuple[int, Floats]] = {}  # frame and box in which a person was seen last
         self._frame = 0
         self.persons = 0
 
@@ -29,8 +28,9 @@ class Tracker:
         Args:
             boxes: (M, 4), the surest first.
         """
-        known = [number for number, seen in self._last.items() if self._frame - seen <= _FORGOTTEN]
-        overlaps = np.array([[_overlap(self._boxes[number], box) for number in known] for box in boxes])
+        self._last = {number: seen for number, seen in self._last.items() if self._frame - seen[0] <= _FORGOTTEN}
+        known = list(self._last)
+        overlaps = np.array([[_overlap(self._last[number][1], box) for number in known] for box in boxes])
         numbers = [-1] * len(boxes)
         while overlaps.size and overlaps.max() >= _LEAST_OVERLAP:
             of_box, of_known = divmod(int(overlaps.argmax()), len(known))
@@ -40,7 +40,7 @@ class Tracker:
             if numbers[place] < 0:
                 numbers[place] = self.persons
                 self.persons += 1
-            self._boxes[numbers[place]], self._last[numbers[place]] = box, self._frame
+            self._last[numbers[place]] = self._frame, box
         self._frame += 1
         return numbers
 

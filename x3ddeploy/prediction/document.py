@@ -54,9 +54,11 @@ class LiveLine(PredictionLine, frozen=True, kw_only=True):
     """What the last seconds of a stream show.
 
     Attributes:
-        latency_s: from the moment in which the window's last frame came to the answer.
+        latency_s: from the moment in which the window's last frame came, or a folder's video was whole, to the answer.
         dropped_frames: since the source began: those that came too fast to be looked at.
+        dropped_videos: likewise, of a folder.
     """
 
     latency_s: float
     dropped_frames: int
+    dropped_videos: int

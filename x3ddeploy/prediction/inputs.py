@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 from x3ddeploy.contract import Input
+from x3ddeploy.data.folder import VIDEO_SUFFIXES
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.modalities import needs_frames
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
 from x3ddeploy.prediction.keypoints import Keypoints, read_npz_keypoints
 from x3ddeploy.prediction.pickled_keypoints import PickledKeypoints
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg")
 _PICKLES = (".pkl", ".pickle")
 KEYPOINT_SUFFIXES = (".npz", ".json", *_PICKLES)
 

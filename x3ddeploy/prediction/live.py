@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from msgspec.structs import asdict
 from x3ddeploy.contract import Contract
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import People
-from x3ddeploy.data.prepare import FrameReader
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.modalities import needs_keypoints
@@ -25,6 +24,7 @@ from x3ddeploy.pose.models import Persons
 from x3ddeploy.pose.track import Tracker
 from x3ddeploy.prediction.document import LiveLine
 from x3ddeploy.prediction.estimated import network_joints
+from x3ddeploy.prediction.persons import no_persons
 from x3ddeploy.prediction.predict import Prediction, scores_of
 from x3ddeploy.prediction.sources import Frame
 from x3ddeploy.prediction.windows import VideoWindows, Window
@@ -38,23 +38,28 @@ class LiveAnswer:
     """What the last seconds show.
 
     Attributes:
-        prediction: prediction of the window; frames are counted from its first one.
-        start_s, end_s: bounds of the window in seconds since the first frame.
-        latency_s: from the moment in which the window's last frame came to the answer.
+        prediction: prediction of the window; frames are counted from its first one, or in a video of a folder from the
+            video's. Its person, where there is an answer for each, has the same number as long as he is tracked.
+        start_s, end_s: bounds of the window in seconds since the first frame; None where a video does not say its rate.
+        latency_s: from the moment in which the window's last frame came, or a video was whole, to the answer.
         dropped: frames since the source began that came too fast to be looked at.
+        dropped_videos: likewise, videos of a folder.
     """
 
     prediction: Prediction
-    start_s: float
-    end_s: float
+    start_s: float | None
+    end_s: float | None
     latency_s: float
-    dropped: int
+    dropped: int = 0
+    dropped_videos: int = 0
 
     def line(self, top: int) -> LiveLine:
         """What is said of it; `top` classes are listed, of each kind of scores."""
         told = asdict(self.prediction.line(top))
-        told |= {"start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3)}
-        return LiveLine(**told, latency_s=round(self.latency_s, 4), dropped_frames=self.dropped)
+        for name, seconds in {"start_s": self.start_s, "end_s": self.end_s}.items():
+            told[name] = None if seconds is None else round(seconds, 3)
+        late = round(self.latency_s, 4)
+        return LiveLine(**told, latency_s=late, dropped_frames=self.dropped, dropped_videos=self.dropped_videos)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +79,10 @@ class LiveWindows:
         window_s: length of a window in seconds, and `stride_s` from one to the next.
         clips: clips a window; None for the network's own number.
         min_keypoint_score: joints of a lower score are left out.
+        each_person: an answer for each person; else one for all.
 
     Raises:
-        UsageError: the network needs keypoints, and nobody finds them.
+        UsageError: the network needs keypoints, and nobody finds them; or it needs none, and persons are asked for.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class LiveWindows:
         stride_s: float,
         clips: int | None = None,
         min_keypoint_score: float | None = None,
+        each_person: bool = False,
     ) -> None:
         self._joints = 0
         if needs_keypoints(contract.inputs):
@@ -99,15 +106,19 @@ class LiveWindows:
                     "the network needs keypoints, and a camera gives none", hint="name a pose model with --pose"
                 )
             self._joints = network_joints(estimator, contract.inputs)
+        elif each_person:
+            raise no_persons()
         self._name, self._contract, self._labels, self._scorer = name, contract, labels, scorer
         self._estimator = estimator if self._joints else None
         self._window_s, self._stride_s, self._clips, self._min_score = window_s, stride_s, clips, min_keypoint_score
-        self._tracker, self._seen = Tracker(), deque[_Seen]()
+        self._each_person, self._tracker, self._seen = each_person, Tracker(), deque[_Seen]()
         self._first_s: float | None = None
         self._due_s = 0.0
 
-    def push(self, frame: Frame) -> tuple[Prediction, float, float] | None:
-        """Look at a frame; the window's prediction, start and end in seconds, when one is due.
+    def push(self, frame: Frame) -> tuple[list[Prediction], float, float] | None:
+        """Look at a frame; the window's predictions, start and end in seconds, when one is due.
+
+        There is one prediction, or one for each person who is seen; where nobody is, it is of nobody.
 
         Raises:
             DataError: frames of another size, or more than memory is allowed for.
@@ -128,7 +139,7 @@ class LiveWindows:
         # What a slow machine missed is not made up for.
         self._due_s += self._stride_s * (1 + (frame.time_s - self._due_s) // self._stride_s)
         start, end = self._seen[0].frame.time_s - self._first_s, frame.time_s - self._first_s
-        return self._predicted(), start, end
+        return list(self._predicted()), start, end
 
     def _check(self, frame: Frame) -> None:
         if self._seen and frame.picture.shape != self._seen[-1].frame.picture.shape:
@@ -139,48 +150,71 @@ class LiveWindows:
                 hint="take a shorter window, or smaller pictures",
             )
 
-    def _predicted(self) -> Prediction:
+    def _predicted(self) -> Iterator[Prediction]:
         seen = list(self._seen)
-        pictures = [entry.frame.picture for entry in seen]
         passed = seen[-1].frame.time_s - seen[0].frame.time_s
         fps = (len(seen) - 1) / passed if passed > 0 else None
+        found = False
+        for person, annotation in self._persons(seen):
+            prediction = replace(self._about(seen, fps, annotation), person=person)
+            if person is None or prediction.seen:
+                found = True
+                yield prediction
+        if not found:
+            yield self._nobody(len(seen), fps, ())
+
+    def _persons(self, seen: Sequence[_Seen]) -> Iterator[tuple[int | None, Annotation | None]]:
+        """Whom answers are about: None for all, or each one by his number."""
+        if self._estimator is None:
+            yield None, None
+            return
+        everybody = sorted({number for entry in seen for number in entry.numbers})
+        if not self._each_person:
+            yield None, self._annotation(seen, everybody)
+        for number in everybody if self._each_person else ():
+            yield number, self._annotation(seen, [number])
+
+    def _about(self, seen: Sequence[_Seen], fps: float | None, annotation: Annotation | None) -> Prediction:
+        pictures = [entry.frame.picture for entry in seen]
 
         def read(indices: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
             return (pictures[index] for index in indices)
 
         window = Window(0, len(seen))
-        rate = None if fps is None else Fraction(fps).limit_denominator(1000)
         try:
-            source = self._source(seen, window, fps, read)
+            source = VideoWindows(
+                Path(self._name),
+                annotation,
+                len(seen),
+                self._contract.inputs,
+                [window],
+                self._clips,
+                self._min_score,
+                fps,
+                read,
+            )
         except DataError as error:  # what a pose model sees in a moment is no reason to end
-            nobody, none = People(len(seen), 0, seen=False), np.zeros(len(self._labels))
-            unknown = dict.fromkeys((self._contract.deployed, *self._contract.scores), none)
-            return Prediction(self._name, window, rate, nobody, (error.message,), unknown, self._labels)
+            return self._nobody(len(seen), fps, (error.message,))
         clip = source.load(0)
         scores = scores_of(clip, self._contract, self._scorer)
-        return Prediction(self._name, window, rate, clip.people, source.notes, scores, self._labels)
+        return Prediction(self._name, window, _rate(fps), clip.people, source.notes, scores, self._labels)
 
-    def _source(self, seen: Sequence[_Seen], window: Window, fps: float | None, read: FrameReader) -> VideoWindows:
-        return VideoWindows(
-            Path(self._name),
-            self._annotation(seen) if self._estimator is not None else None,
-            len(seen),
-            self._contract.inputs,
-            [window],
-            self._clips,
-            self._min_score,
-            fps,
-            read,
-        )
+    def _nobody(self, frames: int, fps: float | None, notes: tuple[str, ...]) -> Prediction:
+        """What is said of a window in which nobody is."""
+        none = np.zeros(len(self._labels))
+        scores = dict.fromkeys((self._contract.deployed, *self._contract.scores), none)
+        people = People(frames, 0, seen=False)
+        return Prediction(self._name, Window(0, frames), _rate(fps), people, notes, scores, self._labels)
 
-    def _annotation(self, seen: Sequence[_Seen]) -> Annotation:
-        """Everybody in the window; one row of zeros where there is nobody."""
-        everybody = sorted({number for entry in seen for number in entry.numbers})
-        rows = {number: row for row, number in enumerate(everybody)}
+    def _annotation(self, seen: Sequence[_Seen], persons: Sequence[int]) -> Annotation:
+        """Some persons in the window; one row of zeros where there is nobody."""
+        rows = {number: row for row, number in enumerate(persons)}
         keypoints = np.zeros((max(1, len(rows)), len(seen), self._joints, 2), np.float32)
         scores = np.zeros(keypoints.shape[:3], np.float32)
         for frame, entry in enumerate(seen):
             for place, number in enumerate(entry.numbers):
+                if number not in rows:
+                    continue
                 assert entry.persons is not None
                 keypoints[rows[number], frame] = entry.persons.keypoints[place, : self._joints]
                 scores[rows[number], frame] = entry.persons.scores[place, : self._joints]
@@ -188,10 +222,15 @@ class LiveWindows:
         return Annotation(self._name, 0, (size[0], size[1]), len(seen), keypoints, scores)
 
 
+def _rate(fps: float | None) -> Fraction | None:
+    return None if fps is None else Fraction(fps).limit_denominator(1000)
+
+
 def answers(frames: Iterator[Frame], windows: LiveWindows, dropped: Callable[[], int]) -> Iterator[LiveAnswer]:
     """Answers about a stream, each as soon as it is known; `dropped` tells how many frames nobody looked at."""
     for frame in frames:
         found = windows.push(frame)
         if found is not None:
-            prediction, start, end = found
-            yield LiveAnswer(prediction, start, end, time.monotonic() - frame.time_s, dropped())
+            predictions, start, end = found
+            late = time.monotonic() - frame.time_s
+            yield from (LiveAnswer(prediction, start, end, late, dropped()) for prediction in predictions)

@@ -21,7 +21,7 @@ def each_person(video: OpenedVideo, min_keypoint_score: float | None) -> Iterato
     """
     annotation = video.annotation
     if annotation is None:
-        raise UsageError("the network looks at whole pictures, and not at persons", hint="leave --each-person out")
+        raise no_persons()
     found = False
     for person in range(len(annotation.keypoints)):
         alone = replace(
@@ -34,3 +34,8 @@ def each_person(video: OpenedVideo, min_keypoint_score: float | None) -> Iterato
             yield person, replace(video, annotation=alone)
     if not found:
         raise DataError(f"{annotation.name} has nobody in any frame")
+
+
+def no_persons() -> UsageError:
+    """The error of who asks for each person's answer where the network needs no keypoints."""
+    return UsageError("the network looks at whole pictures, and not at persons", hint="leave --each-person out")

@@ -55,7 +55,7 @@ def predict_videos(
     if html is not None:
         _check_page(html, videos)
     predicted = partial(
-        _of_each_person if persons else predict_windows,
+        predict_each_person if persons else predict_windows,
         contract=contract,
         labels=labels,
         scorer=scorer,
@@ -66,7 +66,7 @@ def predict_videos(
     return _predictions(videos, opened, predicted, on_error, drawn, html, progress)
 
 
-def _of_each_person(video: OpenedVideo, *, windowing: Windowing, **how: Any) -> Iterator[Prediction]:
+def predict_each_person(video: OpenedVideo, *, windowing: Windowing, **how: Any) -> Iterator[Prediction]:
     """Predictions for the first person's windows, then the next one's; where a person is not seen there is none."""
     for person, alone in each_person(video, windowing.min_keypoint_score):
         for prediction in predict_windows(alone, windowing=windowing, **how):

@@ -1,18 +1,11 @@
-"""Augmentation and dropout that a run repeats: on another number of processes, and after it was resumed."""
+"""Dropout that a run repeats: on another number of processes, and after it was resumed."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
-
-from x3ddeploy.registry import HOOKS
-from x3ddeploy.training.dataset import find_pose_dataset
 
 
 class ShardedDropout(nn.Module):
@@ -40,23 +33,3 @@ class ShardedDropout(nn.Module):
         drawn = torch.rand(len(x) * world, x.shape[1], generator=torch.Generator().manual_seed(seed))
         kept = drawn[rank::world] >= self.probability
         return x * kept.to(x.device, x.dtype) / (1 - self.probability)
-
-
-@HOOKS.register_module()
-class SeedHook(Hook):
-    """Sets `PoseDataset.seed_and_epoch` before each epoch and `ShardedDropout.state` before each iteration."""
-
-    priority = "VERY_HIGH"
-
-    def before_train(self, runner: Any) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._dropouts = [module for module in model.modules() if isinstance(module, ShardedDropout)]
-
-    def before_train_epoch(self, runner: Any) -> None:
-        dataset = find_pose_dataset(runner.train_dataloader.dataset)
-        if dataset is not None:
-            dataset.seed_and_epoch[0], dataset.seed_and_epoch[1] = runner.seed, runner.epoch
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        for dropout in self._dropouts:
-            dropout.state = (runner.seed, runner.iter)

@@ -1,0 +1,55 @@
+"""Answers about the videos that come into a folder, each as a video of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from x3ddeploy.errors import DataError
+from x3ddeploy.prediction.folder import FolderVideos
+from x3ddeploy.prediction.live import LiveAnswer
+from x3ddeploy.prediction.predict import OpenedVideo, Prediction, Windowing
+from x3ddeploy.progress import Step
+
+
+def video_answers(
+    videos: FolderVideos,
+    opened: Callable[[Path], OpenedVideo],
+    predicted: Callable[..., Iterator[Prediction]],
+    *,
+    window_s: float,
+    stride_s: float,
+    clips: int | None,
+    min_keypoint_score: float | None,
+    tell: Step,
+) -> Iterator[LiveAnswer]:
+    """Answers as they are known; a video that cannot be used is told, and tried again when it is written anew.
+
+    A video that does not say how many frames a second it has is one window.
+
+    Args:
+        videos: as they come.
+        opened: `open_video` of a path.
+        predicted: predictions of an opened video's windows.
+        window_s: length of a window in seconds.
+        stride_s: seconds from one window to the next.
+        clips: clips a window; None for the network's own number.
+        min_keypoint_score: joints of a lower score are left out.
+        tell: receives what could not be used.
+
+    Raises:
+        DataError: the folder is gone.
+        GateError: the network gives NaN or infinity.
+    """
+    for come in videos:
+        try:
+            video = opened(come.path)
+            fps = video.info.fps
+            length, stride = (None if fps is None else max(1, round(time_s * fps)) for time_s in (window_s, stride_s))
+            for prediction in predicted(video, windowing=Windowing(length, stride, clips, min_keypoint_score)):
+                start, end = prediction.seconds() or (None, None)
+                late = time.monotonic() - come.time_s
+                yield LiveAnswer(prediction, start, end, late, dropped_videos=videos.dropped)
+        except DataError as error:
+            tell(f"skipped: {error}")
