@@ -1,17 +1,26 @@
 """Who takes part: chosen by name, refused where it computes something else, absent with its reason."""
 
+import shutil
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from x3ddeploy.benchmarking.competitor import Loaded, Scope
 from x3ddeploy.benchmarking.competitors import choose, prepare, without_slow
+from x3ddeploy.benchmarking.computed_in import computed_in
 from x3ddeploy.benchmarking.torch_forms import _channels_last
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
-from x3ddeploy.bundle import Bundle
-from x3ddeploy.errors import MissingRequirementError, UsageError
+from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
+from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
+from x3ddeploy.engines.document import BuiltEntry, ComputesIn, EngineReport
+from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
+from x3ddeploy.tensorrt.place import plan_name
+from x3ddeploy.terms import Precision
+
+OPTIONS = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 8))
 
 
 @pytest.fixture
@@ -82,6 +91,38 @@ def test_what_is_missing_or_refused_is_absent_and_has_not_failed(bench):
         "it is not installed (pip install it)",
         "the runtime refuses it: unsupported operator",
     ]
+
+
+@pytest.fixture
+def with_engine(bundle, tmp_path):
+    """The bundle with a plan of its head, and beside it the report that is given."""
+    path = shutil.copytree(bundle, tmp_path / "deploy")
+    graph = Bundle.open(path).manifest.files["head.onnx"].sha256
+    entry = EngineEntry("head", graph, "10.1", "NVIDIA H100", ("9.0",), "580", OPTIONS)
+    return lambda report: add_engine(path, plan_name(entry), entry, b"plan", report)
+
+
+def competitor(opened):
+    opened_bench = Workbench(opened, Setting(batch=1, threads=1), lambda text: None)
+    loaded = giving(opened_bench, version="10.1", is_ours=True, engine_bytes=4)
+    return prepare(opened_bench, ["tensorrt/fp32"], [Scope.COMPUTE], loaded)[0]
+
+
+def test_an_engine_computes_in_what_its_report_says(with_engine):
+    layers = ComputesIn("parsed network", True, (), 2, None, {"fp32": 2, "int8": 0})
+    opened = with_engine(b"{}")
+    (name, entry), *_ = opened.manifest.engines.items()
+    built = BuiltEntry("10.1", 1.0, 4, layers, (), ())
+    head = {"schema_version": 1, "x3ddeploy": "1", "command": "", "built_at": ""}
+    report = EngineReport(**head, name=name, entry=entry, built=built, check=None, unproven=())
+    opened = add_engine(opened.path, name, entry, b"plan", msgspec.json.encode(report))
+    assert computed_in(opened, competitor(opened)) == {"tensorrt/fp32": {"fp32": 2}}
+
+
+def test_a_report_that_is_none_is_named(with_engine):
+    opened = with_engine(b"{}")
+    with pytest.raises(BundleError, match=r"head\.fp32\.json: Object missing"):
+        computed_in(opened, competitor(opened))
 
 
 def test_a_gpu_has_copies_to_time_and_a_cpu_has_not(bench):

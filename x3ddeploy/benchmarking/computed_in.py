@@ -1,8 +1,7 @@
-"""In what the convolutions of each competitor of the bundle are computed."""
+"""Which precisions the convolutions of each competitor of the bundle are computed in."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,6 +10,9 @@ import onnx
 from x3ddeploy.benchmarking.competitor import Competitor
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import WHOLE
+from x3ddeploy.engines.document import EngineReport
+from x3ddeploy.errors import BundleError
+from x3ddeploy.files import read_json
 from x3ddeploy.timing.convolutions import convolutions_in
 
 
@@ -41,6 +43,15 @@ def _of_engines(bundle: Bundle, entry: Competitor) -> dict[str, int]:
         options = engine.options
         fits = options.precision.value == entry.loaded.precision and engine.version == entry.loaded.version
         if fits and engine.part in bundle.contract.pieces:
-            report = json.loads((bundle.path / f"{name.removesuffix('.plan')}.json").read_bytes())
-            counts.update(report.get("built", {}).get("precision", {}).get("counts", {}))
+            counts.update(_report_of(bundle, name).built.precision.counts)
     return dict(counts)
+
+
+def _report_of(bundle: Bundle, plan: str) -> EngineReport:
+    path = bundle.path / f"{plan.removesuffix('.plan')}.json"
+    try:
+        return read_json(path, EngineReport)
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"cannot read {path}: {error}", hint="build the engine again with x3ddeploy build-trt"
+        ) from error
