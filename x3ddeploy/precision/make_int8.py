@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -29,7 +30,8 @@ from x3ddeploy.precision.trials import Quantizer, Trials
 from x3ddeploy.runtimes.onnxruntime_session import OnnxRuntimeSession
 from x3ddeploy.terms import Precision, Target
 
-_SENSITIVITY_CLIPS = 32
+# They rank the blocks, by a divergence that every clip has a part in; the search judges by all clips.
+_SENSITIVITY_CLIPS = 16
 
 
 def make_int8(job: Job) -> tuple[Graphs, Made, Calibration]:
@@ -103,12 +105,15 @@ def _calibrate(job: Job, clips: Chosen) -> Calibration:
 
 
 def _trials(
-    job: Job, quantizer: Quantizer, calibration: Calibration, clips: ReusedClips, name: str, total: int | None
+    job: Job, quantizer: Quantizer, calibration: Calibration, clips: ReusedClips, name: str, total: int = 0
 ) -> Trials:
-    """Trials under a name that remember what they measured, beside the calibration, until the precision is made."""
+    """Trials under a name that remember what they measured, beside the calibration, until the precision is made.
+
+    Where their number is known, they are of one unit each, in the graph's order.
+    """
     digest = calibration.key.digest()
     journal = job.bundle.path / CALIBRATION / f"{digest}.{name}.npz"
-    about = [digest, msgspec.to_builtins(calibration.tensors), clips.names(), job.request.opset17]
+    about = [digest, msgspec.to_builtins(calibration.tensors), clips.names(), quantizer.opset17]
     key = hashlib.sha256(msgspec.json.encode(about)).hexdigest()
     done = 0
 
@@ -119,7 +124,8 @@ def _trials(
             job.progress.count(name, done, total)
 
     execution = job.judge(Precision.INT8)
-    return Trials(job.recognizer, job.streams, execution, quantizer, clips, journal, key, count)
+    one_by_one = total > 0
+    return Trials(job.recognizer, job.streams, execution, quantizer, clips, journal, key, count, one_by_one=one_by_one)
 
 
 def _sensitivities(
@@ -136,7 +142,9 @@ def _sensitivities(
     layers = Layers(tuple(sites), work, streams_of_nodes(job.recognizer, job.streams))
     by_block, by_kind = layers.by_block(), layers.by_kind()
     job.progress(f"sensitivity of {len(by_block)} blocks and {len(by_kind)} kinds on {len(few)} clips")
-    trials = _trials(job, quantizer, calibration, clips, "sensitivity", len(by_block) + len(by_kind) + len(job.streams))
+    # What is not quantized stays float32 for any target: it tells INT8's part, and CPUs compute no float16.
+    alone = replace(quantizer, opset17=True)
+    trials = _trials(job, alone, calibration, clips, "sensitivity", len(by_block) + len(by_kind) + len(job.streams))
     blocks = measure_sensitivity(trials, by_block)
     return [*blocks, *measure_sensitivity(trials, by_kind)], blocks
 
@@ -148,5 +156,5 @@ def _search(job: Job, quantizer: Quantizer, calibration: Calibration, blocks: Se
     judges, recipe = job.judges, job.request.recipe
     gate = Gate(judges.labels(), judges.names(), job.contract, recipe.max_drop)
     job.progress(f"judging INT8 on {len(judges.indices)} clips: at most {recipe.max_drop:g} points lost")
-    trials = _trials(job, quantizer, calibration, job.judging, "search", None)
+    trials = _trials(job, quantizer, calibration, job.judging, "search")
     return search(trials, blocks, gate, job.progress)

@@ -17,6 +17,7 @@ from x3ddeploy.atomic import write_bytes
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.precision.faithful import Intent
 from x3ddeploy.precision.half import float32_nodes, to_half
+from x3ddeploy.precision.prefix import Prefix, between
 from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.sites import Site, find_sites
 from x3ddeploy.precision.streams import Logits, logits_on, open_stream, stream_graph
@@ -87,6 +88,8 @@ class Trials:
         journal: Path | None = None,
         key: str = "",
         on_trial: Callable[[], None] = lambda: None,
+        *,
+        one_by_one: bool = False,
     ) -> None:
         """Prepare.
 
@@ -99,6 +102,8 @@ class Trials:
             journal: file that keeps what was measured, so that an interrupted search goes on where it was.
             key: key of what the journal belongs to; a journal with another key is started anew.
             on_trial: called after each trial that was run.
+            one_by_one: the trials are of few layers each, in the graph's order, and the rest is float32: what lies
+                before the layers of a trial is computed once for all trials.
         """
         self.streams = {stream: stream_graph(recognizer, tensor) for stream, tensor in streams.items()}
         self._execution = execution
@@ -110,22 +115,35 @@ class Trials:
             on_trial,
         )
         self._known: dict[str, Logits] = _read_journal(journal, key) if journal else {}
+        self._prefixes = (
+            {stream: Prefix(graph, execution, clips) for stream, graph in self.streams.items()} if one_by_one else {}
+        )
 
     def reference(self, stream: str) -> Logits:
         """Float32 logits."""
-        return self._remember(f"{stream}/float32", lambda: self.streams[stream], stream)
+        return self._remember(f"{stream}/float32", lambda: self._run(stream, self.streams[stream], self._clips))
 
     def logits(self, stream: str, sites: Collection[str]) -> Logits:
         """Logits with the named layers of the stream quantized."""
-        graph = self.streams[stream]
-        chosen = sorted(site.node for site in self._quantizer.eligible(graph) if site.node in sites)
-        digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
-        return self._remember(f"{stream}/{digest}", lambda: self._quantizer.quantize(graph, chosen), stream)
+        chosen = [site for site in self._quantizer.eligible(self.streams[stream]) if site.node in sites]
+        digest = hashlib.sha256("\n".join(sorted(site.node for site in chosen)).encode()).hexdigest()[:16]
+        return self._remember(f"{stream}/{digest}", lambda: self._quantized(stream, chosen))
 
-    def _remember(self, name: str, build: Callable[[], onnx.ModelProto], stream: str) -> Logits:
+    def _quantized(self, stream: str, sites: Collection[Site]) -> Logits:
+        graph = self._quantizer.quantize(self.streams[stream], [site.node for site in sites])
+        readers = {name for site in sites for name in (site.node, *site.moves, *((site.skip,) if site.skip else ()))}
+        found = self._prefixes[stream].before(readers) if stream in self._prefixes else None
+        if found is None:
+            return self._run(stream, graph, self._clips)
+        tensor, held = found
+        return self._run(stream, between(graph, [tensor], graph.graph.output[0].name), held)
+
+    def _run(self, stream: str, graph: onnx.ModelProto, clips: Clips) -> Logits:
+        return logits_on(open_stream(graph, self._execution), stream, clips)
+
+    def _remember(self, name: str, measure: Callable[[], Logits]) -> Logits:
         if name not in self._known:
-            session = open_stream(build(), self._execution)
-            self._known[name] = logits_on(session, stream, self._clips)
+            self._known[name] = measure()
             if self._journal:
                 _write_journal(self._journal, self._key, self._known)
             self._on_trial()
