@@ -13,7 +13,7 @@ import torch
 from mmaction.datasets import PoseDataset as MMActionPoseDataset
 
 from x3ddeploy.checkpoint.listing import shortened
-from x3ddeploy.data.annotations import read_annotations
+from x3ddeploy.data.annotations import Annotation, read_annotations
 from x3ddeploy.data.folder import video_of
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.registry import DATASETS
@@ -41,34 +41,15 @@ class PoseDataset(MMActionPoseDataset):
             DataError: the file is unsafe or incomplete, or videos are missing; all of them are named.
             UsageError: there is no such split, or no split is named.
         """
-        annotations = read_annotations(Path(self.ann_file))
+        annotations = read_annotations(Path(self.ann_file), pictures=False)
         if self.split is None:
             names = ", ".join(annotations.splits)
             raise UsageError(f"the data set of {self.ann_file} names no split", hint=f"set split= to one of {names}")
         chosen = annotations.split(self.split)
         self.highest_label = max((sample.label for sample in chosen), default=-1)
-        folder = self.data_prefix.get("video")
-        samples = [
-            {
-                "frame_dir": sample.name if folder is None else str(Path(folder) / sample.name),
-                "label": sample.label,
-                "img_shape": sample.picture,
-                "original_shape": sample.picture,
-                "total_frames": sample.frames,
-                "keypoint": sample.keypoints,
-                "keypoint_score": sample.scores,
-            }
-            for sample in chosen
-        ]
-        if folder is not None:
-            files = [video_of(Path(folder), sample.name) for sample in chosen]
-            missing = [str(path) for path in files if not path.is_file()]
-            if missing:
-                raise DataError(
-                    f"{len(missing)} of {len(samples)} videos of the split {self.split!r} are missing",
-                    details=shortened(missing, _LISTED),
-                    hint="check data_prefix=dict(video=...), the folder of the videos, <frame_dir>.mp4 or .avi",
-                )
+        samples = [_as_sample(annotation) for annotation in chosen]
+        if (folder := self.data_prefix.get("video")) is not None:
+            _add_videos(samples, Path(folder), self.split)
         return samples
 
     def prepare_data(self, idx: int) -> Any:
@@ -76,6 +57,38 @@ class PoseDataset(MMActionPoseDataset):
             return super().prepare_data(idx)
         with _seeded(*self.seed_and_epoch.tolist(), idx):
             return super().prepare_data(idx)
+
+
+def _as_sample(annotation: Annotation) -> dict[str, Any]:
+    """A sample as MMAction2's pipelines take it; keypoints in space have no picture and no scores there.
+
+    Raises:
+        DataError: the keypoints are pixels of pictures of unknown size.
+    """
+    sample = {
+        "frame_dir": annotation.name,
+        "label": annotation.label,
+        "total_frames": annotation.frames,
+        "keypoint": annotation.keypoints,
+    }
+    if not annotation.in_space:
+        picture = annotation.picture
+        sample |= {"img_shape": picture, "original_shape": picture, "keypoint_score": annotation.scores}
+    return sample
+
+
+def _add_videos(samples: list[dict[str, Any]], folder: Path, split: str) -> None:
+    """Give each sample its video: `filename` for MMAction2's decoders of frames, `frame_dir` for MMDecode."""
+    files = [video_of(folder, sample["frame_dir"]) for sample in samples]
+    missing = [str(path) for path in files if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(samples)} videos of the split {split!r} are missing",
+            details=shortened(missing, _LISTED),
+            hint="check data_prefix=dict(video=...), the folder of the videos, <frame_dir>.mp4 or .avi",
+        )
+    for sample, path in zip(samples, files, strict=True):
+        sample.update(frame_dir=str(folder / sample["frame_dir"]), filename=str(path))
 
 
 def find_pose_dataset(dataset: Any) -> PoseDataset | None:

@@ -11,7 +11,7 @@ from x3ddeploy.families.two_stream_x3d.checkpoint.model_keys import BACKBONES, R
 
 _OWN = "EPAMRecognizer"
 # What the backbone's class builds its two backbones with; no key of a config says it.
-_FIXED: dict[str, dict[str, Any]] = {
+FIXED: dict[str, dict[str, Any]] = {
     "rgb": {"gamma_w": 1, "gamma_b": 2.25, "gamma_d": 2.2, "in_channels": 3, "use_sta": False, "se_style": "half"},
     "pose": {"gamma_d": 1, "in_channels": 17, "base_channels": 24, "num_stages": 3, "stage_blocks": (5, 11, 7),
              "spatial_strides": (2, 2, 2), "conv1_stride": 1},
@@ -44,7 +44,7 @@ def as_two_stream(config: Mapping[str, Any], origin: str) -> dict[str, Any]:
         raise CheckpointError(f"{origin} asks for what cannot be exported as it was trained", details=problems)
     inside = {
         f"{stream}_backbone": backbone.get(f"{stream}_backbone", {"type": BACKBONES[stream], **fixed})
-        for stream, fixed in _FIXED.items()
+        for stream, fixed in FIXED.items()
     }
     rest = {name: value for name, value in model.items() if name != "backbone"}
     kind = RECOGNIZER if model.get("type") == _OWN else model.get("type")

@@ -36,7 +36,7 @@ class EPAMNetFamily(TwoStreamX3DFamily):
         *(f"{_INSIDE}{name}." for name in ("rgb_backbone", "pose_backbone", "attention_module")),
         "cls_head.",
     )
-    training: ClassVar[tuple[str, ...]] = ()
+    training: ClassVar[tuple[str, ...]] = ("x3ddeploy.families.epamnet.training",)
 
     def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
         return all(any(key.startswith(prefix) for key in keys) for prefix in self.prefixes)

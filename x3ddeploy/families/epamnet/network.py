@@ -39,17 +39,16 @@ class Spatial(nn.Module):
 
 
 class Attention(nn.Module):
-    """Pose features of every `stride`-th frame as a map of where and when the RGB features matter."""
+    """Pose features, of as many frames as there are of RGB, as a map of where and when the RGB features matter."""
 
-    def __init__(self, stride: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stride = stride
         self.spatial = Spatial()
         self.conv_temporal_attention = nn.Conv1d(1, 1, _KERNEL, padding=_KERNEL // 2, bias=False)
 
     def forward(self, rgb_feat: Tensor, pose_feat: Tensor) -> Tensor:
         """(N, C, T, H, W) and (N, C', stride x T, H, W) to (N, C, T, H, W)."""
-        pose = pose_feat[:, :, :: self.stride]
+        pose = pose_feat[:, :, :: pose_feat.shape[2] // rgb_feat.shape[2]]
         pooled = torch.cat((pose.amax(1, keepdim=True), pose.mean(1, keepdim=True)), 1)
         spatial = torch.sigmoid(self.spatial(pooled))
         temporal = torch.sigmoid(self.conv_temporal_attention(spatial.mean((3, 4))))
@@ -63,7 +62,7 @@ class EPAMNet(TwoStreamX3D):
 
     def __init__(self, spec: ModelSpec, fusion: tuple[float, float] = EQUAL_FUSION) -> None:
         super().__init__(spec, fusion)
-        self.attention_module = Attention(stride_of(spec))
+        self.attention_module = Attention()
 
     def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> dict[str, Tensor]:
         rgb_feat, pose_feat = self.rgb_backbone(imgs), self.pose_backbone(heatmap_imgs)
@@ -83,24 +82,19 @@ class EPAMNet(TwoStreamX3D):
         return super().part(name)
 
 
-def stride_of(spec: ModelSpec) -> int:
-    """How many frames of heatmaps there are to one of the camera.
-
-    Raises:
-        UsageError: that is no whole number, or the features of both streams are of different sizes.
-    """
+def _check_features(spec: ModelSpec) -> None:
+    """Raise UsageError where the attention cannot lay pose features over those of RGB."""
     rgb, pose = (shape[2:] for shape in spec.feature_shapes().values())
     if pose[0] % rgb[0] or pose[1:] != rgb[1:]:
         raise UsageError(
             f"the attention takes RGB features of {rgb} frames, rows and columns and pose features of {pose}",
             hint="--pose-frames must be a multiple of --frames, and the heatmaps' size a quarter of the frames'",
         )
-    return pose[0] // rgb[0]
 
 
 def epam_contract(spec: ModelSpec, fusion: tuple[float, float], batch: int | None) -> Contract:
     """That of the two-stream network, with the attention as a part between backbones and head."""
-    stride_of(spec)
+    _check_features(spec)
     plain = two_stream_contract(spec, fusion, batch, {})
     head = plain.parts["head"]
     parts = {

@@ -10,7 +10,7 @@ import torch
 from mmaction.models.data_preprocessors import MultiModalDataPreprocessor
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.training.head import STREAMS
@@ -24,21 +24,16 @@ class RGBPoseDataPreprocessor(MultiModalDataPreprocessor):
     """MMAction2's, under the original network's name: one ActionDataPreprocessor for each of the inputs."""
 
 
-@MODELS.register_module()
-class RGBPoseX3DRecognizer(BaseModel):
-    """Two backbones and the head, with the state_dict of `TwoStreamX3D`.
+class TwoStreamRecognizer(BaseModel):
+    """A recognizer of frames and heatmaps, as MMEngine trains one; `features` is what a concrete one computes.
 
     Args:
-        rgb_backbone: config; its type is X3DTemporalShift where it has none.
-        pose_backbone: config; its type is X3DTemporalShiftPose where it has none.
         cls_head: config; its type is RGBPoseHead where it has none.
         data_preprocessor: config.
     """
 
     def __init__(
         self,
-        rgb_backbone: dict[str, Any],
-        pose_backbone: dict[str, Any],
         cls_head: dict[str, Any],
         data_preprocessor: dict[str, Any] | None = None,
         train_cfg: dict[str, Any] | None = None,
@@ -46,16 +41,21 @@ class RGBPoseX3DRecognizer(BaseModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         if train_cfg or test_cfg:
-            raise UsageError("RGBPoseX3DRecognizer has no use for train_cfg and test_cfg", hint="leave them out")
+            raise UsageError(f"{type(self).__name__} has no use for train_cfg and test_cfg", hint="leave them out")
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.rgb_backbone = MODELS.build({"type": "X3DTemporalShift", **rgb_backbone})
-        self.pose_backbone = MODELS.build({"type": "X3DTemporalShiftPose", **pose_backbone})
         self.cls_head = MODELS.build({"type": "RGBPoseHead", **cls_head})
-        actual = tuple(getattr(self, f"{stream}_backbone").spec.out_channels for stream in STREAMS)
+
+    def check_channels(self, *backbones: nn.Module) -> None:
+        """Raise UsageError where the head takes other features than the backbones, RGB's and pose's, give."""
+        actual = tuple(backbone.spec.out_channels for backbone in backbones)
         if tuple(self.cls_head.config.in_channels) != actual:
             raise UsageError(
                 f"cls_head in_channels is {tuple(self.cls_head.config.in_channels)}, and the backbones give {actual}"
             )
+
+    def features(self, rgb: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head takes of (N, 3, T, H, W) frames and (N, joints, T', H', W') heatmaps."""
+        raise NotImplementedError
 
     def forward(
         self, inputs: dict[str, Tensor], data_samples: Sequence[Any] | None = None, mode: str = "tensor"
@@ -68,7 +68,7 @@ class RGBPoseX3DRecognizer(BaseModel):
             mode: 'loss' for a dict of losses, 'predict' for samples with scores, 'tensor' for features and logits.
         """
         rgb, pose = (_channels_last(inputs[_INPUTS[stream]].flatten(0, 1)) for stream in STREAMS)
-        feats = self.rgb_backbone(rgb), self.pose_backbone(pose)
+        feats = self.features(rgb, pose)
         if mode == "loss":
             return self.cls_head.loss(feats, data_samples)
         if mode == "predict":
@@ -81,6 +81,33 @@ class RGBPoseX3DRecognizer(BaseModel):
         values = torch.stack([value.detach().float() for value in logged.values()])
         all_reduce(values, op="mean")
         return total, OrderedDict(zip(logged, values.unbind(), strict=True))
+
+
+@MODELS.register_module()
+class RGBPoseX3DRecognizer(TwoStreamRecognizer):
+    """Two backbones and the head, with the state_dict of `TwoStreamX3D`.
+
+    Args:
+        rgb_backbone: config; its type is X3DTemporalShift where it has none.
+        pose_backbone: config; its type is X3DTemporalShiftPose where it has none.
+        cls_head: config; its type is RGBPoseHead where it has none.
+        others: of `TwoStreamRecognizer`.
+    """
+
+    def __init__(
+        self,
+        rgb_backbone: dict[str, Any],
+        pose_backbone: dict[str, Any],
+        cls_head: dict[str, Any],
+        **others: Any,
+    ) -> None:
+        super().__init__(cls_head, **others)
+        self.rgb_backbone = MODELS.build({"type": "X3DTemporalShift", **rgb_backbone})
+        self.pose_backbone = MODELS.build({"type": "X3DTemporalShiftPose", **pose_backbone})
+        self.check_channels(self.rgb_backbone, self.pose_backbone)
+
+    def features(self, rgb: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+        return self.rgb_backbone(rgb), self.pose_backbone(pose)
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -1,0 +1,49 @@
+"""Frames of the synthetic set for 2-D networks: 8 segments of a video, a frame of each, 48 x 48."""
+
+_base_ = ["synth.py"]
+
+model = dict(
+    type="Recognizer2D",
+    data_preprocessor=dict(
+        type="ActionDataPreprocessor",
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        format_shape="NCHW",
+    ),
+)
+
+# No flip: left and right are mirrored in the data already.
+train_pipeline = [
+    dict(type="PyAVInit"),
+    dict(type="SampleFrames", clip_len=1, frame_interval=1, num_clips=8),
+    dict(type="PyAVDecode"),
+    dict(type="Resize", scale=(48, 48), keep_ratio=False),
+    dict(type="FormatShape", input_format="NCHW"),
+    dict(type="PackActionInputs"),
+]
+val_pipeline = [
+    dict(type="PyAVInit"),
+    dict(type="SampleFrames", clip_len=1, frame_interval=1, num_clips=8, test_mode=True),
+    dict(type="PyAVDecode"),
+    dict(type="Resize", scale=(48, 48), keep_ratio=False),
+    dict(type="FormatShape", input_format="NCHW"),
+    dict(type="PackActionInputs"),
+]
+test_pipeline = val_pipeline
+
+dataset = dict(type="PoseDataset", ann_file="synth/annotations.pkl", data_prefix=dict(video="synth/videos"))
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(**dataset, split="xsub_train", pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(**dataset, split="xsub_val", pipeline=val_pipeline, test_mode=True),
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,43 @@
+"""Skeletons of the synthetic set, 2-D: 16 frames of both persons' joints. No video is decoded."""
+
+_base_ = ["synth.py"]
+
+model = dict(type="RecognizerGCN")
+
+features = dict(type="GenSkeFeat", dataset="coco", feats=["j"])
+train_pipeline = [
+    dict(type="PreNormalize2D"),
+    features,
+    dict(type="UniformSampleFrames", clip_len=16),
+    dict(type="PoseDecode"),
+    dict(type="FormatGCNInput", num_person=2),
+    dict(type="PackActionInputs"),
+]
+val_pipeline = [
+    dict(type="PreNormalize2D"),
+    features,
+    dict(type="UniformSampleFrames", clip_len=16, num_clips=1, test_mode=True),
+    dict(type="PoseDecode"),
+    dict(type="FormatGCNInput", num_person=2),
+    dict(type="PackActionInputs"),
+]
+test_pipeline = val_pipeline
+
+dataset = dict(type="PoseDataset", ann_file="synth/annotations.pkl")
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(**dataset, split="xsub_train", pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(**dataset, split="xsub_val", pipeline=val_pipeline, test_mode=True),
+)
+test_dataloader = val_dataloader
+
+optim_wrapper = dict(optimizer=dict(lr=0.005, weight_decay=0.01))

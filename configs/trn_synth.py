@@ -1,0 +1,26 @@
+"""A small TRN on the synthetic set's frames; see slowonly_synth.py."""
+
+_base_ = ["_base_/synth_segments.py"]
+
+model = dict(
+    backbone=dict(
+        type="ResNet",
+        depth=18,
+        norm_eval=False,
+        num_stages=2,
+        strides=(1, 2),
+        dilations=(1, 1),
+        out_indices=(1,),
+    ),
+    cls_head=dict(
+        type="TRNHead",
+        num_classes=12,
+        in_channels=128,
+        num_segments=8,
+        spatial_type="avg",
+        relation_type="TRN",
+        hidden_dim=64,
+        dropout_ratio=0.0,
+        average_clips="prob",
+    ),
+)
