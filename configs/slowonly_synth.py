@@ -1,8 +1,8 @@
 """A small SlowOnly on the synthetic set's frames: MMAction2's own classes and transforms.
 
-`x3ddeploy synth synth`, then `x3ddeploy train configs/slowonly_synth.py`: minutes on two CPU cores. What is told apart
-by keypoints behind the counter alone (kick_sideways, lift_knee, stand_still) no frame shows: 83.3 % is the most that can
-be had.
+`x3ddeploy synth synth`, then `x3ddeploy train configs/slowonly_synth.py`: minutes on two CPU cores. What is told
+apart by keypoints behind the counter alone (kick_sideways, lift_knee, stand_still) no frame shows: 83.3 % is the most
+that can be had.
 """
 
 _base_ = ["_base_/synth_clips.py"]

@@ -1,4 +1,4 @@
-"""A small TSN on the synthetic set's frames: each is seen alone, so no order in time is learned; see slowonly_synth.py."""
+"""A small TSN on the synthetic set's frames: each is seen alone, so no order is learned; see slowonly_synth.py."""
 
 _base_ = ["_base_/synth_segments.py"]
 

@@ -17,7 +17,7 @@ _LOCATIONS = {
     "MODELS": [module for name in known_families() for module in family_named(name).training],
     "DATASETS": ["x3ddeploy.training.dataset"],
     "TRANSFORMS": ["x3ddeploy.training.decode"],
-    "HOOKS": ["x3ddeploy.training.seeding", "x3ddeploy.training.divergence"],
+    "HOOKS": [f"x3ddeploy.training.{module}" for module in ("best", "seeding", "divergence")],
 }
 # One child for each of MMAction2's, empty or not: where a scope has no registry, MMEngine falls back to its own root,
 # and does not find what is MMAction2's.

@@ -1,4 +1,4 @@
-"""How a small recognizer of one stream is trained on the synthetic set: AdamW, a dozen epochs, the best top-1 is kept."""
+"""How a small recognizer of one stream is trained on the synthetic set: AdamW, a dozen epochs, best top-1 kept."""
 
 _base_ = ["training.py"]
 

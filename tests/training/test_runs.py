@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from mmengine.hooks import CheckpointHook as MMEngineHook
 from support.documents import of_its_type
 from support.training_data import TINY, on, small_data
 
@@ -17,7 +18,9 @@ from x3ddeploy.mmaction_compat import import_everything
 
 import_everything()
 
-from x3ddeploy.training.adapt import FUSED_TOP1, TrainOptions, load_config  # noqa: E402
+from x3ddeploy.registry import HOOKS  # noqa: E402
+from x3ddeploy.training.adapt import TrainOptions, load_config  # noqa: E402
+from x3ddeploy.training.best import FUSED_TOP1, CheckpointHook  # noqa: E402
 from x3ddeploy.training.divergence import DivergedError  # noqa: E402
 from x3ddeploy.training.train import train  # noqa: E402
 
@@ -57,6 +60,7 @@ def test_a_trained_checkpoint_is_exported_without_options(uninterrupted):
     known = ("weights", "checkpoint config", "derived", "default of")
     assert not [origin for origin in loaded.origins.values() if not origin.startswith(known)]
     assert result.best_score == pytest.approx(_best_in_logs(work_dir), abs=1e-4)
+    assert result.monitored == FUSED_TOP1
 
 
 def _best_in_logs(work_dir):
@@ -187,17 +191,26 @@ def test_labels_beyond_the_head_are_refused(data, tmp_path):
 
 
 @pytest.mark.parametrize("scope", ["", "default_scope = 'mmaction'\n"])
-def test_a_config_of_mmaction_runs_in_our_scope_and_monitors_both_streams(tmp_path, scope):
+def test_a_config_of_mmaction_runs_in_our_scope(tmp_path, scope):
     path = tmp_path / "user.py"
-    path.write_text(
-        scope
-        + "model = dict(type='RGBPoseX3DRecognizer')\ntrain_dataloader = dict(batch_size=2)\n"
-        + "default_hooks = dict(checkpoint=dict(type='CheckpointHook', save_best='auto'))\n"
-    )
+    path.write_text(scope + "model = dict(type='RGBPoseX3DRecognizer')\ntrain_dataloader = dict(batch_size=2)\n")
     config = load_config(path, TrainOptions(), print)
     assert config.default_scope == "x3ddeploy"
-    assert config.default_hooks.checkpoint.save_best == FUSED_TOP1
     assert [hook["type"] for hook in config.custom_hooks] == ["SeedHook", "DivergenceHook"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "name"),
+    [({"acc/rgb_top1": 0.9, FUSED_TOP1: 0.5}, FUSED_TOP1), ({"acc/top1": 0.9, "acc/top5": 1.0}, "acc/top1")],
+)
+def test_auto_monitors_the_fused_accuracy_where_there_is_one_and_else_the_first(tmp_path, metrics, name, monkeypatch):
+    hook = HOOKS.build({"type": "CheckpointHook", "save_best": "auto"})
+    assert isinstance(hook, CheckpointHook)
+    assert hook.monitored == "auto"
+    seen = []
+    monkeypatch.setattr(MMEngineHook, "after_val_epoch", lambda self, runner, given: seen.append(next(iter(given))))
+    hook.after_val_epoch(None, metrics)
+    assert seen == [name]
 
 
 def test_options_override_the_config(tmp_path):

@@ -81,7 +81,7 @@ def command(
         return
     echo(f"{result.work_dir}: {result.epochs} epochs")
     if result.best is not None and result.best_score is not None:
-        echo(f"best: {result.best_score:.2%} (fused top-1 unless the config monitors another value)")
+        echo(f"best: {result.best_score:.2%} ({result.monitored})")
     checkpoint = result.best or result.last
     if checkpoint is not None:
         print_next(f"export {shell_word(checkpoint)}")

@@ -15,7 +15,6 @@ from mmengine.config import Config, DictAction
 from x3ddeploy.errors import MissingRequirementError, UsageError
 from x3ddeploy.registry import SCOPE
 
-FUSED_TOP1 = "acc/RGBPose_1:1_top1"  # AccMetric's name of the accuracy with both streams weighted alike
 _FOREIGN_SCOPES = (None, "mmaction", "mmengine")
 _GUARDS = ("SeedHook", "DivergenceHook")
 _TENSORBOARD = "TensorboardVisBackend"
@@ -63,7 +62,6 @@ def load_config(path: Path, options: TrainOptions, report: Callable[[str], None]
         config.custom_hooks = []
     present = {hook.get("type") for hook in config.custom_hooks}
     config.custom_hooks.extend({"type": guard} for guard in _GUARDS if guard not in present)
-    _monitor_fused_accuracy(config)
     _without_absent_tensorboard(config, report)
     return config
 
@@ -108,13 +106,6 @@ def _resume(config: Config, resume: str) -> None:
         config.load_from = resume
     else:
         raise UsageError(f"there is no checkpoint {resume} to resume from", hint="name a .pth file, or leave it out")
-
-
-def _monitor_fused_accuracy(config: Config) -> None:
-    """What MMAction2's default leaves to chance (`save_best='auto'` takes RGB alone) becomes the fused accuracy."""
-    checkpoint = (config.get("default_hooks") or {}).get("checkpoint")
-    if checkpoint is not None and checkpoint.get("save_best") == "auto":
-        checkpoint.update(save_best=FUSED_TOP1, rule="greater")
 
 
 def _without_absent_tensorboard(config: Config, report: Callable[[str], None]) -> None:

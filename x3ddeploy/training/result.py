@@ -14,7 +14,8 @@ class TrainResult:
         epochs: number of epochs finished in all, those before a resume included.
         last: the checkpoint written last.
         best: a copy, under a name that stays, of the checkpoint with the best score; None where nothing was validated.
-        best_score: its score, the fused top-1 accuracy unless the config monitors something else.
+        best_score: its score.
+        monitored: name of the metric that it is the score of, as MMEngine's `save_best` takes it.
     """
 
     work_dir: str
@@ -22,6 +23,7 @@ class TrainResult:
     last: str | None
     best: str | None
     best_score: float | None
+    monitored: str | None
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""

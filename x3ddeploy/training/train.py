@@ -8,6 +8,7 @@ from pathlib import Path
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.training.adapt import TrainOptions, load_config
+from x3ddeploy.training.best import CheckpointHook
 from x3ddeploy.training.divergence import last_checkpoint
 from x3ddeploy.training.loading import checkpoints_with_history
 from x3ddeploy.training.result import TrainResult as TrainResult
@@ -48,6 +49,7 @@ def train(config: Path, options: TrainOptions, launcher: str, report: Callable[[
         last=str(last) if last else None,
         best=str(best) if best else None,
         best_score=None if score is None else float(score),
+        monitored=next((hook.monitored for hook in runner.hooks if isinstance(hook, CheckpointHook)), None),
     )
 
 

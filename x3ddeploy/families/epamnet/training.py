@@ -56,13 +56,14 @@ class EPAMRecognizer(TwoStreamRecognizer):
 
     Args:
         backbone: config; its type is EPAMBackbone where it has none.
-        cls_head, others: of `TwoStreamRecognizer`.
+        cls_head: see `TwoStreamRecognizer.add_head`.
+        others: of `TwoStreamRecognizer`.
     """
 
     def __init__(self, backbone: dict[str, Any], cls_head: dict[str, Any], **others: Any) -> None:
-        super().__init__(cls_head, **others)
+        super().__init__(**others)
         self.backbone = MODELS.build({"type": "EPAMBackbone", **backbone})
-        self.check_channels(self.backbone.rgb_backbone, self.backbone.pose_backbone)
+        self.add_head(cls_head, self.backbone.rgb_backbone, self.backbone.pose_backbone)
 
     def features(self, rgb: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
         features: tuple[Tensor, Tensor] = self.backbone(rgb, pose)

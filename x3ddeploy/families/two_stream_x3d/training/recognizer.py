@@ -10,10 +10,11 @@ import torch
 from mmaction.models.data_preprocessors import MultiModalDataPreprocessor
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.training.head import STREAMS
+from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 from x3ddeploy.registry import MODELS
 
 _INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
@@ -28,13 +29,13 @@ class TwoStreamRecognizer(BaseModel):
     """A recognizer of frames and heatmaps, as MMEngine trains one; `features` is what a concrete one computes.
 
     Args:
-        cls_head: config; its type is RGBPoseHead where it has none.
         data_preprocessor: config.
     """
 
+    cls_head: Any
+
     def __init__(
         self,
-        cls_head: dict[str, Any],
         data_preprocessor: dict[str, Any] | None = None,
         train_cfg: dict[str, Any] | None = None,
         test_cfg: dict[str, Any] | None = None,
@@ -43,10 +44,18 @@ class TwoStreamRecognizer(BaseModel):
         if train_cfg or test_cfg:
             raise UsageError(f"{type(self).__name__} has no use for train_cfg and test_cfg", hint="leave them out")
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.cls_head = MODELS.build({"type": "RGBPoseHead", **cls_head})
 
-    def check_channels(self, *backbones: nn.Module) -> None:
-        """Raise UsageError where the head takes other features than the backbones, RGB's and pose's, give."""
+    def add_head(self, cls_head: dict[str, Any], *backbones: Backbone) -> None:
+        """Build the head, after the backbones: a seed gives each module its weights by their order.
+
+        Args:
+            cls_head: config; its type is RGBPoseHead where it has none.
+            backbones: RGB's and pose's.
+
+        Raises:
+            UsageError: the head takes other features than they give.
+        """
+        self.cls_head = MODELS.build({"type": "RGBPoseHead", **cls_head})
         actual = tuple(backbone.spec.out_channels for backbone in backbones)
         if tuple(self.cls_head.config.in_channels) != actual:
             raise UsageError(
@@ -101,10 +110,10 @@ class RGBPoseX3DRecognizer(TwoStreamRecognizer):
         cls_head: dict[str, Any],
         **others: Any,
     ) -> None:
-        super().__init__(cls_head, **others)
+        super().__init__(**others)
         self.rgb_backbone = MODELS.build({"type": "X3DTemporalShift", **rgb_backbone})
         self.pose_backbone = MODELS.build({"type": "X3DTemporalShiftPose", **pose_backbone})
-        self.check_channels(self.rgb_backbone, self.pose_backbone)
+        self.add_head(cls_head, self.rgb_backbone, self.pose_backbone)
 
     def features(self, rgb: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
         return self.rgb_backbone(rgb), self.pose_backbone(pose)
