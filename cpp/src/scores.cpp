@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace x3ddeploy::detail {
 namespace {
 
 constexpr float kDrawn = 1e-4f;  // the least score that is drawn
 
-std::vector<double> probabilities(const std::vector<float>& logits, Activation activation) {
-  std::vector<double> values(logits.begin(), logits.end());
+std::vector<double> probabilities(std::vector<double> values, Activation activation) {
   if (activation == Activation::sigmoid) {
     for (double& value : values) value = 1 / (1 + std::exp(-value));
     return values;
@@ -21,18 +21,25 @@ std::vector<double> probabilities(const std::vector<float>& logits, Activation a
   return values;
 }
 
-// The probabilities that the logits give, in the contract's weights.
+// The probabilities that the logits give, in the contract's weights: streams that are averaged by 'score' are fused as
+// logits, as MMAction2's metric does, others as probabilities.
 std::vector<float> weighed(const Outputs& logits, const Contract& contract) {
+  const bool as_logits = contract.average_clips == "score";
+  Activation activation = Activation::softmax;
   double total = 0;
   for (const auto& [name, weight] : contract.weights) total += weight;
   std::vector<double> sums(static_cast<std::size_t>(contract.classes), 0.0);
   for (const Output& output : contract.outputs) {
     for (const auto& [name, weight] : contract.weights) {
       if (name != output.name) continue;
-      const std::vector<double> values = probabilities(logits.at(name), output.activation);
+      activation = output.activation;
+      const std::vector<float>& given = logits.at(name);
+      std::vector<double> values(given.begin(), given.end());
+      if (!as_logits) values = probabilities(std::move(values), activation);
       for (std::size_t k = 0; k < sums.size(); ++k) sums[k] += weight / total * values.at(k);
     }
   }
+  if (as_logits) sums = probabilities(sums, activation);
   return {sums.begin(), sums.end()};
 }
 
@@ -99,7 +106,7 @@ Result<std::vector<Prediction>> predictions(const Outputs& outputs, std::int64_t
     }
   }
   for (Prediction& clip : all) {
-    if (anew || clip.scores.empty()) clip.scores = weighed(clip.logits, contract);
+    if (anew || clip.scores.empty() || contract.average_clips == "score") clip.scores = weighed(clip.logits, contract);
     name_streams(clip);
   }
   return all;
@@ -150,7 +157,7 @@ Result<Prediction> averaged(const std::vector<Prediction>& clips, const Contract
       result.frames_with_persons.reset();
     }
   }
-  // 'prob': the mean of the probabilities, which weighing keeps. 'score': the probabilities of the mean logits.
+  // 'prob': the mean of the probabilities, which weighing keeps. 'score': those of the mean logits.
   if (contract.average_clips == "score") result.scores = weighed(result.logits, contract);
   return result;
 }

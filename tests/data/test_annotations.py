@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.action_data import annotation, write_annotations
 
-from x3ddeploy.data.annotations import read_annotations
+from x3ddeploy.data.annotations import read_annotations, read_labels, read_video_list
 from x3ddeploy.errors import DataError, UsageError
 
 
@@ -149,6 +149,16 @@ def test_what_is_wrong_with_a_sample_is_told_by_its_name(tmp_path, entries, chan
     (line,) = caught.value.details
     assert said in line
     assert line.startswith(entries[2]["frame_dir"])
+
+
+def test_several_classes_a_video_are_refused_as_such(tmp_path, entries):
+    path = write_annotations(tmp_path / "several.pkl", [changed(entries[0], label=[0, 1])], {"val": ["c"]})
+    for read in (read_annotations, read_labels):
+        with pytest.raises(DataError, match="several classes a video"):
+            read(path)
+    (tmp_path / "list.txt").write_text("clips/a.mp4 1\nclips/b.mp4 1 3\n")
+    with pytest.raises(DataError, match="line 2: several classes a video"):
+        read_video_list(tmp_path / "list.txt")
 
 
 def test_an_unknown_split_lists_those_there_are(tmp_path, entries):

@@ -9,7 +9,7 @@ import pytest
 from support.contracts import CLASSES, LENGTH, SIZE, frames_contract, frames_input, one_input
 
 from x3ddeploy.bundle import Source
-from x3ddeploy.contract import Activation, Average
+from x3ddeploy.contract import Activation, Average, Output, OutputKind, Score
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.evaluation import evaluate as module
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
@@ -82,11 +82,21 @@ def test_scores_of_more_than_two_streams_are_those_of_the_contract():
     assert list(reported_scores(contract).scores) == [*names, "fused"]
 
 
-def test_a_score_is_the_weighted_mean():
-    scores = VideoScores({"a": np.array([[1.0, 0.0]]), "b": np.array([[0.0, 1.0]])})
-    from x3ddeploy.contract import Score
+def _streams(average):
+    return dict.fromkeys("ab", Output(OutputKind.LOGITS, ("N", 2), Activation.SOFTMAX, average))
 
+
+def test_a_score_is_the_weighted_mean():
+    scores = VideoScores({"a": np.array([[1.0, 0.0]]), "b": np.array([[0.0, 1.0]])}, _streams(Average.PROB))
     np.testing.assert_allclose(scores.of(Score({"a": 3, "b": 1})), [[0.75, 0.25]])
+
+
+def test_streams_averaged_by_score_are_fused_as_logits_as_mmactions_metric_does():
+    # By probabilities the second class would win: the first stream is sure of the first, but counts once.
+    logits = {"a": np.array([[9.0, 0.0]]), "b": np.array([[0.0, 5.0]])}
+    fused = VideoScores(logits, _streams(Average.SCORE)).of(Score({"a": 1, "b": 1.5}))
+    np.testing.assert_allclose(fused, softmax((logits["a"] + 1.5 * logits["b"]) / 2.5))
+    assert fused.argmax() == 0
 
 
 class Rows(base.Session):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -19,6 +20,8 @@ from x3ddeploy.text import escaped
 _LABEL_KEYS = ("frame_dir", "label")
 _SKELETON_KEYS = (*_LABEL_KEYS, "total_frames", "keypoint")
 _KEYS = (*_LABEL_KEYS, "img_shape", "total_frames", "keypoint")
+_SEVERAL = "several classes a video: accuracy and calibration take one (average precision is not computed here)"
+_MORE_CLASSES = re.compile(r"\.\w+( \d+)+$")  # behind a file's name
 _LISTED = 20
 _LONGEST_NAME = 1000  # bytes; a path of Linux has at most 4096
 _MOST = 1 << 31
@@ -144,6 +147,8 @@ def read_video_list(path: Path) -> tuple[LabelledVideo, ...]:
         try:
             if not label.isdecimal():
                 raise ValueError("no file and class with a space between them")
+            if _MORE_CLASSES.search(name):
+                raise ValueError(_SEVERAL)
             video = LabelledVideo(_name(name.strip()), _class(int(label)))
             if video.name in videos:
                 raise ValueError(f"{name} occurs twice")
@@ -219,7 +224,14 @@ def _class(label: int) -> int:
 
 def _labelled(item: Any) -> LabelledVideo:
     item = _checked(item, _LABEL_KEYS)
-    return LabelledVideo(_name(word("frame_dir", item["frame_dir"])), _class(_whole("label", item["label"])))
+    return LabelledVideo(_name(word("frame_dir", item["frame_dir"])), _class(_label(item)))
+
+
+def _label(item: dict[str, Any]) -> int:
+    value = item["label"]
+    if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
+        raise ValueError(_SEVERAL)
+    return _whole("label", value)
 
 
 def _annotation(item: Any) -> Annotation:
@@ -232,7 +244,7 @@ def _skeleton(item: Any) -> Annotation:
 
 def _posed(item: dict[str, Any], coordinates: tuple[int, ...]) -> Annotation:
     name = _name(word("frame_dir", item["frame_dir"]))
-    frames, label = _whole("total_frames", item["total_frames"]), _whole("label", item["label"])
+    frames, label = _whole("total_frames", item["total_frames"]), _label(item)
     if frames < 1 or label < 0:
         raise ValueError(f"total_frames {frames}, label {label}")
     keypoints = _floats("keypoint", item["keypoint"])

@@ -1,8 +1,9 @@
 """Logits of a video's views to its class probabilities.
 
 An output of the contract says how its views are averaged, in MMAction2's words: 'prob' is the mean of their
-probabilities, 'score' the probabilities of their mean logits. Where it says nothing, several views are averaged by
-'prob'.
+probabilities, 'score' their mean logits. Several sets of logits are fused as they were averaged, which is what
+MMAction2's metric does: probabilities are weighed, or mean logits, and then made probabilities. Where an output says
+nothing, several views are averaged by 'prob'.
 """
 
 from __future__ import annotations
@@ -60,29 +61,36 @@ def _fused(contract: Contract, weights: Sequence[float]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class VideoScores:
-    """Class probabilities of some videos.
+    """Class scores of some videos.
 
     Attributes:
-        by_logits: name of the logits -> (videos, classes); with softmax each row adds up to 1.
+        by_logits: name of the logits -> (videos, classes): mean probabilities or mean logits (`averaged`).
+        outputs: of the contract, by name of the logits.
     """
 
     by_logits: Mapping[str, Scores]
+    outputs: Mapping[str, Output]
 
     def of(self, score: Score) -> Scores:
-        """(videos, classes): the weighted mean of the probabilities."""
-        weighted = [share * self.by_logits[logits] for logits, share in score.shares().items()]
-        return np.asarray(sum(weighted[1:], weighted[0]), np.float64)
+        """(videos, classes) probabilities; with softmax each row adds up to 1."""
+        shares = score.shares()
+        output = self.outputs[next(iter(shares))]  # streams of one network are averaged alike
+        weighted = [share * self.by_logits[logits] for logits, share in shares.items()]
+        fused = np.asarray(sum(weighted[1:], weighted[0]), np.float64)
+        return probabilities(fused, output.activation) if output.average is Average.SCORE else fused
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:
     """Scores of more videos, in order."""
-    return VideoScores({name: np.concatenate([part.by_logits[name] for part in parts]) for name in parts[0].by_logits})
+    first = parts[0]
+    values = {name: np.concatenate([part.by_logits[name] for part in parts]) for name in first.by_logits}
+    return VideoScores(values, first.outputs)
 
 
 def averaged(logits: Logits, output: Output) -> Scores:
-    """(views, classes) logits of one video to its (1, classes) probabilities, by the output's average."""
+    """(views, classes) logits of one video to (1, classes) mean logits or probabilities, by the output's average."""
     if output.average is Average.SCORE:
-        logits = logits.astype(np.float64).mean(0, keepdims=True)
+        return logits.astype(np.float64).mean(0, keepdims=True)
     return probabilities(logits, output.activation).mean(0, keepdims=True)
 
 
@@ -121,7 +129,8 @@ class Scorer:
                     [averaged(views, output) for views in np.split(np.concatenate([run[name] for run in runs]), ends)]
                 )
                 for name, output in self._outputs.items()
-            }
+            },
+            self._outputs,
         )
 
     def _run(self, clips: Mapping[str, Array], start: int, total: int) -> dict[str, Logits]:
