@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from x3ddeploy.api.embed import triton as triton
     from x3ddeploy.api.evaluate import Evaluated as Evaluated
     from x3ddeploy.api.evaluate import evaluate as evaluate
+    from x3ddeploy.api.explain import explain as explain
     from x3ddeploy.api.export import export as export
     from x3ddeploy.api.pose import Posed as Posed
     from x3ddeploy.api.pose import estimate_poses as estimate_poses
@@ -48,6 +49,7 @@ _PUBLIC = {
     "estimate_poses": "x3ddeploy.api.pose",
     "evaluate": "x3ddeploy.api.evaluate",
     "examine": "x3ddeploy.doctor.report",
+    "explain": "x3ddeploy.api.explain",
     "export": "x3ddeploy.api.export",
     "inspect": "x3ddeploy.inspection",
     "open": "x3ddeploy.api.recognizer",

@@ -24,6 +24,7 @@ DOCUMENTS = {
     "export": "x3ddeploy.exporting.export:ExportReport",
     "predict": "x3ddeploy.prediction.document:PredictionLine",
     "predict-live": "x3ddeploy.prediction.document:LiveLine",
+    "explain": "x3ddeploy.prediction.document:ExplanationReport",
     "quantize": "x3ddeploy.precision.quantize:QuantizeReport",
     "precision-report": "x3ddeploy.precision.request:MadeReport",
     "build-trt": "x3ddeploy.engines.document:EnginesReport",

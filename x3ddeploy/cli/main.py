@@ -26,6 +26,7 @@ VERBS = {
     "train": "Train the network, or any model of MMAction2, from a config.",
     "eval": "Measure accuracy on labelled clips, beside PyTorch's numbers.",
     "predict": "Name the actions in videos, by sliding windows.",
+    "explain": "Show where in a video its label was seen, and which joints decided.",
     "pose": "Find the persons in videos, by a pose model of yours.",
     "bundle": "Pack a bundle with the C++ runtime, to be built and tested on the target.",
     "triton": "Write a bundle as a Triton Inference Server model repository.",

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from x3ddeploy.errors import UsageError
 from x3ddeploy.terms import Pixels, Precision
 
 _RUNTIMES = "torch, onnxruntime, openvino, tensorrt or tensorrt-rtx"
@@ -156,3 +157,11 @@ def pose_models(*, required: bool) -> Callable[[Callable[..., Any]], Callable[..
         return function
 
     return decorated
+
+
+def check_pose_models(keypoints: Path | None, pose: Path | None, *of_detector: object) -> None:
+    """Keypoints come from one place, and a detector works for a pose model. Raises UsageError."""
+    if pose is not None and keypoints is not None:
+        raise UsageError("--keypoints and --pose both give keypoints", hint="leave one out")
+    if pose is None and any(of_detector):
+        raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")

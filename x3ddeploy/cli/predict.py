@@ -18,6 +18,7 @@ from x3ddeploy.cli.parameters import (
     MOST_THREADS,
     Count,
     Number,
+    check_pose_models,
     min_keypoint_score,
     one_placement,
     pose_models,
@@ -125,10 +126,7 @@ def command(
 
     if stride is not None and window is None:
         raise UsageError("--stride goes from window to window, and there are none", hint="give --window, too")
-    if pose is not None and keypoints is not None:
-        raise UsageError("--keypoints and --pose both give keypoints", hint="leave one out")
-    if pose is None and (detector or pose_pixels or detector_pixels):
-        raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")
+    check_pose_models(keypoints, pose, detector, pose_pixels, detector_pixels)
     from x3ddeploy.api.recognizer import SkippedVideo, is_live
 
     live = watch or any(map(is_live, videos))

@@ -27,6 +27,7 @@ def prepare_clips(
     inputs: Mapping[str, Input],
     indices: Mapping[str, Indices],
     min_keypoint_score: float | None = None,
+    without: int | None = None,
 ) -> ClipTensors:
     """Read, crop, resize, normalise and draw the clips of one video, each of its views a row.
 
@@ -40,6 +41,8 @@ def prepare_clips(
         indices: name of an input -> frames of each clip, (clips, T).
         min_keypoint_score: joints under this score, and such that are not finite, neither widen the crop nor are drawn;
             None counts all joints, as MMAction2 does.
+        without: number of a joint of which nothing is shown: it is not drawn, and a skeleton has it in the middle of
+            the person's other joints, frame by frame. The crop is the same as with it.
 
     Returns:
         Each input by its name, views first: all clips of the first crop, then those of the next one.
@@ -58,9 +61,10 @@ def prepare_clips(
     posed = {name: kind for name, kind in kinds.items() if isinstance(kind, Skeletons)}
     if posed and annotation is not None:
         others = {name: value for name, value in inputs.items() if name not in posed}
-        made = prepare_clips(read_frames, annotation, others, indices, min_keypoint_score) if others else {}
+        made = prepare_clips(read_frames, annotation, others, indices, min_keypoint_score, without) if others else {}
         skeletons = {
-            name: _skeletons(kind, annotation, indices[name], min_keypoint_score) for name, kind in posed.items()
+            name: _skeletons(kind, annotation, indices[name], min_keypoint_score, without)
+            for name, kind in posed.items()
         }
         return {**made, **skeletons}
     persons = _Persons(annotation, drawn, indices, min_keypoint_score) if needed and annotation is not None else None
@@ -96,10 +100,51 @@ def prepare_clips(
             crop = crops[name]
             keypoints, scores = persons.placed(name, crop)
             keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
+            if without is not None:
+                keypoints[:, :, without] = np.inf  # draws nothing
             each = len(indices[name])
             clips = zip(np.split(keypoints, each, 1), np.split(scores, each, 1), strict=True)
             made[name] = kind.with_twins(np.stack([kind.draw(*clip) for clip in clips]))
     return made
+
+
+def seen_of_frames(
+    annotation: Annotation | None,
+    inputs: Mapping[str, Input],
+    indices: Mapping[str, Indices],
+    shown: tuple[int, int],
+    min_keypoint_score: float | None = None,
+) -> dict[str, tuple[float, float, float, float]]:
+    """Which part of the pictures the inputs of frames see, where each has one crop.
+
+    Args:
+        annotation: keypoints of the video; None where the inputs need none.
+        inputs: of the network.
+        indices: name of an input -> frames of its one clip.
+        shown: height and width of the video's frames.
+        min_keypoint_score: joints under this score do not widen the crop.
+
+    Returns:
+        Left, top, right and bottom in pixels of the frame, by the input's name; they may lie outside of it.
+    """
+    kinds = modalities_of(inputs)
+    drawn = {name: kind for name, kind in kinds.items() if isinstance(kind, Heatmaps)}
+    persons = None
+    if needs_keypoints(inputs) and annotation is not None and not annotation.in_space:
+        persons = _Persons(annotation, drawn, indices, min_keypoint_score)
+    seen = {}
+    for name, crop in _crops(kinds, persons, shown).items():
+        if isinstance(kind := kinds[name], Frames):
+            (left, top), *_ = kind.view.cropping.corners((crop.height, crop.width))
+            height, width = kind.view.size
+            across, down = (crop.right - crop.left) / crop.width, (crop.bottom - crop.top) / crop.height
+            seen[name] = (
+                crop.left + left * across,
+                crop.top + top * down,
+                crop.left + (left + width) * across,
+                crop.top + (top + height) * down,
+            )
+    return seen
 
 
 def looked_at(inputs: Mapping[str, Input], indices: Mapping[str, Indices]) -> Indices:
@@ -161,7 +206,9 @@ class _Persons:
         return placed, self._scores[name]
 
 
-def _skeletons(kind: Skeletons, annotation: Annotation, indices: Indices, min_score: float | None) -> Floats:
+def _skeletons(
+    kind: Skeletons, annotation: Annotation, indices: Indices, min_score: float | None, without: int | None
+) -> Floats:
     """Skeletons of the frames that all clips are drawn from."""
     frames = indices[0]
     keypoints, scores = annotation.keypoints[:, frames], annotation.scores[:, frames]
@@ -171,10 +218,23 @@ def _skeletons(kind: Skeletons, annotation: Annotation, indices: Indices, min_sc
         scores = np.where(lost, scores.dtype.type(0), scores)
     elif np.isinf(keypoints).any():
         raise DataError(f"{annotation.name} has infinite keypoints")
+    if without is not None:
+        keypoints = _folded(keypoints, without)
     try:
         return kind.prepare(keypoints, scores, annotation.image_size, len(indices))
     except DataError as error:
         raise DataError(f"{annotation.name}: {error.message}", hint=error.hint) from error
+
+
+def _folded(keypoints: npt.NDArray[np.floating], joint: int) -> npt.NDArray[np.floating]:
+    """(M, T, V, C) with a joint in the middle of the person's other joints, wherever it was found."""
+    found = np.isfinite(keypoints).all(-1) & (keypoints != 0).any(-1)
+    others = found & (np.arange(keypoints.shape[2]) != joint)
+    total = np.where(others[..., None], keypoints, 0).sum(2)
+    middle = total / np.maximum(others.sum(2), 1)[..., None]
+    folded = keypoints.copy()
+    folded[:, :, joint] = np.where(found[:, :, joint, None], middle, keypoints[:, :, joint])
+    return folded
 
 
 def _found(keypoints: Floats) -> Floats:

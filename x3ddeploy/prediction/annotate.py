@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from x3ddeploy.atomic import explain_os_errors
 from x3ddeploy.data.synth.video import require_pyav
-from x3ddeploy.data.video import iter_frames
+from x3ddeploy.data.video import VideoInfo, iter_frames
 from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
 from x3ddeploy.prediction.shown import PERSONS, drawn_joints, limbs, nearest_window
@@ -25,7 +25,7 @@ Frame = npt.NDArray[np.uint8]
 _MIN_SIDE = 240  # pixels; smaller videos are enlarged, else nothing could be read
 _BAR_SHARE = 0.09  # of the height
 _TEXT_ASCENT_PX = 22  # of OpenCV's HERSHEY_SIMPLEX at scale 1
-_DEFAULT_FPS = Fraction(30)  # for a video that does not say
+DEFAULT_FPS = Fraction(30)  # for a video that does not say
 _X264 = {"preset": "veryfast", "crf": "20"}
 
 
@@ -56,17 +56,17 @@ def annotate_video(
     if video.annotation is not None:
         _ = video.annotation.picture  # there is none that joints in space could be drawn in
     frames = video.info.frames
-    scale = max(1, math.ceil(_MIN_SIDE / min(video.info.height, video.info.width)))
+    scale = shown_scale(video.info)
     size = (scale * video.info.height, scale * video.info.width)
     skeletons = None if video.annotation is None else drawn_joints(video.annotation, size)
-    with _video_writer(output, video.info.fps or _DEFAULT_FPS, size) as write:
+    with video_writer(output, video.info.fps or DEFAULT_FPS, size) as write:
         for number, frame in enumerate(iter_frames(video.path, range(frames))):
-            picture = _enlarged(frame, scale)
+            picture = enlarged(frame, scale)
             if skeletons is not None:
                 _draw_skeletons(picture, skeletons[0][:, number], skeletons[1][:, number])
             for person, text in _texts(predictions, number).items():
                 if person is None:
-                    _draw_text(picture, text)
+                    draw_text(picture, text)
                 elif skeletons is not None:
                     _draw_name(picture, text, person, skeletons[0][person, number][skeletons[1][person, number]])
             write(picture)
@@ -84,7 +84,13 @@ def _texts(predictions: Sequence[Prediction], frame: int) -> dict[int | None, st
     return texts
 
 
-def _enlarged(frame: Frame, scale: int) -> Frame:
+def shown_scale(info: VideoInfo) -> int:
+    """How many times as large a video is drawn, so that something can be read in it."""
+    return max(1, math.ceil(_MIN_SIDE / min(info.height, info.width)))
+
+
+def enlarged(frame: Frame, scale: int) -> Frame:
+    """(H, W, 3) so many times as large."""
     cv2 = require_opencv("drawing")
     size = (scale * frame.shape[1], scale * frame.shape[0])
     return np.array(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -120,7 +126,7 @@ def _draw_name(picture: Frame, text: str, person: int, joints: npt.NDArray[np.fl
         cv2.putText(picture, text, place, font, scale, colour, thickness, cv2.LINE_AA)
 
 
-def _draw_text(picture: Frame, text: str) -> None:
+def draw_text(picture: Frame, text: str) -> None:
     """White on a dark bar across the top, as large as fits. OpenCV before 5 has no letters beyond ASCII."""
     cv2 = require_opencv("drawing")
     height, width = picture.shape[:2]
@@ -134,7 +140,7 @@ def _draw_text(picture: Frame, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _video_writer(output: Path, fps: Fraction, size: tuple[int, int]) -> Iterator[Callable[[Frame], None]]:
+def video_writer(output: Path, fps: Fraction, size: tuple[int, int]) -> Iterator[Callable[[Frame], None]]:
     """Gives what is to be called with each (H, W, 3) frame; puts the file in place when the block ends well."""
     import av
 

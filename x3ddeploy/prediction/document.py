@@ -62,3 +62,54 @@ class LiveLine(PredictionLine, frozen=True, kw_only=True):
     latency_s: float
     dropped_frames: int
     dropped_videos: int
+
+
+class ExplainedFrame(msgspec.Struct, frozen=True):
+    """A frame that the network looked at, and its share of the heat over all of them."""
+
+    frame: int
+    share: float
+
+
+class ExplainedJoint(msgspec.Struct, frozen=True):
+    """What a joint adds to the class.
+
+    Attributes:
+        joint: number of the joint, and `name`.
+        evidence: log odds of the class with the joint, less those without it; below 0 it speaks against the class.
+        score_without: the class's probability without it.
+    """
+
+    joint: int
+    name: str
+    evidence: float
+    score_without: float
+
+
+class ExplanationReport(msgspec.Struct, frozen=True, kw_only=True):
+    """`x3ddeploy explain --json`: why a window has a label.
+
+    Attributes:
+        start_frame, end_frame: the window; its end is not in it.
+        start_s, end_s: the same in seconds; null where the video does not say how many frames a second it has.
+        person: number of the person whom the answer is about; absent where it is about all.
+        label: the class that is explained, and `class` its number.
+        score: its probability over all views of the window, as `predict` says it.
+        view_score: its probability in the one view that is explained.
+        frames: null where the network takes no pictures.
+        joints: those that add most first; null where the network takes none.
+    """
+
+    schema_version: int
+    video: str
+    start_frame: int
+    end_frame: int
+    start_s: float | None
+    end_s: float | None
+    person: int | msgspec.UnsetType = msgspec.UNSET
+    label: str
+    class_index: int = msgspec.field(name="class")
+    score: float
+    view_score: float
+    frames: list[ExplainedFrame] | None
+    joints: list[ExplainedJoint] | None

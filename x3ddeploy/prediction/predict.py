@@ -159,6 +159,19 @@ def predict_windows(
         GateError: the network gives NaN or infinity.
     """
     windows = sliding_windows(video.info.frames, windowing.length, windowing.stride)
+    return predict_chosen(video, windows, contract, labels, scorer, windowing, workers)
+
+
+def predict_chosen(
+    video: OpenedVideo,
+    windows: Sequence[Window],
+    contract: Contract,
+    labels: Sequence[str],
+    scorer: Scorer,
+    windowing: Windowing,
+    workers: int,
+) -> Iterator[Prediction]:
+    """As `predict_windows`, of windows that are chosen already: `windowing` says only what is seen of each."""
     source = VideoWindows(
         video.path,
         video.annotation,
