@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.action_data import moving_picture, write_video
 
+from x3ddeploy.data import video
 from x3ddeploy.data.video import count_frames, probe, read_frames
 from x3ddeploy.errors import DataError, MissingRequirementError
 
@@ -16,6 +17,7 @@ FORMS = {
     "reordered.mp4": {"bf": "3"},
     "keyframes_close_together.mp4": {"keyframe_distance": 2, "bf": "2", "sc_threshold": "0"},
     "one_keyframe.mp4": {"keyframe_distance": 1000},
+    "hevc.mp4": {"codec": "libx265", "x265-params": "bframes=3:log-level=none:keyint=1000", "keyframe_distance": 1000},
     "open_groups.mp4": {"keyframe_distance": 8, "x264-params": "open-gop=1:bframes=3"},
     "fragments.mp4": {"movflags": "frag_keyframe+empty_moov"},
     "part4.mp4": {"codec": "mpeg4", "bf": "2"},
@@ -51,8 +53,27 @@ def test_frames_come_in_the_order_asked_for_and_as_often(plain):
 
 
 def test_threads_of_the_decoder_change_nothing(videos):
-    video = videos["reordered.mp4"]
-    np.testing.assert_array_equal(read_frames(video, range(40), threads=2), read_frames(video, range(40)))
+    path = videos["reordered.mp4"]
+    np.testing.assert_array_equal(read_frames(path, range(40), threads=2), read_frames(path, range(40)))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("form", ["reordered.mp4", "open_groups.mp4", "hevc.mp4"])
+def test_what_no_frame_leans_on_is_not_decoded_and_changes_nothing(videos, form, threads, monkeypatch):
+    whole, decoded = read_frames(videos[form], range(40)), []
+
+    def counted(*arguments):
+        for picture in decode(*arguments):
+            decoded.append(picture.pts)
+            yield picture
+
+    decode = video._decoded
+    monkeypatch.setattr(video, "_decoded", counted)
+    for indices in (list(range(0, 40, 9)), [7], [38, 39], list(range(1, 40, 2))):
+        np.testing.assert_array_equal(read_frames(videos[form], indices, threads), whole[indices])
+    decoded.clear()
+    read_frames(videos[form], [38], threads)
+    assert len(decoded) < 38 * 2 / 3, decoded
 
 
 def test_probe_tells_frames_size_and_rate(plain):

@@ -1,7 +1,8 @@
 """Frames of a video file, by their index in the order of presentation: the pixels that decord gives MMAction2.
 
 The packets are listed first, without decoding: their sorted presentation times say how many frames there are, which is
-which, and from which keyframe decoding may start. Only the frames asked for are converted to RGB.
+which, and from which keyframe decoding may start. Only the frames asked for are converted to RGB, and of the others
+those that no frame leans on (most B frames) are not decoded at all.
 
 Damage is refused as far as the decoder notices it. H.264 carries no checksums, so bytes that happen to decode pass.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,6 +36,8 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,
 # Ten hours at 30 frames a second; and four times the pixels of 4K.
 _MOST_FRAMES = 1 << 20
 _MOST_PIXELS = 1 << 25
+# Decoders that leave out a packet whose picture is not referenced, and no other, where they are told so packet by packet.
+_SKIPPING = ("h264", "hevc")
 # FFmpeg's demuxers that know when each frame is shown. AVI and MPEG program streams guess.
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
@@ -136,9 +139,11 @@ def _by_time(
     """Find frames by their presentation time, leaping over the keyframes' groups that hold none of them."""
     from av.error import FFmpegError
 
+    wanted = {index.times[frame] for frame in indices}
+
     def decode_from(time: int) -> Iterator[VideoFrame]:
         container.seek(time, stream=stream)
-        return container.decode(stream)
+        return _decoded(container, stream, wanted)
 
     convert = _converter(path)
     decoded: Iterator[VideoFrame] = iter(())
@@ -174,6 +179,15 @@ def _by_count(path: Path, container: InputContainer, stream: VideoStream, indice
         if picture is None or picture.is_corrupt:
             raise _damaged(path, frame)
         yield convert(picture)
+
+
+def _decoded(container: InputContainer, stream: VideoStream, wanted: Collection[int]) -> Iterator[VideoFrame]:
+    """Frames in the order of presentation; of those shown at no wanted time, what no frame leans on is left out."""
+    context = stream.codec_context
+    for packet in container.demux(stream):
+        if context.name in _SKIPPING:
+            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+        yield from packet.decode()
 
 
 def _advance(decoded: Iterator[VideoFrame], time: int) -> VideoFrame | None:
