@@ -73,7 +73,7 @@ def prepare_clips(
     crops: dict[str, Crop] | None = None
     if framed:
         wanted = {name: frozenset(indices[name].ravel().tolist()) for name in framed}
-        every = sorted(frozenset().union(*wanted.values()))
+        every = frames_read(inputs, indices)
         # One by one: memory stays that of the cropped clips.
         for number, frame in zip(every, read_frames(every), strict=True):
             if crops is None:
@@ -145,6 +145,12 @@ def seen_of_frames(
                 crop.top + (top + height) * down,
             )
     return seen
+
+
+def frames_read(inputs: Mapping[str, Input], indices: Mapping[str, Indices]) -> list[int]:
+    """Frames of the video that its clips are made of, ascending, each once; none where no input is made of frames."""
+    framed = [name for name, kind in modalities_of(inputs).items() if isinstance(kind, Frames)]
+    return sorted({number for name in framed for number in indices[name].ravel().tolist()})
 
 
 def looked_at(inputs: Mapping[str, Input], indices: Mapping[str, Indices]) -> Indices:

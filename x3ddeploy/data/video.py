@@ -36,7 +36,7 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,
 # Ten hours at 30 frames a second; and four times the pixels of 4K.
 _MOST_FRAMES = 1 << 20
 _MOST_PIXELS = 1 << 25
-# Decoders that leave out a packet whose picture is not referenced, and no other, where they are told so packet by packet.
+# Decoders that leave out a picture that no other leans on, and nothing else, where they are told so packet by packet.
 _SKIPPING = ("h264", "hevc")
 # FFmpeg's demuxers that know when each frame is shown. AVI and MPEG program streams guess.
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")

@@ -11,10 +11,12 @@ from typing import Any
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.prepare import FrameReader, looked_at, prepare_clips
+from x3ddeploy.data.prepare import FrameReader, frames_read, looked_at, prepare_clips
+from x3ddeploy.data.shared_frames import SharedFrames
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.modalities import sample_clips, with_clips
+from x3ddeploy.machine import usable_cores
+from x3ddeploy.modalities import Indices, sample_clips, with_clips
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class VideoWindows:
         clips: clips a window; None for the network's own number.
         min_keypoint_score: see `prepare_clips`.
         fps: frames a second of the video, where it says them.
-        read: gives its frames; None decodes the file.
+        read: gives its frames; None decodes the file, each frame once however many windows it is in.
 
     Raises:
         DataError: the keypoints cannot be persons in the picture.
@@ -78,10 +80,14 @@ class VideoWindows:
         read: FrameReader | None = None,
     ) -> None:
         self.name = str(video)
-        self._read = read or partial(iter_frames, video)
         self._annotation, self._fps = annotation, fps
         self._inputs = inputs if clips is None else with_clips(inputs, clips)
         self.windows, self._min_score = tuple(windows), min_keypoint_score
+        self._indices = [self._sampled(window) for window in self.windows]
+        self._read = read or SharedFrames(
+            partial(iter_frames, video, threads=usable_cores()),
+            [frames_read(self._inputs, indices) for indices in self._indices],
+        )
         odd = () if annotation is None else check_keypoints(annotation, min_keypoint_score)
         self.notes = odd + repeated_frames(frames, inputs)
         self._persons = None if annotation is None else persons_by_frame(annotation, min_keypoint_score)
@@ -100,15 +106,17 @@ class VideoWindows:
         return [None] * len(self.windows)
 
     def load(self, index: int) -> LabelledClip:
-        window = self.windows[index]
-        drawn = sample_clips(window.end - window.start, self._inputs, fps=self._fps)
-        indices = {name: places + window.start for name, places in drawn.items()}
+        window, indices = self.windows[index], self._indices[index]
         inputs = prepare_clips(self._read, self._annotation, self._inputs, indices, self._min_score)
         people = None
         if self._persons is not None:
             looked = looked_at(self._inputs, indices)
             people = people_in(self._persons, window.start, window.end, looked, self.notes)
         return LabelledClip(self._name(window), None, inputs, people)
+
+    def _sampled(self, window: Window) -> dict[str, Indices]:
+        drawn = sample_clips(window.end - window.start, self._inputs, fps=self._fps)
+        return {name: places + window.start for name, places in drawn.items()}
 
     def _name(self, window: Window) -> str:
         return f"{self.name}[{window.start}:{window.end}]"

@@ -1,0 +1,72 @@
+"""Frames of one video that several clips are made of: decoded in one pass, each once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from x3ddeploy.data.prepare import FrameReader
+from x3ddeploy.errors import DataError
+
+Frame = npt.NDArray[np.uint8]
+
+HELD_BYTES = 1 << 30
+
+
+class SharedFrames:
+    """A reader of frames for clips that overlap, which may be made in several threads.
+
+    Frames that a later clip needs as well are held until it has them. What the pass no longer has (a clip that is made
+    again, or after one behind it), and everything once the pass met damage or held too much, is decoded anew.
+
+    Args:
+        decode: ascending indices, each once, to these frames.
+        clips: the frames that each clip will ask for.
+        limit_bytes: how much may be held.
+    """
+
+    def __init__(self, decode: FrameReader, clips: Iterable[Sequence[int]], limit_bytes: int = HELD_BYTES) -> None:
+        self._decode, self._limit_bytes = decode, limit_bytes
+        self._asked = Counter(number for clip in clips for number in clip)
+        self._ahead = deque(sorted(self._asked))
+        self._pass: Iterator[Frame] | None = None
+        self._held: dict[int, Frame] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, indices: Sequence[int]) -> Iterator[Frame]:
+        """Frames of ascending indices. Raises what `decode` raises for these."""
+        for place, number in enumerate(indices):
+            with self._lock:
+                frame = self._taken(number)
+            if frame is None:
+                yield from self._decode(indices[place:])
+                return
+            yield frame
+
+    def _taken(self, number: int) -> Frame | None:
+        while number not in self._held:
+            if not self._ahead or self._ahead[0] > number:  # it was given already, or the pass is over
+                return None
+            try:
+                if self._pass is None:
+                    self._pass = iter(self._decode(list(self._ahead)))
+                self._held[self._ahead.popleft()] = next(self._pass)
+            except DataError:
+                self._end()
+                return None
+            if sum(frame.nbytes for frame in self._held.values()) > self._limit_bytes:
+                self._end()
+                return None
+        frame = self._held[number]
+        self._asked[number] -= 1
+        if not self._asked[number]:
+            del self._held[number]
+        return frame
+
+    def _end(self) -> None:
+        self._ahead.clear()
+        self._held.clear()
