@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check families pythons bench cpp clean
+.PHONY: demo test check families ray pythons bench cpp clean
 
 # The whole way on a data set that it makes: of twelve synthetic people nine train the network and three judge it.
 demo: $(INSTALLED)
@@ -32,6 +32,11 @@ check: $(INSTALLED)
 # Every network of MMAction2's that is known, from the configs of its wheel: exported, compared, built.
 families: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m families
+
+# Predicting and evaluating on a Ray cluster of this machine, with workers killed in the middle: two minutes.
+ray: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	$(BIN)/python -m pytest -m ray
 
 # The Pythons that are declared, as far as they are found: what takes no PyTorch runs in each, and the rest is named.
 pythons: $(INSTALLED)

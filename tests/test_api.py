@@ -20,7 +20,6 @@ PACKAGE = Path(x3ddeploy.__file__).parent
 # Verb -> the public name that does its work.
 FUNCTIONS = {verb: verb.replace("-", "_") for verb in VERBS} | {
     "eval": "evaluate",
-    "predict": "open",
     "bundle": "pack",
     "data": "check_data",
     "pose": "estimate_poses",
@@ -77,7 +76,7 @@ def test_a_verb_calls_its_function_and_imports_no_stage(verb):
 @pytest.mark.parametrize("verb", VERBS)
 def test_options_have_the_names_that_the_function_has(verb):
     """An option that is called otherwise would have to be looked up twice."""
-    otherwise = {"as_json", "verify_tol", "trust_checkpoint", "top_k", "videos", "compare", "unlike", "threshold"}
+    otherwise = {"as_json", "verify_tol", "trust_checkpoint", "videos", "compare", "unlike", "threshold"}
     otherwise |= {"pose", "detector", "pose_pixels", "detector_pixels", "seconds", "raw"}  # of an estimator, a stream
     words = {
         "data_path": "data", "capabilities": "compute_capabilities", "workspace": "workspace_mib",
@@ -86,8 +85,6 @@ def test_options_have_the_names_that_the_function_has(verb):
     }  # fmt: skip
     function = getattr(x3ddeploy, FUNCTIONS[verb])
     takes = set(inspect.signature(function).parameters)
-    if verb == "predict":
-        takes |= set(inspect.signature(x3ddeploy.Recognizer.predict_videos).parameters)
     if verb == "pose":
         takes |= set(inspect.signature(x3ddeploy.PoseEstimator).parameters)
     if verb == "export":  # its further steps are those functions'

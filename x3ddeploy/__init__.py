@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from x3ddeploy.api.export import export as export
     from x3ddeploy.api.pose import Posed as Posed
     from x3ddeploy.api.pose import estimate_poses as estimate_poses
+    from x3ddeploy.api.predict import predict as predict
     from x3ddeploy.api.quantize import quantize as quantize
     from x3ddeploy.api.recognizer import Recognizer as Recognizer
     from x3ddeploy.api.recognizer import open as open  # noqa: A004 (what it is called)
@@ -54,6 +55,7 @@ _PUBLIC = {
     "inspect": "x3ddeploy.inspection",
     "open": "x3ddeploy.api.recognizer",
     "pack": "x3ddeploy.api.embed",
+    "predict": "x3ddeploy.api.predict",
     "quantize": "x3ddeploy.api.quantize",
     "synth": "x3ddeploy.api.train",
     "train": "x3ddeploy.api.train",

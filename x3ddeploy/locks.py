@@ -58,6 +58,23 @@ def claim(path: Path) -> int | None:
     return None
 
 
+def claim_alone(path: Path) -> int | None:
+    """Lock a file or directory; gives its descriptor, or None where another process has locked it.
+
+    Where the file system has no locks, nothing is locked.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass
+    return descriptor
+
+
 def is_claimed(path: Path) -> bool:
     """Whether a living process has claimed it; also where that cannot be told."""
     if fcntl is None:

@@ -46,7 +46,7 @@ def source(tmp_path):
 
 
 def test_one_score_is_reported_and_nobody_is_looked_for(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "open_part", lambda bundle, execution: Averages())
+    monkeypatch.setattr(module, "open_part", lambda bundle, execution, threads: Averages())
     bundle = SimpleNamespace(
         contract=CONTRACT,
         path=tmp_path,

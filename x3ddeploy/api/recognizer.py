@@ -20,7 +20,7 @@ from x3ddeploy.modalities import needs_frames
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.estimated import EstimatedKeypoints
 from x3ddeploy.prediction.folder import FolderVideos, answers_by_kind, folder_frames
-from x3ddeploy.prediction.inputs import KeypointFiles
+from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
 from x3ddeploy.prediction.live import LiveAnswer, LiveWindows, answers
 from x3ddeploy.prediction.live_videos import video_answers
 from x3ddeploy.prediction.predict import Prediction, Windowing, open_video, predict_windows
@@ -28,7 +28,14 @@ from x3ddeploy.prediction.sources import Frames, Newest, opened_frames, raw_fram
 from x3ddeploy.prediction.sources import is_live as is_live
 from x3ddeploy.prediction.sources import raw_size as raw_size
 from x3ddeploy.prediction.videos import SkippedVideo as SkippedVideo
-from x3ddeploy.prediction.videos import predict_each_person, predict_videos
+from x3ddeploy.prediction.videos import (
+    VideoPredictor,
+    finishing,
+    keypoint_source,
+    none_only_skipped,
+    predict_each_person,
+    predict_video,
+)
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.base import Array, Axes, Session
 from x3ddeploy.runtimes.registry import open_part, placed
@@ -151,19 +158,40 @@ class Recognizer:
             DataError: a video cannot be used, or none can.
             GateError: the network gives NaN or infinity.
         """
-        return predict_videos(
-            [Path(path) for path in videos],
-            keypoints if isinstance(keypoints, PoseEstimator) else _path(keypoints),
+        paths = [Path(path) for path in videos]
+        found = find_videos(paths, self.contract.inputs)
+        predictor = self.predictor(
+            keypoints,
+            len(found),
+            Windowing(window, stride, num_clips, min_keypoint_score),
+            each_person=each_person,
+            workers=workers,
+            progress=progress,
+        )
+        several = len(found) > 1 or paths[0].is_dir()
+        finish = finishing(_path(annotate), _path(html), found, several, counting(progress))
+        return none_only_skipped(predict_video(path, predictor, on_error, finish) for path in found)
+
+    def predictor(
+        self,
+        keypoints: AnyPath | PoseEstimator | None,
+        videos: int,
+        windowing: Windowing,
+        *,
+        each_person: bool,
+        workers: int,
+        progress: Step = QUIET,
+    ) -> VideoPredictor:
+        """What `predict_videos` asks for each of so many videos. Raises UsageError where keypoints do not fit them."""
+        given = keypoints if isinstance(keypoints, PoseEstimator) else _path(keypoints)
+        return VideoPredictor(
             self.contract,
             self.labels,
             self._scorer(),
-            Windowing(window, stride, num_clips, min_keypoint_score),
-            persons=each_person,
-            workers=workers,
-            on_error=on_error,
-            annotate=_path(annotate),
-            html=_path(html),
-            progress=counting(progress),
+            keypoint_source(given, self.contract.inputs, videos, counting(progress)),
+            windowing,
+            each_person,
+            workers,
         )
 
     def stream(

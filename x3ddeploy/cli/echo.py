@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -43,6 +44,31 @@ def libraries_on_stderr() -> Iterator[None]:
     stream = _Escaping(sys.stderr)
     with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         yield
+
+
+@contextlib.contextmanager
+def other_threads_on_stderr() -> Iterator[None]:
+    """What threads of libraries print in this block goes to stderr: Ray's do so about workers, amid the results."""
+    with contextlib.redirect_stdout(_OfThisThread(sys.stdout, sys.stderr)):
+        yield
+
+
+class _OfThisThread(io.TextIOBase):
+    """A stream into one for the thread that made it, and into another for all others."""
+
+    def __init__(self, ours: TextIO, theirs: TextIO) -> None:
+        self._thread, self._ours, self._theirs = threading.get_ident(), ours, theirs
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if threading.get_ident() == self._thread:
+            return self._ours.write(text)
+        return self._theirs.write(escaped(text, keep="\n\t"))
+
+    def flush(self) -> None:
+        self._ours.flush()
 
 
 class _Escaping(io.TextIOBase):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 import x3ddeploy
-from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.echo import echo, other_threads_on_stderr, print_json
 from x3ddeploy.cli.next_steps import print_next
 from x3ddeploy.cli.parameters import (
     MOST_CLIPS,
@@ -17,6 +17,7 @@ from x3ddeploy.cli.parameters import (
     Count,
     min_keypoint_score,
     placement_options,
+    ray_options,
 )
 from x3ddeploy.text import shell_word
 
@@ -60,6 +61,12 @@ _MOST_CHANGES = 10
     type=click.Choice(["png", "svg"]),
     help="Format of the confusion matrices in -o.  [default: png where matplotlib is installed]",
 )
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path),
+    help="Write each clip's scores, to a file .jsonl or a folder .parquet; what is there is not run again.",
+)
+@ray_options
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     bundle: Path,
@@ -77,6 +84,9 @@ def command(
     limit: int | None,
     output: Path | None,
     plot: Literal["png", "svg"] | None,
+    scores: Path | None,
+    ray: str | None,
+    ray_workers: int | None,
     as_json: bool,
 ) -> None:
     """Measure the accuracy of BUNDLE (default: deploy) on labelled clips: each stream, and two fused 1:1, 2:1 and 1:2.
@@ -87,7 +97,7 @@ def command(
     """
     from x3ddeploy.cli.output import Steps
 
-    with Steps().bars() as progress:
+    with Steps().bars() as progress, other_threads_on_stderr():
         evaluated = x3ddeploy.evaluate(
             bundle,
             data=data_path,
@@ -104,6 +114,9 @@ def command(
             limit=limit,
             output=output,
             plot=plot,
+            scores=scores,
+            ray=ray,
+            ray_workers=ray_workers,
             progress=progress,
         )
     if as_json:

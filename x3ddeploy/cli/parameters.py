@@ -165,3 +165,22 @@ def check_pose_models(keypoints: Path | None, pose: Path | None, *of_detector: o
         raise UsageError("--keypoints and --pose both give keypoints", hint="leave one out")
     if pose is None and any(of_detector):
         raise UsageError("a detector works for a pose model, and there is none", hint="give --pose, too")
+
+
+def ray_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--ray` and `--ray-workers`."""
+    for option in (
+        click.option(
+            "--ray-workers", type=Count(MOST_THREADS), help="Workers.  [default: as many as there is room for]"
+        ),
+        click.option(
+            "--ray",
+            is_flag=False,
+            flag_value="",
+            metavar="[ADDRESS]",
+            help="Work on a Ray cluster: HOST:PORT, or one that runs on this machine, or a new one; each worker takes "
+            "--workers cores, and a GPU where --device is one (docs/many-machines.md).",
+        ),
+    ):
+        function = option(function)
+    return function

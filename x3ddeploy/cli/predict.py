@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 import x3ddeploy
-from x3ddeploy.cli.echo import echo, echo_lines, print_json
+from x3ddeploy.cli.echo import echo, echo_lines, other_threads_on_stderr, print_json
 from x3ddeploy.cli.parameters import (
     MOST_CLIPS_AT_A_TIME,
     MOST_FRAMES,
@@ -22,6 +22,7 @@ from x3ddeploy.cli.parameters import (
     min_keypoint_score,
     one_placement,
     pose_models,
+    ray_options,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _MOST_CLASSES = 100_000
 _MOST_SECONDS = 3600
 _SECONDS = (3.0, 1.0)
-_OF_FILES = ("keypoints", "window", "stride", "workers", "on_error", "annotate", "html")
+_OF_FILES = ("keypoints", "window", "stride", "workers", "on_error", "annotate", "html", "output", "ray", "ray_workers")
 _OF_LIVE = ("seconds", "raw")
 
 
@@ -72,9 +73,8 @@ _OF_LIVE = ("seconds", "raw")
 @click.option(
     "--on-error",
     type=click.Choice(["raise", "skip"]),
-    default="raise",
-    show_default=True,
-    help="What becomes of a video that cannot be read or has no keypoints; skipped ones are named.",
+    help="What becomes of a video that cannot be read or has no keypoints; skipped ones are named.  "
+    "[default: raise; with -o or --ray, skip]",
 )
 @click.option(
     "--annotate",
@@ -86,6 +86,13 @@ _OF_LIVE = ("seconds", "raw")
     type=click.Path(path_type=Path),
     help="Write a page that plays the one VIDEO, with skeletons, labels and scores over time.",
 )
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write JSON lines to a file .jsonl, or Parquet to a folder .parquet; videos that are in it are left out.",
+)
+@ray_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a window.")
 def command(
     videos: tuple[str, ...],
@@ -108,9 +115,12 @@ def command(
     min_keypoint_score: float | None,
     each_person: bool,
     workers: int,
-    on_error: Literal["raise", "skip"],
+    on_error: Literal["raise", "skip"] | None,
     annotate: Path | None,
     html: Path | None,
+    output: Path | None,
+    ray: str | None,
+    ray_workers: int | None,
     as_json: bool,
 ) -> None:
     """Name the action in each VIDEO, or in each window of it; a folder stands for all videos in it.
@@ -135,16 +145,29 @@ def command(
     if misplaced := _given(_OF_FILES if live else _OF_LIVE):
         what = "is of files, and this is live input" if live else "is of live input, and these are files"
         raise UsageError(f"{misplaced[0]} {what}", hint="leave it out; docs/live.md")
+    if output is not None and as_json:
+        raise UsageError("--json prints lines, and -o writes them", hint="leave one out")
+    many = output is not None or ray is not None
     told: list[Path | str] = []
     skipped = 0
-    recognizer = x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
-    with recognizer, contextlib.ExitStack() as opened, Steps().bars() as progress:
+    with contextlib.ExitStack() as opened, Steps().bars() as progress, other_threads_on_stderr():
+        recognizer = None
+        if live:
+            recognizer = opened.enter_context(
+                x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
+            )
         estimator = None
         if pose is not None:
             estimator = opened.enter_context(
-                x3ddeploy.PoseEstimator(pose, detector, pose_pixels=pose_pixels, detector_pixels=detector_pixels)
+                x3ddeploy.PoseEstimator(
+                    pose,
+                    detector,
+                    pose_pixels=pose_pixels,
+                    detector_pixels=detector_pixels,
+                    threads=None if ray is None else workers,
+                )
             )
-        if live:
+        if recognizer is not None:
             source = Path(videos[0]) if watch else videos[0]
             answers = _stream(
                 recognizer,
@@ -159,35 +182,46 @@ def command(
             )
             _print_live(answers, top_k, as_json)
             return
-        for found in recognizer.predict_videos(
+        for found in x3ddeploy.predict(
             videos,
             estimator or keypoints,
+            bundle=bundle,
+            runtime=runtime,
+            device=device,
+            precision=precision,
             window=window,
             stride=stride,
             num_clips=num_clips,
             min_keypoint_score=min_keypoint_score,
             each_person=each_person,
             workers=workers,
-            on_error=on_error,
+            on_error=on_error or ("skip" if many else "raise"),
             annotate=annotate,
             html=html,
+            output=output,
+            top_k=top_k,
+            ray=ray,
+            ray_workers=ray_workers,
             progress=progress,
         ):
             if isinstance(found, SkippedVideo):
                 skipped += 1
                 echo_lines(f"skipped: {found.reason}")
                 continue
-            line = found.line(top_k)
-            if as_json:
-                print_json(line.to_json(), indent=None)
-            else:
-                echo(_line(line))
+            if output is None:
+                line = found.line(top_k)
+                if as_json:
+                    print_json(line.to_json(), indent=None)
+                else:
+                    echo(_line(line))
             if found.video not in told:
                 told.append(found.video)
                 for note in found.notes:
                     echo(f"note: {found.video}: {note}", err=True)
     if skipped:
         echo(f"{skipped} of {skipped + len(told)} videos were skipped", err=True)
+    if output is not None:
+        echo(f"written: {output}")
 
 
 def _given(names: tuple[str, ...]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
+# Of eval.json and of the rows of `eval --scores`.
 SCHEMA_VERSION = 1
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -171,3 +172,43 @@ class EvalReport(EvalCore):
     random_calibration: list[str]
     reference: str
     classes: list[ClassVideos]
+
+
+class PeopleEntry(TypedDict):
+    """Who is in a clip; see `People`."""
+
+    frames: int
+    frames_with_persons: int
+    seen: bool
+    notes: list[str]
+
+
+class WrittenClip(TypedDict):
+    """A row of `eval --scores`: a clip in one runtime and precision; `people` is null where nobody is looked for.
+
+    `averages` are of the clip's views, by name of the logits: mean probabilities, or mean logits where the bundle
+    averages by 'score'; `rows` is how many rows the clip has, and `run` of which settings they are.
+    """
+
+    schema_version: int
+    name: str
+    label: int
+    people: PeopleEntry | None
+    runtime: str
+    device: str
+    precision: str
+    version: str
+    computed_on: str
+    averages: dict[str, list[float]]
+    run: str
+    rows: int
+
+
+class FailedClip(TypedDict):
+    """A row about a clip that could not be loaded."""
+
+    schema_version: int
+    name: str
+    error: str
+    run: str
+    rows: int

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from x3ddeploy.errors import DataError, GateError, UsageError
 from x3ddeploy.evaluation.metrics import Classes
 from x3ddeploy.evaluation.scores import Scorer, VideoScores, joined
 from x3ddeploy.runtimes.registry import Execution, open_part
+
+if TYPE_CHECKING:
+    from x3ddeploy.evaluation.rows import WrittenClips
 
 _CHOICE_SEED = 0
 _LISTED = 8
@@ -53,6 +56,19 @@ class ExecutionScores:
 
 
 @dataclass(frozen=True, eq=False)
+class ScoredClip:
+    """One video: who is in it, and what each runtime and precision gave; the reference's first."""
+
+    name: str
+    label: int
+    people: People | None
+    outcomes: tuple[ExecutionScores, ...]
+
+
+Scored = ScoredClip | SkippedClip
+
+
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Scores of every runtime and precision.
 
@@ -75,12 +91,81 @@ class Evaluation:
     time: LoadingTime
 
 
+class Scoring(Protocol):
+    """Scores videos of a source.
+
+    Attributes:
+        time: how long the runtimes waited for clips so far.
+    """
+
+    time: LoadingTime
+
+    def __call__(self, indices: Sequence[int]) -> Iterator[Scored]:
+        """Each of these videos once, in any order."""
+
+
+class ClipScorer:
+    """A bundle in several runtimes and precisions; see `Scoring`.
+
+    Args:
+        bundle, source, executions, loading: as `evaluate` takes them.
+        threads: CPU threads; None leaves each runtime's own default.
+
+    Raises:
+        UsageError: a batch that the bundle does not take.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        source: ClipSource,
+        executions: Sequence[Execution],
+        loading: Loading,
+        threads: int | None = None,
+    ) -> None:
+        self.time = LoadingTime()
+        self._source, self._loading = source, loading
+        self._batch = batch_of(bundle, loading.batch)
+        self._scorers = {
+            execution: Scorer(open_part(bundle, execution, threads=threads), bundle.contract, self._batch)
+            for execution in executions
+        }
+
+    def __call__(self, indices: Sequence[int]) -> Iterator[Scored]:
+        loading = self._loading
+        clips = iterate_clips(
+            self._source,
+            indices,
+            workers=loading.workers,
+            prefetch=max(4, 2 * loading.workers),
+            on_error=loading.on_error,
+        )
+        told = 0
+        started = time.perf_counter()
+        with contextlib.closing(clips):
+            for group in _groups(clips, self._batch):
+                outcomes = [_scored(execution, scorer, group) for execution, scorer in self._scorers.items()]
+                for place, clip in enumerate(group):
+                    if clip.label is None:
+                        raise DataError(f"{clip.name} has no label")
+                    alone = tuple(replace(outcome, scores=outcome.scores.video(place)) for outcome in outcomes)
+                    yield ScoredClip(clip.name, clip.label, clip.people, alone)
+                yield from clips.skipped[told:]
+                told = len(clips.skipped)
+            yield from clips.skipped[told:]
+        self.time.waiting_s += clips.time.waiting_s
+        self.time.total_s += time.perf_counter() - started
+
+
 def evaluate(
     bundle: Bundle,
     source: ClipSource,
     executions: Sequence[Execution],
     loading: Loading,
     progress: Callable[[int, int], None],
+    *,
+    scoring: Scoring | None = None,
+    written: WrittenClips | None = None,
 ) -> Evaluation:
     """Run every runtime and precision over the source.
 
@@ -90,6 +175,8 @@ def evaluate(
         executions: where and in what the network runs, the reference first.
         loading: batch, threads, what becomes of clips that fail, how many.
         progress: receives how many videos are done, and of how many.
+        scoring: scores the videos; None for a ClipScorer here.
+        written: keeps what is known of each video, and knows those of an earlier run.
 
     Raises:
         DataError: clips without a label; a clip that cannot be loaded, unless they are to be skipped; none is left,
@@ -98,45 +185,47 @@ def evaluate(
         GateError: a runtime gives NaN or infinity.
     """
     indices = _chosen(source, loading.limit)
-    scorers = _scorers(bundle, executions, loading.batch)
-    batch = loading.batch or bundle.contract.batch or 1
-    clips = iterate_clips(
-        source, indices, workers=loading.workers, prefetch=max(4, 2 * loading.workers), on_error=loading.on_error
-    )
-    collected: dict[Execution, list[VideoScores]] = {execution: [] for execution in executions}
-    names: list[str] = []
-    labels: list[int] = []
-    people: list[People | None] = []
-    started = time.perf_counter()
-    with contextlib.closing(clips):
-        for group in _groups(clips, batch):
-            for execution, scorer in scorers.items():
-                collected[execution].append(_scored(execution, scorer, group))
-            names += [clip.name for clip in group]
-            people += [clip.people for clip in group]
-            labels += [clip.label for clip in group if clip.label is not None]
-            progress(len(names) + len(clips.skipped), len(indices))
-    total_s = time.perf_counter() - started
-    if not names:
+    batch = batch_of(bundle, loading.batch)
+    names = source.names()
+    known = {} if written is None else {**written.known}
+    missing = [index for index in indices if names[index] not in known]
+    if missing:
+        scoring = scoring or ClipScorer(bundle, source, executions, loading)
+        for found in scoring(missing):
+            if written is not None:
+                written.add(found)
+            known[found.name] = found
+            progress(len(known), len(indices))
+    everything = [known[names[index]] for index in indices]
+    scored = [found for found in everything if isinstance(found, ScoredClip)]
+    skipped = [found for found in everything if isinstance(found, SkippedClip)]
+    if not scored:
         raise DataError(
             f"none of the {len(indices)} videos of {source.name} could be loaded",
-            details=shortened([f"{clip.name}: {clip.reason}" for clip in clips.skipped], _LISTED),
+            details=shortened([f"{clip.name}: {clip.reason}" for clip in skipped], _LISTED),
         )
-    if not any(entry is None or entry.seen for entry in people):
+    if not any(clip.people is None or clip.people.seen for clip in scored):
         raise DataError(
-            f"none of the {len(names)} videos of {source.name} shows a person", hint="check where the keypoints are"
+            f"none of the {len(scored)} videos of {source.name} shows a person", hint="check where the keypoints are"
         )
     return Evaluation(
-        names=tuple(names),
-        people=tuple(people),
-        labels=np.array(labels, np.int64),
-        outcomes=tuple(
-            ExecutionScores(execution, scorer.session.version, scorer.session.device, joined(collected[execution]))
-            for execution, scorer in scorers.items()
-        ),
-        skipped=tuple(clips.skipped),
+        names=tuple(clip.name for clip in scored),
+        people=tuple(clip.people for clip in scored),
+        labels=np.array([clip.label for clip in scored], np.int64),
+        outcomes=tuple(map(_of_all, zip(*(clip.outcomes for clip in scored), strict=True))),
+        skipped=tuple(skipped),
         batch=batch,
-        time=LoadingTime(clips.time.waiting_s, total_s),
+        time=LoadingTime() if scoring is None else scoring.time,
+    )
+
+
+def _of_all(outcomes: Sequence[ExecutionScores]) -> ExecutionScores:
+    """One runtime and precision over all videos, which may have been computed on several devices."""
+    return ExecutionScores(
+        outcomes[0].execution,
+        ", ".join(dict.fromkeys(outcome.version for outcome in outcomes)),
+        ", ".join(dict.fromkeys(outcome.device for outcome in outcomes)),
+        joined([outcome.scores for outcome in outcomes]),
     )
 
 
@@ -155,16 +244,14 @@ def _chosen(source: ClipSource, limit: int | None) -> list[int]:
     return sorted(balanced_choice(labels, min(limit, len(labels)), _CHOICE_SEED))
 
 
-def _scorers(bundle: Bundle, executions: Sequence[Execution], batch: int | None) -> dict[Execution, Scorer]:
+def batch_of(bundle: Bundle, batch: int | None) -> int:
+    """Clips a run: those asked for, the bundle's own number, or 1. Raises UsageError where the bundle takes another."""
     fixed = bundle.contract.batch
     if fixed is not None and batch not in (None, fixed):
         raise UsageError(
             f"{bundle.path} takes {fixed} clips at a time, not {batch}", hint="leave --batch out, or export without it"
         )
-    return {
-        execution: Scorer(open_part(bundle, execution), bundle.contract, batch or fixed or 1)
-        for execution in executions
-    }
+    return batch or fixed or 1
 
 
 def _groups(clips: Iterator[LabelledClip], batch: int) -> Iterator[list[LabelledClip]]:
@@ -179,12 +266,14 @@ def _groups(clips: Iterator[LabelledClip], batch: int) -> Iterator[list[Labelled
         yield group
 
 
-def _scored(execution: Execution, scorer: Scorer, group: list[LabelledClip]) -> VideoScores:
+def _scored(execution: Execution, scorer: Scorer, group: list[LabelledClip]) -> ExecutionScores:
     try:
-        return scorer([clip.inputs for clip in group])
+        scores = scorer([clip.inputs for clip in group])
     except GateError as error:
         raise GateError(
             f"{execution}: NaN or infinity where logits should be",
             details=shortened([f"in {clip.name}" for clip in group], _LISTED),
             hint=error.hint,
         ) from error
+    # PyTorch's version is of a class of its own.
+    return ExecutionScores(execution, str(scorer.session.version), scorer.session.device, scores)

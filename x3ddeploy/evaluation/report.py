@@ -140,7 +140,7 @@ def _result(
     return {
         "runtime": outcome.execution.place,
         "precision": outcome.execution.precision,
-        "version": str(outcome.version),  # PyTorch's is of a class of its own
+        "version": outcome.version,
         "device": outcome.device,
         "scores": {name: _accuracies(outcome, evaluation, score) for name, score in reported.scores.items()},
         "confusions": _off_diagonal(confusions(evaluation, outcome, reported.scores[reported.deployed])),

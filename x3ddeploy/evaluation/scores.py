@@ -71,6 +71,10 @@ class VideoScores:
     by_logits: Mapping[str, Scores]
     outputs: Mapping[str, Output]
 
+    def video(self, place: int) -> VideoScores:
+        """Those of one of the videos."""
+        return VideoScores({name: scores[place : place + 1] for name, scores in self.by_logits.items()}, self.outputs)
+
     def of(self, score: Score) -> Scores:
         """(videos, classes) probabilities; with softmax each row adds up to 1."""
         shares = score.shares()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Poses:
 class PoseEstimator(AbstractContextManager["PoseEstimator"]):
     """A pose model, with a detector in front of it where it sees one person at a time; `with` closes both.
 
-    Without a detector, a top-down model sees the whole picture as one person.
+    Without a detector, a top-down model sees the whole picture as one person. Pickled, it is opened anew elsewhere.
 
     Args:
         pose, detector: ONNX files.
@@ -73,6 +74,8 @@ class PoseEstimator(AbstractContextManager["PoseEstimator"]):
         detector_pixels: str | Pixels | None = None,
     ) -> None:
         placed: dict[str, Any] = {"runtime": runtime, "device": device, "threads": threads}
+        pixels: dict[str, Any] = {"pose_pixels": pose_pixels, "detector_pixels": detector_pixels}
+        self._anew = partial(PoseEstimator, pose, detector, **placed, **pixels)
         self.pose = Model(Path(pose), pixels=pose_pixels, **placed)
         self.detector = None
         if self.pose.kind not in (*TOP_DOWN, *ONE_STAGE):
@@ -83,6 +86,9 @@ class PoseEstimator(AbstractContextManager["PoseEstimator"]):
             self.detector = Model(Path(detector), pixels=detector_pixels, **placed)
             if self.detector.kind in TOP_DOWN:
                 raise UsageError(f"{detector} finds no persons: it gives {self.detector.kind.value}")
+
+    def __reduce__(self) -> tuple[Callable[[], PoseEstimator], tuple[()]]:
+        return self._anew, ()
 
     @property
     def joints(self) -> int:

@@ -113,3 +113,25 @@ class ExplanationReport(msgspec.Struct, frozen=True, kw_only=True):
     view_score: float
     frames: list[ExplainedFrame] | None
     joints: list[ExplainedJoint] | None
+
+
+class WrittenLine(PredictionLine, frozen=True, kw_only=True):
+    """A line of `predict -o FILE.jsonl`.
+
+    Attributes:
+        run: of which settings it is.
+        rows: how many lines the video has.
+    """
+
+    run: str
+    rows: int
+
+
+class FailedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line about a video that could not be used; it may have lines of windows before."""
+
+    schema_version: int
+    video: str
+    error: str
+    run: str
+    rows: int

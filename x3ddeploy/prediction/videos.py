@@ -1,21 +1,21 @@
-"""Several videos, one after the other: predicted, drawn where asked, skipped by name where they cannot be used."""
+"""One video after the other: predicted, drawn where asked, skipped by name where it cannot be used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from x3ddeploy.atomic import explain_os_errors
-from x3ddeploy.contract import Contract
+from x3ddeploy.contract import Contract, Input
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.annotate import annotate_video
 from x3ddeploy.prediction.estimated import EstimatedKeypoints
-from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, find_videos, is_video
+from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, is_video
 from x3ddeploy.prediction.persons import each_person
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.progress import Progress
@@ -29,41 +29,41 @@ class SkippedVideo:
     reason: DataError
 
 
-def predict_videos(
-    paths: Sequence[Path],
-    keypoints: Path | PoseEstimator | None,
-    contract: Contract,
-    labels: Sequence[str],
-    scorer: Scorer,
-    windowing: Windowing,
-    *,
-    persons: bool,
-    workers: int,
-    on_error: Literal["raise", "skip"],
-    annotate: Path | None,
-    html: Path | None,
-    progress: Progress,
-) -> Iterator[Prediction | SkippedVideo]:
-    """Predictions in the order of the videos and their windows; see `x3ddeploy.Recognizer.predict_videos`."""
-    videos = find_videos(paths, contract.inputs)
-    files: KeypointSource
-    if isinstance(keypoints, PoseEstimator):
-        files = EstimatedKeypoints(keypoints, contract.inputs, progress)
-    else:
-        files = KeypointFiles(keypoints, len(videos))
-    drawn = _drawn_files(annotate, videos, several=len(videos) > 1 or paths[0].is_dir())
-    if html is not None:
-        _check_page(html, videos)
-    predicted = partial(
-        predict_each_person if persons else predict_windows,
-        contract=contract,
-        labels=labels,
-        scorer=scorer,
-        windowing=windowing,
-        workers=workers,
-    )
-    opened = partial(open_video, keypoints=files, inputs=contract.inputs)
-    return _predictions(videos, opened, predicted, on_error, drawn, html, progress)
+@dataclass(frozen=True, eq=False)
+class VideoPredictor:
+    """A network and a source of keypoints, for one video after the other.
+
+    Attributes:
+        contract, labels, scorer: the network's.
+        keypoints: where they come from.
+        windowing: how videos are cut up.
+        persons: an answer for each person; else one for all.
+        workers: threads that load clips.
+    """
+
+    contract: Contract
+    labels: Sequence[str]
+    scorer: Scorer
+    keypoints: KeypointSource
+    windowing: Windowing
+    persons: bool
+    workers: int
+
+    def open(self, path: Path) -> OpenedVideo:
+        """Raises DataError where the video or its keypoints cannot be used."""
+        return open_video(path, self.keypoints, self.contract.inputs)
+
+    def predictions(self, video: OpenedVideo) -> Iterator[Prediction]:
+        """Of the windows, see `predict_windows`; with `persons` see `predict_each_person`."""
+        predicted = predict_each_person if self.persons else predict_windows
+        return predicted(
+            video,
+            contract=self.contract,
+            labels=self.labels,
+            scorer=self.scorer,
+            windowing=self.windowing,
+            workers=self.workers,
+        )
 
 
 def predict_each_person(video: OpenedVideo, *, windowing: Windowing, **how: Any) -> Iterator[Prediction]:
@@ -74,39 +74,88 @@ def predict_each_person(video: OpenedVideo, *, windowing: Windowing, **how: Any)
                 yield replace(prediction, person=person)
 
 
-def _predictions(
-    videos: Sequence[Path],
-    opened: Callable[[Path], OpenedVideo],
-    predicted: Callable[[OpenedVideo], Iterator[Prediction]],
-    on_error: Literal["raise", "skip"],
-    drawn: Mapping[Path, Path],
-    html: Path | None,
-    progress: Progress,
-) -> Iterator[Prediction | SkippedVideo]:
-    skipped = 0
-    for path in videos:
-        try:
-            video = opened(path)
-            predictions = []
-            for prediction in predicted(video):
-                yield prediction
-                predictions.append(prediction)
-            if path in drawn:
-                output = drawn[path]
-                annotate_video(video, predictions, output, partial(progress.count, f"drawing {output.name}"))
-                progress(f"written: {output}")
-            if html is not None:
-                from x3ddeploy.prediction.page import write_page  # with jinja2, which nothing else here needs
+Found = Prediction | SkippedVideo
+# What is done with a video and its predictions when they are complete.
+Finish = Callable[[OpenedVideo, Sequence[Prediction]], None]
 
-                write_page(video, predictions, html)
-                progress(f"written: {html}")
-        except DataError as error:
-            if on_error == "raise":
-                raise
-            skipped += 1
-            yield SkippedVideo(path, error)
-    if skipped == len(videos):
+
+def predict_video(
+    path: Path, predictor: VideoPredictor, on_error: Literal["raise", "skip"], finish: Finish | None = None
+) -> Iterator[Found]:
+    """Predictions of a video in the order of its windows.
+
+    Args:
+        path: the video.
+        predictor: opened.
+        on_error: whether a SkippedVideo or the DataError itself ends the predictions of a video that cannot be used.
+        finish: called after the last one.
+    """
+    try:
+        video = predictor.open(path)
+        predictions = []
+        for prediction in predictor.predictions(video):
+            yield prediction
+            predictions.append(prediction)
+        if finish is not None:
+            finish(video, predictions)
+    except DataError as error:
+        if on_error == "raise":
+            raise
+        yield SkippedVideo(path, error)
+
+
+def keypoint_source(
+    keypoints: Path | PoseEstimator | None, inputs: Mapping[str, Input], videos: int, progress: Progress
+) -> KeypointSource:
+    """Files, or a pose model. Raises UsageError where they do not fit the network or so many videos."""
+    if isinstance(keypoints, PoseEstimator):
+        return EstimatedKeypoints(keypoints, inputs, progress)
+    return KeypointFiles(keypoints, videos)
+
+
+def none_only_skipped(videos: Iterable[Iterable[Found]]) -> Iterator[Found]:
+    """What was found in one video after the other. At the end raises DataError where none of them could be used."""
+    count = skipped = 0
+    for found in videos:
+        count += 1
+        for item in found:
+            skipped += isinstance(item, SkippedVideo)
+            yield item
+    if skipped and skipped == count:
         raise DataError(f"none of the {skipped} videos could be used")
+
+
+def finishing(
+    annotate: Path | None, html: Path | None, videos: Sequence[Path], several: bool, progress: Progress
+) -> Finish:
+    """Draw each video, and write its page, where asked.
+
+    Args:
+        annotate: see `x3ddeploy.Recognizer.predict_videos`.
+        html: likewise.
+        videos: all of them.
+        several: whether `annotate` is a folder.
+        progress: receives each file that is written.
+
+    Raises:
+        UsageError: `annotate` or `html` is no place for these videos.
+    """
+    drawn = _drawn_files(annotate, videos, several)
+    if html is not None:
+        _check_page(html, videos)
+
+    def finish(video: OpenedVideo, predictions: Sequence[Prediction]) -> None:
+        if video.path in drawn:
+            output = drawn[video.path]
+            annotate_video(video, predictions, output, partial(progress.count, f"drawing {output.name}"))
+            progress(f"written: {output}")
+        if html is not None:
+            from x3ddeploy.prediction.page import write_page  # with jinja2, which nothing else here needs
+
+            write_page(video, predictions, html)
+            progress(f"written: {html}")
+
+    return finish
 
 
 def _drawn_files(annotate: Path | None, videos: Sequence[Path], several: bool) -> dict[Path, Path]:

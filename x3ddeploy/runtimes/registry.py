@@ -22,6 +22,7 @@ from x3ddeploy.text import shell_word
 
 _GRAPHS = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
 _EVERY = frozenset(Precision)
+_GPUS = ("cuda", "gpu", "tensorrt")  # the last is ONNX Runtime's
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ class Execution:
         """'onnxruntime' on its default device, 'onnxruntime-cuda' on another."""
         default = self.device == RUNTIMES[self.runtime].default_device
         return self.runtime if default else f"{self.runtime}-{self.device}"
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether its device is a GPU."""
+        return self.device.partition(":")[0] in _GPUS
 
     def __str__(self) -> str:
         return f"{self.place} {self.precision}"
@@ -240,7 +246,12 @@ def open_part(bundle: Bundle, execution: Execution, part: str = WHOLE, *, thread
 
 
 def choose(
-    bundle: Bundle, runtimes: Sequence[str] = (), device: str | None = None, precisions: Iterable[str] = ()
+    bundle: Bundle,
+    runtimes: Sequence[str] = (),
+    device: str | None = None,
+    precisions: Iterable[str] = (),
+    *,
+    here: bool = True,
 ) -> Choice:
     """Every runtime with every precision that it can run of this bundle.
 
@@ -249,6 +260,7 @@ def choose(
         runtimes: keys of RUNTIMES. None means all that are installed; engines where the bundle has some.
         device: device for the runtimes that were named; None for the default of each.
         precisions: None means all that the bundle has.
+        here: whether runtimes that are named must run on this machine.
 
     Raises:
         UsageError: no such runtime, device or precision, or a runtime that was named computes in none of those asked.
@@ -257,7 +269,9 @@ def choose(
     """
     asked = tuple(named(Precision, name) for name in precisions)
     for name in runtimes:
-        require(name, device)
+        _device(runtime_named(name), device)
+        if here:
+            require(name, device)
     left_out: list[str] = []
     chosen = list(runtimes) or [name for name in RUNTIMES if is_usable(bundle, name, left_out)]
     executions: list[Execution] = []
@@ -269,7 +283,7 @@ def choose(
             if problem := unsupported(Execution(name, place, precision)):
                 left_out.append(problem)
             elif precision in held:
-                if runtime.builds_engines:
+                if runtime.builds_engines and here:
                     try:
                         runtime.backend().require_engines(bundle, precision, name, place)
                     except BundleError as error:
