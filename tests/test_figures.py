@@ -1,6 +1,7 @@
 """Figures in README and docs are those of the committed results, to the digit."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -97,6 +98,23 @@ def rounding_rows():
         yield f"| {names.get(network, network)} | {' | '.join(cells)} |"
 
 
+def sizing_rows():
+    """Machines for cameras, by the very code that docs/triton.md shows, of the committed reports."""
+    (code,) = re.findall(r"^```python\n(.*?)^report = ", (ROOT / "docs" / "triton.md").read_text(), re.M | re.S)
+    shown = {}
+    exec(code, shown)
+    for target, name in (
+        ("tensorrt", "onnxruntime/fp32"),
+        ("openvino", "openvino/fp32"),
+        ("openvino", "openvino/int8"),
+    ):
+        report, _ = bench(target)
+        rate = shown["clips_per_s"](report, name)
+        cameras = max(count for count in range(1, 100) if shown["machines"](report, name, count) == 1)
+        machines = shown["machines"](report, name, 100)
+        yield f"| {name} | {rate:.1f} | {rate / report['threads']:.1f} | {cameras} | {machines} |"
+
+
 def family_rows():
     """Each network that benchmarks/families_table.py measured."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -117,6 +135,7 @@ def family_rows():
         ("docs/quantize.md", int8_rows),
         ("docs/quantize.md", method_rows),
         ("docs/train.md", synth_rows),
+        ("docs/triton.md", sizing_rows),
         ("README.md", short_bench_rows),
     ],
     ids=lambda value: getattr(value, "__name__", value),

@@ -1,8 +1,10 @@
 """The model repository: what Triton's own protobuf definition takes, and what its server would check at start."""
 
+import ast
 import importlib.util
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -21,15 +23,29 @@ NUMPY = {"TYPE_FP32": np.float32, "TYPE_UINT8": np.uint8}
 
 @pytest.fixture(scope="module")
 def model_config():
-    """Triton's definition. Its package asks for gRPC, which the definition itself has no use for."""
+    """Triton's definition, from the serialized form of it in its client's generated code.
+
+    The code asks for gRPC, and for a protobuf that is hardly newer than the one that generated it; the definition needs
+    neither, so configurations are checked with whichever protobuf is installed.
+    """
     spec = importlib.util.find_spec("tritonclient")
     if spec is None:
         pytest.skip("tritonclient is not installed")
-    path = Path(spec.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
-    spec = importlib.util.spec_from_file_location("model_config_pb2", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    code = (Path(spec.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py").read_text()
+    (serialized,) = [
+        call.args[0].value
+        for call in ast.walk(ast.parse(code))
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "AddSerializedFile"
+    ]
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(descriptor_pb2.FileDescriptorProto.FromString(serialized))
+    types = pool.FindEnumTypeByName("inference.DataType")
+    return SimpleNamespace(
+        ModelConfig=message_factory.GetMessageClass(pool.FindMessageTypeByName("inference.ModelConfig")),
+        DataType=SimpleNamespace(Name=lambda number: types.values_by_number[number].name),
+    )
 
 
 def read_configs(model_config, repository):
