@@ -35,7 +35,7 @@ def model_config():
 
     code = (Path(spec.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py").read_text()
     (serialized,) = [
-        call.args[0].value
+        ast.literal_eval(call.args[0])
         for call in ast.walk(ast.parse(code))
         if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "AddSerializedFile"
     ]
