@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from x3ddeploy.api.recognizer import Recognizer as Recognizer
     from x3ddeploy.api.recognizer import open as open  # noqa: A004 (what it is called)
     from x3ddeploy.api.train import synth as synth
+    from x3ddeploy.api.train import synth_pictures as synth_pictures
     from x3ddeploy.api.train import train as train
     from x3ddeploy.api.verify import verify as verify
     from x3ddeploy.data.check import check_data as check_data
@@ -58,6 +59,7 @@ _PUBLIC = {
     "predict": "x3ddeploy.api.predict",
     "quantize": "x3ddeploy.api.quantize",
     "synth": "x3ddeploy.api.train",
+    "synth_pictures": "x3ddeploy.api.train",
     "train": "x3ddeploy.api.train",
     "triton": "x3ddeploy.api.embed",
     "verify": "x3ddeploy.api.verify",

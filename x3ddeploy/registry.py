@@ -14,10 +14,12 @@ from x3ddeploy.families import family_named, known_families
 SCOPE = "x3ddeploy"
 
 _LOCATIONS = {
-    "MODELS": [module for name in known_families() for module in family_named(name).training],
-    "DATASETS": ["x3ddeploy.training.dataset"],
+    "MODELS": [module for name in known_families() for module in family_named(name).training]
+    + ["x3ddeploy.training.persons.finder"],
+    "DATASETS": ["x3ddeploy.training.dataset", "x3ddeploy.training.persons.pictures"],
     "TRANSFORMS": ["x3ddeploy.training.decode"],
-    "HOOKS": [f"x3ddeploy.training.{module}" for module in ("best", "seeding", "divergence")],
+    "HOOKS": [f"x3ddeploy.training.{module}" for module in ("best", "seeding", "divergence", "persons.onnx_files")],
+    "METRICS": ["x3ddeploy.training.persons.finder"],
 }
 # One child for each of MMAction2's, empty or not: where a scope has no registry, MMEngine falls back to its own root,
 # and does not find what is MMAction2's.
@@ -35,3 +37,4 @@ MODELS = _CHILDREN["MODELS"]
 DATASETS = _CHILDREN["DATASETS"]
 TRANSFORMS = _CHILDREN["TRANSFORMS"]
 HOOKS = _CHILDREN["HOOKS"]
+METRICS = _CHILDREN["METRICS"]

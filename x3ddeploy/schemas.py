@@ -40,6 +40,7 @@ DOCUMENTS = {
     "train": "x3ddeploy.training.result:TrainResult",
     "data-check": "x3ddeploy.data.check:DataReport",
     "synth": "x3ddeploy.data.synth.document:SynthReport",
+    "synth-pictures": "x3ddeploy.data.synth.document:PicturesRecord",
     "dataset": "x3ddeploy.data.synth.document:DatasetRecord",
     "calibration": "x3ddeploy.calibration.cache:Calibration",
     "inspect-annotations": "x3ddeploy.inspection:InspectedAnnotations",

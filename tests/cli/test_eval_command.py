@@ -57,6 +57,41 @@ def test_json_is_one_document_equal_to_the_file(run, bundle, clips, tmp_path):
     assert [result["runtime"] for result in report["results"]] == ["torch"]
 
 
+def test_what_changed_since_an_earlier_evaluation_is_said(run, bundle, clips, tmp_path):
+    first = run("eval", bundle, "--data", clips, "--runtime", "onnxruntime", "-o", tmp_path / "first")
+    assert first.returncode == 0, first.stderr
+    earlier = tmp_path / "first" / "eval.json"
+    report = json.loads(earlier.read_text())
+    torch, onnxruntime = report["results"]
+    torch["precision"] = "of another kind"
+    scores = onnxruntime["scores"]["fused 1:1"]
+    scores["top1"] = scores["top1"] + (0.25 if scores["top1"] < 0.5 else -0.25)
+    scores["by_class"][3] = 1 - scores["by_class"][3]
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(report))
+    options = ("--data", clips, "--runtime", "onnxruntime", "-o", tmp_path / "second")
+    process = run("eval", bundle, *options, "--against", changed)
+    assert process.returncode == 0, process.stderr
+    against = of_its_type("eval", (tmp_path / "second" / "eval.json").read_text())["against"]
+    assert (against["path"], against["runtime"]) == (str(changed), "onnxruntime")
+    now = against["after"]["fused 1:1"]["top1"]
+    assert against["before"]["fused 1:1"]["top1"] == scores["top1"]
+    line = next(line for line in process.stdout.splitlines() if "fused 1:1 (deployed)" in line and "+-" not in line
+                and f"{100 * (now - scores['top1']):+.2f}" in line)  # fmt: skip
+    assert f"{scores['top1']:.2%}" in line
+    assert sum(", fused 1:1  " in line for line in process.stdout.splitlines()) == 1  # one class changed
+    for wrong, told in (
+        ({"classes": []}, "and these are 6, or of other classes"),
+        ({"results": [torch]}, "none of these runtimes"),
+        ({"schema_version": 7}, "schema version 7"),
+    ):
+        changed.write_text(json.dumps({**report, **wrong}))
+        with pytest.raises(UsageError, match=told):
+            evaluate(bundle, *options, "--against", changed)
+    with pytest.raises(UsageError, match="cannot read"):
+        evaluate(bundle, *options, "--against", tmp_path / "absent.json")
+
+
 def evaluate(*arguments):
     """In this process, for what fails early: a new one takes seconds to start."""
     main(["eval", *map(str, arguments)], standalone_mode=False)

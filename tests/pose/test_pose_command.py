@@ -1,6 +1,7 @@
 """From a bare video to keypoints and to actions, by a pose model."""
 
 import json
+import pickle
 import shlex
 
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 from support.documents import of_its_type
 from support.pose_graphs import constant_model, heatmap_model, yolo
 
+from x3ddeploy.data.annotations import LabelledVideo, read_annotations
 from x3ddeploy.data.synth.video import write_video
 from x3ddeploy.data.video import read_frames
+from x3ddeploy.pose.annotations import write_annotations
+from x3ddeploy.pose.estimate import Poses
 from x3ddeploy.prediction.keypoints import read_npz_keypoints
 
 FRAMES, SIZE = 10, (96, 128)
@@ -121,3 +125,44 @@ def test_names_stand_by_peoples_heads(run, models, video, bundle, tmp_path):
     left, right = above[:, : 64 * scale], above[:, 64 * scale :]
     for half, colour in ((left, (230, 159, 0)), (right, (86, 180, 233))):
         assert (np.abs(half - colour).max(-1) < 60).sum() > 20
+
+
+def test_annotations_are_written_again_with_the_keypoints_that_are_found(run, models, video, tmp_path):
+    pose, detector = models
+    empty = np.zeros((1, FRAMES, 17, 2), np.float32)
+    entries = [
+        {"frame_dir": name, "label": label, "img_shape": SIZE, "total_frames": FRAMES, "keypoint": empty}
+        for label, name in enumerate(("other", "clips/two", "three"), 3)
+    ]
+    names = [entry["frame_dir"] for entry in entries]
+    (tmp_path / "set.pkl").write_bytes(
+        pickle.dumps({"split": {"val": names, "train": names[:1]}, "annotations": entries}, protocol=4)
+    )
+    again = tmp_path / "two_rgb.avi"  # NTU's way of calling it
+    again.write_bytes(video.read_bytes())
+    given = ("--pose", pose, "--detector", detector, "--annotations", tmp_path / "set.pkl")
+    process = run("pose", again, *given, "-o", tmp_path / "found.pkl")
+    assert process.returncode == 0, process.stderr
+    found = read_annotations(tmp_path / "found.pkl")
+    assert found.splits == {"val": ("clips/two",)}
+    (sample,) = found.split("val")
+    assert (sample.label, sample.image_size) == (4, SIZE)
+    assert sample.keypoints.shape == (2, FRAMES, 17, 2)
+    assert (sample.scores > 0).any()
+    for options, told in (
+        ((again, *given, "-o", tmp_path / "found.npz"), "is no pickle"),
+        ((again, *given[:4], "-o", tmp_path / "found.pkl"), "which have classes"),
+        ((tmp_path / "unknown.mp4", *given, "-o", tmp_path / "found.pkl"), "have no annotation"),
+        ((again, video, *given, "-o", tmp_path / "found.pkl"), "the same name"),
+    ):
+        process = run("pose", *options)
+        assert process.returncode == 2
+        assert told in process.stderr
+
+
+def test_a_video_with_nobody_stays_in_the_annotations(tmp_path):
+    nobody = Poses(np.zeros((0, 4, 17, 2), np.float32), np.zeros((0, 4, 17), np.float32), SIZE)
+    write_annotations(tmp_path / "found.pkl", {LabelledVideo("walk", 2): nobody}, {"val": ["walk"]})
+    (sample,) = read_annotations(tmp_path / "found.pkl").split("val")
+    assert sample.keypoints.shape == (1, 4, 17, 2)
+    assert not sample.scores.any()

@@ -17,6 +17,7 @@ from x3ddeploy.cluster import Cluster, on_cluster
 from x3ddeploy.data.loader import LoadingTime, SkippedClip
 from x3ddeploy.data.sources import ClipSource, open_source
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.evaluation.changes import changes, read_earlier
 from x3ddeploy.evaluation.document import EvalReport
 from x3ddeploy.evaluation.evaluate import ClipScorer, Loading, Scored
 from x3ddeploy.evaluation.evaluate import evaluate as evaluate_bundle
@@ -63,6 +64,7 @@ def evaluate(
     on_error: Literal["raise", "skip"] = "raise",
     limit: int | None = None,
     output: AnyPath | None = None,
+    against: AnyPath | None = None,
     plot: Literal["png", "svg"] | None = None,
     scores: AnyPath | None = None,
     ray: str | None = None,
@@ -86,6 +88,7 @@ def evaluate(
         on_error: 'skip' goes on after a clip that cannot be loaded, and names it in the report.
         limit: number of videos to evaluate, of all classes alike; None takes all.
         output: folder for eval.json and confusion matrices; None writes eval.json into the bundle, and no matrices.
+        against: earlier eval.json of as many videos of each class; the report then says what changed.
         plot: format of the matrices in `output`; None for PNG where matplotlib is installed.
         scores: a file (.jsonl) or a folder of Parquet files (.parquet) that gets each clip's scores as they are
             known. Clips that are in it already are not run again, and count as if they were.
@@ -105,6 +108,7 @@ def evaluate(
         if output is None:
             raise UsageError("--plot has no folder to write to", hint="name one with -o")
         require_plot()
+    earlier = None if against is None else read_earlier(Path(against))
     opened = open_whole(Path(bundle))
     folder = opened.path if output is None else Path(output)
     require_place(folder, REPORT_BYTES)
@@ -147,6 +151,9 @@ def evaluate(
         )
     report = eval_report(opened, source, found, loading, num_clips, left_out)
     write_json(folder / EVAL, report)
+    if against is not None and earlier is not None:
+        report["against"] = changes(Path(against), earlier, report)
+        write_json(folder / EVAL, report)
     files = [folder / EVAL]
     if output is not None and (plot or can_plot()):
         files += plot_evaluation(opened, found, report, folder, plot or "png")

@@ -13,6 +13,7 @@ from x3ddeploy.terms import AnyPath
 
 if TYPE_CHECKING:
     from x3ddeploy.data.synth import Summary
+    from x3ddeploy.data.synth.document import PicturesRecord
     from x3ddeploy.training.result import TrainResult
 
 
@@ -24,6 +25,7 @@ def synth(
     frames: int = 32,
     clips_per_class: int = 72,
     subjects: int = 12,
+    together: int = 0,
     overwrite: bool = False,
     progress: Step = QUIET,
 ) -> Summary:
@@ -36,6 +38,7 @@ def synth(
         frames: frames of each clip.
         clips_per_class: at least one for each subject.
         subjects: number of performers; a quarter of them is held out.
+        together: number of further videos, of two performers who act at once; they have no keypoints and no split.
         overwrite: replace a synthetic data set that is there.
         progress: counts the clips.
 
@@ -45,8 +48,43 @@ def synth(
     """
     from x3ddeploy.data.synth import SynthOptions, generate
 
-    options = SynthOptions(seed, size, frames, clips_per_class, subjects)
+    options = SynthOptions(seed, size, frames, clips_per_class, subjects, together)
     return generate(Path(directory), options, partial(counting(progress).count, "clips"), overwrite=overwrite)
+
+
+def synth_pictures(
+    directory: AnyPath,
+    pictures: int,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] = (112, 112),
+    subjects: int = 12,
+    overwrite: bool = False,
+    progress: Step = QUIET,
+) -> PicturesRecord:
+    """Write pictures of persons with their joints and boxes in COCO's form, to train a pose network on.
+
+    Args:
+        directory: where it goes.
+        pictures: how many; every tenth judges.
+        seed: seed of all draws; performers and rooms of other seeds are others.
+        size: height and width of a picture of one performer; those of two are half as wide again.
+        subjects: number of performers; a quarter of them is in the pictures that judge, and in no other.
+        overwrite: replace a synthetic data set that is there.
+        progress: counts the pictures.
+
+    Returns:
+        What dataset.json holds.
+
+    Raises:
+        UsageError: a number is out of its range, or something else lies there.
+        MissingRequirementError: OpenCV is not installed.
+    """
+    from x3ddeploy.data.synth import PictureOptions, generate_pictures
+
+    options = PictureOptions(seed, pictures, size, subjects)
+    count = partial(counting(progress).count, "pictures")
+    return generate_pictures(Path(directory), options, count, overwrite=overwrite)
 
 
 def train(
@@ -60,7 +98,9 @@ def train(
     launcher: Literal["none", "pytorch"] | None = None,
     progress: Step = QUIET,
 ) -> TrainResult | None:
-    """Train the two-stream network, or any model of MMAction2, as a config says. MMEngine logs to standard output.
+    """Train the two-stream network, any model of MMAction2, or a pose network with its detector, as a config says.
+
+    MMEngine logs to standard output.
 
     Args:
         config: Python file of MMEngine's kind; it is EXECUTED.

@@ -57,6 +57,12 @@ _MOST_CHANGES = 10
     "-o", "--output", type=click.Path(path_type=Path), help="Folder for eval.json and plots.  [default: the bundle]"
 )
 @click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="EVAL.json",
+    help="Say what changed since that evaluation, of the same videos with other keypoints or another checkpoint.",
+)
+@click.option(
     "--plot",
     type=click.Choice(["png", "svg"]),
     help="Format of the confusion matrices in -o.  [default: png where matplotlib is installed]",
@@ -83,6 +89,7 @@ def command(
     on_error: Literal["raise", "skip"],
     limit: int | None,
     output: Path | None,
+    against: Path | None,
     plot: Literal["png", "svg"] | None,
     scores: Path | None,
     ray: str | None,
@@ -113,6 +120,7 @@ def command(
             on_error=on_error,
             limit=limit,
             output=output,
+            against=against,
             plot=plot,
             scores=scores,
             ray=ray,
@@ -131,6 +139,7 @@ def _print(report: EvalReport, streams: Sequence[str]) -> None:
     _print_accuracies(report)
     _print_classes(report, streams)
     _print_changes(report)
+    _print_against(report)
     persons = report["persons"]
     if persons is not None:
         echo(f"persons in {persons['frames_with_persons']} of {persons['frames']} frames")
@@ -241,3 +250,27 @@ def _print_changes(report: EvalReport) -> None:
             )
         if len(changed) > _MOST_CHANGES:
             echo(f"... and {len(changed) - _MOST_CHANGES} more, in eval.json")
+
+
+def _print_against(report: EvalReport) -> None:
+    """What changed since an earlier evaluation: by score, and by class in the deployed one."""
+    from x3ddeploy.cli.output import print_table
+
+    changes, deployed = report["against"], report["deployed"]
+    if changes is None:
+        return
+    rows = [
+        (name + (" (deployed)" if name == deployed else ""), before["top1"], changes["after"][name]["top1"])
+        for name, before in changes["before"].items()
+    ]
+    if deployed in changes["before"]:
+        by_class = (changes[moment][deployed]["by_class"] for moment in ("before", "after"))
+        for entry, before, after in zip(report["classes"], *by_class, strict=True):
+            if before is not None and after is not None and before != after:
+                rows.append((f"{entry['label']}, {deployed}", before, after))
+    print_table(
+        f"Top-1 against {changes['path']} ({changes['data']}), {changes['runtime']} {changes['precision']}",
+        ("", "before", "now", "points"),
+        [(name, f"{before:.2%}", f"{after:.2%}", f"{100 * (after - before):+.2f}") for name, before, after in rows],
+        right=(1, 2, 3),
+    )

@@ -21,7 +21,7 @@ VERBS = {
     "verify": "Check a bundle: files, golden outputs, every runtime that is here.",
     "inspect": "Say what a checkpoint, an ONNX file, annotations or a bundle holds.",
     "bench": "Time a bundle against PyTorch and RGBPoseConv3D, interleaved.",
-    "synth": "Write a synthetic action data set: videos, keypoints, splits.",
+    "synth": "Write a synthetic data set: videos, keypoints, splits; or pictures of persons.",
     "data": "Check a data set: splits, classes, persons, videos.",
     "train": "Train the network, or any model of MMAction2, from a config.",
     "eval": "Measure accuracy on labelled clips, beside PyTorch's numbers.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +44,27 @@ def after_synth(directory: Path) -> list[str]:
     if directory == Path("synth"):  # where the config looks
         return [f"train {config}"]
     places = {"ann_file": directory / "annotations.pkl", "data_prefix.video": directory / "videos"}
-    options = [
+    return [f"train {config} {_of_loaders(dict.fromkeys(('train', 'val', 'test'), places))}"]
+
+
+def after_pictures(directory: Path) -> list[str]:
+    """Training of the small pose network on these pictures, where this is the sources' folder."""
+    config = Path("configs/pose_synth.py")
+    if not config.is_file():
+        return []
+    if directory == Path("people"):  # where the config looks
+        return [f"train {config}"]
+    places = {
+        loader: {"ann_file": directory / f"person_keypoints_{loader}.json", "images": directory / "images"}
+        for loader in ("train", "val")
+    }
+    return [f"train {config} {_of_loaders(places)}"]
+
+
+def _of_loaders(places: Mapping[str, Mapping[str, Path]]) -> str:
+    """What a config is told of the places of its data: loader -> key of its data set -> path."""
+    return " ".join(
         shell_word(f"{loader}_dataloader.dataset.{key}={path}")
-        for loader in ("train", "val", "test")
-        for key, path in places.items()
-    ]
-    return [f"train {config} {' '.join(options)}"]
+        for loader, keys in places.items()
+        for key, path in keys.items()
+    )

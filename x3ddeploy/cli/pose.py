@@ -23,7 +23,12 @@ from x3ddeploy.text import shell_word
     type=click.Path(path_type=Path),
     required=True,
     metavar="KEYPOINTS",
-    help="An .npz file for one video, or a folder for files of the videos' names.",
+    help="An .npz file for one video, or a folder for files of the videos' names; with --annotations a .pkl file.",
+)
+@click.option(
+    "--annotations",
+    type=click.Path(path_type=Path),
+    help="MMAction2's annotations of the videos: write them again, with these keypoints, to train and evaluate on.",
 )
 @click.option("--runtime", default="onnxruntime", show_default=True, help="onnxruntime or openvino.")
 @click.option("--device", help="Of the runtime: cpu, cuda, gpu, ...  [default: its first]")
@@ -35,6 +40,7 @@ def command(
     pose_pixels: str | None,
     detector_pixels: str | None,
     output: Path,
+    annotations: Path | None,
     runtime: str,
     device: str | None,
     as_json: bool,
@@ -49,7 +55,7 @@ def command(
         pose, detector, runtime=runtime, device=device, pose_pixels=pose_pixels, detector_pixels=detector_pixels
     )
     with estimator, Steps().bars() as progress:
-        for found in x3ddeploy.estimate_poses(videos, output, estimator, progress=progress):
+        for found in x3ddeploy.estimate_poses(videos, output, estimator, annotations=annotations, progress=progress):
             if as_json:
                 print_json(asdict(found.line()), indent=None)
             else:
@@ -57,5 +63,9 @@ def command(
                     f"{found.keypoints}: {found.persons} persons in {found.frames_with_persons} of {found.frames} "
                     f"frames of {found.video}"
                 )
-    if not as_json:
+    if as_json:
+        return
+    if annotations is not None:
+        print_next(f"data check {shell_word(output)} --videos {shell_word(videos[0].parent)}")
+    else:
         print_next(f"predict {' '.join(map(shell_word, videos))} --keypoints {shell_word(output)}")

@@ -58,7 +58,7 @@ def command(
     launcher: Literal["none", "pytorch"] | None,
     as_json: bool,
 ) -> None:
-    """Train the two-stream network, or any model of MMAction2, as CONFIG says.
+    """Train the two-stream network, any model of MMAction2, or a pose network with its detector, as CONFIG says.
 
     CONFIG is a Python file of MMEngine's kind and is EXECUTED: give only files that you trust. Several GPUs or
     machines: torchrun --nproc_per_node N -m x3ddeploy train CONFIG. A run that diverges stops and says what was seen.
@@ -82,6 +82,10 @@ def command(
     echo(f"{result.work_dir}: {result.epochs} epochs")
     if result.best is not None and result.best_score is not None:
         echo(f"best: {result.best_score:.2%} ({result.monitored})")
+    if result.onnx:
+        echo(f"written, and equal to PyTorch up to float rounding: {', '.join(result.onnx.values())}")
+        print_next("pose VIDEO " + " ".join(f"--{name} {shell_word(file)}" for name, file in result.onnx.items()))
+        return
     checkpoint = result.best or result.last
     if checkpoint is not None:
         print_next(f"export {shell_word(checkpoint)}")

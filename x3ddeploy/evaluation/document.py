@@ -144,6 +144,17 @@ class Result(TypedDict):
     against_reference: dict[str, Against] | None
 
 
+class Changes(TypedDict):
+    """Accuracies by score in an earlier eval.json and now, in one runtime and precision; `data` was evaluated then."""
+
+    path: str
+    data: str
+    runtime: str
+    precision: str
+    before: dict[str, Accuracies]
+    after: dict[str, Accuracies]
+
+
 class EvalCore(TypedDict):
     """What of an eval.json is read again, whichever version wrote it. The first of `results` is the reference."""
 
@@ -172,6 +183,7 @@ class EvalReport(EvalCore):
     random_calibration: list[str]
     reference: str
     classes: list[ClassVideos]
+    against: Changes | None
 
 
 class PeopleEntry(TypedDict):

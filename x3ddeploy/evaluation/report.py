@@ -91,6 +91,7 @@ def eval_report(
             {"class": index, "label": names[index], "videos": int(videos)}
             for index, videos in enumerate(np.bincount(evaluation.labels, minlength=len(names)))
         ],
+        "against": None,
     }
     return cast(EvalReport, msgspec.to_builtins(report))
 

@@ -30,7 +30,7 @@ class Tracker:
         """
         self._last = {number: seen for number, seen in self._last.items() if self._frame - seen[0] <= _FORGOTTEN}
         known = list(self._last)
-        overlaps = np.array([[_overlap(self._last[number][1], box) for number in known] for box in boxes])
+        overlaps = np.array([[overlap(self._last[number][1], box) for number in known] for box in boxes])
         numbers = [-1] * len(boxes)
         while overlaps.size and overlaps.max() >= _LEAST_OVERLAP:
             of_box, of_known = divmod(int(overlaps.argmax()), len(known))
@@ -45,7 +45,7 @@ class Tracker:
         return numbers
 
 
-def _overlap(one: Floats, other: Floats) -> float:
+def overlap(one: Floats, other: Floats) -> float:
     """Intersection over union."""
     sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     shared = float(np.prod(np.maximum(sides, 0)))

@@ -7,6 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 
 from x3ddeploy.errors import X3DDeployError
@@ -44,7 +45,7 @@ class DivergenceHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        logged = {name: float(value) for name, value in (outputs or {}).items()}
+        logged = {name: float(torch.as_tensor(value).detach()) for name, value in (outputs or {}).items()}
         bad = [f"{name} is {value}" for name, value in logged.items() if not math.isfinite(value)]
         if bad:
             history = ", ".join(f"{loss:.4g}" for loss in self._losses) or "none"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -16,6 +16,7 @@ class TrainResult:
         best: a copy, under a name that stays, of the checkpoint with the best score; None where nothing was validated.
         best_score: its score.
         monitored: name of the metric that it is the score of, as MMEngine's `save_best` takes it.
+        onnx: what a training of a pose network writes at its end: 'pose' and 'detector' -> file; none of others.
     """
 
     work_dir: str
@@ -24,6 +25,7 @@ class TrainResult:
     best: str | None
     best_score: float | None
     monitored: str | None
+    onnx: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""

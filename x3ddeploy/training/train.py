@@ -50,6 +50,7 @@ def train(config: Path, options: TrainOptions, launcher: str, report: Callable[[
         best=str(best) if best else None,
         best_score=None if score is None else float(score),
         monitored=next((hook.monitored for hook in runner.hooks if isinstance(hook, CheckpointHook)), None),
+        onnx=runner.message_hub.runtime_info.get("onnx", {}),
     )
 
 

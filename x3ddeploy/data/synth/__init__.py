@@ -2,6 +2,7 @@
 
 from x3ddeploy.data.synth.clip import SynthClip, make_clip
 from x3ddeploy.data.synth.options import SynthOptions
+from x3ddeploy.data.synth.pictures import PictureOptions, generate_pictures
 from x3ddeploy.data.synth.write import Summary, generate
 
-__all__ = ["Summary", "SynthClip", "SynthOptions", "generate", "make_clip"]
+__all__ = ["PictureOptions", "Summary", "SynthClip", "SynthOptions", "generate", "generate_pictures", "make_clip"]

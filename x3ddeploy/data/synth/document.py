@@ -13,6 +13,7 @@ class OptionsEntry(TypedDict):
     frames: int
     clips_per_class: int
     subjects: int
+    together: int
 
 
 class SynthReport(OptionsEntry):
@@ -43,5 +44,21 @@ class DatasetRecord(OptionsEntry):
     splits: dict[str, int]
     classes: list[ActionEntry]
     largest_accuracy_without_seeing: dict[str, float]
+    shows: str
+    does_not_show: str
+
+
+class PicturesRecord(TypedDict):
+    """What `synth --pictures --json` prints, and dataset.json beside the pictures; `splits` are numbers of pictures."""
+
+    kind: str
+    schema_version: int
+    versions: dict[str, str]
+    seed: int
+    pictures: int
+    size: tuple[int, int]
+    subjects: int
+    splits: dict[str, int]
+    persons: int
     shows: str
     does_not_show: str

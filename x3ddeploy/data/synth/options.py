@@ -22,6 +22,7 @@ class SynthOptions:
         frames: number of frames of each clip.
         clips_per_class: at least one for each performer.
         subjects: number of performers.
+        together: number of videos of two performers, which no split has.
 
     Raises:
         UsageError: a value is out of its range.
@@ -32,6 +33,7 @@ class SynthOptions:
     frames: int = 32
     clips_per_class: int = 72
     subjects: int = 12
+    together: int = 0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -77,14 +79,19 @@ def clip_names(options: SynthOptions) -> list[ClipName]:
     return sorted(names, key=str)
 
 
+def last_in_training(subjects: int) -> int:
+    """Number of the last performer who is not held out, counted from 1; a quarter is, at least one."""
+    return subjects - max(1, subjects // 4)
+
+
 def splits_of(options: SynthOptions, names: list[ClipName]) -> dict[str, list[str]]:
     """Names of the clips of each split, called as in MMAction2's annotations of NTU RGB+D.
 
     `xsub` holds the last quarter of the performers out (at least one), `xview` the first camera.
     """
-    last_in_training = options.subjects - max(1, options.subjects // 4)
+    last = last_in_training(options.subjects)
     splits: dict[str, list[str]] = {"xsub_train": [], "xsub_val": [], "xview_train": [], "xview_val": []}
     for name in names:
-        splits["xsub_train" if name.performer <= last_in_training else "xsub_val"].append(str(name))
+        splits["xsub_train" if name.performer <= last else "xsub_val"].append(str(name))
         splits["xview_train" if name.camera != HELD_OUT_CAMERA else "xview_val"].append(str(name))
     return splits

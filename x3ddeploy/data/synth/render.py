@@ -28,12 +28,15 @@ class Figure:
         joints: (T, 17, 2) pixels, x and y.
         depth: (T, 17) metres; larger is nearer to the camera.
         facing: the image's x of the body's forward direction, -1 to 1.
+        hand: joint that holds `held`.
     """
 
     joints: Floats
     depth: Floats
     facing: float
     look: Look
+    hand: str = "right_wrist"
+    held: HeldObject | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,6 @@ class Scene:
         figures: the performer first.
         pixels_per_metre: scale of all that is drawn.
         floor: y of z = 0, in pixels.
-        hand: joint that holds `held`.
         counter_top: y in pixels, where there is a counter.
         stool: x, top y and bottom y in pixels, where there is one.
     """
@@ -52,8 +54,6 @@ class Scene:
     figures: tuple[Figure, ...]
     pixels_per_metre: float
     floor: float
-    hand: str
-    held: HeldObject | None
     counter_top: float | None
     stool: tuple[float, float, float] | None
 
@@ -79,8 +79,9 @@ def render(scene: Scene, room: Room, size: tuple[int, int]) -> npt.NDArray[np.ui
         canvas = _Canvas(frame, scene.pixels_per_metre)
         for figure in reversed(scene.figures):
             _draw_figure(canvas, figure, time)
-        if scene.held is not None:
-            _draw_held(canvas, scene.held, *scene.figures[0].joints[time, JOINTS[scene.hand]])
+        for figure in scene.figures:
+            if figure.held is not None:
+                _draw_held(canvas, figure.held, *figure.joints[time, JOINTS[figure.hand]])
         if scene.counter_top is not None:
             canvas.rectangle(0, scene.counter_top, size[1], size[0], room.counter)
     return frames

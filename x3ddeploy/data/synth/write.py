@@ -3,32 +3,30 @@
 DIR/annotations.pkl   {'split': name -> clips' names, 'annotations': one dict a clip}
 DIR/skeletons.pkl     the same with keypoints in space, as NTU RGB+D's 3-D files are
 DIR/videos/<name>.mp4
+DIR/together/<name>.mp4   videos of two performers, where they are asked for; without keypoints
 DIR/labels.txt        one class a line
 DIR/dataset.json      options, versions, counts, what the data shows and what it does not; marks it as ours
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from x3ddeploy import __version__
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
 from x3ddeploy.data.synth.actions import ACTIONS, Cue, ceiling
 from x3ddeploy.data.synth.clip import SynthClip, make_clip
 from x3ddeploy.data.synth.document import DatasetRecord, OptionsEntry, SynthReport
 from x3ddeploy.data.synth.options import SynthOptions, clip_names, splits_of
+from x3ddeploy.data.synth.place import OURS, RECORD, library_versions, require_replaceable
+from x3ddeploy.data.synth.together import make_together
 from x3ddeploy.data.synth.video import require_pyav, write_video
-from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.modalities.opencv import require_opencv
 
-RECORD = "dataset.json"
-_KIND = "x3ddeploy synthetic actions"
+_KIND = f"{OURS} actions"
 _SCHEMA_VERSION = 1
 _PICKLE_PROTOCOL = 4  # what every Python that runs MMAction2 reads
 _SHOWS = (
@@ -90,7 +88,7 @@ def generate(
     """
     require_opencv("drawing")
     require_pyav()
-    _require_replaceable(directory, overwrite)
+    require_replaceable(directory, overwrite)
     names = clip_names(options)
     splits = splits_of(options, names)
     with staged_directory(directory) as staging:
@@ -102,7 +100,14 @@ def generate(
                 write_video(staging / "videos" / f"{name}.mp4", clip.frames)
             annotations.append(_annotation(str(name), name.action - 1, clip))
             skeletons.append(_skeleton(str(name), name.action - 1, clip))
-            progress(done, len(names))
+            progress(done, len(names) + options.together)
+        if options.together:
+            (staging / "together").mkdir()
+        for number in range(1, options.together + 1):
+            video = make_together(options, number)
+            with explain_os_errors(staging):
+                write_video(staging / "together" / f"{video.name}.mp4", video.frames)
+            progress(len(names) + number, len(names) + options.together)
         for file, entries in (("annotations.pkl", annotations), ("skeletons.pkl", skeletons)):
             content = {"split": splits, "annotations": entries}
             write_bytes(staging / file, pickle.dumps(content, protocol=_PICKLE_PROTOCOL))
@@ -137,11 +142,7 @@ def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> Datase
     return {
         "kind": _KIND,
         "schema_version": _SCHEMA_VERSION,
-        "versions": {
-            "x3ddeploy": __version__,
-            **{name: version(name) for name in ("numpy", "av")},
-            "opencv": _opencv(),
-        },
+        "versions": library_versions("numpy", "av"),
         **_entry(options),
         "clips": clips,
         "splits": splits,
@@ -157,37 +158,3 @@ def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> Datase
 
 def _entry(options: SynthOptions) -> OptionsEntry:
     return cast(OptionsEntry, asdict(options))
-
-
-def _opencv() -> str:
-    # From the module: the distribution goes by one of several names (opencv-python, -headless, -contrib-python).
-    installed: str = require_opencv("drawing").__version__
-    return installed
-
-
-def _require_replaceable(directory: Path, overwrite: bool) -> None:
-    """Refuse to put a data set where something else is."""
-    if not directory.exists() and not directory.is_symlink():
-        return
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a directory", hint="name a new directory")
-    try:
-        empty = next(directory.iterdir(), None) is None
-    except OSError as error:
-        raise X3DDeployError(f"cannot read {directory}: {error.strerror}", hint="name a new directory") from error
-    if empty:
-        return
-    if not _is_ours(directory):
-        raise UsageError(
-            f"{directory} is not empty and holds no synthetic data set", hint="name a new or an empty directory"
-        )
-    if not overwrite:
-        raise UsageError(f"{directory} already holds a synthetic data set", hint="--overwrite replaces it")
-
-
-def _is_ours(directory: Path) -> bool:
-    try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and record.get("kind") == _KIND
