@@ -84,7 +84,8 @@ def command(
         echo(f"best: {result.best_score:.2%} ({result.monitored})")
     if result.onnx:
         echo(f"written, and equal to PyTorch up to float rounding: {', '.join(result.onnx.values())}")
-        print_next("pose VIDEO " + " ".join(f"--{name} {shell_word(file)}" for name, file in result.onnx.items()))
+        models = " ".join(f"--{name} {shell_word(file)}" for name, file in result.onnx.items())
+        print_next(f"predict VIDEO {models} --each-person")
         return
     checkpoint = result.best or result.last
     if checkpoint is not None:
