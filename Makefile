@@ -7,17 +7,24 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test check families ray pythons bench cpp clean
 
-# The whole way on a data set that it makes: of twelve synthetic people nine train the network and three judge it.
+# The whole way on data that it makes: of twelve synthetic people nine train the network and three judge it, first with the
+# data set's keypoints, then with those that a pose network, trained on pictures of others, finds in the bare videos.
+demo: MODELS = --pose demo/pose/pose.onnx --detector demo/pose/detector.onnx
 demo: $(INSTALLED)
 	mkdir -p demo
-	$(BIN)/x3ddeploy synth demo/synth --overwrite
+	$(BIN)/x3ddeploy synth demo/synth --together 4 --overwrite
 	cd demo && $(abspath $(BIN))/x3ddeploy train ../configs/synth.py --work-dir run
 	$(BIN)/x3ddeploy export demo/run/best.pth -o demo/deploy --labels demo/synth/labels.txt --preprocess --overwrite
 	$(BIN)/x3ddeploy quantize demo/deploy --calib demo/synth
 	$(BIN)/x3ddeploy verify demo/deploy
 	$(BIN)/x3ddeploy eval demo/deploy --data demo/synth --split xsub_val
-	$(BIN)/x3ddeploy predict demo/synth/videos/S001C001P010R001A004.mp4 --bundle demo/deploy --keypoints demo/synth/annotations.pkl --window 24 --stride 2 --html demo/page.html
 	$(BIN)/x3ddeploy bench demo/deploy
+	$(BIN)/x3ddeploy synth demo/people --pictures 2000 --subjects 100 --seed 1 --overwrite
+	cd demo && $(abspath $(BIN))/x3ddeploy train ../configs/pose_synth.py --work-dir pose
+	$(BIN)/x3ddeploy pose demo/synth/videos/S001C00?P01[0-2]*.mp4 $(MODELS) --annotations demo/synth/annotations.pkl -o demo/estimated.pkl
+	$(BIN)/x3ddeploy eval demo/deploy --data demo/estimated.pkl --videos demo/synth/videos --split xsub_val --runtime onnxruntime --precision fp32 --against demo/deploy/eval.json -o demo/estimated
+	$(BIN)/x3ddeploy predict demo/synth/together $(MODELS) --bundle demo/deploy --each-person
+	$(BIN)/x3ddeploy predict demo/synth/together/T001*.mp4 $(MODELS) --bundle demo/deploy --each-person --window 24 --stride 2 --html demo/page.html
 
 # Neighbours share what a module sets up, so they stay together (worksteal).
 test: check
