@@ -20,7 +20,7 @@ demo: $(INSTALLED)
 	$(BIN)/x3ddeploy eval demo/deploy --data demo/synth --split xsub_val
 	$(BIN)/x3ddeploy bench demo/deploy
 	$(BIN)/x3ddeploy synth demo/people --pictures 2000 --subjects 100 --seed 1 --overwrite
-	cd demo && $(abspath $(BIN))/x3ddeploy train ../configs/pose_synth.py --work-dir pose
+	cd demo && $(abspath $(BIN))/x3ddeploy train ../configs/pose_network.py --work-dir pose
 	$(BIN)/x3ddeploy pose demo/synth/videos/S001C00?P01[0-2]*.mp4 $(MODELS) --annotations demo/synth/annotations.pkl -o demo/estimated.pkl
 	$(BIN)/x3ddeploy eval demo/deploy --data demo/estimated.pkl --videos demo/synth/videos --split xsub_val --runtime onnxruntime --precision fp32 --against demo/deploy/eval.json -o demo/estimated
 	$(BIN)/x3ddeploy predict demo/synth/together $(MODELS) --bundle demo/deploy --each-person

@@ -23,7 +23,7 @@ from x3ddeploy.training.persons.finder import FoundMetric, PersonFinder  # noqa:
 from x3ddeploy.training.persons.onnx_files import write_onnx  # noqa: E402
 from x3ddeploy.training.persons.pictures import PersonPictures, heatmaps  # noqa: E402
 
-CONFIG = Path(__file__).parents[2] / "configs" / "pose_synth.py"
+CONFIG = Path(__file__).parents[2] / "configs" / "pose_network.py"
 PICTURE, WINDOW = (48, 48), (64, 48)
 
 

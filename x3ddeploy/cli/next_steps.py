@@ -49,7 +49,7 @@ def after_synth(directory: Path) -> list[str]:
 
 def after_pictures(directory: Path) -> list[str]:
     """Training of the small pose network on these pictures, where this is the sources' folder."""
-    config = Path("configs/pose_synth.py")
+    config = Path("configs/pose_network.py")
     if not config.is_file():
         return []
     if directory == Path("people"):  # where the config looks

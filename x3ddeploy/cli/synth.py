@@ -56,7 +56,7 @@ def command(
     reads them. It shows that a pipeline works, not how accurate a model is on real video.
 
     With --pictures it is another set: pictures of such persons with joints and boxes in COCO's form, which
-    `x3ddeploy train configs/pose_synth.py` trains a pose network on.
+    `x3ddeploy train configs/pose_network.py` trains a pose network on.
     """
     from x3ddeploy.cli.output import Steps, size_text
 

@@ -1,6 +1,6 @@
 """A detector of persons and a pose network for the synthetic figures, as ONNX files, in a minute on two CPU cores.
 
-`x3ddeploy synth people --pictures 2000 --subjects 100`, then `x3ddeploy train configs/pose_synth.py`; `predict` takes
+`x3ddeploy synth people --pictures 2000 --subjects 100`, then `x3ddeploy train configs/pose_network.py`; `predict` takes
 both files as `--pose` and `--detector`. Any set in COCO's form of keypoints can be put in the pictures' place.
 """
 
