@@ -29,7 +29,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = [dict(type="FoundMetric")]
 test_evaluator = val_evaluator
-default_hooks = dict(checkpoint=dict(save_best="both", rule="greater"))
+default_hooks = dict(checkpoint=dict(save_best="found/both", rule="greater"))
 custom_hooks = [dict(type="OnnxHook")]
 
 max_epochs = 6

@@ -104,6 +104,8 @@ class PersonFinder(BaseModel):
 class FoundMetric(BaseMetric):
     """Means over the pictures of how many joints are right, how many persons, and of both."""
 
+    default_prefix = "found"
+
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, float]]) -> None:
         self.results += data_samples
 
