@@ -93,6 +93,11 @@ BackendResult open_openvino(const Bundle& bundle, const Options& options) {
     return Error{ErrorKind::missing_requirement, "OpenVINO has no device " + device + " here",
                  "install its driver, or take one of the devices that there are", devices};
   }
+  const std::vector<std::string> computes = core.get_property(device, ov::device::capabilities);
+  if (options.log && options.precision == "bf16" &&
+      std::find(computes.begin(), computes.end(), ov::device::capability::BF16) == computes.end()) {
+    options.log("openvino: the " + device + " computes no bfloat16: float32, rounded to bfloat16 between layers");
+  }
   if (!options.cache_dir.empty()) std::filesystem::create_directories(std::filesystem::u8path(options.cache_dir));
   const Result<std::string> file = bundle.graph(kWhole, options.precision);
   if (!file) return file.error();

@@ -224,13 +224,6 @@ def test_opset_17_leaves_the_rest_float32_for_tensorrt_8(fresh, run):
     assert "Cast" not in {node.op_type for node in model.graph.node}
 
 
-def test_bfloat16_is_for_tensorrt_only(checkpoint, run, tmp_path):
-    assert run("export", checkpoint, "-o", tmp_path / "ov", "--target", "openvino").returncode == 0
-    process = run("quantize", tmp_path / "ov", "--bf16")
-    assert process.returncode == 2
-    assert "bfloat16" in process.stderr
-
-
 @pytest.mark.openvino
 def test_bfloat16_for_tensorrt_is_made_and_checked(fresh, run):
     process = run("quantize", fresh, "--bf16")

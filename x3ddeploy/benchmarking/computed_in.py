@@ -19,7 +19,7 @@ from x3ddeploy.timing.convolutions import convolutions_in
 def computed_in(bundle: Bundle, competitors: Sequence[Competitor]) -> dict[str, dict[str, int]]:
     """Competitor -> precision -> number of convolutions; of engines, fully connected layers count as well.
 
-    The CPU runtimes compute in float32 what they do not compute in INT8, float16 graphs included.
+    The CPU runtimes compute in float32 what they do not compute in INT8 or bfloat16, float16 graphs included.
     """
     found = {}
     for entry in competitors:
@@ -33,7 +33,9 @@ def computed_in(bundle: Bundle, competitors: Sequence[Competitor]) -> dict[str, 
 
 def _of_graph(bundle: Bundle, entry: Competitor) -> dict[str, int]:
     where = convolutions_in(entry.loaded.runtime, onnx.load(bundle.part_path(WHOLE, entry.loaded.precision)))
-    return {"fp32": where.convolutions - where.int8, "int8": where.int8} if where else {}
+    if where is None:
+        return {}
+    return {"fp32": where.convolutions - where.int8 - where.bf16, "bf16": where.bf16, "int8": where.int8}
 
 
 def _of_engines(bundle: Bundle, entry: Competitor) -> dict[str, int]:

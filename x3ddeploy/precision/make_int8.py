@@ -13,11 +13,13 @@ from x3ddeploy.bundle import CALIBRATION
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.calibration.cache import Calibration, CalibrationKey, read_calibration
 from x3ddeploy.calibration.choice import Chosen
+from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.calibration.run import run_calibration
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.errors import GateError
 from x3ddeploy.graphs.work import multiply_adds
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.precision.faithful import require_faithful
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.job import Job
@@ -27,6 +29,7 @@ from x3ddeploy.precision.search import Choice, Gate, Layers, Sensitivity, measur
 from x3ddeploy.precision.sites import ranges_of_parts
 from x3ddeploy.precision.streams import ReusedClips, streams_of_nodes
 from x3ddeploy.precision.trials import Quantizer, Trials
+from x3ddeploy.precision.verdict import will_not_pay
 from x3ddeploy.runtimes.onnxruntime_session import OnnxRuntimeSession
 from x3ddeploy.terms import Precision, Target
 
@@ -45,6 +48,7 @@ def make_int8(job: Job) -> tuple[Graphs, Made, Calibration]:
     """
     assert job.clips is not None
     opset17 = job.request.opset17
+    _foretell(job)
     calibration = _calibrate(job, job.clips.calibration)
     ranges = ranges_of_parts(calibration.ranges(), job.recognizer, job.parts.values())
     quantizer = Quantizer(job.target, ranges, tuple(job.overflow), opset17)
@@ -73,6 +77,18 @@ def make_int8(job: Job) -> tuple[Graphs, Made, Calibration]:
         calibration.random,
     )
     return graphs, made, calibration
+
+
+def _foretell(job: Job) -> None:
+    """Say before the work where INT8 is slower than float32 in the runtime that it is for."""
+    if job.bundle.manifest.target == Target.TENSORRT:  # whose graphs are only judged here
+        return
+    sites = Quantizer(job.target, {}).eligible(job.recognizer)
+    anything = Quantizer(job.target, {site.source: Range(-1.0, 1.0) for site in sites})
+    quantized = anything.quantize(job.recognizer, [site.node for site in sites])
+    execution = job.judge(Precision.INT8)
+    if said := will_not_pay(execution, job.recognizer, quantized, job.golden_clip, usable_cores()):
+        job.progress(said)
 
 
 def _calibrate(job: Job, clips: Chosen) -> Calibration:

@@ -46,7 +46,8 @@ def make_ready(target: str, contract: Contract, request: Request) -> Ready:
     found = target_named(target)
     if Precision.BF16 in request.precisions and not found.bf16:
         raise UsageError(
-            f"graphs for {target} have no bfloat16 form", hint="export with --target tensorrt, or use --fp16"
+            f"graphs for {target} have no bfloat16 form",
+            hint="export with --target openvino or tensorrt, or use --fp16",
         )
     judges = {precision: _judge(precision, request, found) for precision in request.precisions}
     return Ready(found, judges, _choose(contract, request))

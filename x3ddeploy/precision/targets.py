@@ -21,7 +21,7 @@ class TargetPrecision:
         scheme: its Q/DQ.
         rest: type of what is not quantized; None is float32.
         runtime: what its graphs are judged in on a machine without a GPU.
-        bf16: whether it takes bfloat16 graphs.
+        bf16: whether it computes bfloat16 graphs.
     """
 
     scheme: Scheme
@@ -39,7 +39,7 @@ TARGETS: dict[Target, TargetPrecision] = {
     # The pointwise layers alone lose least: each quantized depthwise convolution costs two more layout changes there.
     Target.ONNXRUNTIME: TargetPrecision(Scheme(_PRODUCTS, unsigned=True, stored_int8=True), None, "onnxruntime"),
     # Everything: its plugin fuses ReLU and the next quantization into a convolution, which then writes a quarter.
-    Target.OPENVINO: TargetPrecision(Scheme(QUANTIZABLE, unsigned=True, stored_int8=True), None, "openvino"),
+    Target.OPENVINO: TargetPrecision(Scheme(QUANTIZABLE, unsigned=True, stored_int8=True), None, "openvino", bf16=True),
 }
 
 

@@ -20,11 +20,13 @@ class Convolutions:
         convolutions: number of convolutions in all.
         int8: number of those that compute on INT8 values.
         conversions: nodes between them that change type or layout.
+        bf16: number of those that compute on bfloat16 values.
     """
 
     convolutions: int
     int8: int
     conversions: int
+    bf16: int = 0
 
 
 def convolutions_in(runtime: str, model: onnx.ModelProto) -> Convolutions | None:
@@ -65,6 +67,7 @@ def _openvino(model: onnx.ModelProto) -> Convolutions:
         convolutions=len(convolutions),
         int8=sum(precision in _INTEGER_TYPES for precision in convolutions),
         conversions=sum(kind in ("Reorder", "Convert", "FakeQuantize") for kind, _ in layers),
+        bf16=convolutions.count("bf16"),
     )
 
 

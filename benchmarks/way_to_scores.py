@@ -1,0 +1,107 @@
+"""From a 1080p H.264 file of 100 frames to scores, against decoding alone and against computing alone.
+
+Decoding alone is PyAV's, every frame, with as many threads; computing alone is the scope `compute`. All three in turn.
+Besides, how busy the cores are while many such files are gone through ahead of their use. Writes
+benchmarks/results/way_to_scores.json.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import av
+import click
+import numpy as np
+
+import x3ddeploy
+from x3ddeploy.atomic import write_json
+from x3ddeploy.data.loader import iterate_clips
+from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.modalities.synthetic import batch_inputs
+from x3ddeploy.prediction.inputs import KeypointFiles
+from x3ddeploy.prediction.predict import open_video
+from x3ddeploy.prediction.windows import VideoWindows, Window
+from x3ddeploy.timing.measure import measure, ratio, statistics
+
+FRAMES, HEIGHT, WIDTH = 100, 1080, 1920
+
+
+def write_files(folder: Path) -> tuple[Path, Path]:
+    """A moving texture by x264's defaults (B frames, a keyframe in 100 frames), and two swaying persons."""
+    random = np.random.default_rng(0)
+    texture = np.kron(random.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    video, keypoints = folder / "clip.mp4", folder / "clip.npz"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        for index in range(FRAMES):
+            shown = np.roll(texture, (index, 3 * index), axis=(0, 1))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+        container.mux(stream.encode())
+    places = random.uniform(0.3, 0.7, (2, 1, 17, 2)) + random.normal(0, 0.01, (2, FRAMES, 17, 2))
+    scores = random.uniform(0.5, 1, (2, FRAMES, 17))
+    np.savez(
+        keypoints, keypoints=(places * (WIDTH, HEIGHT)).astype(np.float32), keypoint_scores=scores.astype(np.float32)
+    )
+    return video, keypoints
+
+
+def decode(path: Path, threads: int) -> None:
+    """Every frame, as PyAV gives it."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
+        assert sum(1 for _ in container.decode(stream)) == FRAMES
+
+
+@click.command(help=__doc__)
+@click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
+@click.option("--runtime", default="onnxruntime", show_default=True)
+@click.option("--seconds", default=40.0, show_default=True)
+@click.option("--videos", default=60, show_default=True, help="Gone through for the share of busy cores.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("benchmarks/results/way_to_scores.json"))
+def main(bundle: Path, runtime: str, seconds: float, videos: int, output: Path) -> None:
+    """Measure and write."""
+    threads = usable_cores()
+    with tempfile.TemporaryDirectory() as directory, x3ddeploy.open(bundle, runtime=runtime) as recognizer:
+        video, keypoints = write_files(Path(directory))
+        clip = batch_inputs(recognizer.contract.inputs, 1, seed=0)
+        runs = {
+            "decoding alone": lambda: decode(video, threads),
+            "compute": lambda: recognizer.predict_clips(clip),
+            "file to scores": lambda: recognizer.predict(video, keypoints),
+        }
+        samples = measure(runs, seconds).samples_ms
+        opened = open_video(video, KeypointFiles(keypoints, 1), recognizer.contract.inputs)
+        windows = [Window(0, FRAMES)] * videos
+        source = VideoWindows(video, opened.annotation, FRAMES, recognizer.contract.inputs, windows, None, None)
+        start, before = time.perf_counter(), os.times()
+        for loaded in iterate_clips(source, workers=threads):
+            recognizer.predict_clips(loaded.inputs)
+        wall, after = time.perf_counter() - start, os.times()
+    busy = (after.user - before.user + after.system - before.system) / (wall * threads)
+    longer = [max(pair) for pair in zip(samples["decoding alone"], samples["compute"], strict=True)]
+    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "av", runtime)}
+    document = {
+        "script": "benchmarks/way_to_scores.py",
+        "machine": machine(),
+        "versions": versions,
+        "threads": threads,
+        "rows": {name: {**asdict(statistics(values)), "samples_ms": values} for name, values in samples.items()},
+        "over_the_longer": asdict(ratio(samples["file to scores"], longer)),
+        "videos": {"count": videos, "seconds": wall, "busy_share_of_cores": busy},
+    }
+    write_json(output, document)
+    for name, values in samples.items():
+        click.echo(f"{statistics(values).median_ms:8.1f} ms  {name}")
+    click.echo(f"{document['over_the_longer']['median']:.2f} times the longer of the first two")  # type: ignore[index]
+    click.echo(f"{videos} videos in {wall:.1f} s, {busy:.0%} of {threads} cores busy")
+
+
+if __name__ == "__main__":
+    main()
