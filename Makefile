@@ -26,9 +26,9 @@ demo: $(INSTALLED)
 	$(BIN)/x3ddeploy predict demo/synth/together $(MODELS) --bundle demo/deploy --each-person
 	$(BIN)/x3ddeploy predict demo/synth/together/T001*.mp4 $(MODELS) --bundle demo/deploy --each-person --window 24 --stride 2 --html demo/page.html
 
-# Neighbours share what a module sets up, so they stay together (worksteal).
+# Neighbours share what a module sets up, so they stay together (worksteal). TIMES=FILE: each test's processor time, as JSON.
 test: check
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(if $(TIMES),--cpu-times $(TIMES))
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

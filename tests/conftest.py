@@ -12,7 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and the
 os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")
 
 import torch
-from support import command
+from support import command, quantizing
+from support.cpu_times import CpuTimes
 from support.shared import once
 
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
@@ -22,6 +23,15 @@ from x3ddeploy.families.two_stream_x3d.randomized import random_network
 torch.set_num_threads(1)
 ROOT = Path(__file__).parent.parent
 FIXTURES = Path(os.environ.get("X3DDEPLOY_FIXTURES", ROOT.parent / "shared" / "fixtures"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--cpu-times", type=Path, metavar="FILE", help="write each test's processor time to FILE (JSON)")
+
+
+def pytest_configure(config):
+    if config.getoption("--cpu-times"):
+        config.pluginmanager.register(CpuTimes(config.getoption("--cpu-times")))
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +47,26 @@ def spawn():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def brief_stopwatches():
-    """`quantize` ends with stopwatches: in this process they take a few rounds, of which every figure can be made."""
+def brief_quantize():
+    """In this process `quantize` does what its gates need, but for tests that ask for more (support/quantizing.py)."""
+    with quantizing.briefly():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fast_disk():
+    """Nobody pulls the plug: what is synced need not wait for the disk."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("x3ddeploy.precision.verdict._ROUNDS", 5)
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_ceilings():
+    """In this process `bench` measures the machine's ceilings on less, which takes no seconds, three times a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("x3ddeploy.benchmarking.ceilings._MATRIX", 128)
+        patch.setattr("x3ddeploy.benchmarking.ceilings._COPIED_BYTES", 1 << 20)
         yield
 
 

@@ -29,15 +29,11 @@ def commands_of(page):
     return tuple(line for line in lines if not line.startswith(NOT_RUN))
 
 
-def in_python(arguments, folder):
-    process = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, f"{arguments}\n{process.stderr}"
-
-
 def execute(command, folder, run):
     words = shlex.split(command)
     if words[0] == "python":
-        in_python(words[1:], folder)
+        process = subprocess.run([sys.executable, *words[1:]], cwd=folder, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, f"{command}\n{process.stderr}"
     else:
         assert words[0] == "x3ddeploy", f"a page shows a command that no test runs: {command}"
         process = run(*words[1:], cwd=folder)
@@ -63,7 +59,7 @@ def begun(commands, run, tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_run(page, run, tmp_path, tmp_path_factory):
+def test_commands_run(page, run, tmp_path, tmp_path_factory, monkeypatch):
     if page.name in NEEDS and importlib.util.find_spec(NEEDS[page.name]) is None:
         pytest.skip(f"{NEEDS[page.name]} is not installed")
     commands = commands_of(page)
@@ -76,8 +72,9 @@ def test_commands_run(page, run, tmp_path, tmp_path_factory):
         (folder / "configs").symlink_to(ROOT / "configs")
     for command in commands[shared:]:
         execute(command, folder, run)
+    monkeypatch.chdir(folder)
     for code in blocks(page, "python"):
-        in_python(["-c", code], folder)
+        exec(compile(code, page.name, "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

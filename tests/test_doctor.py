@@ -31,11 +31,9 @@ RANGES = Requirements({"onnx": ">=1.16", "torch": ">=2.4", "onnxruntime": ">=1.1
 
 
 @pytest.fixture(scope="module")
-def report():
+def report(run):
     """The report of `x3ddeploy doctor --json` here, where the core is installed (the other tests need it too)."""
-    result = subprocess.run(
-        [sys.executable, "-m", "x3ddeploy", "doctor", "--json"], capture_output=True, text=True, timeout=100
-    )
+    result = run("doctor", "--json")
     assert result.returncode == 0, result.stderr
     return of_its_type("doctor", result.stdout)
 

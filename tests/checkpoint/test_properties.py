@@ -108,7 +108,7 @@ def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 values = st.one_of(literals, st.just(Unreadable(1, "compute()")))
 
 
-@settings(max_examples=300, **_OPTIONS)
+@settings(max_examples=200, **_OPTIONS)
 @given(st.lists(st.tuples(st.sampled_from(_paths(READ)[1:]), values), min_size=1, max_size=3))
 @example([(("model", "rgb_backbone", "num_stages"), 10**30)])
 @example([(("model", "pose_backbone", "stage_blocks"), (10**9, 2))])
@@ -127,7 +127,7 @@ def test_any_value_anywhere_in_a_config_gives_a_network_or_one_error(edits: list
     assert spec.rgb_input.height <= 8192
 
 
-@settings(max_examples=100, **_OPTIONS)
+@settings(max_examples=60, **_OPTIONS)
 @given(
     st.sampled_from(["rgb_backbone", "pose_backbone", "cls_head", "data_preprocessor"]),
     st.from_regex(r"[a-z]{3,8}_[a-z]{3,8}_[0-9]", fullmatch=True),

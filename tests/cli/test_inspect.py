@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.command import Forked
 from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
@@ -198,10 +199,8 @@ def test_an_unknown_verb_is_a_usage_error(run):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_behind_stdout_is_one_error():
-    with Path("/dev/full").open("w") as full:
-        process = subprocess.run(
-            [sys.executable, "-m", "x3ddeploy", "doctor"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert process.returncode == 1
-    assert process.stderr.strip().endswith("cannot write or read standard output: No space left on device")
-    assert "Traceback" not in process.stderr
+    process = Forked("doctor", stdout="/dev/full")
+    told = process.stderr.read()
+    assert process.wait() == 1
+    assert told.strip().endswith("cannot write or read standard output: No space left on device")
+    assert "Traceback" not in told

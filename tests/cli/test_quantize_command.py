@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+from support import quantizing
 from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle
@@ -47,7 +48,8 @@ def quantized(bundle, labelled, run, tmp_path_factory):
     """The finished process, with its JSON, and the bundle."""
     path = tmp_path_factory.mktemp("quantized") / "deploy"
     shutil.copytree(bundle, path)
-    process = run("quantize", path, "--calib", labelled, "--max-drop", "40", "--json")
+    with quantizing.whole():
+        process = run("quantize", path, "--calib", labelled, "--max-drop", "40", "--json")
     assert process.returncode == 0, process.stderr
     return of_its_type("quantize", process.stdout), path
 
@@ -151,7 +153,8 @@ def test_a_second_quantization_replaces_the_first_and_changes_no_byte(quantized,
     path = tmp_path / "deploy"
     shutil.copytree(quantized[1], path)
     before = {name: data for name, data in contents(path).items() if name.endswith(".onnx")}
-    process = run("quantize", path, "--calib", labelled, "--max-drop", "40")
+    with quantizing.with_sensitivities():
+        process = run("quantize", path, "--calib", labelled, "--max-drop", "40")
     assert process.returncode == 0, process.stderr
     assert "ranges are those of" in process.stderr
     assert {name: data for name, data in contents(path).items() if name.endswith(".onnx")} == before
@@ -192,7 +195,8 @@ def test_layers_stay_half_until_the_budget_holds(fresh, labelled, run, tmp_path)
     for index in balanced_choice(labels, CLIPS // 2, 0):
         arrays = dict(np.load(files[index]))
         np.savez(files[index], **{k: v if k == "label" else v * np.float32(1e-3) for k, v in arrays.items()})
-    process = run("quantize", fresh, "--int8", "--calib", folder, "--max-drop", "0")
+    with quantizing.with_sensitivities():
+        process = run("quantize", fresh, "--int8", "--calib", folder, "--max-drop", "0")
     assert process.returncode == 0, process.stderr
     made = Bundle.open(fresh).manifest.precisions["int8"]
     assert made.float_layers
@@ -226,7 +230,8 @@ def test_opset_17_leaves_the_rest_float32_for_tensorrt_8(fresh, run):
 
 @pytest.mark.openvino
 def test_bfloat16_for_tensorrt_is_made_and_checked(fresh, run):
-    process = run("quantize", fresh, "--bf16")
+    with quantizing.whole():
+        process = run("quantize", fresh, "--bf16")
     assert process.returncode == 0, process.stderr
     assert "bf16 in onnxruntime" in process.stdout  # not timed there, with the reason
     assert onnx.load(fresh / "bf16" / "head.onnx").opset_import[0].version == 22

@@ -7,6 +7,7 @@ import pytest
 from support.cpp_project import (
     CPP,
     FEWER_COMPILATIONS,
+    LESS_OPTIMISED,
     checked,
     configure_and_build,
     generator,
@@ -42,7 +43,8 @@ def unpacked(quantized, tmp_path_factory):
         pack(update(path, lambda manifest: Change(manifest, {LABELS: labels.encode()})), folder / "app.tar")
         with tarfile.open(folder / "app.tar") as tar:
             tar.extractall(folder, filter="data")
-        return checked(folder / "app" / "self_test.sh", *generator(), *with_openvino(), FEWER_COMPILATIONS).stdout
+        arguments = [*generator(), *with_openvino(), FEWER_COMPILATIONS, LESS_OPTIMISED]
+        return checked(folder / "app" / "self_test.sh", *arguments).stdout
 
     folder, said = once(tmp_path_factory, "archive", make)
     return folder / "app", said

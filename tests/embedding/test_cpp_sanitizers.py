@@ -9,7 +9,7 @@ from support.cpp_project import CPP, FEWER_COMPILATIONS, WITHOUT_RUNTIMES, confi
 ARGUMENTS = [
     *WITHOUT_RUNTIMES,
     "-DCMAKE_BUILD_TYPE=Debug",
-    "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1",  # names and lines are what a report needs
+    "-DCMAKE_CXX_FLAGS_DEBUG=-O0",  # a report names functions; who wants lines builds with -g
     "-DX3DDEPLOY_BUILD_TESTS=ON",
     "-DX3DDEPLOY_BUILD_EXAMPLES=OFF",
     FEWER_COMPILATIONS,
@@ -31,6 +31,8 @@ def test_the_runtime_is_clean(sanitizer, bundle, tmp_path):
     fuzzes = sanitizer.startswith("address")
     arguments = [
         *ARGUMENTS,
+        # The address sanitizer finds them as well, and these checks are a fifth of what is compiled.
+        *(["-DCMAKE_CXX_FLAGS=-fno-sanitize=null,vptr"] if fuzzes else []),
         f"-DX3DDEPLOY_SANITIZE={sanitizer}",
         f"-DX3DDEPLOY_BUILD_FUZZERS={'ON' if fuzzes else 'OFF'}",
     ]

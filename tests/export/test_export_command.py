@@ -3,19 +3,21 @@
 import hashlib
 import json
 import os
+import resource
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
+from support.command import Forked
 from support.documents import of_its_type
+from support.faults.micro import options
 
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.exporting.export import build_graphs, serialize
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict, config_text
-from x3ddeploy.families.two_stream_x3d.literal import spec_of
+from x3ddeploy.loading import load_network
 from x3ddeploy.runtimes.registry import open_session
 
 RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)]
@@ -240,31 +242,28 @@ def test_a_read_only_place_gets_one_clear_error(run, checkpoint):
 
 def test_a_full_disk_gets_one_clear_error_and_leaves_nothing(checkpoint, tmp_path):
     """A limit on file size stands in for the disk: write() fails in the middle of a file, in the real code path."""
-    script = (
-        "import resource, signal, sys\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "from x3ddeploy.cli.main import run\n"
-        "run()\n"
-    )
-    command = [sys.executable, "-c", script, "export", str(checkpoint), "-o", str(tmp_path / "b")]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert process.returncode == 1, process.stderr
-    assert "File too large" in process.stderr
-    assert "Traceback" not in process.stderr
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    process = Forked("export", checkpoint, "-o", tmp_path / "b", stdout=os.devnull, prepare=limit)
+    told = process.stderr.read()
+    assert process.wait() == 1, told
+    assert "File too large" in told
+    assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("moment", ["comparing in onnxruntime: clips, batch 3", "parity holds"])
 def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_up(run, checkpoint, tmp_path, moment):
     target = tmp_path / "b"
-    command = [sys.executable, "-m", "x3ddeploy", "export", str(checkpoint), "-o", str(target)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    process = Forked("export", checkpoint, "-o", target, stdout=os.devnull)
     for line in process.stderr:
         if moment in line:
             break
     deadline = time.monotonic() + 5
-    while moment == "parity holds" and process.poll() is None and time.monotonic() < deadline:
+    while moment == "parity holds" and not process.ended() and time.monotonic() < deadline:
         if list(tmp_path.glob(".b.*.partial")):  # it is writing right now
             break
     os.kill(process.pid, signal.SIGKILL)
@@ -274,21 +273,27 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_up(run, checkp
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
 
 
-def test_the_real_layout_reproduces_its_golden_outputs(run, real_layout, tmp_path):
+def test_the_real_layout_reproduces_its_golden_outputs(real_layout):
     """Features, logits and coarse logits of the original network, to 1e-4 of their range."""
-    path = export(run, real_layout / "checkpoint.pth", tmp_path / "b")
-    golden = np.load(real_layout / "golden.npz")
-    spec = spec_of(Bundle.open(path).manifest.model)
+    loaded = load_network(real_layout / "checkpoint.pth")
+    golden, spec = np.load(real_layout / "golden.npz"), loaded.network.spec
     mean, std = (np.array(v, np.float32)[None, :, None, None, None] for v in (spec.rgb_input.mean, spec.rgb_input.std))
     inputs = {"imgs": (golden["frames_u8"] - mean) / std, "heatmap_imgs": golden["keypoint_heatmaps"]}
-    outputs = open_session("onnxruntime", path / "recognizer.onnx").run(inputs)
+    graphs = build_graphs(loaded.network, loaded.source, options("tensorrt"))
+    sessions = {name: open_session("onnxruntime", serialize(graph)) for name, graph in graphs.items()}
+    outputs = sessions["recognizer"].run(inputs)
     for stream, name in (("rgb", "imgs"), ("pose", "heatmap_imgs")):
-        part = open_session("onnxruntime", path / f"{stream}_backbone.onnx").run({name: inputs[name]})
-        features = part[f"{stream}_feat"]
+        features = sessions[f"{stream}_backbone"].run({name: inputs[name]})[f"{stream}_feat"]
         assert relative(features.mean((3, 4)), golden[f"{stream}_feat_mean"]) < 1e-5
         assert relative(features[:1, ::16], golden[f"{stream}_feat_sample"]) < 1e-5
         assert relative(outputs[f"{stream}_logits"], golden[f"score_{stream}"]) < 1e-4
         assert relative(outputs[f"{stream}_coarse_logits"], golden[f"score_{stream}_coarse"]) < 1e-4
+
+
+@pytest.mark.families
+def test_the_real_layout_passes_its_gate_without_options(run, real_layout, tmp_path):
+    path = export(run, real_layout / "checkpoint.pth", tmp_path / "b")
+    assert json.loads((path / "parity.json").read_text())["passed"]
 
 
 def relative(actual, expected):

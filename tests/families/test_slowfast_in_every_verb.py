@@ -30,7 +30,7 @@ def deployed(config, tmp_path_factory, run):
     done(
         run,
         ("export", folder / "best.pth", "-o", folder / "deploy"),
-        ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random", "--calib-clips", 8),
+        ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random", "--calib-clips", 4),
     )
     return folder / "deploy"
 

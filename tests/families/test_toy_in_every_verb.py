@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from support import quantizing
 from support.command import done, told
 from support.toy import ToyFamily, toy
 
@@ -23,11 +24,12 @@ def deployed(tmp_path_factory, run):
     register(ToyFamily())
     folder = tmp_path_factory.mktemp("toy")
     torch.save(toy(CLASSES).state_dict(), folder / "toy.pth")
-    done(
-        run,
-        ("export", folder / "toy.pth", "-o", folder / "deploy"),
-        ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random"),
-    )
+    with quantizing.whole():
+        done(
+            run,
+            ("export", folder / "toy.pth", "-o", folder / "deploy"),
+            ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random", "--calib-clips", 8),
+        )
     yield folder / "deploy"
     del FAMILIES["toy"]
 

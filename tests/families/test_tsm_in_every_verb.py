@@ -28,7 +28,7 @@ def deployed(tmp_path_factory, run):
     done(
         run,
         ("export", folder / "best_acc_top1_epoch_50.pth", "-o", folder / "deploy", "--preprocess"),
-        ("quantize", folder / "deploy", "--int8", "--calib-random", "--calib-clips", 8),
+        ("quantize", folder / "deploy", "--int8", "--calib-random", "--calib-clips", 2),
     )
     return folder / "deploy"
 

@@ -168,3 +168,13 @@ def test_a_video_with_more_segments_than_the_head_takes_has_more_views(tmp_path)
     )
     with pytest.raises(CheckpointError, match="draws 6 frames of a video, and the network takes 4 together"):
         load_network(tmp_path / "b.pth")
+
+
+def test_a_pipeline_that_decodes_key_frames_alone_is_refused(tmp_path):
+    config = tsn()
+    decode = next(step for step in config["test_pipeline"] if step["type"] == "DecordDecode")
+    decode["mode"] = "efficient"
+    with pytest.raises(CheckpointError, match=r"DecordDecode.mode = 'efficient'"):
+        load_network(save(tmp_path / "a.pth", config))
+    decode["mode"] = "accurate"
+    load_network(save(tmp_path / "b.pth", config))

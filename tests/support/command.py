@@ -58,6 +58,43 @@ def run(*arguments, cwd=None, env=None):
         return subprocess.CompletedProcess(["x3ddeploy", *map(str, arguments)], code, *texts)
 
 
+class Forked:
+    """The command in a copy of this process, in which all that it imports is there: for tests that kill it.
+
+    Attributes:
+        pid: of the process.
+        stderr: what it writes there, line by line.
+    """
+
+    def __init__(self, *arguments, stdout, prepare=lambda: None):
+        reading, writing = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            with contextlib.suppress(BaseException):
+                os.dup2(writing, 2)
+                os.dup2(os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+                sys.stdout, sys.stderr = (os.fdopen(descriptor, "w") for descriptor in (1, 2))
+                prepare()
+                with _arguments(arguments):
+                    code = _exit_code()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+            os._exit(1)
+        os.close(writing)
+        self.stderr = os.fdopen(reading, encoding="utf-8", errors="replace")
+
+    def ended(self):
+        """Whether it has."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def wait(self):
+        """Its exit code; negative where a signal ended it."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.stderr.close()
+        return code
+
+
 def _exit_code():
     """The entry point's exit code, as the interpreter would map it."""
     try:

@@ -1,4 +1,4 @@
-"""A process that is killed, or a disk that is full, at the n-th call that changes the disk; for every n in turn."""
+"""A command that is killed, or a disk that is full, at the n-th call that changes the disk; for every n in turn."""
 
 import contextlib
 import errno
@@ -7,7 +7,6 @@ from unittest import mock
 
 from x3ddeploy import exchange
 
-KILLED = 9
 # Of os; pathlib, tempfile and shutil call them by these names.
 CHANGING = ("open", "write", "fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir", "chmod")
 # These can be refused for want of space.
@@ -15,10 +14,10 @@ GROWING = ("open", "write", "fsync", "replace", "rename", "link", "mkdir")
 
 
 class Counter:
-    """Lets calls through, and at the n-th of them acts instead."""
+    """Lets calls through, and fails the n-th and all that come after it."""
 
-    def __init__(self, at, act, names=CHANGING):
-        self.at, self.act, self.names, self.calls = at, act, names, 0
+    def __init__(self, at, error, names=CHANGING):
+        self.at, self.error, self.names, self.calls = at, error, names, 0
 
     @contextlib.contextmanager
     def watching(self):
@@ -36,38 +35,30 @@ class Counter:
             if name == "open" and not arguments[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 return original(*arguments, **named)
             self.calls += 1
-            if self.calls == self.at:
-                if name == "write":  # what is half written is half written
-                    original(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                self.act()
+            if self.calls == self.at and name == "write":  # what is half written is half written
+                original(arguments[0], arguments[1][: len(arguments[1]) // 2])
+            if self.calls >= self.at:
+                raise self.error()
             return original(*arguments, **named)
 
         return call
 
 
+class Killed(BaseException):
+    """Nobody catches it to go on; and whoever cleans up can change nothing, as a process that is gone."""
+
+
 def killed_at(at, work):
-    """Do the work in a process of its own that is killed at its n-th change. False where it ended before that."""
-    process = os.fork()
-    if not process:
-        code = 1
-        with contextlib.suppress(BaseException):
-            with Counter(at, lambda: os._exit(KILLED)).watching():
-                work()
-            code = 0
-        os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    assert code in (0, KILLED)
-    return code == KILLED
+    """Do the work until it is killed at its n-th change: from there on nothing changes. False where it ended before."""
+    counter = Counter(at, Killed)
+    with counter.watching(), contextlib.suppress(Killed):
+        work()
+    return counter.calls >= at
 
 
 def full_at(at, work):
     """Do the work on a disk that is full at its n-th change and after. Gives the error, and whether it came so far."""
-
-    def refuse():
-        counter.at += 1  # it stays full
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    counter, problem = Counter(at, refuse, GROWING), None
+    counter, problem = Counter(at, lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), GROWING), None
     with counter.watching():
         try:
             work()

@@ -2,12 +2,15 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import CheckpointHook as MMEngineHook
+from support.command import Forked
 from support.documents import of_its_type
 from support.training_data import TINY, on, small_data
 
@@ -23,6 +26,8 @@ from x3ddeploy.training.adapt import TrainOptions, load_config  # noqa: E402
 from x3ddeploy.training.best import FUSED_TOP1, CheckpointHook  # noqa: E402
 from x3ddeploy.training.divergence import DivergedError  # noqa: E402
 from x3ddeploy.training.train import train  # noqa: E402
+
+HALF_BATCHES = "train_dataloader.batch_size=4"
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +83,32 @@ def test_a_resumed_run_gives_the_same_numbers(data, uninterrupted, tmp_path):
         assert torch.equal(value, actual["state_dict"][name]), name
 
 
-def test_two_processes_have_the_loss_curve_of_one_with_the_same_total_batch(data, uninterrupted, tmp_path):
-    _, work_dir = uninterrupted
-    options = [*on(data), "train_dataloader.batch_size=4"]
+def _as_torchrun(data, work_dir):
+    """The verb in two processes of one run; what the first says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        of_run = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    arguments = ("train", TINY, "--work-dir", work_dir, "--json", "--cfg-options", *on(data), HALF_BATCHES)
+
+    def start(rank):
+        variables = {**of_run, "RANK": rank, "LOCAL_RANK": rank}
+        return Forked(*arguments, stdout=f"{work_dir}.{rank}", prepare=lambda: os.environ.update(variables))
+
+    processes = [start(rank) for rank in ("0", "1")]
+    for process in processes:
+        said = process.stderr.read()
+        assert process.wait() == 0, said
+    first, second = (Path(f"{work_dir}.{rank}").read_text() for rank in "01")
+    assert second == ""  # one process reports
+    return first
+
+
+def _by_torchrun(data, work_dir):
     process = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-            *("-m", "x3ddeploy", "train", TINY, "--work-dir", tmp_path, "--json", "--cfg-options", *options),
+            *("-m", "x3ddeploy", "train", TINY, "--work-dir", work_dir, "--json"),
+            *("--cfg-options", *on(data), HALF_BATCHES),
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -93,9 +117,16 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_total_batch(data
         check=False,
     )
     assert process.returncode == 0, process.stderr[-3000:]
-    assert of_its_type("train", process.stdout)["epochs"] == 2  # one process reports
+    return process.stdout
+
+
+# torchrun itself imports everything three times.
+@pytest.mark.parametrize("start", [_as_torchrun, pytest.param(_by_torchrun, marks=pytest.mark.families)])
+def test_two_processes_have_the_loss_curve_of_one_with_the_same_total_batch(data, uninterrupted, tmp_path, start):
+    _, work_dir = uninterrupted
+    assert of_its_type("train", start(data, tmp_path / "run"))["epochs"] == 2
     # Augmentation and dropout are the same; sums in another order differ in the last digits, which training amplifies.
-    assert losses(tmp_path) == pytest.approx(losses(work_dir), rel=1e-3)
+    assert losses(tmp_path / "run") == pytest.approx(losses(work_dir), rel=1e-3)
 
 
 def test_a_diverging_run_stops_and_names_the_last_checkpoint(data, uninterrupted, tmp_path):

@@ -25,6 +25,7 @@ _READING = frozenset({
     "DecordInit", "DecordDecode", "OpenCVInit", "OpenCVDecode", "PyAVInit", "PyAVDecode", "PIMSInit", "PIMSDecode",
     "RawFrameDecode", "PoseDecode", "MMDecode", "PackActionInputs",
 })  # fmt: skip
+_EXACT = "accurate"
 _SAMPLING = ("SampleFrames", "DenseSampleFrames", "UniformSample", "UniformSampleFrames", "MMUniformSampleFrames")
 _CROPS = {"ThreeCrop": 3, "TenCrop": 5}  # TenCrop: each mirrored as well
 _DENSE_POSITIONS = 10  # DenseSampleFrames' default
@@ -52,8 +53,19 @@ def parameters(step: Config) -> dict[str, Any]:
 
 
 def steps_of(described: Described) -> list[Transform]:
-    """The steps that an input goes through, in order, without those that read files and lay axes out."""
+    """The steps that an input goes through, in order, without those that read files and lay axes out.
+
+    Raises:
+        CheckpointError: a step reads other frames than those that were sampled.
+    """
     steps = [Transform(mmaction_class(step.get("type")), parameters(step)) for step in described.steps]
+    for step in steps:
+        mode = step.parameters.get("mode", _EXACT)
+        if step.type in _READING and mode != _EXACT:
+            raise CheckpointError(
+                f"{step.type}.mode = {shown(mode)} of the test pipeline: it takes the nearest key frames",
+                hint=f"the very frames that are sampled are read here, as mode={_EXACT!r} does",
+            )
     return [_with_defaults(step) for step in steps if step.type not in _READING]
 
 
