@@ -140,7 +140,7 @@ def test_ctrl_c_keeps_what_was_measured(bundle, tmp_path):
     for line in process.stderr:
         if "timing" in line:
             break
-    time.sleep(1)
+    time.sleep(2)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait() == 0
     assert "interrupted" in said.read_text()
