@@ -10,8 +10,7 @@ from typing import Any
 
 from x3ddeploy.errors import BundleError
 
-# Axes of any size, by their names in graphs: clips, and persons in keypoints.
-BATCH_AXIS, PERSONS_AXIS = "N", "M"
+BATCH_AXIS = "N"
 # The part that is all others in one graph; a network that is not cut has no other.
 WHOLE = "recognizer"
 

@@ -14,7 +14,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.cli.main import VERBS, main
-from x3ddeploy.cli.next_steps import after_quantizing, after_synth
+from x3ddeploy.cli.next_steps import after_predicting, after_quantizing, after_synth
 from x3ddeploy.embedding.triton import Options, write_repository
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
@@ -95,6 +95,15 @@ def test_verify_and_eval_lead_on(run, odd, tmp_path):
     assert next_of(process) == {"bench": odd}
     process = run("eval", odd, "--data", clips, "--runtime", "onnxruntime", "--json")
     assert "next:" not in process.stdout + process.stderr
+
+
+def test_predict_leads_to_an_explanation():
+    command = after_predicting(
+        "my walk.mp4", bundle=Path("a b"), keypoints=None, pose=Path("p.onnx"), min_keypoint_score=0.3
+    )
+    found = parsed(f"x3ddeploy {command}")
+    assert (found["video"], found["bundle"], found["pose"]) == (Path("my walk.mp4"), Path("a b"), Path("p.onnx"))
+    assert (found["min_keypoint_score"], found["keypoints"], found["output"]) == (0.3, None, Path("explained.mp4"))
 
 
 def test_build_trt_leads_to_bench(run, odd, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,8 +28,8 @@ def test_every_form_gives_the_same_keypoints(tmp_path):
     forms = [
         read_npz_keypoints(write_npz(tmp_path / "a.npz", POSITIONS, SCORES)),
         read_coco_keypoints(write_coco(tmp_path / "a.json", coco(POSITIONS, SCORES))),
-        PickledKeypoints.read(write_pickle(tmp_path / "a.pkl", entry("clip", POSITIONS, SCORES))).of("clip"),
-        PickledKeypoints.read(single).of("clip"),
+        PickledKeypoints.read(write_pickle(tmp_path / "a.pkl", entry("clip", POSITIONS, SCORES))).of(Path("clip.mp4")),
+        PickledKeypoints.read(single).of(Path("clip.mp4")),
     ]
     for found in forms:
         np.testing.assert_array_equal(found.positions, POSITIONS)
@@ -152,13 +153,13 @@ def test_arrays_that_are_no_keypoints_are_refused(positions, scores, said):
 def test_a_video_is_found_in_a_pickle_by_its_name_or_the_last_part_of_it(tmp_path):
     other = make_keypoints(seed=1)
     path = write_pickle(tmp_path / "a.pkl", entry("wave/clip", POSITIONS, SCORES), entry("wave/other", *other))
-    np.testing.assert_array_equal(PickledKeypoints.read(path).of("other").positions, other[0])
+    np.testing.assert_array_equal(PickledKeypoints.read(path).of(Path("other.mp4")).positions, other[0])
     with pytest.raises(DataError, match="no entries for the video 'absent'") as caught:
-        PickledKeypoints.read(path).of("absent")
+        PickledKeypoints.read(path).of(Path("absent.mp4"))
     assert "wave/clip" in caught.value.details
     path = write_pickle(tmp_path / "b.pkl", entry("a/clip", POSITIONS, SCORES), entry("b/clip", *other))
     with pytest.raises(DataError, match="2 entries for the video 'clip'"):
-        PickledKeypoints.read(path).of("clip")
+        PickledKeypoints.read(path).of(Path("clip.mp4"))
 
 
 class Harmful:
@@ -178,7 +179,7 @@ def test_pickles_of_another_kind_are_refused_and_not_executed(tmp_path, content,
 def test_an_entry_with_a_size_that_is_none_is_refused(tmp_path, size):
     path = write_pickle(tmp_path / "a.pkl", {**entry("clip", POSITIONS, SCORES), "img_shape": size})
     with pytest.raises(DataError, match="img_shape"):
-        PickledKeypoints.read(path).of("clip")
+        PickledKeypoints.read(path).of(Path("clip.mp4"))
 
 
 def test_frame_counts_that_disagree_name_both_files(tmp_path):
@@ -225,3 +226,13 @@ def test_a_folder_stands_for_its_videos(tmp_path):
         find_videos([tmp_path / "empty"], CLIPS)
     with pytest.raises(UsageError, match="there is no video"):
         find_videos([tmp_path / "absent.mp4"], CLIPS)
+
+
+def test_ntus_own_names_are_found(tmp_path):
+    """`NAME_rgb.avi` is the video of the entry, and of the file of keypoints, NAME."""
+    name = "S001C001P001R001A001"
+    path = write_pickle(tmp_path / "a.pkl", entry(name, POSITIONS, SCORES))
+    np.testing.assert_array_equal(PickledKeypoints.read(path).of(Path(f"{name}_rgb.avi")).positions, POSITIONS)
+    write_npz(tmp_path / f"{name}.npz", POSITIONS, SCORES)
+    found = KeypointFiles(None, 1).of(tmp_path / f"{name}_rgb.avi")
+    np.testing.assert_array_equal(found.positions, POSITIONS)

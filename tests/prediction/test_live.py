@@ -1,19 +1,13 @@
 """Live input: windows of the last seconds are those of the same frames in a file, and who is slow loses frames only."""
 
-import contextlib
 import io
-import itertools
 import os
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
-from support.documents import of_its_type
 from support.made_videos import make_video
-from support.pose_graphs import heatmap_model
 
 import x3ddeploy
 from x3ddeploy.data.video import read_frames
@@ -218,27 +212,3 @@ def test_what_is_live(source, live):
 def test_sizes_that_are_none_are_refused(text):
     with pytest.raises(UsageError, match="is no size"):
         raw_size(text)
-
-
-def test_a_paced_pipe_is_answered_at_its_stride(bundle, tmp_path):
-    """The command itself: pictures at 20 a second for three seconds, windows of one second each half."""
-    pose = heatmap_model(tmp_path / "pose.onnx")
-    command = [sys.executable, "-m", "x3ddeploy", "predict", "-", "--raw", "64x48", "--pose", str(pose), "--bundle",
-               str(bundle), "--seconds", "1", "0.5", "--json"]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8).tobytes()
-    with contextlib.suppress(BrokenPipeError):  # its end is told below
-        for _ in range(60):  # the first few are held by the pipe until everything is loaded
-            time.sleep(1 / 20)
-            process.stdin.write(picture)
-            process.stdin.flush()
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    answers = [of_its_type("predict-live", line) for line in stdout.splitlines()]
-    assert len(answers) >= 2
-    assert f"{len(answers)} answers, ".encode() in stderr
-    for answer in answers:
-        assert answer["latency_s"] > 0
-        assert answer["end_s"] - answer["start_s"] <= 1.0 + 1e-3
-    for earlier, later in itertools.pairwise(answers):
-        assert later["end_s"] - earlier["end_s"] > 0.3

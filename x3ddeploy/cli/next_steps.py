@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from x3ddeploy.precision.quantize import Quantized
 
 
-def print_next(*commands: str) -> None:
-    """Say what to type next; each command without the program's name, its paths quoted by `shell_word`."""
-    echo("next: " + "    ".join(f"x3ddeploy {command}" for command in commands))
+def print_next(*commands: str, err: bool = False) -> None:
+    """Say what to type next; each command without the program's name, its paths quoted by `shell_word`.
+
+    Args:
+        commands: that fit.
+        err: on stderr, where stdout is for lines of one kind.
+    """
+    echo("next: " + "    ".join(f"x3ddeploy {command}" for command in commands), err=err)
 
 
 def after_quantizing(quantized: Quantized) -> list[str]:
@@ -34,6 +39,12 @@ def after_quantizing(quantized: Quantized) -> list[str]:
     if quantized.bundle.manifest.target == Target.TENSORRT and find_spec("tensorrt"):
         commands.append(f"build-trt {bundle} --{quantized.made[-1].precision}")
     return [*commands, f"bench {bundle}"]
+
+
+def after_predicting(video: Path | str, **options: object) -> str:
+    """Why the first video has its label; `options` are those of `predict` that `explain` has, too."""
+    words = [f"--{name.replace('_', '-')} {shell_word(str(value))}" for name, value in options.items() if value]
+    return " ".join(["explain", shell_word(video), *words, "-o explained.mp4"])
 
 
 def after_synth(directory: Path) -> list[str]:

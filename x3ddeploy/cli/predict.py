@@ -19,7 +19,6 @@ from x3ddeploy.cli.parameters import (
     Count,
     Number,
     check_pose_models,
-    decoder,
     min_keypoint_score,
     one_placement,
     pose_models,
@@ -51,7 +50,6 @@ _OF_LIVE = ("seconds", "raw")
 @pose_models(required=False)
 @click.option("--bundle", type=click.Path(path_type=Path), default="deploy", show_default=True)
 @one_placement
-@decoder
 @click.option("--window", type=Count(MOST_FRAMES), help="Frames a window.  [default: the whole video]")
 @click.option(
     "--seconds",
@@ -107,7 +105,6 @@ def command(
     runtime: str,
     device: str | None,
     precision: str,
-    decoder: str,
     window: int | None,
     seconds: tuple[float, float] | None,
     watch: bool,
@@ -134,6 +131,7 @@ def command(
     Where the network needs keypoints, they come from files, one of every frame of the video (docs/predict.md), or
     from a pose model of yours that looks at the video here: `--pose POSE.onnx` (docs/pose.md).
     """
+    from x3ddeploy.cli.next_steps import after_predicting, print_next
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import UsageError
 
@@ -157,7 +155,7 @@ def command(
         recognizer = None
         if live:
             recognizer = opened.enter_context(
-                x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision, decoder=decoder)
+                x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
             )
         estimator = None
         if pose is not None:
@@ -192,7 +190,6 @@ def command(
             runtime=runtime,
             device=device,
             precision=precision,
-            decoder=decoder,
             window=window,
             stride=stride,
             num_clips=num_clips,
@@ -226,6 +223,9 @@ def command(
         echo(f"{skipped} of {skipped + len(told)} videos were skipped", err=True)
     if output is not None:
         echo(f"written: {output}")
+    if told and not as_json:
+        options = {"bundle": bundle, "keypoints": keypoints, "pose": pose, "detector": detector}
+        print_next(after_predicting(told[0], **options, min_keypoint_score=min_keypoint_score), err=True)
 
 
 def _given(names: tuple[str, ...]) -> list[str]:

@@ -95,13 +95,18 @@ class PoseEstimator(AbstractContextManager["PoseEstimator"]):
         """Number of joints of each person."""
         return self.pose.joints
 
-    def video(self, path: Path, progress: Progress = QUIET) -> Poses:
+    def video(self, path: Path, progress: Progress = QUIET, info: VideoInfo | None = None) -> Poses:
         """Keypoints of everybody in every frame of a video.
+
+        Args:
+            path: the file.
+            progress: counts frames.
+            info: what the video says of itself, where that is known already.
 
         Raises:
             DataError: it cannot be decoded.
         """
-        info = probe(path)
+        info = info or probe(path)
         tracker, seen = Tracker(), []
         for start, pictures in _groups(path, info):
             progress.count(f"keypoints of {path.name}", start, info.frames)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from x3ddeploy.contract import Input, InputKind
+from x3ddeploy.data.video import VideoInfo
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.keypoints import Keypoints
@@ -32,8 +33,8 @@ class EstimatedKeypoints:
         self._estimator, self._progress = estimator, progress
         self._joints = network_joints(estimator, inputs)
 
-    def of(self, video: Path) -> Keypoints:
-        poses = self._estimator.video(video, self._progress)
+    def of(self, video: Path, info: VideoInfo | None) -> Keypoints:
+        poses = self._estimator.video(video, self._progress, info)
         if not len(poses.keypoints):
             raise DataError(f"nobody is found in {video}", hint="is the pose model given pixels as it takes them?")
         joints = slice(self._joints)

@@ -34,11 +34,10 @@ def check_output(output: Path, video: OpenedVideo) -> None:
     """Whether an explanation of the video can be drawn there, before it is made; makes the folder that it goes to.
 
     Raises:
-        DataError: the keypoints are in space.
-        UsageError: it is the video itself, or a file that is no `.mp4`.
+        UsageError: the keypoints are in space; or it is the video itself, or a file that is no `.mp4`.
     """
-    if video.annotation is not None:
-        _ = video.annotation.picture  # there is none that joints in space could be drawn in
+    if video.annotation is not None and video.annotation.in_space:
+        raise UsageError("joints in space have no picture to be drawn in", hint="leave the output out")
     is_file = output.suffix.lower() == VIDEO_SUFFIX
     if output.exists() and (is_file == output.is_dir() or output.samefile(video.path)):
         raise UsageError(f"cannot write an explanation to {output}", hint="name another .mp4, or a folder")

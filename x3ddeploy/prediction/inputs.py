@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from x3ddeploy.contract import Input
-from x3ddeploy.data.folder import VIDEO_SUFFIXES
+from x3ddeploy.data.folder import VIDEO_SUFFIXES, samples_of
+from x3ddeploy.data.video import VideoInfo
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.modalities import needs_frames
 from x3ddeploy.prediction.coco_keypoints import read_coco_keypoints
@@ -57,8 +58,12 @@ def find_videos(paths: Sequence[Path], inputs: Mapping[str, Input]) -> list[Path
 class KeypointSource(Protocol):
     """Gives the keypoints of a video: files of them, or a pose model."""
 
-    def of(self, video: Path) -> Keypoints:
-        """Raises DataError where there are none, or they cannot be used."""
+    def of(self, video: Path, info: VideoInfo | None) -> Keypoints:
+        """Keypoints of a video; `info` is what it says of itself, None where it is not there.
+
+        Raises:
+            DataError: there are none, or they cannot be used.
+        """
 
 
 class KeypointFiles:
@@ -89,17 +94,19 @@ class KeypointFiles:
         self._given = given
         self._pickle = functools.cache(PickledKeypoints.read)  # a data set's is large and serves all its videos
 
-    def of(self, video: Path) -> Keypoints:
+    def of(self, video: Path, info: VideoInfo | None = None) -> Keypoints:
         """Raises DataError where the video's keypoints are missing, ambiguous or cannot be used."""
         path = self._by_name(video) if self._given is None or self._given.is_dir() else self._given
         if path.suffix in _PICKLES:
-            return self._pickle(path).of(video.stem)
+            return self._pickle(path).of(video)
         return read_npz_keypoints(path) if path.suffix == ".npz" else read_coco_keypoints(path)
 
     def _by_name(self, video: Path) -> Path:
         folder = video.parent if self._given is None else self._given
-        candidates = [folder / f"{video.stem}{suffix}" for suffix in KEYPOINT_SUFFIXES]
-        found = [file for file in candidates if file.is_file()]
+        found: list[Path] = []
+        for name in samples_of(video):
+            candidates = [folder / f"{name}{suffix}" for suffix in KEYPOINT_SUFFIXES]
+            found = found or [file for file in candidates if file.is_file()]
         if not found:
             raise DataError(
                 f"{video} has no keypoints: there is no {video.stem}{{{','.join(KEYPOINT_SUFFIXES)}}} in {folder}",

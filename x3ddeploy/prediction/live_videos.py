@@ -52,4 +52,4 @@ def video_answers(
                 late = time.monotonic() - come.time_s
                 yield LiveAnswer(prediction, start, end, late, dropped_videos=videos.dropped)
         except DataError as error:
-            tell(f"skipped: {error}")
+            tell(f"skipped: {error.message}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from x3ddeploy.checkpoint.listing import printable, shortened
 from x3ddeploy.data.annotations import image_shape
+from x3ddeploy.data.folder import samples_of
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError
 from x3ddeploy.prediction.keypoints import Keypoints, checked_keypoints
@@ -40,18 +41,20 @@ class PickledKeypoints:
             )
         return cls(path, tuple(entries))
 
-    def of(self, name: str) -> Keypoints:
-        """Keypoints of the video `name`, without suffix: the entry's `frame_dir`, or the last part of it.
+    def of(self, video: Path) -> Keypoints:
+        """Keypoints of a video: the entry's `frame_dir`, or the last part of it, is its sample's name (`samples_of`).
 
         Raises:
             DataError: no entry, or several, or one that cannot be used.
         """
         names = [str(entry["frame_dir"]) for entry in self.entries]
-        found = [index for index, other in enumerate(names) if other == name]
-        found = found or [index for index, other in enumerate(names) if PurePosixPath(other).name == name]
+        found: list[int] = []
+        for name in samples_of(video):
+            found = found or [index for index, other in enumerate(names) if other == name]
+            found = found or [index for index, other in enumerate(names) if PurePosixPath(other).name == name]
         if len(found) != 1:
             raise DataError(
-                f"{self.path} has {len(found) or 'no'} entries for the video {name!r}",
+                f"{self.path} has {len(found) or 'no'} entries for the video {video.stem!r}",
                 details=shortened([names[index] for index in found] or names, _LISTED, "entries"),
                 hint="an entry's frame_dir is the video's name without suffix",
             )
