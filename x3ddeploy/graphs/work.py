@@ -19,7 +19,7 @@ def multiply_adds(model: onnx.ModelProto) -> dict[str, int] | None:
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in (*graph.value_info, *graph.output, *graph.input)
     }
-    weights = {tensor.name: tensor for tensor in graph.initializer}
+    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     producers = {name: node for node in graph.node for name in node.output}
     work = {}
     for node in graph.node:
@@ -28,12 +28,13 @@ def multiply_adds(model: onnx.ModelProto) -> dict[str, int] | None:
         name = node.input[1]
         while name in producers and producers[name].op_type in _QUANTIZATION:
             name = producers[name].input[0]
-        out, weight = shapes.get(node.output[0]), weights.get(name)
-        if not out or 0 in out or weight is None:
+        out, factor = shapes.get(node.output[0]), shapes.get(name)
+        if not out or not factor or 0 in out or 0 in factor:
             return None
-        # Each output element is a sum over the weights of its row: a convolution's (I/g, k...), a product's K.
+        # Each output element is a sum over the weights of its row, a convolution's (I/g, k...), or over a product's K,
+        # whose second factor may be computed as well (attention, graphs that depend on the clip).
         transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-        terms = prod(weight.dims[1:]) if node.op_type == "Conv" else weight.dims[1 if transposed else 0]
+        terms = prod(factor[1:]) if node.op_type == "Conv" else factor[-1 if transposed or len(factor) == 1 else -2]
         work[node.name] = prod(out) * terms
     return work
 

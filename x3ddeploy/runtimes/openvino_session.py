@@ -31,9 +31,12 @@ class OpenVINOSession(Session):
     def __init__(self, model: bytes, device: str, threads: int | None) -> None:
         name = _name(device)
         self.device = device if name == "CPU" else str(openvino.Core().get_property(name, "FULL_DEVICE_NAME"))
-        network = compiled(model, threads, name)
-        if _is_typed(openvino.Core().read_model(io.BytesIO(model))) and not computes_bfloat16(name):
+        graph = read(model)
+        # Before it is compiled: where the plugin merges layers, a port has the names of several tensors.
+        self.outputs = tuple(port.get_any_name() for port in graph.outputs)
+        if _is_typed(graph) and not computes_bfloat16(name):
             self.notes = (f"the {name} computes no bfloat16: float32, rounded to bfloat16 between layers",)
+        network = compiled(graph, threads, name)
         self._request = network.create_infer_request()
         self.inputs = {
             port.get_any_name(): tuple(
@@ -41,15 +44,19 @@ class OpenVINOSession(Session):
             )
             for port in network.inputs
         }
-        self.outputs = tuple(port.get_any_name() for port in network.outputs)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(self.inputs, feeds)
         results = self._request.infer(dict(feeds), share_inputs=True)
-        return {name: results[name].copy() for name in self.outputs}
+        return {name: results[place].copy() for place, name in enumerate(self.outputs)}
 
 
-def compiled(model: bytes, threads: int | None, device: str = "CPU") -> openvino.CompiledModel:
+def read(model: bytes) -> openvino.Model:
+    """An ONNX graph as OpenVINO has it."""
+    return openvino.Core().read_model(io.BytesIO(model))
+
+
+def compiled(graph: openvino.Model, threads: int | None, device: str = "CPU") -> openvino.CompiledModel:
     """The graph as a plugin runs it."""
     config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
     if device != "NPU":  # which knows no float32
@@ -58,7 +65,7 @@ def compiled(model: bytes, threads: int | None, device: str = "CPU") -> openvino
         config["INFERENCE_PRECISION_HINT"] = "f32"
     if threads is not None and device == "CPU":
         config["INFERENCE_NUM_THREADS"] = threads
-    return openvino.compile_model(openvino.Core().read_model(io.BytesIO(model)), device, config)
+    return openvino.compile_model(graph, device, config)
 
 
 def computes_bfloat16(device: str = "CPU") -> bool:

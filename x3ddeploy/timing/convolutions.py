@@ -54,12 +54,12 @@ def _onnxruntime(model: onnx.ModelProto) -> Convolutions:
 
 
 def _openvino(model: onnx.ModelProto) -> Convolutions:
-    from x3ddeploy.runtimes.openvino_session import compiled
+    from x3ddeploy.runtimes.openvino_session import compiled, read
 
     layers = [
         (info["layerType"].astype(str), info["runtimePrecision"].astype(str))
         for info in (
-            node.get_rt_info() for node in compiled(model.SerializeToString(), None).get_runtime_model().get_ops()
+            node.get_rt_info() for node in compiled(read(model.SerializeToString()), None).get_runtime_model().get_ops()
         )
     ]
     convolutions = [precision for kind, precision in layers if kind == "Convolution"]
