@@ -104,7 +104,7 @@ def test_layers_are_what_they_compute(family, graphs):
     layers = [node for node in graphs["recognizer"].graph.node if node.op_type in ("Conv", "Gemm")]
     assert all(node.name in found for node in layers)
     assert count[Role.STEM] == (2 if family == "slowfast" else 1)
-    assert count[Role.CLASSIFIER] == {"c3d": 3, "x3d": 2}.get(family, 1)
+    assert count[Role.CLASSIFIER] == {"c3d": 3, "x3d": 2, "omnisource": 2}.get(family, 1)
     assert (count[Role.DEPTHWISE] > 0) == (family in ("x3d", "csn"))
     assert (count[Role.SQUEEZE] > 0) == (family == "x3d")
     assert (count[Role.RESIDUAL] > 0) == (family != "c3d")

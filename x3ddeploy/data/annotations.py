@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.checkpoint.listing import shortened
+from x3ddeploy.data.compressed import decompressed, is_compressed
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.files import TEXT_LIMIT, read_file
@@ -52,12 +53,14 @@ class Annotation(LabelledVideo):
         keypoints: (M, T, K, 2), x and y in pixels, or (M, T, K, 3) in space, in the floating type of the file; M
             persons, T = `frames`.
         scores: (M, T, K); ones where the file has none.
+        squeezed: whether frames without a person were left out: then they are not the video's.
     """
 
     image_size: tuple[int, int] | None
     frames: int
     keypoints: npt.NDArray[np.floating]
     scores: npt.NDArray[np.floating]
+    squeezed: bool = False
 
     @property
     def in_space(self) -> bool:
@@ -243,6 +246,8 @@ def _skeleton(item: Any) -> Annotation:
 
 
 def _posed(item: dict[str, Any], coordinates: tuple[int, ...]) -> Annotation:
+    compressed = is_compressed(item)
+    item = decompressed(item) if compressed else item
     name = _name(word("frame_dir", item["frame_dir"]))
     frames, label = _whole("total_frames", item["total_frames"]), _label(item)
     if frames < 1 or label < 0:
@@ -256,7 +261,7 @@ def _posed(item: dict[str, Any], coordinates: tuple[int, ...]) -> Annotation:
     scores = np.ones(keypoints.shape[:3], np.float32) if scores is None else _floats("keypoint_score", scores)
     if scores.shape != keypoints.shape[:3]:
         raise ValueError(f"keypoint_score {scores.shape} and keypoint {keypoints.shape} do not agree")
-    return Annotation(name, label, size, frames, keypoints, scores)
+    return Annotation(name, label, size, frames, keypoints, scores, compressed)
 
 
 # What a pickle holds may hold itself a million times over, so its type is known before it is printed or gone through.

@@ -81,6 +81,13 @@ class AnnotatedVideos:
                 if posed
                 else _chosen(annotations, read_labels(annotations), split)
             )
+        squeezed = [each.name for each in self._samples if isinstance(each, Annotation) and each.squeezed]
+        if squeezed and needs_frames(self._inputs):
+            raise DataError(
+                f"{len(squeezed)} of {len(self._samples)} samples of {self.name} have compressed keypoints, "
+                "without the frames that show nobody",
+                hint="this network sees the video's frames as well: it needs keypoints of every frame",
+            )
         check_labels(self.labels(), contract, self.name)
         self._videos, self._min_score = videos, min_keypoint_score
         self._description = {

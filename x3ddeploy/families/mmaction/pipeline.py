@@ -18,12 +18,14 @@ from x3ddeploy.families.base import Wishes
 from x3ddeploy.families.mmaction.training_config import Config, Described, mmaction_class
 from x3ddeploy.modalities.view import COMPACTS
 
+DECOMPRESS = "DecompressPose"
+_DECOMPRESSED = {"squeeze": True, "max_person": 10}  # `x3ddeploy.data.compressed`
 DRAW, GRAPH, FORMAT = "GeneratePoseTarget", "FormatGCNInput", "FormatShape"
 FRAMES_INPUT, HEATMAPS_INPUT, SKELETON_INPUT = "imgs", "heatmap_imgs", "keypoint"
 # They read files, or hand the result on; what they give is what the network's own data source gives here.
 _READING = frozenset({
     "DecordInit", "DecordDecode", "OpenCVInit", "OpenCVDecode", "PyAVInit", "PyAVDecode", "PIMSInit", "PIMSDecode",
-    "RawFrameDecode", "PoseDecode", "MMDecode", "PackActionInputs",
+    "RawFrameDecode", "PoseDecode", "DecompressPose", "MMDecode", "PackActionInputs",
 })  # fmt: skip
 _EXACT = "accurate"
 _SAMPLING = ("SampleFrames", "DenseSampleFrames", "UniformSample", "UniformSampleFrames", "MMUniformSampleFrames")
@@ -34,6 +36,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     DRAW: {"sigma": 0.6, "scaling": 1.0, "use_score": True},
 }
 _MODALITY = {InputKind.FRAMES: "RGB", InputKind.HEATMAPS: "Pose"}  # as clip_len of MMUniformSampleFrames calls them
+_IMAGES_TOO = "MIX2d3d"  # images as NCHW, clips as NCTHW
 _MOST = 8192  # frames or pixels; it keeps a hostile config from asking for terabytes
 
 
@@ -56,7 +59,7 @@ def steps_of(described: Described) -> list[Transform]:
     """The steps that an input goes through, in order, without those that read files and lay axes out.
 
     Raises:
-        CheckpointError: a step reads other frames than those that were sampled.
+        CheckpointError: a step reads other frames than those that were sampled, or compressed keypoints in another way.
     """
     steps = [Transform(mmaction_class(step.get("type")), parameters(step)) for step in described.steps]
     for step in steps:
@@ -65,6 +68,11 @@ def steps_of(described: Described) -> list[Transform]:
             raise CheckpointError(
                 f"{step.type}.mode = {shown(mode)} of the test pipeline: it takes the nearest key frames",
                 hint=f"the very frames that are sampled are read here, as mode={_EXACT!r} does",
+            )
+        if step.type == DECOMPRESS and step.parameters.items() - _DECOMPRESSED.items():
+            raise CheckpointError(
+                f"{DECOMPRESS} {step.parameters}: compressed keypoints are read as {_DECOMPRESSED}",
+                hint="other ways of reading them are not supported",
             )
     return [_with_defaults(step) for step in steps if step.type not in _READING]
 
@@ -213,6 +221,7 @@ def normalised(preprocessor: Config, layout: str) -> Transform | None:
     if mean is None:
         return None
     said = preprocessor.get("format_shape", "NCHW")
+    said = "NCTHW" if said == _IMAGES_TOO else said
     if said != layout:
         raise CheckpointError(
             f"data_preprocessor.format_shape = {said!r}, and the network takes {layout}",
