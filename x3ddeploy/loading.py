@@ -24,6 +24,7 @@ from x3ddeploy.errors import BundleError, CheckpointError, UsageError
 from x3ddeploy.families import JOINED, family_named, family_of, known_families
 from x3ddeploy.families.base import Family, Joining, Trained, Wishes
 from x3ddeploy.families.network import Network
+from x3ddeploy.families.others import why_not
 from x3ddeploy.files import read_text
 from x3ddeploy.terms import Precision
 
@@ -182,8 +183,18 @@ def _family_of(checkpoint: Checkpoint, named: str | None) -> Family:
     family = family_of(checkpoint.values, config)
     if family is not None:
         return family
+    classes = _classes(config)
+    why = why_not(classes)
+    if why is not None:
+        raise CheckpointError(
+            f"{checkpoint.path} is {why}",
+            details=[f"its config builds {', '.join(shortened(classes, _LISTED))}"],
+            hint="docs/families.md lists the networks that are exported, and those that are not",
+        )
     found = sorted({f"{key.partition('.')[0]}." for key in checkpoint.values})
-    details = [f"it has weights under {', '.join(shortened(found, _LISTED))}", *_classes(config)]
+    details = [f"it has weights under {', '.join(shortened(found, _LISTED))}"]
+    if classes:
+        details.append(f"its config builds {', '.join(shortened(classes, _LISTED))}")
     known: dict[tuple[str, ...], list[str]] = {}
     for other in map(family_named, known_families()):
         known.setdefault(other.prefixes, []).append(f"{other.title} ({other.name})")
@@ -197,11 +208,10 @@ def _family_of(checkpoint: Checkpoint, named: str | None) -> Family:
 
 
 def _classes(config: Mapping[str, Any] | None) -> list[str]:
-    """What classes a config builds, in words."""
+    """Names of the classes that a config builds, the recognizer's first."""
     paths = ("type", *(f"{part}.type" for part in ("backbone", "neck", "cls_head")))
     found = [lookup(config or {}, f"model.{path}") for path in paths]
-    names = [name for name in found if isinstance(name, str)]
-    return [f"its config builds {', '.join(shortened(names, _LISTED))}"] if names else []
+    return [name for name in found if isinstance(name, str)]
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:

@@ -4,14 +4,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.recognizers import config_of, save
+import torch
+from support.recognizers import config_of, save, text_of
 
 import x3ddeploy
 from x3ddeploy.checkpoint.config import read_config_file
-from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.families import family_of
+from x3ddeploy.errors import CheckpointError, X3DDeployError
+from x3ddeploy.families import family_named, family_of
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.families.mmaction.training_config import described, module_type
+from x3ddeploy.loading import load_network
 from x3ddeploy.mmaction_compat import config_path
 from x3ddeploy.modalities import modalities_of
 
@@ -24,16 +26,14 @@ sys.path.remove(str(BENCHMARKS))
 
 # Backbones, or heads, of configs that are of no family.
 OTHERS = {
-    "MViT", "SwinTransformer3D", "TimeSformer", "UniFormer", "UniFormerV2", "VisionTransformer", "OmniResNet",
-    "ResNetTIN", "TRNHead", "mmcls.ResNeXt", "mmpretrain.MobileOne", "timm.swin_base_patch4_window7_224",
-    "torchvision.densenet161",
+    "MViT", "SwinTransformer3D", "TimeSformer", "UniFormer", "UniFormerV2", "VisionTransformer", "ResNetTIN",
+    "TRNHead", "mmcls.ResNeXt", "mmpretrain.MobileOne", "timm.swin_base_patch4_window7_224", "torchvision.densenet161",
 }  # fmt: skip
 # What keeps a config of a known network from being exported, in the error's words.
 REFUSED = {
     "slowonly_imagenet-pretrained-r50_32xb8-8x8x1-steplr-150e_kinetics710-rgb.py": "is not a literal",
     "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow.py": "is not a number a channel",
     "tsn_imagenet-pretrained-r50_8xb32_5x1x3-110e_kinetics400-flow.py": "line 24 is not a literal",
-    "slowonly_r50_8xb32-u48-240e_k400-keypoint.py": "DecompressPose",
     "i3d_imagenet-pretrained-r50-nl-embedded-gaussian_8xb8-32x2x1-100e_kinetics400-rgb.py": "`_base_`",
     "i3d_imagenet-pretrained-r50-nl-gaussian_8xb8-32x2x1-100e_kinetics400-rgb.py": "`_base_`",
 }
@@ -69,6 +69,41 @@ def test_each_config_is_of_one_family_and_understood_or_refused_by_name():
     assert claimed >= 103
     assert set(refused) == set(REFUSED)
     assert all(REFUSED[name] in said for name, said in refused.items())
+
+
+# What recognizes no action of a whole clip -> the word of the refusal that says what it is.
+NO_RECOGNIZERS = {
+    "detection/slowonly/slowonly_kinetics400-pretrained-r50_8xb16-4x16x1-20e_ava21-rgb.py": "detector",
+    "detection/videomae/vit-base-p16_videomae-k400-pre_8xb8-16x4x1-20e-adamw_ava-kinetics-rgb.py": "detector",
+    "localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature.py": "localizer",
+    "recognition_audio/resnet/tsn_r18_8xb320-64x1x1-100e_kinetics400-audio-feature.py": "audio",
+    "multimodal/vindlu/vindlu_beit-base_vqa-mc_msrvtt-mc.py": "text",
+    "recognition/swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb.py": "transformer",
+    "recognition/tin/tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb.py": "TIN: .* mmcv-lite",
+    "recognition/tsn/custom_backbones/tsn_imagenet-pretrained-dense161_8xb32-1x1x3-100e_kinetics400-rgb.py": (
+        r"another package.*torchvision\.densenet161"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_RECOGNIZERS)
+def test_what_is_of_no_family_is_refused_by_what_it_is(tmp_path, name):
+    config = read_config_file(config_path(name))
+    kept = {"meta": {"cfg": text_of({"model": config["model"]})}, "state_dict": {"backbone.weight": torch.zeros(1)}}
+    torch.save(kept, tmp_path / "best.pth")
+    with pytest.raises(CheckpointError, match=f"best.pth is .*{NO_RECOGNIZERS[name]}"):
+        load_network(tmp_path / "best.pth")
+
+
+def test_mmaction_is_imported_before_a_familys_own_classes_of_it_are(monkeypatch):
+    config = config_of("recognition/trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py")
+    asked = []
+    family = family_named("trn")
+    monkeypatch.setattr(type(family), "require", lambda self: asked.append("require"))
+    monkeypatch.setattr(type(family), "own", lambda self: asked.append("own") or {})
+    with pytest.raises(CheckpointError):
+        family.load({}, config, Wishes())
+    assert asked[0] == "require"
 
 
 @pytest.mark.families

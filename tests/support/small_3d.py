@@ -16,10 +16,12 @@ CONFIGS = {
     "x3d": "recognition/x3d/x3d_s_13x6x1_facebook-kinetics400-rgb.py",
     "csn": "recognition/csn/ircsn_ig65m-pretrained-r50-bnfrozen_8xb12-32x2x1-58e_kinetics400-rgb.py",
     "tpn": "recognition/tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb.py",
+    "omnisource": "recognition/omnisource/slowonly_r50_8xb16-8x8x1-256e_imagenet-kinetics400-rgb.py",
 }
 _BLOCKS = {"base_channels": 4, "stage_blocks": (1, 1, 1, 1)}
 _PATHWAYS = {"slow_pathway": {**_BLOCKS, "base_channels": 16}, "fast_pathway": {**_BLOCKS, "base_channels": 2}}
-# Family -> frames of a clip, what its backbone is made of, channels that its head reads. C3D's are fixed by its class.
+# Family -> frames of a clip, what its backbone is made of, channels that its head reads. C3D's and OmniResNet's are
+# fixed by their classes.
 _SMALL: dict[str, tuple[int, dict[str, Any], int]] = {
     "slowonly": (4, _BLOCKS, 128),
     "slowfast": (16, _PATHWAYS, 576),
@@ -29,6 +31,7 @@ _SMALL: dict[str, tuple[int, dict[str, Any], int]] = {
     "x3d": (4, {"gamma_w": 0.4, "gamma_b": 1, "gamma_d": 0.4}, 128),
     "csn": (8, _BLOCKS, 128),
     "tpn": (8, _BLOCKS, 2048),
+    "omnisource": (4, {"layers": (1, 1, 1, 1)}, 2048),
 }
 
 
@@ -40,7 +43,11 @@ def small(family: str, clips: int = 1, crops: str = "CenterCrop") -> dict[str, A
         backbone, head = config["model"]["backbone"], config["model"]["cls_head"]
         for key, value in changes.items():
             backbone[key] = {**backbone[key], **value} if isinstance(value, dict) else value
-        head.update(num_classes=CLASSES, in_channels=features)
+        head["in_channels"] = features
+        if family == "omnisource":
+            head.update(image_classes=3, video_classes=CLASSES)
+        else:
+            head["num_classes"] = CLASSES
         if family == "tpn":
             _small_pyramid(config["model"]["neck"])
         config["test_pipeline"] = [

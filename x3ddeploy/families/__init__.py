@@ -36,6 +36,7 @@ FAMILIES: dict[str, str | Family] = {
     "x3d": "x3ddeploy.families.x3d.family:X3D",
     "csn": "x3ddeploy.families.csn.family:CSN",
     "tpn": "x3ddeploy.families.tpn.family:TPN",
+    "omnisource": "x3ddeploy.families.omnisource.family:OMNISOURCE",
 }
 # Family of networks that can be streams of one network -> the family that this one is of.
 JOINED = {"stgcn": "skeleton_streams"}

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from x3ddeploy.lowering.replace import Rewrite
 
 _LISTED = 12
+_COLOURS = 3
 _WEIGHTS, _OPTION = "weights", "option"
 
 
@@ -95,6 +96,11 @@ class MMActionFamily:
         """
         made = {}
         if InputKind.FRAMES in self.kinds:
+            if self.kinds == {InputKind.FRAMES} and channels != _COLOURS:
+                raise CheckpointError(
+                    f"its backbone takes {channels} channels, and frames have {_COLOURS}",
+                    hint="networks on optical flow are not exported: nothing here computes it",
+                )
             flat = said.recognizer == "Recognizer2D"
             made[pipeline.FRAMES_INPUT] = pipeline.frames_input(said, wishes, flat=flat, segments=self.segments(said))
         if InputKind.HEATMAPS in self.kinds:
@@ -145,6 +151,7 @@ class MMActionFamily:
     def load(self, weights: Mapping[str, Tensor], config: Config | None, wishes: Wishes) -> Trained:
         from x3ddeploy.families.mmaction import building
 
+        self.require()  # before classes of the family's own, which stand on MMAction2's
         origin = CHECKPOINT_CONFIG
         notes: tuple[str, ...] = ()
         if config is None or "model" not in config:
@@ -202,6 +209,7 @@ class MMActionFamily:
     def build(self, model: Mapping[str, Any], fusion: tuple[float, ...]) -> Network:
         from x3ddeploy.families.mmaction import building
 
+        self.require()
         return self._network(model, fusion, building.build(model, self.own()))
 
     def require(self) -> None:

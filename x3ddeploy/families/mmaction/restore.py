@@ -6,7 +6,8 @@ as product and sum. Both become a BatchNorm that computes just that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         BundleError: a weight is missing, or of another shape.
     """
     parts = {name.partition(".")[0] for name in weights}
+    normalised = {first for module in network.modules() for first in _before_norms(module)}
     for path, module in network.named_modules():
         if path.partition(".")[0] not in parts:
             continue
@@ -31,10 +33,17 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
             _normalisation(module, weights, path)
             continue
         for name, parameter in module.named_parameters(recurse=False):
-            folded = name == "bias" and isinstance(module, nn.modules.conv._ConvNd) and f"{path}.bias" not in weights
+            may_fold = isinstance(module, nn.modules.conv._ConvNd) or module in normalised
+            folded = name == "bias" and may_fold and f"{path}.bias" not in weights
             parameter.data = (
                 torch.zeros_like(parameter) if folded else stored_weight(weights, f"{path}.{name}", parameter)
             )
+
+
+def _before_norms(module: nn.Module) -> Iterator[nn.Module]:
+    """Of a sequence, the modules that a BatchNorm comes after."""
+    steps = list(module.children()) if isinstance(module, nn.Sequential) else []
+    yield from (first for first, second in pairwise(steps) if isinstance(second, _BatchNorm))
 
 
 def _normalisation(bn: _BatchNorm, weights: Mapping[str, Tensor], path: str) -> None:
