@@ -125,10 +125,21 @@ def family_rows():
     yield from rows(json.loads((RESULTS / "families.json").read_text()))
 
 
+def small_family_rows():
+    """Each small network that benchmarks/families_synth.py trained and judged."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from families_synth import rows
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    yield from filter(None, rows(json.loads((RESULTS / "families_synth.json").read_text())))
+
+
 @pytest.mark.parametrize(
     ("page", "rows"),
     [
         ("docs/families.md", family_rows),
+        ("docs/families.md", small_family_rows),
         ("docs/proof.md", rounding_rows),
         ("docs/lowering.md", plain_export_rows),
         ("docs/bench.md", bench_rows),
