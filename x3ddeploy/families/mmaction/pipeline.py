@@ -69,7 +69,7 @@ def steps_of(described: Described) -> list[Transform]:
                 f"{step.type}.mode = {shown(mode)} of the test pipeline: it takes the nearest key frames",
                 hint=f"the very frames that are sampled are read here, as mode={_EXACT!r} does",
             )
-        if step.type == DECOMPRESS and step.parameters.items() - _DECOMPRESSED.items():
+        if step.type == DECOMPRESS and {**_DECOMPRESSED, **step.parameters} != _DECOMPRESSED:
             raise CheckpointError(
                 f"{DECOMPRESS} {step.parameters}: compressed keypoints are read as {_DECOMPRESSED}",
                 hint="other ways of reading them are not supported",
