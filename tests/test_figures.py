@@ -99,8 +99,8 @@ def rounding_rows():
 
 
 def sizing_rows():
-    """Machines for cameras, by the very code that docs/triton.md shows, of the committed reports."""
-    (code,) = re.findall(r"^```python\n(.*?)^report = ", (ROOT / "docs" / "triton.md").read_text(), re.M | re.S)
+    """Machines for cameras, by the very code that docs/bench.md shows, of the committed reports."""
+    (code,) = re.findall(r"^```python\n(.*?)^report = ", (ROOT / "docs" / "bench.md").read_text(), re.M | re.S)
     shown = {}
     exec(code, shown)
     for target, name in (
@@ -146,7 +146,7 @@ def small_family_rows():
         ("docs/quantize.md", int8_rows),
         ("docs/quantize.md", method_rows),
         ("docs/train.md", synth_rows),
-        ("docs/triton.md", sizing_rows),
+        ("docs/bench.md", sizing_rows),
         ("README.md", short_bench_rows),
     ],
     ids=lambda value: getattr(value, "__name__", value),
