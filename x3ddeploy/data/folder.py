@@ -11,19 +11,19 @@ VIDEO_SUFFIXES = (
     ".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv",
 )  # fmt: skip
 # What a file's name may have after the sample's: NTU RGB+D's own files are `S001C001P001R001A001_rgb.avi`.
-_RGB = "_rgb"
+RGB = "_rgb"
 
 
 def video_of(folder: Path, name: str) -> Path:
     """The file of a sample: the first that there is of its name with a suffix; else what it is mostly called."""
     suffixes = [suffix for usual in VIDEO_SUFFIXES for suffix in (usual, usual.upper())]
-    candidates = [folder / f"{name}{tail}{suffix}" for tail in ("", _RGB) for suffix in suffixes]
+    candidates = [folder / f"{name}{tail}{suffix}" for tail in ("", RGB) for suffix in suffixes]
     return next((path for path in candidates if path.exists()), candidates[0])
 
 
 def samples_of(video: Path) -> tuple[str, ...]:
     """What the sample of a video may be called: the file's name without suffix, and without what NTU RGB+D adds."""
-    return tuple(dict.fromkeys((video.stem, video.stem.removesuffix(_RGB))))
+    return tuple(dict.fromkeys((video.stem, video.stem.removesuffix(RGB))))
 
 
 def inside(folder: Path, path: Path) -> Path:
