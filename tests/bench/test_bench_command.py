@@ -4,11 +4,12 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from click.testing import CliRunner
-from support.command import Forked
 from support.documents import of_its_type
 
 from x3ddeploy.benchmarking import run as bench_run
@@ -130,20 +131,23 @@ def test_a_fallback_is_an_error_and_the_others_are_still_written(bundle, tmp_pat
 
 
 def test_ctrl_c_keeps_what_was_measured(bundle, tmp_path):
-    arguments = ("--only", "onnxruntime/fp32", "--scope", "compute", "--threads", "1", "--seconds", "600")
-    said = tmp_path / "stdout"
-
-    def hear_ctrl_c():  # where the tests themselves ignore it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    process = Forked("bench", bundle, *arguments, "-o", tmp_path, stdout=said, prepare=hear_ctrl_c)
+    arguments = ["--only", "onnxruntime/fp32", "--scope", "compute", "--threads", "1", "--seconds", "600"]
+    command_line = [sys.executable, "-m", "x3ddeploy", "bench", str(bundle), *arguments, "-o", str(tmp_path)]
+    process = subprocess.Popen(
+        command_line,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where the tests themselves ignore Ctrl-C
+    )
     for line in process.stderr:
         if "timing" in line:
             break
     time.sleep(2)
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait() == 0
-    assert "interrupted" in said.read_text()
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "interrupted" in stdout
     written = json.loads((tmp_path / "bench.json").read_text())
     assert written["interrupted"]
     assert written["rounds"] > 0
