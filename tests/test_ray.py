@@ -49,7 +49,8 @@ def test_each_worker_is_opened_once_and_every_group_is_answered(ray, tmp_path):
     for group, squared in on_cluster(Cluster(), partial(squares, tmp_path), range(20), QUIET, at_a_time=3):
         found |= dict(zip(group, squared, strict=True))
     assert found == {number: number**2 for number in range(20)}
-    assert len((tmp_path / "opened").read_text().splitlines()) == 2
+    opened = (tmp_path / "opened").read_text().splitlines()
+    assert 1 <= len(opened) == len(set(opened)) <= 2  # the second may come when all is done
 
 
 def test_a_worker_that_dies_loses_nothing_but_what_kills_it_always(ray, tmp_path):
