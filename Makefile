@@ -36,7 +36,8 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
 
-# Every network of MMAction2's that is known, from the configs of its wheel: exported, compared, built.
+# Every network of MMAction2's that is known, from the configs of its wheel: exported, compared, built. And a minute's
+# training of the pose network, which must find two people in bare video.
 families: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m families
 

@@ -18,7 +18,9 @@ from x3ddeploy.pose.track import overlap
 from x3ddeploy.registry import METRICS, MODELS
 from x3ddeploy.training.persons.networks import STRIDE, BoxNetwork, HeatmapNetwork
 
-_OF_BOX = 0.25  # candidates so near to a person's middle, in parts of the box's sides, are that person's
+# Candidates so near to a person's middle, in parts of the box's sides, are that person's. Boxes are learned further
+# out: a candidate in doubt then says the same box as the sure one, and is not taken for somebody else.
+_OF_BOX, _OF_BOX_SIDES = 0.25, 0.45
 _NEAR = 0.05  # a joint is right within this part of the person's longer side (PCK@0.05)
 _SAME = 0.5  # a box is right where it shares this much of the union with a person's
 # Mean squares over mostly empty heatmaps are small, and a network that says nothing everywhere is nearly right: what is
@@ -78,7 +80,7 @@ class PersonFinder(BaseModel):
         ]
 
     def _box_losses(self, pictures: Tensor, boxes: Tensor) -> dict[str, Tensor]:
-        """Whether a candidate is a person's, and by how much its box is off, over the candidates that are.
+        """Whether a candidate is a person's, and by how much its box is off, over the candidates near to one.
 
         Args:
             pictures: (N, 3, H, W).
@@ -96,8 +98,9 @@ class PersonFinder(BaseModel):
         given = self.detector.boxes(raw).transpose(1, 2)
         shifts = (given[..., :2] - wanted[0]).abs() / STRIDE
         ratios = (given[..., 2:].log() - wanted[1].clamp(min=1.0).log()).abs()
-        off = torch.cat((shifts, 4 * ratios), -1).sum(-1) * positive
-        return {"loss_score": 4 * score, "loss_box": 0.25 * off.sum() / positive.sum().clamp(min=1)}
+        learning = nearest < _OF_BOX_SIDES
+        off = torch.cat((shifts, 4 * ratios), -1).sum(-1) * learning
+        return {"loss_score": 4 * score, "loss_box": 0.25 * off.sum() / learning.sum().clamp(min=1)}
 
 
 @METRICS.register_module()
