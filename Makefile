@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+ONNXRUNTIME := $(abspath $(VENV))/onnxruntime
 
-.PHONY: demo test check families ray pythons bench cpp clean
+.PHONY: demo test check families ray pythons bench cpp cpp-fuzz clean
 
 # The whole way on data that it makes: of twelve synthetic people nine train the network and three judge it, first with the
 # data set's keypoints, then with those that a pose network, trained on pictures of others, finds in the bare videos.
@@ -27,7 +28,7 @@ demo: $(INSTALLED)
 	$(BIN)/x3ddeploy predict demo/synth/together/T001*.mp4 $(MODELS) --bundle demo/deploy --each-person --window 24 --stride 2 --html demo/page.html
 
 # Neighbours share what a module sets up, so they stay together (worksteal). TIMES=FILE: each test's processor time, as JSON.
-test: check
+test: check $(ONNXRUNTIME)/include
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(if $(TIMES),--cpu-times $(TIMES))
 
 check: $(INSTALLED)
@@ -63,9 +64,9 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/int8_methods.py
 	$(BIN)/python benchmarks/calibration_memory.py
 
-# The C++ runtime with OpenVINO, its tests and x3ddeploy_cli, in build/cpp. Needs a C++17 compiler (Debian: g++).
-cpp: $(INSTALLED)
-	PATH="$(abspath $(BIN)):$$PATH" cmake -S cpp -B build/cpp -DX3DDEPLOY_BUILD_TESTS=ON -DOpenVINO_DIR="$$($(BIN)/python -c 'import openvino; print(openvino.__path__[0])')/cmake"
+# The C++ runtime with OpenVINO and ONNX Runtime, its tests and x3ddeploy_cli, in build/cpp. Needs a C++17 compiler (Debian: g++).
+cpp: $(INSTALLED) $(ONNXRUNTIME)/include
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S cpp -B build/cpp -DX3DDEPLOY_BUILD_TESTS=ON -DX3DDEPLOY_ONNXRUNTIME_ROOT=$(ONNXRUNTIME) -DOpenVINO_DIR="$$($(BIN)/python -c 'import openvino; print(openvino.__path__[0])')/cmake"
 	$(BIN)/cmake --build build/cpp --parallel
 	$(BIN)/ctest --test-dir build/cpp --output-on-failure
 
@@ -74,6 +75,21 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m pip install --quiet --target $(VENV)-virtualenv virtualenv && PYTHONPATH=$(VENV)-virtualenv $(PYTHON) -m virtualenv --quiet $(VENV) && rm -rf $(VENV)-virtualenv; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+# Many mutated manifests, and calls of streams, pools and the C interface, under the address and undefined-behaviour sanitizers.
+FUZZ_RUNS ?= 100000
+cpp-fuzz: $(INSTALLED)
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S cpp -B build/fuzz -DX3DDEPLOY_SANITIZE=address,undefined -DX3DDEPLOY_BUILD_FUZZERS=ON -DX3DDEPLOY_BUILD_EXAMPLES=OFF -DX3DDEPLOY_OPENVINO=OFF -DX3DDEPLOY_TENSORRT=OFF -DX3DDEPLOY_ONNXRUNTIME=OFF
+	$(BIN)/cmake --build build/fuzz --parallel
+	$(BIN)/python -m x3ddeploy.demo --preset tiny build/fuzz/tiny.pth
+	$(BIN)/x3ddeploy export build/fuzz/tiny.pth -o build/fuzz/deploy --overwrite
+	build/fuzz/fuzz/x3ddeploy_fuzz_manifest build/fuzz/deploy/manifest.json $(FUZZ_RUNS)
+	head -c 1000 /dev/urandom > build/fuzz/seed
+	build/fuzz/fuzz/x3ddeploy_fuzz_streams build/fuzz/seed $(FUZZ_RUNS)
+
+# Where its headers are not to be had that is said, and the C++ runtime is built and tested without it.
+$(ONNXRUNTIME)/include: $(INSTALLED) tests/support/onnxruntime_root.sh
+	-tests/support/onnxruntime_root.sh "$(abspath $(BIN))/python" $(ONNXRUNTIME) && touch $@
 
 clean:
 	rm -rf $(VENV) demo build .mypy_cache .pytest_cache .ruff_cache

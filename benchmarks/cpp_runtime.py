@@ -1,102 +1,166 @@
-"""The C++ runtime beside Python: one bundle and clip in both, interleaved; many callers; preparation of 1080p video.
+"""The C++ runtime beside Python: one bundle in both, round by round; many callers; preparation of 1080p video.
 
-    x3ddeploy_cli from `make cpp`, a bundle from `x3ddeploy export --preprocess`:
+    x3ddeploy_cli from `make cpp`, a bundle of two streams from `x3ddeploy export --target openvino --preprocess`:
     python benchmarks/cpp_runtime.py deploy --cli build/cpp/examples/cli/x3ddeploy_cli
 
-Both sides compute in OpenVINO with the same number of threads. `overhead` is what C++ adds to the runtime's own time of
-a call. Writes benchmarks/results/cpp_runtime.json.
+Both sides compute in OpenVINO with the same number of threads. Every measurement is a process of its own, whose largest
+memory is its scope's: `compute` is ready tensors to scores, `pipeline` is ten clips of 64 frames of 1920 x 1080 that
+are in memory, cropped, resized, drawn and computed. `overhead` is what C++ adds to the runtime's own time of a call. Writes
+benchmarks/results/cpp_runtime.json, and its table into docs/embed.md.
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import os
+import re
 import statistics
 import subprocess
-import tempfile
+import sys
 import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from x3ddeploy.atomic import write_json
+from x3ddeploy.atomic import write_bytes, write_json
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.machine import machine
+from x3ddeploy.modalities.sampling import uniform_indices
 from x3ddeploy.runtimes.registry import open_session
 
-CLIPS, CALLERS = 10, 8
-HD = (1080, 1920)
+CLIPS, CALLERS, FRAMES = 10, 8, 64
+HEIGHT, WIDTH = 1080, 1920
+FEWEST_CALLS, WARM_UP_CALLS = 5, 3
 RESULT = Path(__file__).parent / "results" / "cpp_runtime.json"
+PAGE = Path(__file__).parents[1] / "docs" / "embed.md"
+TABLE = re.compile(r"(?<=<!-- cpp_runtime.py writes this table -->\n).*?(?=<!-- and no more -->)", re.DOTALL)
 
 
-def said(cli: Path, *words: object) -> dict[str, Any]:
-    """The JSON document that the command prints."""
-    command = [str(cli), *map(str, words), "--runtime", "openvino", "--json"]
-    document: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    return document
+def measured(command: list[str]) -> tuple[dict[str, Any], float]:
+    """The JSON document that a process prints, and its largest memory in MiB."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise click.ClickException(f"{' '.join(command)} failed")
+    document: dict[str, Any] = json.loads(text)
+    return document, usage.ru_maxrss / 1024
 
 
-def python_latencies_ms(bundle: Bundle, inputs: dict[str, np.ndarray], threads: int, seconds: float) -> list[float]:
-    """Calls of the recognizer, for so long."""
+def python_call(bundle: Bundle, scope: str, threads: int) -> Callable[[], object]:
+    """What Python does in a scope."""
     session = open_session("openvino", bundle.part_path("recognizer"), threads=threads)
-    for _ in range(3):
-        session.run(inputs)
-    latencies, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(latencies) < 5:
-        begin = time.perf_counter()
-        session.run(inputs)
-        latencies.append(1000 * (time.perf_counter() - begin))
-    return latencies
-
-
-def hd_stages(cli: Path, bundle: Bundle, threads: int) -> dict[str, float]:
-    """Where the time goes of ten clips of a 1080p video with one person."""
+    if scope == "compute":
+        inputs = {name: np.load(bundle.path / "golden" / f"{name}.npy")[:1] for name in bundle.contract.inputs}
+        return lambda: session.run(inputs)
     random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=np.uint8)
     joints = next(value.shape[1] for value in bundle.contract.inputs.values() if value.keypoint_order is not None)
-    keypoints = random.uniform(200, 900, (1, 64, joints, 2)).astype(np.float32)
-    frames = random.integers(0, 256, (64, *HD, 3), dtype=np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / "clip.npz"
-        scores = np.ones(keypoints.shape[:3], np.float32)
-        np.savez(clip, frames=frames, keypoints=keypoints, keypoint_scores=scores)
-        runs = [said(cli, bundle.path, clip, "--clips", CLIPS, "--threads", threads)["stages"] for _ in range(3)]
-    return min(runs, key=lambda stages: float(stages["prepare_ms"]))
+    keypoints = (random.uniform(0.19, 0.83, (1, FRAMES, joints, 2)) * HEIGHT).astype(np.float32)
+    video = Annotation("noise", 0, (HEIGHT, WIDTH), FRAMES, keypoints, np.ones(keypoints.shape[:3], np.float32))
+    inputs_of = bundle.contract.inputs
+    indices = {name: uniform_indices(FRAMES, value.clip_shape[1], CLIPS) for name, value in inputs_of.items()}
+
+    def call() -> object:
+        read = lambda wanted: (frames[index] for index in wanted)  # noqa: E731
+        return session.run(prepare_clips(read, video, inputs_of, indices))["scores"].mean(0)
+
+    return call
+
+
+def python_median_ms(bundle: Path, scope: str, threads: int, seconds: float) -> float:
+    """Of calls for so long."""
+    call = python_call(Bundle.open(bundle), scope, threads)
+    for _ in range(WARM_UP_CALLS):
+        call()
+    latencies: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(latencies) < FEWEST_CALLS:
+        begin = time.perf_counter()
+        call()
+        latencies.append(1000 * (time.perf_counter() - begin))
+    return statistics.median(latencies)
+
+
+def rows(result: dict[str, Any]) -> Iterator[str]:
+    """The table of docs/embed.md."""
+    yield "| scope | Python | C++ | of that the runtime's own | memory in Python | in C++ |"
+    yield "|---|---|---|---|---|---|"
+    meanings = {"compute": "ready tensors of a clip", "pipeline": f"{CLIPS} clips of {WIDTH} x {HEIGHT} video"}
+    for scope, meaning in meanings.items():
+        one = result[scope]
+        times = f"{one['python_ms']:.1f} ms | {one['cpp_ms']:.1f} ms | {one['runtime_ms']:.1f} ms"
+        memory = f"{one['python_mib']:.0f} MiB | {one['cpp_mib']:.0f} MiB"
+        yield f"| `{scope}`: {meaning} to scores | {times} | {memory} |"
+    yield ""
+    callers, pipeline = result["callers"], result["pipeline"]
+    overhead, share = 100 * result["overhead"], 100 * result["prepare_to_compute"]
+    yield f"C++ adds {overhead:.1f} % to the runtime's own time of a call in `compute`."
+    yield f"Preparing the {CLIPS} clips takes {pipeline['prepare_ms']:.0f} ms, {share:.0f} % of the time to compute them."
+    turns, at_once = callers["in_turns_a_second"], callers["at_once_a_second"]
+    yield f"{callers['threads']} callers get {turns:.1f} calls a second in turns and {at_once:.1f} at once,"
+    yield f"{callers['gain']:.2f} times as many."
+    yield f"Medians on {result['machine']['cpu']}, {result['threads']} threads, OpenVINO {result['openvino']}."
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--cli", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--threads", type=int, default=2, show_default=True)
-@click.option("--seconds", type=float, default=5.0, show_default=True, help="Each measurement of each round.")
-@click.option("--rounds", type=int, default=3, show_default=True)
-def main(bundle: Path, cli: Path, threads: int, seconds: float, rounds: int) -> None:
+@click.option("--seconds", type=float, default=4.0, show_default=True, help="Each measurement of each round.")
+@click.option("--rounds", type=int, default=5, show_default=True)
+@click.option("--python-scope", hidden=True, help="Print Python's median of a scope, in this process.")
+def main(bundle: Path, cli: Path, threads: int, seconds: float, rounds: int, python_scope: str | None) -> None:
     """Measure BUNDLE."""
-    opened = Bundle.open(bundle)
-    inputs = {name: np.load(bundle / "golden" / f"{name}.npy")[:1] for name in opened.contract.inputs}
-    python, cpp = [], []
+    if python_scope is not None:
+        print(json.dumps({"median_ms": python_median_ms(bundle, python_scope, threads, seconds)}))
+        return
+    in_python = [sys.executable, __file__, str(bundle), "--cli", str(cli), "--seconds", str(seconds)]
+    in_cpp = [str(cli), str(bundle), "--bench", "--runtime", "openvino", "--json", "--seconds", str(seconds)]
+    video = ["--scope", "video", "--size", f"{WIDTH}x{HEIGHT}", "--clips", str(CLIPS)]
+    scopes = {"compute": ["--scope", "compute"], "pipeline": video}
+    found: dict[str, list[dict[str, float]]] = {scope: [] for scope in scopes}
     for _ in range(rounds):
-        python += python_latencies_ms(opened, inputs, threads, seconds)
-        cpp.append(said(cli, bundle, "--bench", "--seconds", seconds, "--threads", threads)["scopes"])
-    memory = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    stages = hd_stages(cli, opened, threads)
-    callers = said(cli, bundle, "--bench", "--seconds", 2 * seconds, "--callers", CALLERS)["callers"]
-    in_cpp = {name: statistics.median(scopes[name]["median_ms"] for scopes in cpp) for name in cpp[0]}
-    compute = [scopes["compute"] for scopes in cpp]
+        for scope, words in scopes.items():
+            python, python_mib = measured([*in_python, "--python-scope", scope, "--threads", str(threads)])
+            cpp, cpp_mib = measured([*in_cpp, *words, "--threads", str(threads)])
+            (one,) = cpp["scopes"].values()
+            found[scope].append(
+                {
+                    "python_ms": python["median_ms"],
+                    "cpp_ms": one["median_ms"],
+                    "runtime_ms": one["runtime_median_ms"],
+                    "prepare_ms": one["prepare_median_ms"],
+                    "python_mib": python_mib,
+                    "cpp_mib": cpp_mib,
+                }
+            )
+    words = [*in_cpp[:-1], str(4 * seconds), "--scope", "compute", "--callers", str(CALLERS)]
+    callers = measured(words)[0]["callers"]
+    medians = {
+        scope: {name: statistics.median(one[name] for one in each) for name in each[0]} for scope, each in found.items()
+    }
     result = {
         "machine": machine(),
         "bundle": str(bundle),
+        "openvino": version("openvino"),
         "threads": threads,
-        "python_compute_ms": statistics.median(python),
-        "cpp_ms": in_cpp,
-        "overhead": statistics.median(one["median_ms"] / one["runtime_median_ms"] - 1 for one in compute),
-        "python_memory_mib": memory[0],
-        "cpp_memory_mib": memory[1],
-        "hd_video": {**stages, "prepare_to_compute": stages["prepare_ms"] / stages["compute_ms"]},
+        "rounds": rounds,
+        **medians,
+        "overhead": statistics.median(one["cpp_ms"] / one["runtime_ms"] - 1 for one in found["compute"]),
+        "prepare_to_compute": statistics.median(one["prepare_ms"] / one["runtime_ms"] for one in found["pipeline"]),
         "callers": {**callers, "gain": callers["at_once_a_second"] / callers["in_turns_a_second"]},
     }
     write_json(RESULT, result)
+    table = "\n" + "\n".join(rows(result)) + "\n\n"
+    write_bytes(PAGE, TABLE.sub(lambda _: table, PAGE.read_text(encoding="utf-8")).encode())
     print(json.dumps(result, indent=2))
 
 

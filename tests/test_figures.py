@@ -1,5 +1,6 @@
 """Figures in README and docs are those of the committed results, to the digit."""
 
+import importlib
 import json
 import re
 import sys
@@ -115,24 +116,29 @@ def sizing_rows():
         yield f"| {name} | {rate:.1f} | {rate / report['threads']:.1f} | {cameras} | {machines} |"
 
 
+def rows_of(script, result):
+    """What a script of benchmarks/ makes of its result; nothing of one that was not measured yet."""
+    if (RESULTS / result).exists():
+        sys.path.insert(0, str(ROOT / "benchmarks"))
+        try:
+            yield from importlib.import_module(script).rows(json.loads((RESULTS / result).read_text()))
+        finally:
+            sys.path.remove(str(ROOT / "benchmarks"))
+
+
 def family_rows():
     """Each network that benchmarks/families_table.py measured."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        from families_table import rows
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    yield from rows(json.loads((RESULTS / "families.json").read_text()))
+    return rows_of("families_table", "families.json")
+
+
+def cpp_rows():
+    """The C++ runtime beside Python."""
+    return rows_of("cpp_runtime", "cpp_runtime.json")
 
 
 def small_family_rows():
     """Each small network that benchmarks/families_synth.py trained and judged."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        from families_synth import rows
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    yield from filter(None, rows(json.loads((RESULTS / "families_synth.json").read_text())))
+    return filter(None, rows_of("families_synth", "families_synth.json"))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +146,7 @@ def small_family_rows():
     [
         ("docs/families.md", family_rows),
         ("docs/families.md", small_family_rows),
+        ("docs/embed.md", cpp_rows),
         ("docs/proof.md", rounding_rows),
         ("docs/lowering.md", plain_export_rows),
         ("docs/bench.md", bench_rows),

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "sha256.hpp"
+#include "text.hpp"
 
 namespace x3ddeploy::detail {
 namespace fs = std::filesystem;
@@ -129,6 +130,9 @@ Result<Bundle> Bundle::opened(std::string name, const std::string& where, const 
     if (contract.labels.size() != static_cast<std::size_t>(contract.classes)) {
       return bundle.altered(std::string(kLabels) + ": " + std::to_string(contract.labels.size()) + " labels, and " +
                             std::to_string(contract.classes) + " classes");
+    }
+    for (const std::string& label : contract.labels) {
+      if (escaped(label) != label) return bundle.altered(std::string(kLabels) + ": '" + label + "' has characters that are not to be printed");
     }
   }
   return bundle;

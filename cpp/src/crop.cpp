@@ -54,20 +54,31 @@ std::vector<Tap> taps(int source, int result, bool columns) {
   return all;
 }
 
-// One row of the box, black outside of the image, resampled to `columns`; 11 bits of fraction.
-void resample_row(const Frame& frame, const Box& box, int row, const std::vector<Tap>& columns,
-                  std::vector<std::uint8_t>& source, int* result) {
-  std::fill(source.begin(), source.end(), std::uint8_t{0});
+// Pixels of a row of the box: of interleaved bytes where they lie in the frame, else converted to R, G, B.
+struct Row {
+  const std::uint8_t* first = nullptr;
+  Interleaved bytes;
+};
+
+Row row_of(const Frame& frame, const Box& box, int row, std::vector<std::uint8_t>& converted) {
   const int y = box.top + row, left = std::max(box.left, 0), right = std::min(box.right, frame.width);
-  if (y >= 0 && y < frame.height && left < right) {
-    read_row(frame, y, left, right, source.data() + kChannels * (left - box.left));
+  const Interleaved bytes = interleaved(frame.format);
+  const bool is_inside = y >= 0 && y < frame.height && left == box.left && right == box.right;
+  if (is_inside && bytes.pixel != 0) {
+    return {frame.planes[0] + frame.row_bytes[0] * static_cast<std::size_t>(y) + bytes.pixel * left, bytes};
   }
+  if (!is_inside) std::fill(converted.begin(), converted.end(), std::uint8_t{0});
+  if (y >= 0 && y < frame.height && left < right) read_row(frame, y, left, right, converted.data() + kChannels * (left - box.left));
+  return {converted.data(), interleaved(PixelFormat::rgb)};
+}
+
+// One row of the box, black outside of the image, resampled to `columns`; 11 bits of fraction.
+void resample_row(const Row& row, const std::vector<Tap>& columns, int* __restrict result) {
+  const std::ptrdiff_t offsets[3] = {row.bytes.red, row.bytes.green, row.bytes.blue};
   for (const Tap& tap : columns) {
-    const std::uint8_t* first = source.data() + kChannels * tap.first;
-    const std::uint8_t* second = source.data() + kChannels * tap.second;
-    for (int channel = 0; channel < 3; ++channel) {
-      *result++ = first[channel] * tap.weight0 + second[channel] * tap.weight1;
-    }
+    const std::uint8_t* first = row.first + row.bytes.pixel * tap.first;
+    const std::uint8_t* second = row.first + row.bytes.pixel * tap.second;
+    for (const std::ptrdiff_t channel : offsets) *result++ = first[channel] * tap.weight0 + second[channel] * tap.weight1;
   }
 }
 
@@ -133,7 +144,7 @@ void crop_and_resize(const Frame& frame, const Box& box, int height, int width, 
     const int wanted[2] = {tap.first, tap.second};
     for (int line = 0; line < 2; ++line) {
       if (held[line] == wanted[line]) continue;
-      resample_row(frame, box, wanted[line], columns, source, lines[line].data());
+      resample_row(row_of(frame, box, wanted[line], source), columns, lines[line].data());
       held[line] = wanted[line];
     }
     blend_rows(lines[0].data(), lines[1].data(), tap, row_size, result);

@@ -2,6 +2,7 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <algorithm>
+#include <functional>
 #include <thread>
 
 #include "backend.hpp"
@@ -13,8 +14,9 @@ class OnnxRuntimeBackend final : public Backend {
  public:
   OnnxRuntimeBackend(const Bytes& graph, const Options& options)
       : requests_(requests_of(options)),
-        environment_(ORT_LOGGING_LEVEL_ERROR, "x3ddeploy"),
-        session_(environment_, graph.data(), graph.size(), config(threads_of(options, requests_))) {
+        log_(options.log),
+        environment_(ORT_LOGGING_LEVEL_FATAL, "x3ddeploy"),
+        session_(environment_, graph.data(), graph.size(), config(threads_of(options, requests_), log_)) {
     Ort::AllocatorWithDefaultOptions allocator;
     for (std::size_t i = 0; i < session_.GetInputCount(); ++i) {
       const Ort::TypeInfo type = session_.GetInputTypeInfo(i);
@@ -57,12 +59,24 @@ class OnnxRuntimeBackend final : public Backend {
   }
 
  private:
-  static Ort::SessionOptions config(int threads) {
+  using Log = std::function<void(const std::string&)>;
+
+  // The environment, one of the whole process, would write to stderr; a session tells the recognizer's own log.
+  static Ort::SessionOptions config(int threads, const Log& log) {
     Ort::SessionOptions options;
+    options.SetLogSeverityLevel(log ? ORT_LOGGING_LEVEL_WARNING : ORT_LOGGING_LEVEL_FATAL);
+    Ort::ThrowOnError(Ort::GetApi().SetUserLoggingFunction(options, tell, const_cast<Log*>(&log)));
     if (threads > 0) options.SetIntraOpNumThreads(threads);
     // Threads that spin on after a run take the cores from whatever runs next in the application.
     options.AddConfigEntry("session.force_spinning_stop", "1");
     return options;
+  }
+
+  static void ORT_API_CALL tell(void* log, OrtLoggingLevel, const char*, const char*, const char*, const char* message) noexcept {
+    try {
+      if (const Log& tell_it = *static_cast<const Log*>(log)) tell_it(std::string("onnxruntime: ") + message);
+    } catch (...) {  // no memory for the line
+    }
   }
 
   // A session computes any number of runs at once, all with the threads that it has: for throughput one each.
@@ -75,6 +89,7 @@ class OnnxRuntimeBackend final : public Backend {
   }
 
   int requests_;
+  const Log log_;
   Ort::Env environment_;
   Ort::Session session_;
   NamedShapes inputs_;
@@ -84,6 +99,13 @@ class OnnxRuntimeBackend final : public Backend {
 }  // namespace
 
 BackendResult open_onnxruntime(const Bundle& bundle, const Options& options) {
+  // Of every later version the library has the interface of the headers, of an earlier one it has none.
+  if (OrtGetApiBase()->GetApi(ORT_API_VERSION) == nullptr) {
+    return Error{ErrorKind::missing_requirement,
+                 "ONNX Runtime here is " + std::string(OrtGetApiBase()->GetVersionString()) + ", older than the headers that this library was built with",
+                 "install one of version 1." + std::to_string(ORT_API_VERSION) + " or later",
+                 {}};
+  }
   if (!options.device.empty() && options.device != "cpu") {
     return Error{ErrorKind::missing_requirement, "ONNX Runtime is used on the CPU here, and not on " + options.device,
                  "leave the device out, or take another runtime", {}};

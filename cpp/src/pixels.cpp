@@ -21,16 +21,26 @@ void yuv_pixel(int y, int u, int v, std::uint8_t* rgb) {
   rgb[2] = saturated(luma + kUToBlue * u);
 }
 
-// `red` and `blue` are places inside of a pixel, of `bytes` bytes; green lies between them.
-void pick(const std::uint8_t* __restrict pixels, int count, int bytes, int red, int blue, std::uint8_t* __restrict rgb) {
-  for (int i = 0; i < count; ++i) {
-    rgb[3 * i] = pixels[bytes * i + red];
-    rgb[3 * i + 1] = pixels[bytes * i + (red + blue) / 2];
-    rgb[3 * i + 2] = pixels[bytes * i + blue];
+void pick(const std::uint8_t* __restrict pixels, int count, const Interleaved& bytes, std::uint8_t* __restrict rgb) {
+  for (int i = 0; i < count; ++i, pixels += bytes.pixel) {
+    rgb[3 * i] = pixels[bytes.red];
+    rgb[3 * i + 1] = pixels[bytes.green];
+    rgb[3 * i + 2] = pixels[bytes.blue];
   }
 }
 
 }  // namespace
+
+Interleaved interleaved(PixelFormat format) {
+  switch (format) {
+    case PixelFormat::rgb: return {3, 0, 1, 2};
+    case PixelFormat::bgr: return {3, 2, 1, 0};
+    case PixelFormat::rgba: return {4, 0, 1, 2};
+    case PixelFormat::bgra: return {4, 2, 1, 0};
+    case PixelFormat::gray: return {1, 0, 0, 0};
+    default: return {};
+  }
+}
 
 Layout layout_of(PixelFormat format) {
   switch (format) {
@@ -75,10 +85,10 @@ void read_row(const Frame& frame, int row, int left, int right, std::uint8_t* rg
   const int count = right - left;
   switch (frame.format) {
     case PixelFormat::rgb: std::memcpy(rgb, pixels, static_cast<std::size_t>(3 * count)); break;
-    case PixelFormat::bgr: pick(pixels, count, 3, 2, 0, rgb); break;
-    case PixelFormat::rgba: pick(pixels, count, 4, 0, 2, rgb); break;
-    case PixelFormat::bgra: pick(pixels, count, 4, 2, 0, rgb); break;
-    case PixelFormat::gray: pick(pixels, count, 1, 0, 0, rgb); break;
+    case PixelFormat::bgr:
+    case PixelFormat::rgba:
+    case PixelFormat::bgra:
+    case PixelFormat::gray: pick(pixels, count, interleaved(frame.format), rgb); break;
     case PixelFormat::nv12: {
       const std::uint8_t* pairs = line(1, row / 2);
       for (int i = 0; i < count; ++i) {

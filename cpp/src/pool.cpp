@@ -39,7 +39,7 @@ struct Pool::Impl {
   struct Camera {
     Camera(const Recognizer::Impl& recognizer, const StreamOptions& options)
         // Cameras are prepared side by side: each in one thread.
-        : windows(recognizer.contract, options, {recognizer.min_keypoint_score, 1}, recognizer.log), labeller(options) {}
+        : windows(recognizer.contract, options, {recognizer.min_keypoint_score, 1, &recognizer.memory}, recognizer.log), labeller(options) {}
 
     std::mutex turn;  // of its frames
     detail::Windows windows;

@@ -19,6 +19,7 @@ constexpr std::size_t kLargestRow = std::size_t{1} << 20;
 constexpr std::int64_t kLargestKeypoints = std::int64_t{1} << 32;
 constexpr std::int64_t kMostFrames = std::int64_t{1} << 26;
 constexpr double kMostPreparedBytes = 8e9;
+constexpr std::size_t kMostKeptBytes = std::size_t{1} << 29;  // of a call's clips, for the next; ten of 16 x 224 x 224 take 200 MB
 constexpr double kTurned = 0.02;  // how far the sides' ratio of a turned picture may be off
 
 Error wrong(std::vector<std::string> problems) {
@@ -128,8 +129,10 @@ std::size_t elements(const Shape& shape) {
   });
 }
 
-Result<PreparedClips> empty_clips(std::int64_t clips, const Contract& contract) {
-  PreparedClips result;
+// What is in them is what was in the memory.
+Result<PreparedClips> empty_clips(std::int64_t clips, const Contract& contract, const Preparing& preparing) {
+  PreparedClips result = preparing.memory == nullptr ? PreparedClips() : preparing.memory->take();
+  result.nobody = false;
   const double rgb = 3.0 * contract.rgb_frames * contract.rgb_height * contract.rgb_width;
   const double pose = 1.0 * static_cast<double>(channels_of(contract)) * contract.pose_frames * contract.pose_height * contract.pose_width;
   if (static_cast<double>(clips) * (rgb + pose) * sizeof(float) > kMostPreparedBytes) {
@@ -267,9 +270,17 @@ void write_views(const std::vector<std::uint8_t>& picture, int picture_width, co
   std::vector<std::uint8_t> mirrored;
   std::size_t view = 0;
   const auto write = [&](const Frame& seen) {
+    const float* first = nullptr;
     for (const std::size_t place : places) {
       float* target = frame_of(result, view * clips + place / length, place % length, contract);
-      normalise_frame(seen, contract, target, plane_stride(contract));
+      if (first == nullptr) {
+        normalise_frame(seen, contract, target, plane_stride(contract));
+        first = target;
+        continue;
+      }
+      for (std::size_t plane = 0; plane < 3 * plane_stride(contract); plane += plane_stride(contract)) {
+        std::copy_n(first + plane, area(contract.rgb_height, contract.rgb_width), target + plane);
+      }
     }
     ++view;
   };
@@ -281,7 +292,8 @@ void write_views(const std::vector<std::uint8_t>& picture, int picture_width, co
     mirrored.resize(std::size_t{3} * area(contract.rgb_height, contract.rgb_width));
     std::uint8_t* target = mirrored.data();
     for (int y = 0; y < contract.rgb_height; ++y) {
-      for (int x = contract.rgb_width - 1; x >= 0; --x, target += 3) read_row(part, y, x, x + 1, target);
+      const std::uint8_t* row = first + static_cast<std::size_t>(y) * row_bytes;
+      for (int x = contract.rgb_width - 1; x >= 0; --x, target += 3) std::copy_n(row + 3 * x, 3, target);
     }
     write(completed(Frame(PixelFormat::rgb, contract.rgb_height, contract.rgb_width, {mirrored.data()})));
   }
@@ -398,13 +410,27 @@ std::string problem_of(const Frame& frame) {
   return "";
 }
 
+PreparedClips ClipMemory::take() {
+  const std::lock_guard<std::mutex> held(lock_);
+  if (kept_.empty()) return {};
+  PreparedClips clips = std::move(kept_.back());
+  kept_.pop_back();
+  return clips;
+}
+
+void ClipMemory::give(PreparedClips clips) noexcept {
+  const std::lock_guard<std::mutex> held(lock_);
+  if ((clips.imgs.capacity() + clips.heatmap_imgs.capacity()) * sizeof(float) > kMostKeptBytes) return;
+  if (kept_.size() < kept_.capacity()) kept_.push_back(std::move(clips));
+}
+
 Result<PreparedClips> prepare_video(const Video& given, int clips, const Contract& contract, const Preparing& preparing) {
   const Video video = with_sizes(given);
   std::vector<std::string> problems = problems_of(video, contract, preparing.picture != nullptr);
   if (clips < 1 || clips > kMostClips) problems.push_back(std::to_string(clips) + " clips were asked for");
   if (!problems.empty()) return wrong(std::move(problems));
   if (!steps_of(contract).skeleton.empty()) return prepare_skeletons(video, clips, contract, preparing.min_score);
-  Result<PreparedClips> result = empty_clips(std::int64_t{clips} * contract.views, contract);
+  Result<PreparedClips> result = empty_clips(std::int64_t{clips} * contract.views, contract, preparing);
   if (!result) return result;
   const Result<Joints> joints = joints_of(video, clips, contract, preparing.min_score);
   if (!joints) return joints.error();
@@ -412,7 +438,11 @@ Result<PreparedClips> prepare_video(const Video& given, int clips, const Contrac
   if (contract.rgb_frames > 0) {
     if (const auto error = write_frames(video, clips, joints->about, contract, preparing, *result)) return *error;
   }
-  if (contract.pose_frames > 0 && joints->seen) write_heatmaps(video, clips, *joints, contract, preparing, *result);
+  if (contract.pose_frames > 0 && joints->seen) {
+    write_heatmaps(video, clips, *joints, contract, preparing, *result);
+  } else {
+    std::fill(result->heatmap_imgs.begin(), result->heatmap_imgs.end(), 0.0f);
+  }
   return result;
 }
 
@@ -429,7 +459,7 @@ static Result<PreparedClips> prepare_all_skeletons(const std::vector<Video>& vid
   return all;
 }
 
-Result<PreparedClips> prepare_cropped(const std::vector<Video>& given, const Contract& contract, std::size_t threads) {
+Result<PreparedClips> prepare_cropped(const std::vector<Video>& given, const Contract& contract, const Preparing& preparing) {
   if (given.empty() || given.size() > kMostClips) return wrong({"there are " + std::to_string(given.size()) + " clips"});
   std::vector<Video> clips;
   for (const Video& clip : given) clips.push_back(with_sizes(clip));
@@ -460,14 +490,14 @@ Result<PreparedClips> prepare_cropped(const std::vector<Video>& given, const Con
     if (!people.problem.empty()) problems.push_back("clip " + std::to_string(clip) + ": " + people.problem);
   }
   if (!problems.empty()) return wrong(std::move(problems));
-  Result<PreparedClips> result = empty_clips(static_cast<std::int64_t>(clips.size()), contract);
+  Result<PreparedClips> result = empty_clips(static_cast<std::int64_t>(clips.size()), contract, preparing);
   if (!result) return result;
   const auto length = static_cast<std::size_t>(contract.rgb_frames);
-  parallel_for(clips.size() * length, threads, [&](std::size_t i) {
+  parallel_for(clips.size() * length, preparing.threads, [&](std::size_t i) {
     normalise_frame(clips[i / length].frames[i % length], contract, frame_of(*result, i / length, i % length, contract),
                     plane_stride(contract));
   });
-  parallel_for(contract.pose_frames == 0 ? 0 : clips.size(), threads, [&](std::size_t clip) {
+  parallel_for(contract.pose_frames == 0 ? 0 : clips.size(), preparing.threads, [&](std::size_t clip) {
     const Video& video = clips[clip];
     draw(video.keypoints.data, video.keypoint_scores.data, video.keypoints.shape[0], clip, contract, *result);
   });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <optional>
 
 #include "preprocess.hpp"
@@ -11,10 +12,25 @@ namespace x3ddeploy::detail {
 
 constexpr int kMostClips = 1 << 12;  // at a time
 
+// Memory of clips that were computed, for the next ones: the system takes longer to give new pages than it takes to fill them.
+class ClipMemory {
+ public:
+  // Keeps that of so many calls.
+  explicit ClipMemory(int calls) { kept_.reserve(static_cast<std::size_t>(calls)); }
+
+  PreparedClips take();
+  void give(PreparedClips clips) noexcept;
+
+ private:
+  std::mutex lock_;
+  std::vector<PreparedClips> kept_;
+};
+
 struct Preparing {
   // Joints that are not finite or have a score under it are left out; without it all count, as in MMAction2.
   std::optional<float> min_score = std::nullopt;
   std::size_t threads = 1;
+  ClipMemory* memory = nullptr;  // nothing for new memory each time
   // Gives the box of a frame, resized, where somebody holds pictures in another way than a video does.
   std::function<void(std::size_t frame, const Box& box, int height, int width, std::uint8_t* picture)> picture = nullptr;
 };
@@ -30,7 +46,7 @@ Result<Sampler> sampler_of(const View2D& view, std::int64_t length, std::int64_t
 
 Result<PreparedClips> prepare_video(const Video& video, int clips, const Contract& contract,
                                     const Preparing& preparing = {});
-Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Contract& contract, std::size_t threads = 1);
+Result<PreparedClips> prepare_cropped(const std::vector<Video>& clips, const Contract& contract, const Preparing& preparing = {});
 
 // What is wrong with a frame by itself; empty when all is well.
 std::string problem_of(const Frame& frame);

@@ -31,6 +31,15 @@ struct PlaneSize {
   std::size_t row_bytes = 0;  // that hold pixels
 };
 
+// Where red, green and blue stand in a pixel of one plane, and how many bytes it takes; 0 of formats of several planes.
+struct Interleaved {
+  std::ptrdiff_t pixel = 0;
+  std::ptrdiff_t red = 0;
+  std::ptrdiff_t green = 0;
+  std::ptrdiff_t blue = 0;
+};
+
+Interleaved interleaved(PixelFormat format);
 Layout layout_of(PixelFormat format);
 PlaneSize plane_size(PixelFormat format, int plane, int height, int width);
 

@@ -109,6 +109,7 @@ Recognizer::Impl::Impl(Contract its_contract, const Options& options, detail::Op
       runtime(backend->description()),
       log(options.log),
       slots(backend->requests()),
+      memory(backend->requests()),
       // One more than can compute prepares meanwhile.
       workers(static_cast<std::size_t>(backend->requests()) + 1) {
   if (options.fusion) weigh(*options.fusion);
@@ -163,7 +164,7 @@ void Recognizer::Impl::weigh(const std::array<double, 2>& fusion) {
   weighed_anew = true;
 }
 
-detail::Preparing Recognizer::Impl::preparing() const { return {min_keypoint_score, threads}; }
+detail::Preparing Recognizer::Impl::preparing() const { return {min_keypoint_score, threads, &memory}; }
 
 Feeds Recognizer::Impl::feeds(const Tensors& tensors) const {
   Feeds result;
@@ -236,6 +237,7 @@ Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
   if (clips.nobody) {
     for (Prediction& prediction : *all) prediction.frames_with_persons = 0;
   }
+  memory.give(std::move(clips));
   return all;
 }
 
@@ -309,7 +311,7 @@ Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cr
   return guarded([&]() -> Result<std::vector<Prediction>> {
     if (impl_ == nullptr) return detail::moved_from("recognizer");
     const Clock::time_point start = Clock::now();
-    Result<PreparedClips> prepared = detail::prepare_cropped(cropped, impl_->contract, impl_->threads);
+    Result<PreparedClips> prepared = detail::prepare_cropped(cropped, impl_->contract, impl_->preparing());
     if (!prepared) return std::move(prepared.error());
     const double prepare_ms = ms_since(start);
     Result<std::vector<Prediction>> all = impl_->predict(*std::move(prepared));
@@ -368,7 +370,7 @@ Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
 Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) const {
   return guarded([&]() -> Result<PreparedClips> {
     if (impl_ == nullptr) return detail::moved_from("recognizer");
-    return detail::prepare_cropped(cropped, impl_->contract, impl_->threads);
+    return detail::prepare_cropped(cropped, impl_->contract, impl_->preparing());
   });
 }
 

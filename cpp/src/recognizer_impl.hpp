@@ -39,6 +39,7 @@ struct Recognizer::Impl {
   std::string runtime;
   std::function<void(const std::string&)> log;
   detail::Slots slots;
+  mutable detail::ClipMemory memory;
   detail::Workers workers;  // ends first
 };
 

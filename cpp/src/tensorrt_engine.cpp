@@ -30,9 +30,15 @@ Shape shape_of(const nvinfer1::Dims& dims) {
 void TensorRTLog::log(Severity severity, const char* message) noexcept {
   if (severity > Severity::kERROR) return;
   try {
+    const std::lock_guard<std::mutex> held(lock_);
     last_error_ = message;
   } catch (...) {  // no memory for the words: the error itself is told all the same
   }
+}
+
+std::string TensorRTLog::last_error() const {
+  const std::lock_guard<std::mutex> held(lock_);
+  return last_error_;
 }
 
 TensorRTEngine::TensorRTEngine(nvinfer1::IRuntime& runtime, const Bytes& plan, const std::string& name,
@@ -63,7 +69,7 @@ std::unique_ptr<nvinfer1::IExecutionContext> TensorRTEngine::context(std::int64_
   // In 8.6 the profile is one context's, unless the engine was built otherwise; the others have none, and never run.
   if (context->getOptimizationProfile() < 0 && !context->setOptimizationProfileAsync(0, stream)) {
     throw std::runtime_error(
-        "the engine's profile belongs to another number of clips, and cannot be shared: build it again with x3ddeploy "
+        "the engine's profile belongs to another number of clips or to another request, and cannot be shared: build it again with x3ddeploy "
         "build-trt, which allows that");
   }
   for (const EngineTensor& tensor : tensors_) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -16,9 +17,10 @@ namespace x3ddeploy::detail {
 class TensorRTLog final : public nvinfer1::ILogger {
  public:
   void log(Severity severity, const char* message) noexcept override;
-  const std::string& last_error() const noexcept { return last_error_; }
+  std::string last_error() const;
 
  private:
+  mutable std::mutex lock_;  // requests run side by side
   std::string last_error_;
 };
 

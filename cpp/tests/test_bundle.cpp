@@ -1,9 +1,8 @@
 #include "bundle.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
+#include <random>
 
 #include "bundle_files.hpp"
 #include "check.hpp"
@@ -15,7 +14,7 @@ using x3ddeploy::detail::Bundle;
 
 class Folder {
  public:
-  Folder() : path_(fs::temp_directory_path() / ("x3ddeploy_tests_" + std::to_string(::getpid()))) {
+  Folder() : path_(fs::temp_directory_path() / ("x3ddeploy_tests_" + std::to_string(std::random_device()()))) {
     fs::remove_all(path_);
     fs::create_directories(path_);
   }
@@ -103,6 +102,15 @@ TEST(labels_are_as_many_as_classes) {
   files.contents["labels.txt"] = "sit\n";
   const auto short_one = Bundle::open(files.embedded(held));
   CHECK(!short_one && short_one.error().details.at(0) == "labels.txt: 1 labels, and 2 classes");
+  files.contents["labels.txt"] = "sit\nst\x1b[31mand\n";
+  const auto coloured = Bundle::open(files.embedded(held));
+  CHECK(!coloured && coloured.error().text().find("'st\\x1b[31mand' has characters") != std::string::npos);
+}
+
+// As x3ddeploy/text.py writes it.
+TEST(nothing_in_an_error_steers_a_terminal) {
+  const x3ddeploy::Error error = {{}, "a\x1b[2J\tb\nc", "Gr\u00fc\u00dfe \u202eabc \u4eba\x7f\xff", {"x\ny\u009b1m", "\xe4\xba"}};
+  CHECK_EQUAL(error.text(), "a\\x1b[2J\\tb\n  c\n  x\n  y\\x9b1m\n  \xe4\xba\n-> Gr\u00fc\u00dfe \\u202eabc \u4eba\\x7f\xff");
 }
 
 TEST(a_missing_precision_says_what_there_is) {

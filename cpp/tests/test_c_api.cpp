@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -20,7 +18,7 @@ namespace fs = std::filesystem;
 // A bundle in a folder of its own, for as long as the test runs.
 class NamedFolder {
  public:
-  explicit NamedFolder(const std::string& behaviour) : path_(fs::temp_directory_path() / ("x3ddeploy_c_" + std::to_string(::getpid()))) {
+  explicit NamedFolder(const std::string& behaviour) : path_(fs::temp_directory_path() / ("x3ddeploy_c_" + std::to_string(std::random_device()()))) {
     check::BundleFiles files;
     files.network = check::BundleFiles::kSchema2;
     files.contents["recognizer.onnx"] = behaviour;

@@ -12,7 +12,7 @@ from support.cpp_project import (
     configure_and_build,
     generator,
     require_tools,
-    with_openvino,
+    with_runtimes,
 )
 from support.shared import once
 
@@ -37,13 +37,13 @@ def unpacked(quantized, tmp_path_factory):
 
     def make(folder):
         require_tools()
-        with_openvino()
+        with_runtimes()
         path = shutil.copytree(quantized, folder / "packed")
         labels = "".join(f"action {index}\n" for index in range(Bundle.open(path).contract.classes))
         pack(update(path, lambda manifest: Change(manifest, {LABELS: labels.encode()})), folder / "app.tar")
         with tarfile.open(folder / "app.tar") as tar:
             tar.extractall(folder, filter="data")
-        arguments = [*generator(), *with_openvino(), FEWER_COMPILATIONS, LESS_OPTIMISED]
+        arguments = [*generator(), *with_runtimes(), FEWER_COMPILATIONS, LESS_OPTIMISED]
         return checked(folder / "app" / "self_test.sh", *arguments).stdout
 
     folder, said = once(tmp_path_factory, "archive", make)

@@ -1,14 +1,19 @@
 """Cameras: the example that reads a pipe, and the C interface, give what Python gives."""
 
+import ctypes
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from support.cpp_project import CPP, checked, configure_and_build
+from support.cpp_project import CPP, HAS_ONNXRUNTIME, checked, configure_and_build
 
+from x3ddeploy.bundle import sha256_of
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
@@ -84,43 +89,33 @@ def test_the_ctypes_example_runs_and_errors_are_told(library, bundle, tmp_path):
     assert b"NULL" in library.c.x3d_error()
 
 
-@pytest.fixture(scope="module")
-def live(documented_install, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("live")
-    configure_and_build(CPP / "examples" / "live", folder, [f"-DCMAKE_PREFIX_PATH={documented_install}"])
-    return folder / "live"
+class Options(ctypes.Structure):
+    LOG = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        *((name, ctypes.c_char_p) for name in ("runtime", "precision", "device", "cache_dir")),
+        *((name, ctypes.c_int) for name in ("throughput", "requests", "threads", "warm_up")),
+        ("min_keypoint_score", ctypes.c_float),
+        ("log", LOG),
+        ("user", ctypes.c_void_p),
+    ]
 
 
-@pytest.fixture(scope="module")
-def documented_install(cpp_build, tmp_path_factory):
-    prefix = tmp_path_factory.mktemp("installed")
-    checked("cmake", "--install", cpp_build, "--prefix", prefix)
-    return prefix
-
-
-def test_live_says_a_label_a_second_for_two_people(live, cpp_build, run, tmp_path):
-    pytest.importorskip("av")
-    process = run("synth", tmp_path / "synth", "--frames", 48, "--clips-per-class", 2, "--subjects", 2)
-    assert process.returncode == 0, process.stderr
-    names = sorted(path.stem for path in (tmp_path / "synth" / "videos").iterdir())[:2]
-    feed = CPP / "examples" / "live" / "feed.py"
-    raw = subprocess.run([sys.executable, feed, tmp_path / "synth", *names], capture_output=True, check=True).stdout
-    bundle = cpp_build.parent / "deploy"
-    process = subprocess.run([live, bundle, "224", "112", "16"], input=raw, capture_output=True, check=False)
-    assert process.returncode == 0, process.stderr.decode()
-    lines = [line.split(" ", 3) for line in process.stdout.decode().splitlines()]
-    # Windows of two seconds, one each second: they end after 32 and 48 of 48 frames, at 16 a second.
-    assert [(float(end), int(person)) for end, _, person, _ in lines] == [
-        (end, person) for end in (31 / 16, 47 / 16) for person in (0, 1)
-    ]  # fmt: skip
-    frame = 112 * 224 * 3 + 4 + 2 * (4 + 17 * 12)
-    video = np.frombuffer(raw, np.uint8).reshape(48, frame)
-    pictures = video[:, : 112 * 224 * 3].reshape(48, 112, 224, 3)
-    people = np.ascontiguousarray(video[:, 112 * 224 * 3 + 4 :]).reshape(48, 2, -1)[:, :, 4:].copy().view(np.float32)
-    joints = people.reshape(48, 2, 17, 3).swapaxes(0, 1)
-    labels = (Path(bundle) / "labels.txt").read_text().splitlines()
-    for index, (_, _, person, label) in enumerate(lines):
-        window = slice(0, 32) if index < 2 else slice(16, 48)
-        mine = joints[int(person) : int(person) + 1, window]
-        expected = scores_in_python(bundle, pictures[window], mine[..., :2].copy(), mine[..., 2].copy())
-        assert label == labels[int(expected.argmax())]
+@pytest.mark.skipif(not HAS_ONNXRUNTIME, reason="ONNX Runtime's headers are not there")
+def test_what_onnx_runtime_says_goes_to_the_log_and_nowhere_else(library, bundle, tmp_path, capfd):
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    graph = onnx.load(copy / "recognizer.onnx")
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "of no use"))
+    (copy / "recognizer.onnx").write_bytes(graph.SerializeToString())
+    manifest = json.loads((copy / "manifest.json").read_text())
+    size = (copy / "recognizer.onnx").stat().st_size
+    manifest["files"]["recognizer.onnx"] = {"sha256": sha256_of(copy / "recognizer.onnx"), "size_bytes": size}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    lines = []
+    options = Options(ctypes.sizeof(Options), b"onnxruntime", log=Options.LOG(lambda _, line: lines.append(line)))
+    recognizer = library.c.x3d_open(str(copy).encode(), ctypes.byref(options))
+    assert recognizer, library.error()
+    library.c.x3d_close(ctypes.c_void_p(recognizer))
+    assert any(line.startswith(b"onnxruntime: ") and b"'of no use'" in line for line in lines)
+    assert any(b"is loaded in fp32 by onnxruntime" in line for line in lines)
+    assert capfd.readouterr().err == ""

@@ -7,12 +7,14 @@ import sys
 
 import numpy as np
 import pytest
-from support.cpp_project import PATH, ROOT, checked, configure_and_build
+from support.cpp_project import CPP, PATH, ROOT, checked, configure_and_build
+from test_cpp_cameras import scores_in_python
 
 from x3ddeploy.runtimes.registry import open_session
 
 av = pytest.importorskip("av")
 pytestmark = pytest.mark.openvino
+ENVIRONMENT = {"PATH": PATH, "PYTHONPATH": str(ROOT)}
 PAGE = (ROOT / "docs" / "embed.md").read_text(encoding="utf-8")
 # Where there is no ffmpeg: the one command that the page shows, by the library that has its decoders.
 FFMPEG = f"""#!{sys.executable}
@@ -53,7 +55,7 @@ def documented(cpp_build, bundle, tmp_path_factory):
     if shutil.which("ffmpeg") is None:
         (tools / "ffmpeg").write_text(FFMPEG)
         (tools / "ffmpeg").chmod(0o755)
-    environment = {"PATH": f"{PATH}:{tools}", "HOME": str(tools)}
+    environment = {**ENVIRONMENT, "PATH": f"{PATH}:{tools}", "HOME": str(tools)}
     printed = {}
     for command in commands():
         process = subprocess.run(
@@ -174,3 +176,28 @@ def test_a_program_carries_two_bundles(documented, bundle, tmp_path):
     shutil.rmtree(other)
     classes = len(np.load(clone / "deploy" / "golden" / "scores.npy")[0])
     assert checked(build / "two").stdout.split() == [str(classes), "0", "2"]
+
+
+def test_live_says_a_label_a_second_for_two_people(documented):
+    clone, printed = documented
+    (feed,) = (command for command in printed if "feed.py" in command)
+    lines = [line.split(" ", 3) for line in printed[feed].splitlines()]
+    # Windows of two seconds, one each second: they end after 32 and 48 of 48 frames, at 16 a second.
+    assert [(float(end), int(person)) for end, _, person, _ in lines] == [
+        (end, person) for end in (31 / 16, 47 / 16) for person in (0, 1)
+    ]  # fmt: skip
+    raw = subprocess.run(
+        ["bash", "-c", feed.split("|")[0]], cwd=clone, env=ENVIRONMENT, capture_output=True, check=True
+    )
+    frame = 112 * 224 * 3 + 4 + 2 * (4 + 17 * 12)
+    video = np.frombuffer(raw.stdout, np.uint8).reshape(48, frame)
+    pictures = video[:, : 112 * 224 * 3].reshape(48, 112, 224, 3)
+    people = np.ascontiguousarray(video[:, 112 * 224 * 3 + 4 :]).reshape(48, 2, -1)[:, :, 4:].copy().view(np.float32)
+    joints = people.reshape(48, 2, 17, 3).swapaxes(0, 1)
+    labels = (clone / "deploy" / "labels.txt").read_text().splitlines()
+    for index, (_, _, person, label) in enumerate(lines):
+        window = slice(0, 32) if index < 2 else slice(16, 48)
+        mine = joints[int(person) : int(person) + 1, window]
+        expected = scores_in_python(clone / "deploy", pictures[window], mine[..., :2].copy(), mine[..., 2].copy())
+        assert label == labels[int(expected.argmax())]
+    assert len((CPP / "examples" / "live" / "main.cpp").read_text().splitlines()) < 60

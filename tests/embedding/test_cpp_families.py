@@ -1,4 +1,4 @@
-"""Bundles of MMAction2 networks of heatmaps, of skeletons and of frames in several views run in C++ as in Python."""
+"""Bundles of every family run in C++ as in Python: heatmaps, skeletons, frames in several views, several streams."""
 
 import json
 import subprocess
@@ -7,41 +7,87 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cpp_pipelines import HEIGHT, WIDTH, in_python, video_for
+import torch
+from support import small_epamnet
+from support.cpp_project import HAS_ONNXRUNTIME
+from test_cpp_pipelines import HEIGHT, WIDTH, video_for
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.modalities import needs_frames
+from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.prepare import prepare_clips
+from x3ddeploy.families import FAMILIES
+from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.families.two_stream_x3d.randomized import random_network
+from x3ddeploy.modalities import needs_frames, sample_clips
 from x3ddeploy.runtimes.registry import open_session
 
 sys.path.append(str(Path(__file__).parents[1] / "families"))
 from support.recognizers import save
-from support.small_recognizers import STGCNPP, posec3d, stgcn, tsm
+from support.small_3d import CONFIGS as OF_CLIPS
+from support.small_3d import small
+from support.small_recognizers import STGCNPP, c2d, posec3d, rgbposeconv3d, stgcn, tanet, trn, tsm, tsn
 
 pytestmark = pytest.mark.openvino
-CONFIGS = {"posec3d": posec3d, "stgcn": lambda: stgcn(STGCNPP), "tsm": tsm}
+CONFIGS = {
+    **{family: lambda family=family: small(family) for family in OF_CLIPS},
+    **{maker.__name__: maker for maker in (posec3d, rgbposeconv3d, tsn, tsm, c2d, tanet, trn)},
+    "stgcn": lambda: stgcn(STGCNPP),
+}
+IN_EVERY_RUN = {"posec3d", "stgcn", "tsm"}  # heatmaps, skeletons, frames; the rest with `make families`
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+def stream_of_skeletons(feature):
+    config = stgcn(STGCNPP)
+    config["test_pipeline"][1]["feats"] = [feature]
+    return config
+
+
+def checkpoints(family, folder):
+    """A small network of the family, in as many files as it comes in."""
+    if family == "two_stream_x3d":
+        torch.save(checkpoint_dict(random_network(PRESETS["tiny"], seed=1)), folder / "best.pth")
+    elif family == "epamnet":
+        small_epamnet.save(folder)
+    elif family == "skeleton_streams":
+        return [save(folder / f"{name}.pth", stream_of_skeletons(name), seed) for seed, name in enumerate(("j", "b"))]
+    else:
+        save(folder / "best.pth", CONFIGS[family]())
+    return [folder / "best.pth"]
+
+
+def in_python(contract, video):
+    """The network's inputs of the clips that its configuration draws, and how many these are."""
+    keypoints = video["keypoints"]
+    annotation = Annotation("clip", 0, (HEIGHT, WIDTH), keypoints.shape[1], keypoints, video["keypoint_scores"])
+    indices = sample_clips(keypoints.shape[1], contract.inputs)
+    read = lambda wanted: (video["frames"][index] for index in wanted)  # noqa: E731
+    return prepare_clips(read, annotation, contract.inputs, indices), len(next(iter(indices.values())))
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=() if name in IN_EVERY_RUN else pytest.mark.families) for name in FAMILIES]
+)
 def test_a_familys_bundle_gives_pythons_scores(cli, run, tmp_path, family):
     pytest.importorskip("mmaction")
     pytest.importorskip("cv2")
-    save(tmp_path / "best.pth", CONFIGS[family]())
-    process = run("export", tmp_path / "best.pth", "-o", tmp_path / "deploy")
+    process = run("export", *checkpoints(family, tmp_path), "-o", tmp_path / "deploy")
     assert process.returncode == 0, process.stderr
     contract = Bundle.open(tmp_path / "deploy").contract
-    (name, value), *others = contract.inputs.items()
-    assert not others
-    video = video_for(value, seed=4)
-    prepared, clips = in_python(value, video)
-    session = open_session("openvino", tmp_path / "deploy" / "recognizer.onnx", threads=1)
-    expected = session.run({name: prepared})["scores"].mean(0)
+    assert contract.family == family
+    video = video_for(next(iter(contract.inputs.values())), seed=4)
+    prepared, clips = in_python(contract, video)
     arrays = {**video, "frame_size": np.array([HEIGHT, WIDTH], np.float32)}
     if not needs_frames(contract.inputs):
         del arrays["frames"]
     np.savez(tmp_path / "clip.npz", **arrays)
-    command = [cli, tmp_path / "deploy", tmp_path / "clip.npz", "--clips", str(clips), "--json"]
-    process = subprocess.run(command, capture_output=True, check=False)
-    assert process.returncode == 0, process.stderr.decode()
-    found = json.loads(process.stdout)["scores"]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert subprocess.run([cli, tmp_path / "deploy", "--self-test"], capture_output=True, check=False).returncode == 0
+    for runtime in ("openvino", "onnxruntime")[: 1 + HAS_ONNXRUNTIME]:
+        session = open_session(runtime, tmp_path / "deploy" / "recognizer.onnx", threads=1)
+        expected = session.run(prepared)["scores"].mean(0)
+        command = [cli, tmp_path / "deploy", "--runtime", runtime]
+        process = subprocess.run(
+            [*command, tmp_path / "clip.npz", "--clips", str(clips), "--json"], capture_output=True, check=False
+        )
+        assert process.returncode == 0, process.stderr.decode()
+        np.testing.assert_allclose(json.loads(process.stdout)["scores"], expected, atol=1e-4)
+        assert subprocess.run([*command, "--self-test"], capture_output=True, check=False).returncode == 0

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support import schema_1
+from support.cpp_project import HAS_ONNXRUNTIME
 
 from x3ddeploy.bundle import Bundle, EngineEntry, sha256_of
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
@@ -115,6 +116,32 @@ def test_fusion_weights_are_those_of_the_formula(cli, bundle):
     rgb, pose = (values / values.sum() for values in exponents)
     actual = scores_of(cli, bundle, bundle / "golden", "--cropped", "--fusion", "2:1")
     np.testing.assert_allclose(actual, (2 * rgb + pose) / 3, atol=TOLERANCE)
+
+
+# Its headers are not in its wheel: `make test` gets them.
+needs_onnxruntime = pytest.mark.skipif(not HAS_ONNXRUNTIME, reason="ONNX Runtime's headers are not there")
+
+
+@needs_onnxruntime
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_onnx_runtime_passes_the_self_test(cli, quantized, precision):
+    process = start(cli, quantized, "--self-test", "--runtime", "onnxruntime", "--precision", precision, "--json")
+    assert process.returncode == 0, process.stderr.decode()
+    assert json.loads(process.stdout)["runtime"].startswith("onnxruntime 1.")
+
+
+@needs_onnxruntime
+def test_onnx_runtime_gives_its_own_scores_of_a_raw_video(cli, bundle, tmp_path):
+    pytest.importorskip("cv2")
+    video = raw_video(np.random.default_rng(3), frames=11, pose_frames=23, height=70, width=50)
+    np.savez(tmp_path / "video.npz", **video)
+    session = open_session("onnxruntime", bundle / "recognizer.onnx", threads=1)
+    expected = session.run(prepared_in_python(video, clips=3))["scores"].mean(0)
+    command = (tmp_path / "video.npz", "--clips", 3, "--runtime", "onnxruntime")
+    np.testing.assert_allclose(scores_of(cli, bundle, *command), expected, atol=TOLERANCE)
+    process = start(cli, bundle, bundle / "golden", "--runtime", "onnxruntime", "--precision", "bf16")
+    assert process.returncode == 4
+    assert b"no bfloat16" in process.stderr
 
 
 # A bundle that takes 2 clips at a time: three clips are two runs, and the filling counts for nothing.
@@ -324,3 +351,9 @@ def test_bench_names_its_scopes(cli, bundle):
     assert min(report["callers"].values()) > 0
     assert set(report["scopes"]) == {"compute", "pipeline"}
     assert all(scope["min_ms"] <= scope["median_ms"] <= scope["p99_ms"] for scope in report["scopes"].values())
+    video = ("--scope", "video", "--size", "90x70", "--clips", 3)
+    process = start(cli, bundle, "--bench", "--seconds", 0, *video, "--json")
+    ((name, scope),) = json.loads(process.stdout)["scopes"].items()
+    assert name == "video"
+    assert min(scope["prepare_median_ms"], scope["runtime_median_ms"]) > 0
+    assert start(cli, bundle, "--bench", "--scope", "video").returncode == 2

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support.small_epamnet import SPEC, attention_weights, save, write
 
 from x3ddeploy.errors import CheckpointError, UsageError
 from x3ddeploy.exporting.parts import build_parts
@@ -17,22 +18,9 @@ from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.loading import load_network, restore_network
 from x3ddeploy.runtimes.registry import open_session
 
-SPEC = replace(PRESETS["tiny"], pose_input=replace(PRESETS["tiny"].pose_input, frames=8))
 # As the public configs have it: all of both backbones is in the class.
 PUBLISHED = "backbone=dict(type='EPAMBackbone', num_classes=60, attention_type='CBAM_spatial_efficient_temporal',"
 PUBLISHED += " freeze_rgb=False, freeze_pose=False, return_both_streams=True),"
-
-
-def attention_weights():
-    torch.manual_seed(3)
-    return {
-        "spatial.conv.weight": torch.randn(1, 2, 1, 7, 7) / 5,
-        "spatial.bn.weight": torch.tensor([1.5]),
-        "spatial.bn.bias": torch.tensor([0.2]),
-        "spatial.bn.running_mean": torch.tensor([0.1]),
-        "spatial.bn.running_var": torch.tensor([0.7]),
-        "conv_temporal_attention.weight": torch.randn(1, 1, 7),
-    }
 
 
 def attended(weights, rgb, pose, stride):
@@ -46,24 +34,14 @@ def attended(weights, rgb, pose, stride):
     return rgb * (1 + spatial * temporal[..., None, None])
 
 
-def write(folder, weights, text):
-    inner = {f"backbone.{name}" if not name.startswith("cls_head.") else name: value for name, value in weights.items()}
-    torch.save({"meta": {"cfg": text}, "state_dict": inner}, folder / "best.pth")
-    return folder / "best.pth"
-
-
 @pytest.fixture(scope="module")
 def plain():
     return random_network(SPEC, seed=2)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(plain, tmp_path_factory):
-    inside = config_text(SPEC).replace("rgb_backbone=", "backbone=dict(type='EPAMBackbone', rgb_backbone=", 1)
-    inside = inside.replace("    cls_head=", "    ), cls_head=", 1).replace("RGBPoseX3DRecognizer", "EPAMRecognizer")
-    inside = inside.replace(",\n    ), cls_head", "), cls_head")
-    weights = {**plain.state_dict(), **{f"attention_module.{name}": v for name, v in attention_weights().items()}}
-    return write(tmp_path_factory.mktemp("epamnet"), weights, inside)
+def checkpoint(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("epamnet"))
 
 
 def test_its_numbers_are_those_of_the_published_network(checkpoint, plain):

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 CPP = ROOT / "cpp"
 # Wheels put their programs beside the interpreter; a virtual environment need not be activated.
 PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+ONNXRUNTIME = Path(sys.prefix) / "onnxruntime"  # filled by `make test`
+HAS_ONNXRUNTIME = (ONNXRUNTIME / "include").exists()
 WITHOUT_RUNTIMES = [f"-DX3DDEPLOY_{name}=OFF" for name in ("OPENVINO", "TENSORRT", "ONNXRUNTIME")]
 # Two thirds of the time; what computes on pixels and joints is compiled with -O3 all the same.
 LESS_OPTIMISED = "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG"
@@ -30,8 +32,11 @@ def require_tools():
     return compiler
 
 
-def with_openvino():
-    """Arguments that build with OpenVINO's wheel; skips where it is not installed."""
+def with_runtimes():
+    """Arguments that build with OpenVINO's wheel, and with ONNX Runtime where `make` could get its headers.
+
+    Skips where OpenVINO is not installed.
+    """
     spec = importlib.util.find_spec("openvino")
     if spec is None:
         pytest.skip("OpenVINO is not installed")
@@ -39,7 +44,8 @@ def with_openvino():
     return [
         "-DX3DDEPLOY_OPENVINO=ON",
         "-DX3DDEPLOY_TENSORRT=OFF",
-        "-DX3DDEPLOY_ONNXRUNTIME=OFF",
+        f"-DX3DDEPLOY_ONNXRUNTIME={'ON' if HAS_ONNXRUNTIME else 'OFF'}",
+        f"-DX3DDEPLOY_ONNXRUNTIME_ROOT={ONNXRUNTIME}",
         f"-DOpenVINO_DIR={folder / 'cmake'}",
     ]
 

@@ -95,6 +95,8 @@ CLIP is an .npz file (numpy.savez) or a folder of .npy files with what the netwo
   --tolerance X             self-test: largest difference of an output, as a share of its largest value
                             [default: 8 times the rounding that the bundle states; below fp32 twice]
   --batch N                 bench: clips at a time                              [default: the bundle's, or 1]
+  --scope NAME              bench: compute, pipeline or video alone             [default: all that there are]
+  --size WxH                bench: also the scope video, --clips of 64 frames of noise of this size
   --callers N               bench: also calls a second of N threads, in turns and at once, one with --hint throughput
   --seconds S               bench: for how long each scope is measured          [default: 5]
   --json                    one JSON document on stdout
@@ -121,6 +123,7 @@ x3ddeploy::Result<Arguments> parse(const std::vector<std::string>& words) {
   };
   const std::map<std::string, Read> values = {
       {"--frames", text_into(arguments.frames_file)},
+      {"--scope", text_into(arguments.scope)},
       {"--precision", text_into(arguments.options.precision)},
       {"--size", [&](const std::string& text) { return read_size(text, arguments.width, arguments.height); }},
       {"--fusion", [&](const std::string& text) { return read_fusion(text, arguments.options); }},
@@ -156,7 +159,7 @@ x3ddeploy::Result<Arguments> parse(const std::vector<std::string>& words) {
   if (arguments.task == Task::help) return arguments;
   const std::size_t wanted = arguments.task == Task::predict ? 2 : 1;
   if (positional.size() != wanted) return usage(wanted == 2 ? "BUNDLE and CLIP are needed" : "BUNDLE alone is needed");
-  if (arguments.frames_file.empty() != (arguments.width == 0)) return usage("--frames and --size go together");
+  if (arguments.task != Task::bench && arguments.frames_file.empty() != (arguments.width == 0)) return usage("--frames and --size go together");
   arguments.bundle = positional[0];
   if (wanted == 2) arguments.clip = positional[1];
   return arguments;

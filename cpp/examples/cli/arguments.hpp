@@ -22,6 +22,7 @@ struct Arguments {
   int clips = 1;
   int top = 5;
   int batch = 0;  // 0: what the bundle is fixed to, or 1
+  std::string scope;  // bench: the only one; all where it is empty
   int callers = 0;  // bench: threads that call at the same time; 0 for none
   double seconds = 5;
   std::optional<double> tolerance;  // nothing for what the bundle says of its rounding

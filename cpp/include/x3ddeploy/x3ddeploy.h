@@ -38,7 +38,7 @@ typedef struct x3d_options {
 
 typedef struct x3d_frame {
   size_t size;
-  enum x3d_format format;
+  int format; /* of enum x3d_format */
   int height;
   int width;
   const uint8_t* planes[3]; /* those that are NULL lie behind the one before */

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 
 namespace played {
@@ -26,9 +27,13 @@ struct Gpu {
   std::string uncapturable_part;  // whose work cannot be recorded
   bool shares_profiles = true;    // what 8.6 does only where the engine was built so
   std::map<std::string, int> contexts_with_profile;  // by part
+  int awaited_runs = 0;  // threads that wait for their streams go on once there are so many, or after a while
+  bool met = false;      // and there were so many
 };
 
 Gpu& gpu();
+// Held by every call of the played interfaces.
+std::unique_lock<std::recursive_mutex> turn();
 bool is_on_device(const void* memory);
 // Work that a stream does when its turn has come.
 void enqueue(cudaStream_t stream, std::function<void()> work);

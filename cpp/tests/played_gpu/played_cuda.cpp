@@ -1,3 +1,5 @@
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -74,6 +76,7 @@ PlayedStream& stream_of(cudaStream_t stream) {
 
 template <class T>
 cudaError_t made(T** handle) {
+  const auto turn = played::turn();
   *handle = new T();
   ++played::gpu().live_objects;
   return cudaSuccess;
@@ -81,6 +84,7 @@ cudaError_t made(T** handle) {
 
 template <class T>
 cudaError_t destroyed(T* handle) {
+  const auto turn = played::turn();
   if (handle == nullptr) return kInvalid;
   delete handle;
   --played::gpu().live_objects;
@@ -88,6 +92,7 @@ cudaError_t destroyed(T* handle) {
 }
 
 cudaError_t allocated(void** memory, std::size_t bytes) {
+  const auto turn = played::turn();
   *memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
   ++played::gpu().live_objects;
   return cudaSuccess;
@@ -102,7 +107,13 @@ Gpu& gpu() {
   return one;
 }
 
+std::unique_lock<std::recursive_mutex> turn() {
+  static std::recursive_mutex one;
+  return std::unique_lock<std::recursive_mutex>(one);
+}
+
 bool is_on_device(const void* memory) {
+  const auto held = turn();
   const auto* address = static_cast<const char*>(memory);
   const auto after = device_memory().upper_bound(address);
   if (after == device_memory().begin()) return false;
@@ -111,6 +122,7 @@ bool is_on_device(const void* memory) {
 }
 
 void enqueue(cudaStream_t stream, Work work) {
+  const auto held = turn();
   PlayedStream& target = stream_of(stream);
   if (target.capture) {
     target.capture->work.push_back(std::move(work));
@@ -135,11 +147,13 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaGetDevice(int* device) {
+  const auto turn = played::turn();
   *device = played::gpu().current;
   return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device) {
+  const auto turn = played::turn();
   played::gpu().current = device;
   return cudaSuccess;
 }
@@ -150,12 +164,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+  const auto turn = played::turn();
   allocated(memory, bytes);
   device_memory()[static_cast<const char*>(*memory)] = bytes;
   return cudaSuccess;
 }
 
 cudaError_t cudaFree(void* memory) {
+  const auto turn = played::turn();
   if (device_memory().erase(static_cast<const char*>(memory)) == 0) return kInvalid;
   return cudaFreeHost(memory);
 }
@@ -163,12 +179,14 @@ cudaError_t cudaFree(void* memory) {
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return allocated(memory, bytes); }
 
 cudaError_t cudaFreeHost(void* memory) {
+  const auto turn = played::turn();
   std::free(memory);
   --played::gpu().live_objects;
   return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  const auto turn = played::turn();
   const bool upwards = kind == cudaMemcpyHostToDevice;
   if (played::is_on_device(to) != upwards || played::is_on_device(from) == upwards) return kInvalid;
   played::enqueue(stream, [=] {
@@ -181,7 +199,22 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return made(stream); }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return destroyed(stream); }
 
+// In a thread that waits others can be under way.
+static void meet() {
+  static std::condition_variable_any changed;
+  static int waiting = 0;
+  auto turn = played::turn();
+  if (played::gpu().awaited_runs == 0 || played::gpu().met) return;
+  ++waiting;
+  if (waiting >= played::gpu().awaited_runs) played::gpu().met = true;
+  changed.notify_all();
+  if (!changed.wait_for(turn, std::chrono::seconds(20), [] { return played::gpu().met; })) played::gpu().awaited_runs = 0;
+  --waiting;
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  meet();
+  const auto turn = played::turn();
   PlayedStream& target = stream_of(stream);
   if (target.capture) return kInvalid;
   target.run_until(target.end());
@@ -189,6 +222,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const auto turn = played::turn();
   PlayedStream& target = stream_of(stream);
   if (event->capture) {  // the waiting stream is captured from now on; what was issued before stands before it anyway
     target.capture = event->capture;
@@ -204,6 +238,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const auto turn = played::turn();
   PlayedStream& target = stream_of(stream);
   if (target.capture) return kInvalid;
   target.capture = std::make_shared<PlayedCapture>();
@@ -212,6 +247,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const auto turn = played::turn();
   const std::shared_ptr<PlayedCapture> capture = stream_of(stream).capture;
   if (!capture) return kInvalid;
   for (PlayedStream* captured : capture->streams) captured->capture.reset();
@@ -224,6 +260,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  const auto turn = played::turn();
   const cudaError_t code = made(event);
   (*event)->keeps_time = flags == cudaEventDefault;
   return code;
@@ -231,6 +268,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return destroyed(event); }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto turn = played::turn();
   PlayedStream& source = stream_of(stream);
   *event = {&source, source.end(), source.capture, event->keeps_time, -1};
   if (event->keeps_time) {
@@ -241,6 +279,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
+  const auto turn = played::turn();
   if (!start->keeps_time || !end->keeps_time) return kInvalid;
   if (start->tick < 0 || end->tick < start->tick) return kNotReady;
   *ms = static_cast<float>(end->tick - start->tick);
@@ -250,6 +289,7 @@ cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return destroyed(graph); }
 
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  const auto turn = played::turn();
   made(executable);
   (*executable)->work = graph->work;
   ++played::gpu().instantiated_graphs;
@@ -259,6 +299,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable, cudaGraph
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) { return destroyed(executable); }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  const auto turn = played::turn();
   for (const Work& work : executable->work) played::enqueue(stream, work);
   ++played::gpu().launched_graphs;
   return cudaSuccess;

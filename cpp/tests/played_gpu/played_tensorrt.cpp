@@ -37,11 +37,13 @@ void means(const float* clips, std::int64_t clip_size, std::int64_t count, float
 
 IExecutionContext::IExecutionContext(std::string part, std::vector<PlayedTensor> tensors, ILogger& log)
     : part_(std::move(part)), tensors_(std::move(tensors)), log_(log) {
+  const auto turn = played::turn();
   ++played::gpu().live_contexts;
   setOptimizationProfileAsync(0, nullptr);
 }
 
 IExecutionContext::~IExecutionContext() {
+  const auto turn = played::turn();
   --played::gpu().live_contexts;
   if (profile_ == 0) --played::gpu().contexts_with_profile[part_];
 }
@@ -49,6 +51,7 @@ IExecutionContext::~IExecutionContext() {
 std::int32_t IExecutionContext::getOptimizationProfile() const { return profile_; }
 
 bool IExecutionContext::setOptimizationProfileAsync(std::int32_t profile, cudaStream_t) {
+  const auto turn = played::turn();
   int& holders = played::gpu().contexts_with_profile[part_];
   if (holders > 0 && !played::gpu().shares_profiles) return false;
   ++holders;
@@ -69,6 +72,7 @@ bool IExecutionContext::setTensorAddress(const char* name, void* address) {
 }
 
 bool IExecutionContext::enqueueV3(cudaStream_t stream) {
+  const auto turn = played::turn();
   if (played::gpu().failing_part == part_) {
     log_.log(ILogger::Severity::kERROR, "played failure");
     return false;

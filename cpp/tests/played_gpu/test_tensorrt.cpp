@@ -1,5 +1,6 @@
 // The TensorRT backend on a played GPU: what it computes, in which order, from whose memory.
 #include <cstring>
+#include <thread>
 
 #include "bundle_files.hpp"
 #include "check.hpp"
@@ -197,6 +198,35 @@ TEST(an_engine_whose_profile_cannot_be_shared_says_so) {
   const auto refused = recognizer->predict(clips_of(1, 2, 2).view());
   CHECK(!refused && refused.error().message.find("belongs to another number of clips") != std::string::npos);
   check_scores(recognizer->predict(clips_of(3, 4).view()), 3, 4, 1);
+}
+
+TEST(as_many_calls_as_there_are_requests_are_under_way_at_once) {
+  for (const Hint hint : {Hint::throughput, Hint::latency}) {
+    Options options;
+    options.hint = hint;
+    if (hint == Hint::throughput) options.requests = 3;
+    auto recognizer = opened(bundle_with_engines(), options);
+    if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+    CHECK_EQUAL(recognizer->requests(), hint == Hint::throughput ? 3 : 1);
+    played::gpu().awaited_runs = recognizer->requests();
+    std::vector<std::vector<Result<std::vector<Prediction>>>> found(8);
+    std::vector<std::thread> callers;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      callers.emplace_back([&, i] {
+        for (int round = 0; round < 4; ++round) {  // plain, recorded, replayed; of one clip and of two
+          found[i].push_back(recognizer->predict(clips_of(static_cast<float>(i + 1), -static_cast<float>(i), 1 + round % 2).view()));
+        }
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    CHECK(played::gpu().met);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      for (std::size_t round = 0; round < found[i].size(); ++round) {
+        check_scores(found[i][round], static_cast<float>(i + 1), -static_cast<float>(i), 1 + round % 2);
+      }
+    }
+    CHECK(played::gpu().live_contexts <= recognizer->requests() * 2 * 3);
+  }
 }
 
 TEST(the_gpus_own_clock_is_told_beside_the_hosts) {
