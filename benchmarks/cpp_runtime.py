@@ -5,8 +5,8 @@
 
 Both sides compute in OpenVINO with the same number of threads. Every measurement is a process of its own, whose largest
 memory is its scope's: `compute` is ready tensors to scores, `pipeline` is ten clips of 64 frames of 1920 x 1080 that
-are in memory, cropped, resized, drawn and computed. `overhead` is what C++ adds to the runtime's own time of a call. Writes
-benchmarks/results/cpp_runtime.json, and its table into docs/embed.md.
+are in memory, cropped, resized, drawn and computed. `overhead` is what C++ adds to the runtime's own time of a call.
+Writes benchmarks/results/cpp_runtime.json, and its table into docs/embed.md.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def rows(result: dict[str, Any]) -> Iterator[str]:
     callers, pipeline = result["callers"], result["pipeline"]
     overhead, share = 100 * result["overhead"], 100 * result["prepare_to_compute"]
     yield f"C++ adds {overhead:.1f} % to the runtime's own time of a call in `compute`."
-    yield f"Preparing the {CLIPS} clips takes {pipeline['prepare_ms']:.0f} ms, {share:.0f} % of the time to compute them."
+    preparing = f"{pipeline['prepare_ms']:.0f} ms, {share:.0f} % of the time to compute them"
+    yield f"Preparing the {CLIPS} clips takes {preparing}."
     turns, at_once = callers["in_turns_a_second"], callers["at_once_a_second"]
     yield f"{callers['threads']} callers get {turns:.1f} calls a second in turns and {at_once:.1f} at once,"
     yield f"{callers['gain']:.2f} times as many."

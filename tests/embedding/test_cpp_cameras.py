@@ -4,14 +4,12 @@ import ctypes
 import json
 import re
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from support.cpp_project import CPP, HAS_ONNXRUNTIME, checked, configure_and_build
+from support.cpp_project import CPP, HAS_ONNXRUNTIME, checked
 
 from x3ddeploy.bundle import sha256_of
 from x3ddeploy.data.annotations import Annotation
