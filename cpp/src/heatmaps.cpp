@@ -10,7 +10,7 @@
 namespace x3ddeploy::detail {
 namespace {
 
-constexpr float kMinScore = 1e-4f;  // scores under this draw nothing
+constexpr float kLeastPeak = 1e-4f;  // scores under this draw nothing
 constexpr double kReach = 3;        // a window reaches this many sigma
 
 struct Window {
@@ -93,7 +93,7 @@ void draw_heatmaps(const float* keypoints, const float* scores, std::int64_t per
       const float peak = contract.use_score ? scores[at] : 1.0f;
       body[joint] = {{keypoints[2 * at] * scaling, keypoints[2 * at + 1] * scaling}, peak};
       const bool finite = std::isfinite(peak) && std::isfinite(body[joint].place.x) && std::isfinite(body[joint].place.y);
-      if (!(peak >= kMinScore) || !finite) body[joint].peak = 0;
+      if (!(peak >= kLeastPeak) || !finite) body[joint].peak = 0;
     }
     const auto map = [&](std::size_t channel) { return heatmaps + (channel * frames + place % frames) * size; };
     for (std::size_t joint = 0; steps.draws_joints && joint < joints; ++joint) drawing.joint(body[joint], map(joint));
