@@ -105,7 +105,9 @@ std::vector<std::string> Windows::problems_of(const Frame& frame, const Poses& p
 std::int64_t Windows::moments_at(double time) const {
   if (options_.frames_per_second == 0 || count_ == 0) return 1;
   const double reached = std::floor((time - first_time_) * options_.frames_per_second + 0.5);  // the last moment's number
-  return std::max<std::int64_t>(0, static_cast<std::int64_t>(reached) + 1 - count_);
+  // After more than a window none of it is left, however many there were.
+  const double most = static_cast<double>(count_) + options_.window;
+  return std::max<std::int64_t>(0, static_cast<std::int64_t>(std::min(reached, most)) + 1 - count_);
 }
 
 bool Windows::is_drawn(std::int64_t moment) const {

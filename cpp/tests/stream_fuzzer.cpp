@@ -16,14 +16,14 @@
 
 namespace {
 
-void require(bool holds) {
+void demand(bool holds) {
   if (!holds) std::abort();
 }
 
 // Values out of the bytes; zeros behind their end.
-class Bytes {
+class Script {
  public:
-  Bytes(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
+  Script(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
 
   bool left() const { return at_ < size_; }
   int byte() { return left() ? data_[at_++] : 0; }
@@ -60,12 +60,12 @@ x3d_recognizer* recognizer() {
     std::filesystem::remove_all(folder);
     return loaded;
   }();
-  require(opened != nullptr);
+  demand(opened != nullptr);
   return opened;
 }
 
-struct Picture {
-  explicit Picture(Bytes& bytes) {
+struct GivenFrame {
+  explicit GivenFrame(Script& bytes) {
     constexpr int kOdd[] = {-1, 0, 1 << 15, INT32_MAX, INT32_MIN};
     const auto side = [&] {
       const int choice = bytes.byte();
@@ -86,8 +86,8 @@ struct Picture {
   std::vector<std::uint8_t> pixels;
 };
 
-struct People {
-  explicit People(Bytes& bytes) {
+struct GivenPoses {
+  explicit GivenPoses(Script& bytes) {
     poses.size = sizeof poses;
     poses.persons = bytes.count(4);
     poses.joints = bytes.below(8) == 0 ? bytes.count(4) : 2;
@@ -106,7 +106,7 @@ struct People {
   std::vector<std::int64_t> tracks;
 };
 
-x3d_stream_options options_of(Bytes& bytes) {
+x3d_stream_options options_of(Script& bytes) {
   x3d_stream_options options{};
   options.size = sizeof options;
   options.window = bytes.below(8) - 1;
@@ -120,34 +120,34 @@ x3d_stream_options options_of(Bytes& bytes) {
   return options;
 }
 
-void found(void*, std::int64_t, const x3d_found* one) {
-  require(one->size == sizeof *one && one->label < 2 && (one->problem == nullptr || *one->problem != 0));
-  require((one->label < 0) == (one->name == nullptr));
-  require(one->problem != nullptr || one->classes == 2);
+void check_found(void*, std::int64_t, const x3d_found* one) {
+  demand(one->size == sizeof *one && one->label < 2 && (one->problem == nullptr || *one->problem != 0));
+  demand((one->label < 0) == (one->name == nullptr));
+  demand(one->problem != nullptr || one->classes == 2);
 }
 
-void told(int code) {
-  if (code != 0) require(*x3d_error() != 0);
+void check_told(int code) {
+  if (code != 0) demand(*x3d_error() != 0);
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Bytes bytes(data, size);
+  Script bytes(data, size);
   const x3d_stream_options options = options_of(bytes);
   x3d_stream* const stream = x3d_stream_open(recognizer(), &options);
-  x3d_pool* const pool = x3d_pool_open(recognizer(), &options, bytes.below(5), bytes.below(3), found, nullptr);
+  x3d_pool* const pool = x3d_pool_open(recognizer(), &options, bytes.below(5), bytes.below(3), check_found, nullptr);
   double time = 0;
   while (bytes.left()) {
-    const Picture picture(bytes);
-    const People people(bytes);
+    const GivenFrame given(bytes);
+    const GivenPoses seen(bytes);
     time += bytes.below(10) == 0 ? bytes.real() : 0.04 * bytes.below(3);
     switch (bytes.below(4)) {
       case 0:
-      case 1: told(x3d_stream_push(stream, &picture.frame, &people.poses, time, found, nullptr)); break;
-      case 2: told(x3d_pool_push(pool, bytes.below(3), &picture.frame, &people.poses, time)); break;
+      case 1: check_told(x3d_stream_push(stream, &given.frame, &seen.poses, time, check_found, nullptr)); break;
+      case 2: check_told(x3d_pool_push(pool, bytes.below(3), &given.frame, &seen.poses, time)); break;
       default: {
-        const std::vector<x3d_frame> frames(static_cast<std::size_t>(bytes.below(4)), picture.frame);
+        const std::vector<x3d_frame> frames(static_cast<std::size_t>(bytes.below(4)), given.frame);
         x3d_video video{};
         video.size = sizeof video;
         video.frames = frames.data();
@@ -155,10 +155,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         video.persons = bytes.below(3);
         video.pose_frames = bytes.below(4) == 0 ? bytes.count(2) : 2;
         video.joints = 2;
-        video.keypoints = people.poses.keypoints;
-        video.scores = people.scores.data();
+        video.keypoints = seen.poses.keypoints;
+        video.scores = seen.scores.data();
         float scores[2] = {-1, -1};
-        told(x3d_predict(recognizer(), &video, bytes.below(4), scores, static_cast<std::size_t>(bytes.below(4)), nullptr));
+        check_told(x3d_predict(recognizer(), &video, bytes.below(4), scores, static_cast<std::size_t>(bytes.below(4)), nullptr));
       }
     }
   }
