@@ -267,7 +267,7 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_up(run, checkp
         if list(tmp_path.glob(".b.*.partial")):  # it is writing right now
             break
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     assert not (target / "manifest.json").exists()
     export(run, checkpoint, target)
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
