@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ONNXRUNTIME := $(abspath $(VENV))/onnxruntime
 
-.PHONY: demo test check families ray pythons bench cpp cpp-fuzz clean
+.PHONY: demo test check families bindings ray pythons bench cpp cpp-fuzz clean
 
 # The whole way on data that it makes: of twelve synthetic people nine train the network and three judge it, first with the
 # data set's keypoints, then with those that a pose network, trained on pictures of others, finds in the bare videos.
@@ -46,6 +46,15 @@ families: $(INSTALLED)
 ray: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
 	$(BIN)/python -m pytest -m ray
+
+# Classes and signatures of TensorRT 8.6, 10 and 11, and of PyNvVideoCodec, from their wheels on PyPI, held against what is
+# used of them; of their libraries none is needed. 8.6's wheel is 819 MB, and is read by a Python 3.10.
+bindings: $(INSTALLED)
+	$(BIN)/python -m pip download --quiet --no-deps -d build/bindings 'tensorrt-cu12-bindings==10.16.1.11'
+	$(BIN)/python -m pip download --quiet --no-deps -d build/bindings 'tensorrt-cu13-bindings==11.4.0.106'
+	$(BIN)/python -m pip download --quiet --no-deps -d build/bindings --only-binary=:all: --python-version 3.10 --platform manylinux_2_17_x86_64 'tensorrt==8.6.0'
+	$(BIN)/python -m pip download --quiet --no-deps -d build/bindings 'pynvvideocodec==2.2.4'
+	$(BIN)/python -m pytest -rA tests/engines/test_wheel_contract.py tests/data/test_decoders.py
 
 # The Pythons that are declared, as far as they are found: what takes no PyTorch runs in each, and the rest is named.
 pythons: $(INSTALLED)

@@ -11,8 +11,11 @@ import importlib.metadata
 import os
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import click
@@ -20,11 +23,14 @@ import numpy as np
 
 import x3ddeploy
 from x3ddeploy.atomic import write_json
+from x3ddeploy.contract import Input
 from x3ddeploy.data.loader import iterate_clips
+from x3ddeploy.data.sources import LabelledClip
+from x3ddeploy.data.video import iter_frames
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.prediction.inputs import KeypointFiles
-from x3ddeploy.prediction.predict import open_video
+from x3ddeploy.prediction.predict import OpenedVideo, open_video
 from x3ddeploy.prediction.windows import VideoWindows, Window
 from x3ddeploy.timing.measure import measure, ratio, statistics
 
@@ -59,6 +65,30 @@ def decode(path: Path, threads: int) -> None:
         assert sum(1 for _ in container.decode(stream)) == FRAMES
 
 
+class Again:
+    """One video as many, each decoded by one thread, as `eval` loads its clips."""
+
+    split, name = None, "again"
+    description: Mapping[str, Any] = {}
+
+    def __init__(self, video: Path, opened: OpenedVideo, inputs: Mapping[str, Input], count: int) -> None:
+        window, reader = [Window(0, FRAMES)], partial(iter_frames, video)
+        self._clip = VideoWindows(video, opened.annotation, FRAMES, inputs, window, None, None, read=reader)
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def names(self) -> Sequence[str]:
+        return [str(index) for index in range(self._count)]
+
+    def labels(self) -> Sequence[int | None]:
+        return [None] * self._count
+
+    def load(self, index: int) -> LabelledClip:
+        return self._clip.load(0)
+
+
 @click.command(help=__doc__)
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @click.option("--runtime", default="onnxruntime", show_default=True)
@@ -78,8 +108,7 @@ def main(bundle: Path, runtime: str, seconds: float, videos: int, output: Path) 
         }
         samples = measure(runs, seconds).samples_ms
         opened = open_video(video, KeypointFiles(keypoints, 1), recognizer.contract.inputs)
-        windows = [Window(0, FRAMES)] * videos
-        source = VideoWindows(video, opened.annotation, FRAMES, recognizer.contract.inputs, windows, None, None)
+        source = Again(video, opened, recognizer.contract.inputs, videos)
         start, before = time.perf_counter(), os.times()
         for loaded in iterate_clips(source, workers=threads):
             recognizer.predict_clips(loaded.inputs)

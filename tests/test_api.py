@@ -87,6 +87,8 @@ def test_options_have_the_names_that_the_function_has(verb):
     takes = set(inspect.signature(function).parameters)
     if verb == "pose":
         takes |= set(inspect.signature(x3ddeploy.PoseEstimator).parameters)
+    if verb == "synth":  # --pictures is that function's
+        takes |= set(inspect.signature(x3ddeploy.synth_pictures).parameters)
     if verb == "export":  # its further steps are those functions'
         takes |= {*inspect.signature(x3ddeploy.quantize).parameters, *inspect.signature(x3ddeploy.build_trt).parameters}
         otherwise.add("trt")

@@ -62,6 +62,15 @@ def synth_rows():
         yield f"| {title} | {' | '.join(shares)} |"
 
 
+def pose_rows():
+    """What estimated keypoints cost, by score and by class where they cost or gain anything."""
+    result = json.loads((RESULTS / "pose_cost.json").read_text())
+    for group in ("top1", "classes_that_changed"):
+        for name, measured in result[group].items():
+            shares = [100 * measured[f"{whose}_keypoints"] for whose in ("true", "estimated")]
+            yield f"| {name} | {shares[0]:.1f} % | {shares[1]:.1f} % | {shares[1] - shares[0]:+.1f} |"
+
+
 def method_rows():
     """Top-1 of fully quantized graphs, and the share of clips that keep their class, by calibration method."""
     for target, found in json.loads((RESULTS / "int8_methods.json").read_text())["targets"].items():
@@ -154,6 +163,7 @@ def small_family_rows():
         ("docs/quantize.md", method_rows),
         ("docs/train.md", synth_rows),
         ("docs/bench.md", sizing_rows),
+        ("docs/pose.md", pose_rows),
         ("README.md", short_bench_rows),
     ],
     ids=lambda value: getattr(value, "__name__", value),
@@ -169,6 +179,13 @@ def test_what_zeros_do_to_ranges_is_the_committed_result():
     text = " ".join((ROOT / "docs" / "quantize.md").read_text().split())
     quartiles = f"quartiles {share['lower_quartile']:.2f} to {share['upper_quartile']:.2f}"
     assert f"to {share['median']:.2f} of what they are without ({quartiles} over its layers)" in text
+
+
+def test_labels_of_two_people_are_the_committed_result():
+    found = json.loads((RESULTS / "pose_cost.json").read_text())["together"]
+    text = " ".join((ROOT / "docs" / "pose.md").read_text().split())
+    assert f"In {found['two_found']} of {found['videos']} such videos just two persons are found" in text
+    assert f"{found['right']} of the {found['performers']} performers get their own action" in text
 
 
 def test_calibrations_memory_is_the_committed_result():

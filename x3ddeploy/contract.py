@@ -10,7 +10,8 @@ from typing import Any
 
 from x3ddeploy.errors import BundleError
 
-BATCH_AXIS = "N"
+# Axes of any size, by their names in graphs: clips, and persons in keypoints.
+BATCH_AXIS, PERSONS_AXIS = "N", "M"
 # The part that is all others in one graph; a network that is not cut has no other.
 WHOLE = "recognizer"
 

@@ -32,6 +32,13 @@ def named(kind: type[_AWord], name: str) -> _AWord:
         raise UsageError(f"no {kind.__name__.lower()} named {name!r}", hint=f"one of: {', '.join(kind)}") from error
 
 
+class Decoder(_Word):
+    """Who decodes video files: FFmpeg, through PyAV; or the decoder of the first NVIDIA GPU, through PyNvVideoCodec."""
+
+    PYAV = "pyav"
+    NVDEC = "nvdec"
+
+
 class Precision(_Word):
     """What a graph's values are stored and computed in; float32 graphs lie in the bundle's root, others in a folder."""
 

@@ -221,11 +221,11 @@ def _compare_outputs(bundle: Bundle, execution: Execution, gate: Float32Gate, sk
 
 
 def _parts(bundle: Bundle, execution: Execution, skipped: list[str]) -> Iterable[str]:
-    """The parts that a runtime can run: those of the network, of float32 graphs also the preprocessing."""
+    """The parts that a runtime can run: those of the network, of float32 graphs and engines also the preprocessing."""
     network = bundle.contract.parts
     if RUNTIMES[execution.runtime].builds_engines:
         built = {entry.part for entry in engines_of(bundle, execution.runtime, execution.precision)}
-        return [part for part in network if part in built or part == WHOLE]
+        return [part for part in bundle.manifest.tensors if part in built or part == WHOLE]
     if execution.precision is not Precision.FP32:
         return network
     others = [part for part in bundle.manifest.tensors if part not in network]
@@ -241,7 +241,7 @@ def fitted(bundle: Bundle, execution: Execution, part: str, golden: Arrays) -> A
         return golden
     engines = engines_of(bundle, execution.runtime, execution.precision)
     profiles = [entry.options.batches for entry in engines if part in (entry.part, WHOLE)]
-    count = len(golden[bundle.contract.parts[part].inputs[0]])
+    count = len(golden[next(iter(bundle.manifest.tensors[part]["inputs"]))])
     wanted = min(max(count, *(batches.minimum for batches in profiles)), *(batches.maximum for batches in profiles))
     rows = np.arange(wanted) % count
     return {name: value[rows] if len(value) == count else value for name, value in golden.items()}

@@ -89,7 +89,9 @@ CALLS = (
         (
             # Exports of hundreds of megabytes are made where they are needed.
             Step(("prepare.py", "{prepared}", "--only", "plain", "--precision", "fp16"), "torch", 0.1, 20, 60),
-            _engines("tensorrt_fp16", "fp16,original.fp16,rgbposeconv3d:fp16,rgbposeconv3d.fp16,fp16@32", 0.75),
+            _engines(
+                "tensorrt_fp16", "fp16,original.fp16,rgbposeconv3d:fp16,rgbposeconv3d.fp16,fp16+raw,fp16@32", 0.75
+            ),
         ),
         ("deploy",),
         ("rgbposeconv3d",),

@@ -97,7 +97,7 @@ def write_bundle(directory: Path, preset: str, *, opset17: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "demo.pth"
         _command("x3ddeploy.demo", "--preset", preset, checkpoint)
-        _command("x3ddeploy", "export", checkpoint, "-o", bundle, "--overwrite")
+        _command("x3ddeploy", "export", checkpoint, "-o", bundle, "--preprocess", "--overwrite")
     _quantize(bundle, opset17=opset17)
 
 

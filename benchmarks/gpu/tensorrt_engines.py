@@ -9,7 +9,8 @@ so, and they are timed all the same. Two scopes, CUDA graphs in both: `compute` 
     python benchmarks/gpu/tensorrt_engines.py DIRECTORY --networks fp16,original.fp16 [--seconds 180]
 
 A network is a precision of DIRECTORY/deploy ('fp16'), one of another bundle there ('rgbposeconv3d:int8'), or a file of
-DIRECTORY/plain ('original.fp16'); '@32' builds it for 32 clips alone. Needs TensorRT and x3ddeploy's own requirements.
+DIRECTORY/plain ('original.fp16'); '@32' builds it for 32 clips alone, and 'fp16+raw' behind the bundle's preprocessing
+graphs: frames go up as bytes, and heatmaps are drawn there. Needs TensorRT and x3ddeploy's own requirements.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ import onnx
 from host import Budget, first_line, gpu_state, rows_of, tell, write
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
+from x3ddeploy.bundle.engine_options import DEFAULT_PERSONS, Batches, BuildOptions, Flavour
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.engines.check import CheckRequest, compare_session
@@ -40,6 +41,8 @@ from x3ddeploy.engines.machine import find_host
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.machine import machine
+from x3ddeploy.modalities.frames import RAW_FRAMES
+from x3ddeploy.runtimes.registry import preprocessing_of
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
 from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.trt import TensorRT, open_tensorrt
@@ -68,6 +71,7 @@ class Wanted:
         file: stem of a plain export, '' for a bundle.
         precision: of its graphs.
         batches: the profile.
+        is_raw: behind its preprocessing graphs.
     """
 
     name: str
@@ -75,16 +79,18 @@ class Wanted:
     file: str
     precision: Precision
     batches: Batches
+    is_raw: bool = False
 
     @classmethod
     def named(cls, name: str) -> Wanted:
-        what, _, clips = name.partition("@")
+        whole, _, clips = name.partition("@")
+        what, plus, _ = whole.partition("+raw")
         batches = Batches(int(clips), int(clips), int(clips)) if clips else PROFILE
         _, dot, precision = what.rpartition(".")
         if dot:
             return cls(name, "", what, Precision(precision), batches)
         bundle, colon, precision = what.rpartition(":")
-        return cls(name, bundle if colon else "deploy", "", Precision(precision), batches)
+        return cls(name, bundle if colon else "deploy", "", Precision(precision), batches, bool(plus))
 
 
 class Evidence:
@@ -250,6 +256,10 @@ class Evidence:
             [self._built(wanted, part, bundle.part_path(part, wanted.precision), level) for part in wave]
             for wave in bundle.contract.waves
         ]
+        if wanted.is_raw:
+            float32 = replace(wanted, precision=Precision.FP32)
+            front = [self._built(float32, name, bundle.part_path(name), level) for name in preprocessing_of(bundle)]
+            return session_of_plans(self._cuda, self._tensorrt, [front, *waves])
         session = session_of_plans(self._cuda, self._tensorrt, waves)
         request = CheckRequest(str(bundle.path), WHOLE, ((),), wanted.precision, wanted.batches, Flavour.TENSORRT)
         try:
@@ -316,7 +326,13 @@ class Evidence:
 
 def _feeds(session: TensorRTSession, batch: int) -> dict[str, np.ndarray[Any, Any]]:
     random = np.random.default_rng(0)
-    return {name: random.random((batch, *shape[1:]), np.float32) for name, shape in session.inputs.items()}
+    feeds = {}
+    for name, (_, *shape) in session.inputs.items():
+        values = random.random(
+            (batch, *(DEFAULT_PERSONS.optimum if axis is None else axis for axis in shape)), np.float32
+        )
+        feeds[name] = (255 * values).astype(np.uint8) if name == RAW_FRAMES else values
+    return feeds
 
 
 def main() -> None:

@@ -136,6 +136,56 @@ def test_a_gpu_has_copies_to_time_and_a_cpu_has_not(bench):
     assert set(entry.runs) == {Scope.COMPUTE}
 
 
+class Raw:
+    """A session that gives scores off by so much of raw tensors of one person."""
+
+    inputs = dict.fromkeys(("frames", "keypoints", "keypoint_scores"))
+
+    def __init__(self, bench, offset=0.0):
+        self._scores, self.fed = bench.expected + offset, []
+
+    def run(self, feeds):
+        self.fed.append(feeds)
+        return {"scores": self._scores}
+
+
+def test_the_pipeline_on_a_gpu_sends_frames_up_as_they_are(bench):
+    raw = Raw(bench)
+    (entry,), _ = prepare(
+        bench, ["x"], [Scope.PIPELINE], giving(bench, device="a GPU", is_ours=True, open_raw=lambda: raw)
+    )
+    entry.runs[Scope.PIPELINE]()
+    golden, fed = raw.fed
+    assert set(golden) == set(fed) == set(Raw.inputs)
+    assert (fed["frames"].dtype, fed["frames"].shape) == (np.uint8, golden["frames"].shape)
+    assert entry.pipeline_note == ""
+
+
+def test_a_gpu_that_prepares_something_else_has_failed(bench):
+    others = {"device": "a GPU", "is_ours": True, "open_raw": lambda: Raw(bench, 0.1)}
+    ready, (absent,) = prepare(bench, ["x"], [Scope.PIPELINE], giving(bench, **others))
+    assert ready == []
+    assert "x, prepared on the device differs from PyTorch" in absent.reason
+    assert absent.failed
+
+
+def test_a_gpu_without_preprocessing_is_fed_by_the_host_and_says_so(bench):
+    def missing():
+        raise BundleError("no engine of preprocess_rgb", hint="build it")
+
+    fed = []
+
+    def infer(feeds):
+        fed.append(feeds)
+        return {"scores": bench.expected}
+
+    others = {"device": "a GPU", "is_ours": True, "open_raw": missing, "infer": infer}
+    (entry,), _ = prepare(bench, ["x"], [Scope.PIPELINE], giving(bench, **others))
+    entry.runs[Scope.PIPELINE]()
+    assert set(fed[-1]) == set(bench.inputs)
+    assert entry.pipeline_note == "clips are prepared on the CPU: no engine of preprocess_rgb (build it)"
+
+
 def test_channels_last_is_for_weights_of_images_as_of_volumes():
     images, volumes = torch.nn.Conv2d(3, 8, 3), torch.nn.Conv3d(3, 8, 3)
     assert _channels_last(torch.nn.Sequential(images, torch.nn.Linear(2, 2))) is torch.contiguous_format

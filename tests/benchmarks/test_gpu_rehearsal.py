@@ -215,11 +215,25 @@ def test_the_forms_of_the_shift_are_timed_as_graphs_of_several_runs(script, tmp_
     assert kept[-1] == 2
 
 
+def test_a_network_is_timed_behind_its_preprocessing_too(script, tmp_path, prepared):
+    cuda = FakeCuda()
+    tensorrt = TensorRT(Module(SHAPES["11"], cuda), Flavour.TENSORRT, lambda severity, text: None)
+    evidence = script.Evidence(prepared, cuda, tensorrt, lambda evidence: None, tmp_path / "c")
+    session = evidence._parts(script.Wanted.named("fp32+raw"), 1, 100.0)
+    feeds = script._feeds(session, 2)
+    assert {name: value.dtype.name for name, value in feeds.items()} == {
+        "frames": "uint8", "keypoints": "float32", "keypoint_scores": "float32",
+    }  # fmt: skip
+    assert session.run(feeds)["scores"].shape == (2, 6)
+    assert {engine["part"] for engine in evidence.engines} >= {"preprocess_rgb", "preprocess_pose"}
+
+
 @pytest.mark.parametrize(
     ("name", "bundle", "file", "precision", "most"),
     [
         ("fp16", "deploy", "", "fp16", 8),
         ("int8@32", "deploy", "", "int8", 32),
+        ("fp16+raw", "deploy", "", "fp16", 8),
         ("rgbposeconv3d:int8", "rgbposeconv3d", "", "int8", 8),
         ("original.fp16", "", "original.fp16", "fp16", 8),
     ],

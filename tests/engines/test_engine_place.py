@@ -9,7 +9,7 @@ from support.batches import fixed_to
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
-from x3ddeploy.engines.shapes import batches_from, parse_shapes
+from x3ddeploy.engines.shapes import parse_shapes, profile_from
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.tensorrt.place import Host, engine_path, misfit, plan_name
 from x3ddeploy.terms import Precision
@@ -166,7 +166,7 @@ def test_an_export_over_engines_says_what_would_be_lost(filled, run, checkpoint)
 
 def batches(bundle, minimum="", optimum="", maximum=""):
     shapes = [parse_shapes(text) if text else {} for text in (minimum, optimum, maximum)]
-    return batches_from(Bundle.open(bundle).contract, *shapes)
+    return profile_from(Bundle.open(bundle).manifest, *shapes).batches
 
 
 def test_profiles_are_read_as_trtexec_reads_them(bundle):
@@ -199,7 +199,17 @@ def test_a_minimum_over_the_maximum_is_refused(bundle):
 
 def test_a_fixed_batch_takes_no_other(bundle):
     opened = Bundle.open(bundle)
-    contract = fixed_to(opened, 2).contract
-    assert batches_from(contract, {}, {}, {}) == Batches(2, 2, 2)
+    manifest = fixed_to(opened, 2).manifest
+    assert profile_from(manifest, {}, {}, {}).batches == Batches(2, 2, 2)
     with pytest.raises(UsageError, match="2 clips at a time"):
-        batches_from(contract, {}, {}, {"imgs": (4, 3, 4, 32, 32)})
+        profile_from(manifest, {}, {}, {"imgs": (4, 3, 4, 32, 32)})
+
+
+def test_persons_are_asked_for_as_clips_are(bundle):
+    manifest = Bundle.open(bundle).manifest
+    assert profile_from(manifest, {}, {}, {}).persons == Batches(1, 2, 16)
+    crowd = profile_from(manifest, {}, {}, parse_shapes("keypoints:4x32x6x17x2,keypoint_scores:4x32x6x17x1"))
+    assert (crowd.batches, crowd.persons) == (Batches(1, 1, 4), Batches(1, 2, 32))
+    assert profile_from(manifest, {}, {}, parse_shapes("keypoints:4x1x6x17x2")).persons == Batches(1, 1, 1)
+    with pytest.raises(UsageError, match="ask for 2, 3 persons at once"):
+        profile_from(manifest, {}, {}, parse_shapes("keypoints:4x2x6x17x2,keypoint_scores:4x3x6x17x1"))

@@ -1,5 +1,10 @@
 """What an engine computes in is read from it; one that is not what was asked for does not pass."""
 
+import json
+import re
+import tarfile
+from pathlib import Path
+
 import pytest
 from support import inspector_layers
 from support.engine_graphs import graphs
@@ -87,6 +92,36 @@ def test_published_forms_of_layers_are_read(layer):
     asked = [Asked(node, "Conv", "fp16") for node in computing]
     found = precision_of_engine({"Layers": [shown]}, asked, strongly_typed=False)
     assert {entry.node: entry.runs for entry in found.layers} == computing
+
+
+# Whole answers of the inspector that NVIDIA published (NVIDIA/TensorRT v8.6.0, tools/experimental/trt-engine-explorer,
+# Apache License 2.0): ResNet-18 from PyTorch on an A100, ResNet-50 from TensorFlow on an RTX 3090, and two MobileNetV2.
+# File -> convolutions and fully connected layers of the network, in what its engine was built, and its reformats.
+PUBLISHED = {
+    "pytorch-A100-fp32": (21, "fp32", 8),
+    "pytorch-A100-fp16": (21, "fp16", 12),
+    "pytorch-A100-qat": (21, "int8", 13),
+    "pytorch-A100-qat-residual": (21, "int8", 3),
+    "tensorflow-RTX-3090-fp32": (54, "fp32", 43),
+    "tensorflow-RTX-3090-fp16": (54, "fp16", 26),
+    "tensorflow-RTX-3090-qat": (53, "int8", 2),  # its stem goes by the name of its bias
+    "mobilenet.qat": (53, "int8", 18),
+    "mobilenet_v2_residuals.qat": (53, "int8", 3),
+}
+# ONNX nodes that compute, as PyTorch's and TensorFlow's exporters called them.
+COMPUTING_NODE = re.compile(r"(?:Conv|Gemm)_\d+|Conv__\d+|resnet50/\S*/(?:Conv2D|MatMul)")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_layer_is_found_in_engines_that_nvidia_published(name):
+    layers, precision, reformats = PUBLISHED[name]
+    with tarfile.open(Path(__file__).parent / "inspector_files.tar.xz") as archive:
+        information = json.loads(archive.extractfile(f"{name}.json").read(), strict=False)
+    named = {word for layer in information["Layers"] for word in re.split(r" \+ | \|\| |\|", layer["Name"])}
+    asked = [Asked(node, "Conv", precision) for node in named if COMPUTING_NODE.fullmatch(node)]
+    report = precision_of_engine(information, asked, strongly_typed=False)
+    assert report.counts == {precision: layers}
+    assert (report.engine_layers, report.reformats) == (len(information["Layers"]), reformats)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

@@ -23,7 +23,6 @@ class CpuTimes:
         self.path = path
         self.seconds: dict[str, dict[str, float]] = defaultdict(dict)
         self.phase = 0.0
-        self.loaded = _spent()
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item):
@@ -37,8 +36,9 @@ class CpuTimes:
         outcome.get_result().cpu_s, self.phase = now - self.phase, now
 
     def pytest_runtest_logreport(self, report):
-        self.seconds[report.nodeid][report.when] = round(report.cpu_s, 3)
+        self.seconds[report.nodeid][report.when] = round(getattr(report, "cpu_s", 0.0), 3)  # none of a crash
 
     def pytest_sessionfinish(self, session):
         if not hasattr(session.config, "workerinput"):
-            self.path.write_text(json.dumps(self.seconds, indent=1))
+            longest_first = sorted(self.seconds.items(), key=lambda item: -sum(item[1].values()))
+            self.path.write_text(json.dumps(dict(longest_first), indent=1))

@@ -118,6 +118,7 @@ class Module(types.ModuleType):
             self.ComputeCapability = enum.Enum("ComputeCapability", shape.compute_capabilities)
         if shape.is_rtx:
             self.DynamicShapesKernelSpecializationStrategy = enum.Enum("Strategy", ("LAZY", "EAGER", "NONE"))
+        if shape.progress:
             self.ExecutionContextAllocationStrategy = enum.Enum(
                 "Strategy", ("STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
             )
@@ -198,8 +199,10 @@ class _Network:
 
     def get_input(self, index):
         value = self.model.graph.input[index]
-        shape = tuple(dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim)
-        return types.SimpleNamespace(name=value.name, shape=shape)
+        axes = value.type.tensor_type.shape.dim
+        shape = tuple(dim.dim_value or -1 for dim in axes)
+        names = [dim.dim_param for dim in axes]
+        return types.SimpleNamespace(name=value.name, shape=shape, get_dimension_name=names.__getitem__)
 
     @property
     def num_layers(self):
@@ -347,7 +350,8 @@ class _Engine:
         return tuple(dim.dim_value or -1 for dim in value.type.tensor_type.shape.dim)
 
     def get_tensor_dtype(self, name):
-        return types.SimpleNamespace(name={"float32": "FLOAT", "float16": "HALF"}[self.dtype(name)])
+        names = {"float32": "FLOAT", "float16": "HALF", "uint8": "UINT8"}
+        return types.SimpleNamespace(name=names[self.dtype(name)])
 
     def dtype(self, name):
         value = next(value for value in self._values if value.name == name)
@@ -366,16 +370,16 @@ class _Engine:
         return 1024
 
     def __getattr__(self, name):
-        if name == "create_runtime_config" and self._module.shape.is_rtx:
+        if name == "create_runtime_config" and self._module.shape.progress:
             return self._runtime_config
         raise AttributeError(name)
 
     def _runtime_config(self):
         module = self._module
-        config = types.SimpleNamespace(
-            dynamic_shapes_kernel_specialization_strategy=module.DynamicShapesKernelSpecializationStrategy.LAZY,
-            allocation=module.ExecutionContextAllocationStrategy.STATIC,
-        )
+        config = types.SimpleNamespace(allocation=module.ExecutionContextAllocationStrategy.STATIC)
+        if module.shape.is_rtx:
+            lazy = module.DynamicShapesKernelSpecializationStrategy.LAZY
+            config.dynamic_shapes_kernel_specialization_strategy = lazy
         config.set_execution_context_allocation_strategy = lambda value: setattr(config, "allocation", value)
         return config
 
@@ -417,10 +421,9 @@ class _Context:
         self._shapes, self._addresses, self._outputs = {}, {}, {}
         self._is_prepared, self._memory = False, None
         self._kernels = ""
-        if config is not None:
-            self._kernels = (
-                "specialized" if config.dynamic_shapes_kernel_specialization_strategy.name == "EAGER" else "fallback"
-            )
+        if config is not None and module.shape.is_rtx:
+            is_eager = config.dynamic_shapes_kernel_specialization_strategy.name == "EAGER"
+            self._kernels = "specialized" if is_eager else "fallback"
         self._is_managed = config is not None and config.allocation.name == "USER_MANAGED"
         self.active_optimization_profile = -1
         if self._may_have_profile():
@@ -455,7 +458,7 @@ class _Context:
             return False
         fixed = self._engine.get_tensor_shape(name)
         low, _, high = self._engine.get_tensor_profile_shape(name, 0) if -1 in fixed else (fixed, fixed, fixed)
-        if not low[0] <= shape[0] <= high[0] or list(shape[1:]) != list(high[1:]):
+        if len(shape) != len(low) or not np.all((np.array(low) <= shape) & (np.array(shape) <= high)):
             return False
         self._shapes[name] = tuple(shape)
         self._is_prepared = False

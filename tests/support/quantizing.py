@@ -14,6 +14,7 @@ def briefly():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantize, "judge", lambda *arguments: Verdict((), (), ()))
         patch.setattr(quantize, "block_times", lambda *arguments: ())
+        patch.setattr(make_int8, "will_not_pay", lambda *arguments: "")
         patch.setattr(make_int8, "measure_sensitivity", lambda *arguments: [])
         yield
 
@@ -31,6 +32,8 @@ def whole():
     """As users have it; the stopwatches take a few rounds, of which every figure can be made."""
     with with_sensitivities(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(verdict, "_ROUNDS", 5)
+        patch.setattr(verdict, "_FORETOLD_SECONDS", 0.1)
+        patch.setattr(make_int8, "will_not_pay", verdict.will_not_pay)
         patch.setattr(quantize, "judge", verdict.judge)
         patch.setattr(quantize, "block_times", verdict.block_times)
         yield

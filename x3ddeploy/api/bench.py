@@ -18,12 +18,13 @@ from x3ddeploy.benchmarking.run import run_benchmark
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
 from x3ddeploy.bundle import BENCH, BENCH_REPORTS
 from x3ddeploy.bundle.check import open_whole
+from x3ddeploy.data.decoders import require_decoder
 from x3ddeploy.errors import GateError, UsageError, X3DDeployError
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.places import REPORT_BYTES, require_place
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.report.page import render_html, render_markdown
-from x3ddeploy.terms import AnyPath
+from x3ddeploy.terms import AnyPath, Decoder, named
 
 _OF_FILES = {Path(name).suffix for name in (BENCH, *BENCH_REPORTS)}
 
@@ -60,6 +61,7 @@ def bench(
     scopes: Sequence[str | Scope] = (),
     batch: int | None = None,
     threads: int | None = None,
+    decoder: str | Decoder = Decoder.PYAV,
     seconds: float = 75,
     output: AnyPath | None = None,
     progress: Step = QUIET,
@@ -79,6 +81,7 @@ def bench(
             layers beside them.
         batch: clips at a time; None for the bundle's own, or 1.
         threads: CPU threads of each; None for all usable cores.
+        decoder: decoder of the scope `pipeline`: 'pyav', or 'nvdec' for that of an NVIDIA GPU.
         seconds: budget for timing.
         output: folder for the files; None for the bundle, where it is one.
         progress: receives each step as a line.
@@ -92,6 +95,8 @@ def bench(
     paths = [Path(bundle)] if isinstance(bundle, str | PathLike) else [Path(path) for path in bundle]
     if output is None and len(paths) != 1:
         raise UsageError(f"{len(paths)} bundles have no common folder", hint="say where the reports go with -o")
+    decodes = named(Decoder, decoder)
+    require_decoder(decodes)
     folder = paths[0] if output is None else _made(Path(output))
     names = choose(only, skip)
     names, left_out = (names, []) if with_slow or only else without_slow(names)
@@ -100,7 +105,7 @@ def bench(
     opened = [open_whole(path) for path in paths]
     require_place(folder, REPORT_BYTES)
     fixed = next((each.manifest.batch for each in opened if each.manifest.batch), 1)
-    setting = Setting(batch or fixed, threads or usable_cores())
+    setting = Setting(batch or fixed, threads or usable_cores(), decodes)
     workbenches = [
         Workbench(each, setting, progress, name) for each, name in zip(opened, _told_apart(paths), strict=True)
     ]

@@ -10,7 +10,7 @@ from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompa
 from x3ddeploy.engines.build import EngineRequest, Engines, build_engines, parts_named
 from x3ddeploy.engines.graphs import Clips, require_graphs
 from x3ddeploy.engines.machine import find_host
-from x3ddeploy.engines.shapes import Shapes, batches_from, parse_shapes
+from x3ddeploy.engines.shapes import Shapes, parse_shapes, profile_from
 from x3ddeploy.progress import QUIET, Step
 from x3ddeploy.terms import AnyPath, Precision, named
 
@@ -47,10 +47,10 @@ def build_trt(
         calib_random: made-up clips in their place, to try it out; the result is marked.
         rtx: build with TensorRT-RTX.
         compute_capabilities: with `rtx`, GPUs to build for ('8.9'); none has to be here, and nothing is run then.
-        parts: names of the bundle's parts; none takes all.
+        parts: names of the bundle's parts and preprocessing graphs; none takes all. Engines of the latter are float32.
         min_shapes: smallest shapes, as trtexec writes them ('imgs:1x3x16x224x224') or by name; '' for 1 clip.
         opt_shapes: shapes that kernels are chosen for, likewise; '' for the smallest.
-        max_shapes: largest shapes, likewise; '' for 8 clips.
+        max_shapes: largest shapes, likewise; '' for 8 clips, and 16 persons in graphs that draw them.
         workspace_mib: limit of scratch memory in MiB.
         timing_cache: file of measured kernels; None for the one beside the engines.
         builder_optimization_level: 0 builds fast, 5 runs fast; None for TensorRT's default.
@@ -70,18 +70,20 @@ def build_trt(
     # What is wrong with the bundle or the question is said before what this machine lacks.
     opened = open_whole(Path(bundle))
     require_graphs(opened, wanted, clips)
-    chosen = parts_named(opened.contract, parts or tuple(opened.contract.parts))
+    graphs = tuple(opened.manifest.tensors)
+    chosen = parts_named(graphs, parts or graphs)
     smallest, best, largest = (
         parse_shapes(shapes) if isinstance(shapes, str) and shapes else shapes or {}
         for shapes in (min_shapes, opt_shapes, max_shapes)
     )
-    batches = batches_from(opened.contract, smallest, best, largest)
+    profile = profile_from(opened.manifest, smallest, best, largest)
     capabilities = tuple(compute_capabilities)
     host = find_host(Flavour.RTX if rtx else Flavour.TENSORRT, capabilities)
     options = BuildOptions(
         flavour=host.flavour,
         precision=wanted,
-        batches=batches,
+        batches=profile.batches,
+        persons=profile.persons,
         compute_capabilities=capabilities,
         workspace_mib=workspace_mib,
         optimization_level=builder_optimization_level,

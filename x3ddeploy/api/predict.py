@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from x3ddeploy.api.many import cluster_of, identity
-from x3ddeploy.api.recognizer import Recognizer
+from x3ddeploy.api.recognizer import Recognizer, opened_in
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.cluster import Cluster, on_cluster
@@ -30,8 +30,8 @@ from x3ddeploy.prediction.videos import (
 )
 from x3ddeploy.progress import QUIET, Progress, Step, counting
 from x3ddeploy.rows import Row, open_rows, run_of
-from x3ddeploy.runtimes.registry import Execution, open_part, placed
-from x3ddeploy.terms import AnyPath, Precision
+from x3ddeploy.runtimes.registry import Execution, placed
+from x3ddeploy.terms import AnyPath, Decoder, Precision, named
 
 _Each = Iterable[tuple[Path, Iterable[Found]]]
 
@@ -54,9 +54,10 @@ class _Asked:
     workers: int
     on_error: Literal["raise", "skip"]
     threads: int | None
+    decoder: Decoder
 
     def open(self, bundle: Bundle, progress: Progress = QUIET) -> tuple[Recognizer, VideoPredictor]:
-        recognizer = Recognizer(bundle, open_part(bundle, self.execution, threads=self.threads))
+        recognizer = opened_in(bundle, self.execution, self.threads, self.decoder)
         return recognizer, recognizer.predictor(
             self.keypoints,
             self.videos,
@@ -75,6 +76,7 @@ def predict(
     runtime: str = "onnxruntime",
     device: str | None = None,
     precision: str | Precision = Precision.FP32,
+    decoder: str | Decoder = Decoder.PYAV,
     window: int | None = None,
     stride: int | None = None,
     num_clips: int | None = None,
@@ -99,6 +101,7 @@ def predict(
         runtime: as `x3ddeploy.open` takes it.
         device: of the runtime; None for its first.
         precision: precision of the graphs or engines.
+        decoder: decoder of video files: 'pyav' or 'nvdec'.
         window: length in frames; None takes each whole video.
         stride: frames from one window to the next; None for half a window.
         num_clips: clips of a window, which are averaged.
@@ -126,14 +129,14 @@ def predict(
     paths = [Path(path) for path in videos]
     opened = open_whole(Path(bundle))
     found = find_videos(paths, opened.contract.inputs)
-    execution = placed(runtime, device, precision)
+    execution, decodes = placed(runtime, device, precision), named(Decoder, decoder)
     if ray is not None and (annotate is not None or html is not None):
         raise UsageError("a cluster draws nothing", hint="leave --annotate and --html out, or --ray")
     cluster = cluster_of(ray, ray_workers, workers, [execution])
     given = keypoints if keypoints is None or isinstance(keypoints, PoseEstimator) else Path(keypoints)
     windowing = Windowing(window, stride, num_clips, min_keypoint_score)
     threads = None if cluster is None else workers
-    asked = _Asked(execution, given, len(found), windowing, each_person, workers, on_error, threads)
+    asked = _Asked(execution, given, len(found), windowing, each_person, workers, on_error, threads, decodes)
     steps = counting(progress)
     several = len(found) > 1 or paths[0].is_dir()
     finish = finishing(
@@ -152,6 +155,7 @@ def predict(
         "windowing": asdict(windowing),
         "keypoints": _named(given),
         "each_person": each_person,
+        "decoder": decodes,
         "top_k": top_k,
     }
     schema = row_schema(opened.contract)

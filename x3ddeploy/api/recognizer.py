@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from io import FileIO
@@ -13,7 +14,9 @@ from typing import BinaryIO, Literal
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.contract import Contract
-from x3ddeploy.errors import UsageError, X3DDeployError
+from x3ddeploy.data.decoders import require_decoder
+from x3ddeploy.data.prepare import can_be_fed_raw, feeding
+from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.modalities import needs_frames
@@ -38,8 +41,8 @@ from x3ddeploy.prediction.videos import (
 )
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.base import Array, Axes, Session
-from x3ddeploy.runtimes.registry import open_part, placed
-from x3ddeploy.terms import AnyPath, Precision
+from x3ddeploy.runtimes.registry import Execution, open_part, open_raw, placed
+from x3ddeploy.terms import AnyPath, Decoder, Precision, named
 
 _VIEWS_AT_A_TIME = 10  # of a window; memory stays that of so many
 
@@ -51,6 +54,7 @@ def open(  # noqa: A001 (what it is called)
     device: str | None = None,
     precision: str | Precision = Precision.FP32,
     threads: int | None = None,
+    decoder: str | Decoder = Decoder.PYAV,
 ) -> Recognizer:
     """Open a bundle in one runtime; nothing else is taken in its place.
 
@@ -60,14 +64,27 @@ def open(  # noqa: A001 (what it is called)
         device: a device of that runtime, such as 'cuda' or 'gpu'; None for its first.
         precision: precision of the graphs or engines.
         threads: CPU threads; None leaves the runtime's own default.
+        decoder: decoder of video files: 'pyav', or 'nvdec' for that of an NVIDIA GPU, whose pixels may be a few levels
+            off.
 
     Raises:
         BundleError: the directory holds no bundle, one that is not what its manifest says, or none of that precision.
         MissingRequirementError: this machine lacks the runtime or the device; the hint says what to install.
         UsageError: there is no such runtime, device or precision.
     """
-    opened = open_whole(Path(bundle))
-    return Recognizer(opened, open_part(opened, placed(runtime, device, precision), threads=threads))
+    opened, execution = open_whole(Path(bundle)), placed(runtime, device, precision)
+    return opened_in(opened, execution, threads, named(Decoder, decoder))
+
+
+def opened_in(bundle: Bundle, execution: Execution, threads: int | None, decoder: Decoder) -> Recognizer:
+    """See `open`; of a bundle that is opened already."""
+    require_decoder(decoder)
+    session = open_part(bundle, execution, threads=threads)
+    raw = None
+    if session.device != "cpu" and can_be_fed_raw(bundle.contract.inputs):
+        with contextlib.suppress(BundleError, UsageError):  # no preprocessing there: the host does it
+            raw = open_raw(bundle, execution, threads=threads)
+    return Recognizer(bundle, session, raw, decoder)
 
 
 class Recognizer:
@@ -78,10 +95,15 @@ class Recognizer:
         outputs: names of the tensors that the network gives.
         labels: names of the classes, 'class 7' where the bundle has none.
         contract: everything that the bundle says of the network.
+        prepares_on_device: whether frames of videos go up to a GPU as bytes, and are normalised there, heatmaps drawn.
     """
 
-    def __init__(self, bundle: Bundle, session: Session) -> None:
+    def __init__(
+        self, bundle: Bundle, session: Session, raw: Session | None = None, decoder: Decoder = Decoder.PYAV
+    ) -> None:
         self._opened: Session | None = session
+        self._decoder = decoder
+        self._raw, self.prepares_on_device = raw, raw is not None
         self.inputs: Mapping[str, Axes] = session.inputs
         self.outputs: tuple[str, ...] = session.outputs
         self.labels: tuple[str, ...] = tuple(class_names(bundle))
@@ -115,7 +137,7 @@ class Recognizer:
             GateError: the network gives NaN or infinity.
         """
         windowing = Windowing(window, stride, num_clips, min_keypoint_score)
-        opened = open_video(Path(video), KeypointFiles(_path(keypoints), 1), self.contract.inputs)
+        opened = open_video(Path(video), KeypointFiles(_path(keypoints), 1), self.contract.inputs, self._decoder)
         return list(predict_windows(opened, self.contract, self.labels, self._scorer(), windowing, workers))
 
     def predict_videos(
@@ -192,6 +214,7 @@ class Recognizer:
             windowing,
             each_person,
             workers,
+            self._decoder,
         )
 
     def stream(
@@ -236,6 +259,8 @@ class Recognizer:
         name = fspath(source) if isinstance(source, str | PathLike) else "-"
 
         def of_frames(frames: Frames) -> Iterator[LiveAnswer]:
+            if self._decoder is not Decoder.PYAV:
+                raise UsageError(f"{self._decoder} decodes files, and this is live input", hint="leave it out")
             newest = Newest(frames, name, again="://" in name, tell=progress)
             windows = LiveWindows(
                 name,
@@ -257,7 +282,7 @@ class Recognizer:
             posed = estimator is None and not needs_frames(inputs)
             return video_answers(
                 FolderVideos(folder, progress, posed=posed),
-                partial(open_video, keypoints=files, inputs=inputs),
+                partial(open_video, keypoints=files, inputs=inputs, decoder=self._decoder),
                 partial(
                     predict_each_person if each_person else predict_windows,
                     contract=self.contract,
@@ -296,9 +321,9 @@ class Recognizer:
 
     def close(self) -> None:
         """Give back what the runtime holds; the recognizer cannot be used afterwards."""
-        if self._opened is not None:
-            self._opened.close()
-        self._opened = None
+        for session in filter(None, (self._opened, self._raw)):
+            session.close()
+        self._opened = self._raw = None
 
     def __enter__(self) -> Recognizer:
         return self
@@ -314,7 +339,10 @@ class Recognizer:
         return self._opened
 
     def _scorer(self) -> Scorer:
-        return Scorer(self._session(), self.contract, _VIEWS_AT_A_TIME)
+        session = self._session()
+        if self._raw is None:
+            return Scorer(session, self.contract, _VIEWS_AT_A_TIME)
+        return Scorer(self._raw, self.contract, _VIEWS_AT_A_TIME, feeding(self._raw.inputs))
 
 
 def _path(path: AnyPath | None) -> Path | None:

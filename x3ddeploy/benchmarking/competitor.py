@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from x3ddeploy.runtimes.base import Array, Feeds
+from x3ddeploy.runtimes.base import Array, Feeds, Session
 
 
 class Scope(Enum):
@@ -23,7 +23,8 @@ class Scope(Enum):
             Scope.COMPUTE: "from ready tensors to outputs, both in the memory of the device that computes",
             Scope.WITH_COPIES: "from ready tensors in host memory to outputs in host memory; on a CPU that is compute",
             Scope.PIPELINE: "from a video file and keypoints to fused scores: decoding, cropping, resizing, "
-            "normalising, heatmaps, inference, fusion; one video",
+            "normalising, heatmaps, inference, fusion; one video. A GPU that has the bundle's preprocessing graphs "
+            "normalises and draws itself",
         }[self]
 
 
@@ -41,6 +42,7 @@ class Loaded:
         resident: computes from and to the device's memory and waits for the end; None where `infer` does no more.
         graph: its ONNX file, or that file's bytes.
         engine_bytes: size of its compiled engine, where it is one.
+        open_raw: opens it behind its preprocessing, on a GPU; None where the host prepares.
         notes: what it does another way than it could, and why; filled as it runs.
         is_ours: the bundle's own recognizer, which takes other batches and a whole pipeline before it.
     """
@@ -55,6 +57,7 @@ class Loaded:
     resident: Callable[[], object] | None = None
     graph: Path | bytes | None = None
     engine_bytes: int | None = None
+    open_raw: Callable[[], Session] | None = None
     notes: Sequence[str] = ()
     is_ours: bool = False
 
@@ -87,6 +90,7 @@ class Competitor:
         runs: what is timed in each scope.
         relative_error: relative error of `scores` to PyTorch's, over their range; None for another network.
         load_s: seconds from nothing to ready, compilation included.
+        pipeline_note: how the scope `pipeline` is run another way than it could be, and why.
     """
 
     kind: str
@@ -96,6 +100,7 @@ class Competitor:
     load_s: float
     runs: dict[Scope, Callable[[], object]] = field(default_factory=dict)
     bundle: str = ""
+    pipeline_note: str = ""
 
     @property
     def name(self) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory, Scope, named
 from x3ddeploy.benchmarking.loaders import NAMES, PLACES, load
 from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
-from x3ddeploy.benchmarking.workbench import Workbench
-from x3ddeploy.errors import GateError, UsageError, X3DDeployError
+from x3ddeploy.benchmarking.workbench import SCORES, Workbench
+from x3ddeploy.errors import BundleError, GateError, UsageError, X3DDeployError
+from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes.base import Array, FallbackError
+from x3ddeploy.runtimes.base import Array, FallbackError, Session
 
 # The same network in float32; a plain export rounds more than ours. What is off by more is another network, and its
 # time means nothing. Lower precisions are not held to it: what they cost stands beside their time.
@@ -100,22 +101,36 @@ def _prepared(
         bench.progress(f"{name}: loaded, running it once")
         outputs = loaded.infer(loaded.feeds)
     seconds, after = time.perf_counter() - start, read_gpu()
-    error = _relative_error(bench, name, loaded, outputs) if "scores" in outputs else None
+    error = require_scores(name, bench.expected, outputs[SCORES], loaded.precision) if SCORES in outputs else None
     memory = Memory(
         host_peak=growth[0] if growth else None,
         device=_growth(before, after) if loaded.device != "cpu" else None,
         engine=loaded.engine_bytes,
         file=_size(loaded.graph),
     )
-    return Competitor(kind, loaded, memory, error, seconds, _runs(bench, loaded, scopes), bench.name)
+    runs, note = _runs(bench, loaded, scopes), ""
+    if Scope.PIPELINE in runs and loaded.open_raw is not None:
+        try:
+            runs[Scope.PIPELINE] = _on_device(bench, name, loaded.precision, loaded.open_raw())
+        except (BundleError, UsageError) as missing:
+            note = f"clips are prepared on the CPU: {_reason(missing)}"
+    return Competitor(kind, loaded, memory, error, seconds, runs, bench.name, note)
 
 
-def _relative_error(bench: Workbench, name: str, loaded: Loaded, outputs: Mapping[str, Array]) -> float:
-    """Relative error to PyTorch's scores. Raises GateError for NaN, infinity, or a float32 network that is not ours."""
-    difference = compare(bench.expected, outputs["scores"])
+def _on_device(bench: Workbench, name: str, precision: str, session: Session) -> Callable[[], object]:
+    """The scope `pipeline` on a session that normalises and draws; on the golden clip first, as all are."""
+    golden = load_golden(bench.bundle)
+    scores = session.run({name: golden[name] for name in session.inputs})[SCORES]
+    require_scores(f"{name}, prepared on the device", golden[SCORES], scores, precision)
+    return lambda: session.run(bench.video.prepare_raw(session.inputs))
+
+
+def require_scores(name: str, expected: Array, actual: Array, precision: str) -> float:
+    """Of the scores to PyTorch's. Raises GateError for NaN, infinity, or a float32 network that is not the same."""
+    difference = compare(expected, actual)
     if not difference.finite:
         raise GateError(f"{name} gives NaN or infinity")
-    if loaded.precision == "fp32" and not difference.within(TOLERANCE):
+    if precision == "fp32" and not difference.within(TOLERANCE):
         raise GateError(f"{name} differs from PyTorch by {difference.relative:.1e} of the scores' range")
     return difference.relative
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,13 +19,14 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE
+from x3ddeploy.data.prepare import can_be_fed_raw
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Feeds, Session
-from x3ddeploy.runtimes.registry import RUNTIMES, Execution, Runtime, open_part, open_session, require
+from x3ddeploy.runtimes.registry import RUNTIMES, Execution, Runtime, open_part, open_raw, open_session, require
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
 from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.trt import open_tensorrt
@@ -129,13 +131,17 @@ def _in_tf32(bench: Workbench, place: str) -> Loaded:
 def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
     """The bundle's recognizer: its graph, or its engines."""
     runtime, device = PLACES[place]
-    session = open_part(bench.bundle, Execution(runtime.name, device, precision), threads=bench.setting.threads)
+    execution = Execution(runtime.name, device, precision)
+    session = open_part(bench.bundle, execution, threads=bench.setting.threads)
     if runtime.builds_engines:
         graph, size = None, _plan_bytes(bench.bundle, runtime, precision, session.version)
     else:
         graph, size = bench.bundle.part_path(WHOLE, precision), None
     title = f"{bench.title}, engines of its parts" if runtime.builds_engines else f"{bench.title} recognizer"
-    return _loaded(title, place, session, precision, bench.inputs, graph, size, is_ours=True)
+    loaded = _loaded(title, place, session, precision, bench.inputs, graph, size, is_ours=True)
+    if session.device == "cpu" or not can_be_fed_raw(bench.bundle.contract.inputs):
+        return loaded
+    return replace(loaded, open_raw=partial(open_raw, bench.bundle, execution, threads=bench.setting.threads))
 
 
 def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feeds) -> Loaded:

@@ -147,6 +147,7 @@ def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[dict[
 
 
 def _rows(bench: Workbench, outcome: Outcome) -> list[Row]:
+    from x3ddeploy.benchmarking.competitor import Scope
     from x3ddeploy.benchmarking.run import row_key
 
     rows = []
@@ -155,6 +156,7 @@ def _rows(bench: Workbench, outcome: Outcome) -> list[Row]:
             samples = outcome.comparison.samples_ms.get(row_key(entry.name, scope), [])
             on_device = outcome.comparison.device_ms.get(row_key(entry.name, scope), [])
             row = _described(bench, outcome, entry) | {"scope": scope.value, "samples_ms": samples}
+            row["notes"] += [entry.pipeline_note] if scope is Scope.PIPELINE and entry.pipeline_note else []
             row |= {"device_samples_ms": on_device, "device_median_ms": float(median(on_device)) if on_device else None}
             if samples:
                 row |= asdict(statistics(samples)) | {"window_cv": window_cv(samples), "stable": is_stable(samples)}

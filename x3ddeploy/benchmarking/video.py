@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.prepare import looked_at, prepare_clips
+from x3ddeploy.data.decoders import frames_of, require_decoder
+from x3ddeploy.data.prepare import feeding, looked_at, prepare_clips
 from x3ddeploy.data.synth.video import FRAMES_PER_SECOND, require_pyav, write_video
-from x3ddeploy.data.video import iter_frames, read_frames
 from x3ddeploy.modalities import (
     Frames,
     Heatmaps,
@@ -29,6 +29,7 @@ from x3ddeploy.modalities.crop import Crop, crop_about
 from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.modalities.synthetic import Clip, synthetic_clip
 from x3ddeploy.runtimes.base import Feeds
+from x3ddeploy.terms import Decoder
 
 FRAMES = 64  # four seconds at the synthetic videos' rate
 SIZE = (480, 640)  # height and width, a webcam's
@@ -45,10 +46,11 @@ class VideoClip:
         MissingRequirementError: PyAV or OpenCV is not installed.
     """
 
-    def __init__(self, inputs: Mapping[str, Input], threads: int) -> None:
+    def __init__(self, inputs: Mapping[str, Input], threads: int, decoder: Decoder = Decoder.PYAV) -> None:
         require_pyav()
+        require_decoder(decoder)
         cv2 = require_opencv("resizing frames")
-        self._inputs, self._threads = one_view(inputs), threads
+        self._inputs = one_view(inputs)
         self._directory = tempfile.TemporaryDirectory(prefix="x3ddeploy-bench-")
         self._path = Path(self._directory.name) / "clip.mp4"
         clip, (height, width) = synthetic_clip(inputs, seed=0), SIZE
@@ -59,14 +61,19 @@ class VideoClip:
         if needs_keypoints(inputs):
             told = np.linspace(0, clip.keypoints.shape[1] - 1, FRAMES).round().astype(int)
             self._annotation = _annotation(next(iter(modalities_of(inputs).values())), clip, told)
+        self._read = frames_of(decoder, self._path, threads)
         self._indices = sample_clips(FRAMES, self._inputs, fps=FRAMES_PER_SECOND)
         persons = "" if self._annotation is None else f", {len(clip.keypoints)} persons"
-        self.description = f"{FRAMES} frames of {width} x {height}, {_CODEC}{persons}"
+        by = "" if decoder is Decoder.PYAV else f", decoded by {decoder.name}"
+        self.description = f"{FRAMES} frames of {width} x {height}, {_CODEC}{persons}{by}"
 
     def prepare(self) -> Feeds:
         """Decode, crop, resize, normalise, draw heatmaps, or make features of skeletons: one clip for the network."""
-        read = partial(iter_frames, self._path, threads=self._threads)
-        return prepare_clips(read, self._annotation, self._inputs, self._indices)
+        return prepare_clips(self._read, self._annotation, self._inputs, self._indices)
+
+    def prepare_raw(self, taken: Container[str]) -> Feeds:
+        """Decode, crop and resize: what a session takes that goes on from there."""
+        return feeding(taken)(self._read, self._annotation, self._inputs, self._indices)
 
     def steps(self) -> dict[str, Callable[[], object]]:
         """The work of `prepare`, each part on its own."""
@@ -74,8 +81,8 @@ class VideoClip:
         for name, kind in modalities_of(self._inputs).items():
             if isinstance(kind, Frames):
                 wanted = np.unique(self._indices[name]).tolist()
-                frames = read_frames(self._path, wanted, self._threads)
-                steps["decode"] = partial(read_frames, self._path, wanted, self._threads)
+                frames = np.stack([*self._read(wanted)])
+                steps["decode"] = partial(self._decoded, wanted)
                 steps["crop, resize, normalise"] = partial(_pictures, kind, self._crop(kind), frames)
             elif isinstance(kind, Heatmaps) and self._annotation is not None:
                 poses = self._indices[name][0]
@@ -87,6 +94,9 @@ class VideoClip:
                 seen = self._annotation
                 steps["skeletons"] = partial(kind.prepare, seen.keypoints, seen.scores, seen.image_size)
         return steps
+
+    def _decoded(self, wanted: Sequence[int]) -> object:
+        return [*self._read(wanted)]
 
     def _crop(self, kind: Frames | Heatmaps) -> Crop:
         """What an input sees of the frames."""

@@ -19,16 +19,18 @@ from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.loading import restore_network
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Feeds
+from x3ddeploy.terms import Decoder
 
 SCORES = "scores"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What holds for all competitors of a run: clips at a time, and CPU threads of each."""
+    """What holds for all competitors of a run: clips at a time, CPU threads of each, and who decodes videos."""
 
     batch: int
     threads: int
+    decoder: Decoder = Decoder.PYAV
 
 
 class Workbench:
@@ -108,4 +110,4 @@ class Workbench:
     def video(self) -> VideoClip:
         """What the scope `pipeline` starts from."""
         self.progress("making a video for the scope pipeline")
-        return VideoClip(self.bundle.contract.inputs, self.setting.threads)
+        return VideoClip(self.bundle.contract.inputs, self.setting.threads, self.setting.decoder)

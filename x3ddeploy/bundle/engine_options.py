@@ -36,6 +36,10 @@ class Batches:
     maximum: int
 
 
+# Of a preprocessing graph that draws persons; two is what NTU RGB+D shows at most.
+DEFAULT_PERSONS = Batches(1, 2, 16)
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """How to build, whatever the graph is.
@@ -43,12 +47,13 @@ class BuildOptions:
     Attributes:
         flavour: the builder.
         precision: precision of the graph; where its types are not the law yet (TensorRT 8.6), flags say it again.
-        batches: the profile.
+        batches: the profile of clips.
         compute_capabilities: 'major.minor' of the GPUs to build for without having them; TensorRT-RTX alone can.
         workspace_mib: limit of the scratch memory, None for the GPU's own.
         optimization_level: 0 (fast build) to 5 (fast engine), None for TensorRT's default.
         version_compatible: the plan loads in later versions too, through the lean runtime that it carries.
         hardware_compatibility: which other GPUs it loads on.
+        persons: the profile of persons, of graphs whose inputs hold several.
     """
 
     flavour: Flavour
@@ -59,3 +64,4 @@ class BuildOptions:
     optimization_level: int | None = None
     version_compatible: bool = False
     hardware_compatibility: HardwareCompatibility = HardwareCompatibility.NONE
+    persons: Batches = DEFAULT_PERSONS

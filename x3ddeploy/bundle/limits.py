@@ -180,15 +180,16 @@ def _precision(name: str, precision: PrecisionEntry, manifest: Manifest) -> Iter
 
 
 def _engine(name: str, engine: EngineEntry, manifest: Manifest) -> Iterator[str]:
-    batches, level = engine.options.batches, engine.options.optimization_level
+    level = engine.options.optimization_level
     if name not in manifest.files or name.split("/")[0] != ENGINES:
         yield f"engines: {name!r} is no engine of the bundle"
-    if engine.part not in manifest.parts:
+    if engine.part not in (*manifest.parts, *manifest.preprocessing):
         yield f"engines: {name} is of no part: {engine.part!r}"
     if not _SHA256.fullmatch(engine.graph_sha256):
         yield f"engines: {name} does not say which graph it was built from"
-    if not 1 <= batches.minimum <= batches.optimum <= batches.maximum <= LARGEST_SIZE:
-        yield f"engines: {name} for {batches.minimum} to {batches.maximum} clips, best at {batches.optimum}"
+    for what, sizes in (("clips", engine.options.batches), ("persons", engine.options.persons)):
+        if not 1 <= sizes.minimum <= sizes.optimum <= sizes.maximum <= LARGEST_SIZE:
+            yield f"engines: {name} for {sizes.minimum} to {sizes.maximum} {what}, best at {sizes.optimum}"
     if level is not None and level not in _OPTIMIZATION_LEVELS:
         yield f"engines: {name} of optimization level {level}"
     if engine.options.workspace_mib is not None and engine.options.workspace_mib < 1:

@@ -84,7 +84,7 @@ class RandomClips:
 
     def load(self, index: int) -> LabelledClip:
         inputs = batch_inputs(self._inputs, 1, seed=_RANDOM_SEED + 1000 * self._seed + index)
-        return LabelledClip(f"random{index}", None, inputs)  # type: ignore[arg-type]
+        return LabelledClip(f"random{index}", None, inputs)
 
 
 def random_clips(contract: Contract, recipe: Recipe) -> ClipSets:

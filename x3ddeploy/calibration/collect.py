@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 import onnx
 
+from x3ddeploy.calibration.histogram import Histogram
 from x3ddeploy.calibration.statistics import Statistics
 from x3ddeploy.errors import DataError
 from x3ddeploy.graphs.builder import BATCH_AXIS
@@ -18,6 +21,8 @@ from x3ddeploy.runtimes.registry import open_session
 # Tensors that are looked at in one run of the graph may take this much; more tensors make more runs.
 GROUP_BYTES = 512 << 20
 _FLOAT_BYTES = 4
+# Each histogram is counted by one thread; every further thread takes as much memory again for what it counts.
+COUNTING_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,18 @@ def collect(
         open_session("onnxruntime", data, outputs=tuple(name for name in group if name not in inputs | outputs))
         for group in plan.groups
     ]
-    for clip_name, feeds in clips:
-        for group, session in zip(plan.groups, runs, strict=True):
-            values = {**session.run(feeds), **feeds}
-            for name in group:
-                if not np.isfinite(values[name]).all():
-                    raise DataError(f"{name} is not finite on clip {clip_name}", hint="leave the clip out, or check it")
-            for name in group:
-                statistics.histograms[name].add(values[name])
-            del values  # before the next run needs as much again
-        statistics.clips.append(clip_name)
-        on_clip()
+    with ThreadPoolExecutor(COUNTING_THREADS) as pool:
+        for clip_name, feeds in clips:
+            for group, session in zip(plan.groups, runs, strict=True):
+                values = {**session.run(feeds), **feeds}
+                finite = pool.map(lambda value: bool(np.isfinite(value).all()), [values[name] for name in group])
+                for name, holds in zip(group, finite, strict=True):
+                    if not holds:
+                        raise DataError(
+                            f"{name} is not finite on clip {clip_name}", hint="leave the clip out, or check it"
+                        )
+                histograms = [statistics.histograms[name] for name in group]
+                deque(pool.map(Histogram.add, histograms, [values[name] for name in group]), maxlen=0)
+                del values, finite  # before the next run needs as much again
+            statistics.clips.append(clip_name)
+            on_clip()

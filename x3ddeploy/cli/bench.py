@@ -8,7 +8,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number, decoder
 
 _MOST_SECONDS = 7 * 24 * 3600
 _LARGEST_THRESHOLD = 10  # a tenfold time
@@ -30,6 +30,7 @@ _LARGEST_THRESHOLD = 10  # a tenfold time
 )
 @click.option("--batch", type=Count(MOST_CLIPS_AT_A_TIME), help="Clips at a time.  [default: the bundle's, or 1]")
 @click.option("--threads", type=Count(MOST_THREADS), help="CPU threads of each.  [default: all usable cores]")
+@decoder
 @click.option("--seconds", type=Number(_MOST_SECONDS), default=75, show_default=True, help="Budget for timing.")
 @click.option(
     "-o",
@@ -61,6 +62,7 @@ def command(
     scopes: tuple[str, ...],
     batch: int | None,
     threads: int | None,
+    decoder: str,
     seconds: float,
     output: Path | None,
     as_json: bool,
@@ -93,6 +95,7 @@ def command(
             scopes=scopes,
             batch=batch,
             threads=threads,
+            decoder=decoder,
             seconds=seconds,
             output=output,
             progress=progress,

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from x3ddeploy.errors import UsageError
-from x3ddeploy.terms import Pixels, Precision
+from x3ddeploy.terms import Decoder, Pixels, Precision
 
 _RUNTIMES = "torch, onnxruntime, openvino, tensorrt or tensorrt-rtx"
 # What options of several verbs may be; far over what anyone needs, far under what would exhaust a machine unasked.
@@ -123,6 +123,15 @@ def placement_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+decoder = click.option(
+    "--decoder",
+    type=click.Choice([name.value for name in Decoder]),
+    default=Decoder.PYAV.value,
+    show_default=True,
+    help="Of video files: nvdec is that of an NVIDIA GPU.",
+)
 
 
 def one_placement(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ from x3ddeploy.cli.parameters import (
     Count,
     Number,
     check_pose_models,
+    decoder,
     min_keypoint_score,
     one_placement,
     pose_models,
@@ -50,6 +51,7 @@ _OF_LIVE = ("seconds", "raw")
 @pose_models(required=False)
 @click.option("--bundle", type=click.Path(path_type=Path), default="deploy", show_default=True)
 @one_placement
+@decoder
 @click.option("--window", type=Count(MOST_FRAMES), help="Frames a window.  [default: the whole video]")
 @click.option(
     "--seconds",
@@ -105,6 +107,7 @@ def command(
     runtime: str,
     device: str | None,
     precision: str,
+    decoder: str,
     window: int | None,
     seconds: tuple[float, float] | None,
     watch: bool,
@@ -155,7 +158,7 @@ def command(
         recognizer = None
         if live:
             recognizer = opened.enter_context(
-                x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision)
+                x3ddeploy.open(bundle, runtime=runtime, device=device, precision=precision, decoder=decoder)
             )
         estimator = None
         if pose is not None:
@@ -190,6 +193,7 @@ def command(
             runtime=runtime,
             device=device,
             precision=precision,
+            decoder=decoder,
             window=window,
             stride=stride,
             num_clips=num_clips,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,19 @@ from x3ddeploy.data.people import check_size, left_out
 from x3ddeploy.errors import DataError
 from x3ddeploy.modalities import Frames, Heatmaps, Indices, Modality, Skeletons, modalities_of, needs_keypoints
 from x3ddeploy.modalities.crop import Crop, crop_about
+from x3ddeploy.modalities.frames import RAW_FRAMES
+from x3ddeploy.modalities.heatmaps import MIN_SCORE, RAW_KEYPOINTS, RAW_SCORES
 
 Floats = npt.NDArray[np.float32]
 ClipTensors = dict[str, Floats]
+# What a camera and a pose estimator give, by name.
+RawTensors = dict[str, npt.NDArray[Any]]
 # Ascending indices, each once, to that many frames (H, W, 3), R, G, B: `partial(iter_frames, path)`, or an array's
 # `__getitem__`.
 FrameReader = Callable[[Sequence[int]], Iterable[npt.NDArray[np.uint8]]]
+
+# `prepare_clips`, or what takes its arguments in its place and gives the tensors of another session.
+Preparation = Callable[..., Mapping[str, npt.NDArray[Any]]]
 
 
 def prepare_clips(
@@ -52,21 +60,52 @@ def prepare_clips(
         DataError: a frame cannot be read, or is of a shape that the network's crops do not fit; there are other joints
             than the network takes; keypoints are infinite.
     """
+    kinds = modalities_of(inputs)
+    posed = {name: kind for name, kind in kinds.items() if isinstance(kind, Skeletons)}
+    others = {name: value for name, value in inputs.items() if name not in posed}
+    if posed and annotation is None:
+        raise DataError(f"there are no keypoints, and {' and '.join(inputs)} need them")
+    raw = raw_clips(read_frames, annotation, others, indices, min_keypoint_score, without) if others else {}
+    made = {name: kind.from_raw(raw) for name, kind in kinds.items() if name not in posed}
+    made |= {
+        name: kind.with_twins(made[name]) for name, kind in kinds.items() if isinstance(kind, Heatmaps) and kind.twin
+    }
+    if annotation is not None:
+        made |= {
+            name: _skeletons(kind, annotation, indices[name], min_keypoint_score, without)
+            for name, kind in posed.items()
+        }
+    return made
+
+
+def raw_clips(
+    read_frames: FrameReader,
+    annotation: Annotation | None,
+    inputs: Mapping[str, Input],
+    indices: Mapping[str, Indices],
+    min_keypoint_score: float | None = None,
+    without: int | None = None,
+) -> RawTensors:
+    """As `prepare_clips`, up to what preprocessing graphs go on from: frames and keypoints, cropped and scaled.
+
+    Args:
+        read_frames: likewise.
+        annotation: likewise.
+        inputs: of frames and heatmaps.
+        indices: likewise.
+        min_keypoint_score: likewise.
+        without: likewise.
+
+    Returns:
+        `frames` (N, T, H, W, 3) uint8, `keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) float32, as
+        far as the inputs are made of them. Joints that are left out are infinite.
+    """
     needed = needs_keypoints(inputs)
     if needed and annotation is None:
         raise DataError(f"there are no keypoints, and {' and '.join(inputs)} need them")
     kinds = modalities_of(inputs)
     framed = {name: kind for name, kind in kinds.items() if isinstance(kind, Frames)}
     drawn = {name: kind for name, kind in kinds.items() if isinstance(kind, Heatmaps)}
-    posed = {name: kind for name, kind in kinds.items() if isinstance(kind, Skeletons)}
-    if posed and annotation is not None:
-        others = {name: value for name, value in inputs.items() if name not in posed}
-        made = prepare_clips(read_frames, annotation, others, indices, min_keypoint_score, without) if others else {}
-        skeletons = {
-            name: _skeletons(kind, annotation, indices[name], min_keypoint_score, without)
-            for name, kind in posed.items()
-        }
-        return {**made, **skeletons}
     persons = _Persons(annotation, drawn, indices, min_keypoint_score) if needed and annotation is not None else None
     # Of each frame its crops.
     pictures: dict[str, list[list[npt.NDArray[np.uint8]]]] = {name: [] for name in framed}
@@ -85,27 +124,65 @@ def prepare_clips(
     elif persons is not None:
         crops = _crops(kinds, persons, persons.image_size)
     assert crops is not None
-    made = {}
-    for name, kind in kinds.items():
-        if isinstance(kind, Frames):
-            places = np.unique(indices[name], return_inverse=True)[1].reshape(indices[name].shape)
-            made[name] = np.stack(
-                [
-                    kind.normalise(np.stack([shown[place] for place in clip]))
-                    for shown in zip(*pictures[name], strict=True)
-                    for clip in places
-                ]
-            )
-        elif isinstance(kind, Heatmaps) and persons is not None:
-            crop = crops[name]
-            keypoints, scores = persons.placed(name, crop)
-            keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
-            if without is not None:
-                keypoints[:, :, without] = np.inf  # draws nothing
-            each = len(indices[name])
-            clips = zip(np.split(keypoints, each, 1), np.split(scores, each, 1), strict=True)
-            made[name] = kind.with_twins(np.stack([kind.draw(*clip) for clip in clips]))
-    return made
+    raw: RawTensors = {}
+    for name, shown in pictures.items():
+        places = np.unique(indices[name], return_inverse=True)[1].reshape(indices[name].shape)
+        clips = [np.stack([crop[place] for place in clip]) for crop in zip(*shown, strict=True) for clip in places]
+        raw[RAW_FRAMES] = np.stack(clips)
+    for name, kind in drawn.items():
+        assert persons is not None
+        crop, each = crops[name], len(indices[name])
+        keypoints, scores = persons.placed(name, crop)
+        keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
+        if without is not None:
+            keypoints[:, :, without] = np.inf  # draws nothing
+        raw[RAW_KEYPOINTS] = np.stack(np.split(keypoints, each, 1)).astype(np.float32)
+        raw[RAW_SCORES] = np.stack(np.split(scores, each, 1))[..., None]
+    return raw
+
+
+def fed_clips(raw: RawTensors, taken: Container[str]) -> RawTensors:
+    """Raw tensors as a session is fed with them: those that it takes, with as few persons as they need.
+
+    A heatmap is the maximum over persons, frame by frame, so who is drawn in a frame takes its first places. There are
+    1, 2, 4, 8, ... of them, for a session holds contexts for each number that it has met. Who is not drawn has a score
+    of 0, or, where the network was trained without scores, no place: where a score can say it, no kernel has to know
+    what infinity is.
+
+    Args:
+        raw: of `raw_clips`.
+        taken: names of tensors. A network that was trained without scores takes none.
+    """
+    fed = {name: value for name, value in raw.items() if name in taken}
+    if RAW_KEYPOINTS not in fed:
+        return fed
+    has_scores = RAW_SCORES in fed
+    found = np.isfinite(fed[RAW_KEYPOINTS]).all(-1, keepdims=True)
+    if has_scores:
+        found &= np.isfinite(fed[RAW_SCORES]) & (fed[RAW_SCORES] >= MIN_SCORE)
+    nothing = {RAW_KEYPOINTS: np.float32(0 if has_scores else np.nan), RAW_SCORES: np.float32(0)}
+    is_drawn = found.any(-1).any(-1)  # (N, M, T)
+    places = np.argsort(~is_drawn, axis=1, kind="stable")[..., None, None]
+    most = max(1, int(is_drawn.sum(1).max()))
+    slots = 1 << (most - 1).bit_length()
+    for name in (RAW_KEYPOINTS, RAW_SCORES)[: 1 + has_scores]:
+        value = np.take_along_axis(np.where(found, fed[name], nothing[name]), places, 1)[:, :slots]
+        added = [(0, 0), (0, slots - value.shape[1]), (0, 0), (0, 0), (0, 0)]
+        fed[name] = np.pad(value, added, constant_values=nothing[name])
+    return fed
+
+
+def feeding(taken: Container[str]) -> Preparation:
+    """As `prepare_clips`, for a session of raw tensors: what it takes of them."""
+    return lambda *arguments, **others: fed_clips(raw_clips(*arguments, **others), taken)
+
+
+def can_be_fed_raw(inputs: Mapping[str, Input]) -> bool:
+    """Whether raw tensors are all a video's views need: skeletons, and heatmaps with a mirrored twin, take more."""
+    return not any(
+        isinstance(kind, Skeletons) or (isinstance(kind, Heatmaps) and kind.twin is not None)
+        for kind in modalities_of(inputs).values()
+    )
 
 
 def seen_of_frames(

@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ class EngineRequest:
 
     Attributes:
         options: how.
-        parts: parts of the contract.
+        parts: parts of the contract, and preprocessing graphs; these have float32 engines whatever the precision is.
         calib: clips for INT8 graphs, where the bundle has none.
         timing_cache: file; None for the one in the bundle.
         command: as it was typed, for the report beside each engine.
@@ -139,9 +139,10 @@ class _Run:
         return Engines(self._bundle, self._host, tuple(made), together)
 
     def _make(self, part: str, plan: Path) -> Made:
-        precision = self._options.precision
+        options = self._options_of(part)
+        precision = options.precision
         what = f"{part}.{precision.value}"
-        entry = self._entry(part)
+        entry = self._entry(part, options)
         name = plan_name(entry)
         graph = self._bundle.part_path(part, precision.value)
         quantized = self._bundle.manifest.precisions.get(precision.value)
@@ -150,7 +151,7 @@ class _Run:
             request = BuildRequest(
                 graph=str(graph),
                 plan=str(plan),
-                options=self._options,
+                options=options,
                 float_layers=quantized.float_layers if quantized else {},
                 timing_cache=str(cache) if cache else None,
                 keep_cache=self._request.timing_cache is not None,
@@ -159,7 +160,7 @@ class _Run:
             reply = run_in_child(BUILD, msgspec.to_builtins(request), f"building {what}", _Quiet(self._progress))
             built = msgspec.convert(reply, BuildResult)
             built.precision.raise_if_not_as_asked(precision)
-            check = self._check(part, ((str(plan),),), what)
+            check = self._check(part, ((str(plan),),), what, options)
             if check and check.failures:
                 check.raise_for_failures(what, self._diverging(part, graph))
             made = Made(name, entry, built, check, self._unproven(built, check))
@@ -168,8 +169,13 @@ class _Run:
         self._progress(f"{name}: {built.size_bytes / 1e6:.1f} MB in {built.seconds:.1f} s")
         return made
 
-    def _entry(self, part: str) -> EngineEntry:
-        graph = graph_name(part, self._options.precision.value)
+    def _options_of(self, part: str) -> BuildOptions:
+        """How a graph is built: frames and keypoints are prepared in float32."""
+        is_part = part in self._bundle.contract.parts
+        return self._options if is_part else replace(self._options, precision=Precision.FP32)
+
+    def _entry(self, part: str, options: BuildOptions) -> EngineEntry:
+        graph = graph_name(part, options.precision.value)
         host = self._host
         return EngineEntry(
             part=part,
@@ -178,7 +184,7 @@ class _Run:
             gpu=host.gpu if not self._options.compute_capabilities else None,
             compute_capabilities=self._options.compute_capabilities or (host.compute_capability or "",),
             driver=host.driver,
-            options=self._options,
+            options=options,
         )
 
     @contextlib.contextmanager
@@ -197,10 +203,11 @@ class _Run:
                 with contextlib.suppress(OSError):
                     directory.rmdir()
 
-    def _check(self, part: str, waves: tuple[tuple[str, ...], ...], what: str) -> CheckResult | None:
+    def _check(
+        self, part: str, waves: tuple[tuple[str, ...], ...], what: str, options: BuildOptions
+    ) -> CheckResult | None:
         if not self._runs_here:
             return None
-        options = self._options
         request = CheckRequest(str(self._bundle.path), part, waves, options.precision, options.batches, options.flavour)
         reply = run_in_child(CHECK, msgspec.to_builtins(request), f"running {what}", self._progress)
         return msgspec.convert(reply, CheckResult)
@@ -212,7 +219,7 @@ class _Run:
             return None
         waves = tuple(tuple(str(plans[part]) for part in wave) for wave in contract.waves)
         what = together(contract)
-        check = self._check(WHOLE, waves, what)
+        check = self._check(WHOLE, waves, what, self._options)
         if check is not None:
             check.raise_for_failures(what)
         return check
@@ -294,12 +301,12 @@ def together(contract: Contract) -> str:
     return " + ".join(contract.pieces)
 
 
-def parts_named(contract: Contract, names: Sequence[str]) -> tuple[str, ...]:
-    """Parts in the contract's order. Raises UsageError for one that is none."""
-    unknown = [name for name in names if name not in contract.parts]
+def parts_named(graphs: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Those of a bundle's graphs that have these names, in their order. Raises UsageError for one that is none."""
+    unknown = [name for name in names if name not in graphs]
     if unknown:
-        raise UsageError(f"no part named {unknown[0]!r}", hint=f"some of: {','.join(contract.parts)}")
-    return tuple(part for part in contract.parts if part in names)
+        raise UsageError(f"no part named {unknown[0]!r}", hint=f"some of: {','.join(graphs)}")
+    return tuple(graph for graph in graphs if graph in names)
 
 
 def _described(made: Made) -> dict[str, Any]:

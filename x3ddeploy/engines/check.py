@@ -21,6 +21,7 @@ from x3ddeploy.bundle.engine_options import Batches, Flavour
 from x3ddeploy.child_process import Request
 from x3ddeploy.contract import OutputKind
 from x3ddeploy.errors import BundleError, GateError
+from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.gates import ENGINE_FLOAT32_FLOOR, ENGINE_LOWER_FLOOR, Float32Gate, lower_tolerance
 from x3ddeploy.parity.golden import AMONG_OTHERS, among_others, load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
@@ -51,7 +52,7 @@ class CheckRequest:
 
     Attributes:
         bundle: its directory.
-        part: whose inputs and outputs they have; 'recognizer' for the three parts together.
+        part: whose inputs and outputs they have; 'recognizer' for the parts together; or a preprocessing graph.
         waves: paths of plans, as the session runs them.
         precision: precision of the plans.
         batches: their profile.
@@ -143,14 +144,15 @@ def check(request: Request, progress: Step) -> Any:
 def compare_session(bundle: Bundle, wanted: CheckRequest, session: Session) -> CheckResult:
     """Run a session on every case that its profile holds."""
     tolerances = _Tolerances(bundle, wanted)
-    names = bundle.contract.parts[wanted.part].inputs
+    names = tuple(bundle.manifest.tensors[wanted.part]["inputs"])
     rows: list[CheckRow] = []
     notes: list[str] = []
 
     def holds(feeds: Arrays) -> bool:
         return wanted.batches.minimum <= len(feeds[names[0]]) <= wanted.batches.maximum
 
-    for case, arrays in _cases(bundle, wanted.precision.value, notes):
+    is_part = wanted.part in bundle.contract.parts
+    for case, arrays in _cases(bundle, wanted.precision.value, notes) if is_part else _raw_cases(bundle):
         feeds = {name: arrays[name] for name in names}
         if not holds(feeds):
             continue
@@ -168,7 +170,7 @@ def compare_session(bundle: Bundle, wanted: CheckRequest, session: Session) -> C
 
 def _polygraphy(bundle: Bundle, wanted: CheckRequest, plan: bytes) -> tuple[list[CheckRow], list[str]]:
     golden = load_golden(bundle, wanted.precision.value)
-    feeds = {name: golden[name] for name in bundle.contract.parts[wanted.part].inputs}
+    feeds = {name: golden[name] for name in bundle.manifest.tensors[wanted.part]["inputs"]}
     batch = len(next(iter(feeds.values())))
     try:
         from polygraphy import config
@@ -201,12 +203,18 @@ def _cases(bundle: Bundle, precision: str, notes: list[str]) -> Iterator[tuple[s
         yield case.name, {**case.inputs, **single(reference.outputs(case.inputs))}
 
 
+def _raw_cases(bundle: Bundle) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Likewise of preprocessing graphs: frames and keypoints, and what the host's own preparation makes of them."""
+    yield GOLDEN, load_golden(bundle)
+    yield "clips", raw_inputs(bundle.contract.inputs, bundle.manifest.batch or 3, seed=1)
+
+
 class _Tolerances:
     """What each output of a part is held to."""
 
     def __init__(self, bundle: Bundle, wanted: CheckRequest) -> None:
         self._part, self._precision, self._manifest = wanted.part, wanted.precision, bundle.manifest
-        self._outputs = bundle.contract.parts[wanted.part].outputs
+        self._outputs = tuple(bundle.manifest.tensors[wanted.part]["outputs"])
         self._kinds = {name: output.kind for name, output in bundle.contract.outputs.items()}
         made = bundle.manifest.precisions.get(wanted.precision.value)
         if wanted.precision is not Precision.FP32 and (made is None or not made.rounding):
@@ -228,7 +236,7 @@ class _Tolerances:
         difference = compare_output(name, expected, actual.astype(np.float32))
         tolerance = self._tolerance(name, case.startswith(GOLDEN))
         margin, flips = 0.0, 0
-        if self._kinds[name] is OutputKind.LOGITS and difference.finite:
+        if self._kinds.get(name) is OutputKind.LOGITS and difference.finite:
             relative = tolerance.relative if isinstance(tolerance, Spread) else tolerance
             margin = _MARGIN_FACTOR * relative * float(np.abs(expected).max())
             flips = _flips(expected, actual, margin)

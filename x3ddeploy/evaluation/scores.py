@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.contract import Average, Contract, Output, Score
+from x3ddeploy.data.prepare import Preparation, prepare_clips
 from x3ddeploy.errors import GateError
 from x3ddeploy.probabilities import probabilities
 from x3ddeploy.runtimes.base import Array, Session
@@ -102,15 +103,16 @@ class Scorer:
     """Runs a network over the clips of videos.
 
     Args:
-        session: session of a bundle's `recognizer`.
+        session: session of a bundle's `recognizer`, with or without its preprocessing.
         contract: the network's.
         batch: clips a run, at most. Where the contract fixes it, the last run is filled up with its last clip, whose
             results are dropped.
+        prepare: makes the tensors of a video that the session takes.
     """
 
-    def __init__(self, session: Session, contract: Contract, batch: int) -> None:
-        self.session = session
-        self._inputs, self._batch, self._fixed = tuple(contract.inputs), contract.batch or batch, contract.batch
+    def __init__(self, session: Session, contract: Contract, batch: int, prepare: Preparation = prepare_clips) -> None:
+        self.session, self.prepare = session, prepare
+        self._batch, self._fixed = contract.batch or batch, contract.batch
         wanted = dict.fromkeys(logits for score in contract.scores.values() for logits in score.weights)
         self._outputs = {name: contract.outputs[name] for name in wanted}
 
@@ -118,13 +120,13 @@ class Scorer:
         """Scores of videos.
 
         Args:
-            videos: the network's inputs by name, each (clips, ...).
+            videos: the session's inputs by name, each (clips, ...).
 
         Raises:
             GateError: a logit is NaN or infinite.
         """
-        counts = [len(video[self._inputs[0]]) for video in videos]
-        clips = {name: np.concatenate([video[name] for video in videos]) for name in self._inputs}
+        counts = [len(next(iter(video.values()))) for video in videos]
+        clips = {name: np.concatenate([video[name] for video in videos]) for name in videos[0]}
         runs = [self._run(clips, start, sum(counts)) for start in range(0, sum(counts), self._batch)]
         ends = np.cumsum(counts)[:-1]
         return VideoScores(

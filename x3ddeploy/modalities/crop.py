@@ -63,10 +63,11 @@ class Crop:
         """
         cv2 = require_opencv("resizing frames")
         rows, columns = frame.shape[:2]
-        box = np.zeros((self.bottom - self.top, self.right - self.left, 3), np.uint8)
         top, left = max(self.top, 0), max(self.left, 0)
-        seen = frame[top : min(self.bottom, rows), left : min(self.right, columns)]
-        box[top - self.top :, left - self.left :][: seen.shape[0], : seen.shape[1]] = seen
+        box = seen = frame[top : min(self.bottom, rows), left : min(self.right, columns)]
+        if seen.shape[:2] != self.box_size:
+            box = np.zeros((*self.box_size, 3), np.uint8)
+            box[top - self.top :, left - self.left :][: seen.shape[0], : seen.shape[1]] = seen
         interpolation = getattr(cv2, INTERPOLATIONS[self.interpolation])
         return np.asarray(cv2.resize(box, (self.width, self.height), interpolation=interpolation), np.uint8)
 

@@ -91,7 +91,7 @@ class Frames:
 
     def from_raw(self, raw: Mapping[str, npt.NDArray[Any]]) -> Floats:
         """The tensor of some clips, made of `frames`."""
-        return np.stack([self.normalise(clip) for clip in raw[RAW_FRAMES].astype(np.uint8)])
+        return np.stack([self.normalise(clip) for clip in raw[RAW_FRAMES].astype(np.uint8, copy=False)])
 
     def impulse(self, clips: int, frame: int) -> Floats:
         """One lit pixel in one channel of one frame of the middle clip, zeros elsewhere."""

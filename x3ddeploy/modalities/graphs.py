@@ -8,14 +8,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.contract import Input, Part
+from x3ddeploy.contract import PERSONS_AXIS, Input, Part
 from x3ddeploy.errors import UsageError
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
 from x3ddeploy.modalities.frames import RAW_FRAMES, Frames
 from x3ddeploy.modalities.heatmaps import MIN_SCORE, RAW_KEYPOINTS, RAW_SCORES, REACH, Heatmaps
 from x3ddeploy.modalities.kinds import modalities_of
 
-PERSONS_AXIS = "M"
 _PREPROCESS, _BACKBONE = "preprocess", "_backbone"
 
 

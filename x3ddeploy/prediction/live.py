@@ -192,6 +192,7 @@ class LiveWindows:
                 self._min_score,
                 fps,
                 read,
+                prepare=self._scorer.prepare,
             )
         except DataError as error:  # what a pose model sees in a moment is no reason to end
             return self._nobody(len(seen), fps, (error.message,))

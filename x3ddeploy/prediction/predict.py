@@ -23,6 +23,7 @@ from x3ddeploy.modalities import needs_frames, needs_keypoints
 from x3ddeploy.prediction.document import SCHEMA_VERSION, PredictionLine, RankedClass
 from x3ddeploy.prediction.inputs import KeypointSource, is_video
 from x3ddeploy.prediction.windows import VideoWindows, Window, sliding_windows
+from x3ddeploy.terms import Decoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +116,21 @@ class Windowing:
 
 @dataclass(frozen=True, eq=False)
 class OpenedVideo:
-    """A video that agrees with its keypoints, which are None where the network needs none."""
+    """A video that agrees with its keypoints, which are None where the network needs none.
+
+    Attributes:
+        decoder: decodes its frames for the network.
+    """
 
     path: Path
     info: VideoInfo
     annotation: Annotation | None
+    decoder: Decoder = Decoder.PYAV
 
 
-def open_video(path: Path, keypoints: KeypointSource, inputs: Mapping[str, Input]) -> OpenedVideo:
+def open_video(
+    path: Path, keypoints: KeypointSource, inputs: Mapping[str, Input], decoder: Decoder = Decoder.PYAV
+) -> OpenedVideo:
     """Find a video's keypoints, where the network needs any.
 
     Where it takes no frames the video itself may be absent: `path` is then a file of keypoints, or the name of the
@@ -132,7 +140,7 @@ def open_video(path: Path, keypoints: KeypointSource, inputs: Mapping[str, Input
         DataError: they are missing, or of another number of frames; or one of both cannot be read.
     """
     if not needs_keypoints(inputs):
-        return OpenedVideo(path, probe(path), None)
+        return OpenedVideo(path, probe(path), None, decoder)
     shown = probe(path) if needs_frames(inputs) or is_video(path) else None
     found = keypoints.of(path, shown)
     if shown is not None:
@@ -146,7 +154,7 @@ def open_video(path: Path, keypoints: KeypointSource, inputs: Mapping[str, Input
         )
     else:
         info = VideoInfo(found.frames, *found.image_size, None)
-    return OpenedVideo(path, info, found.of_video(path, info))
+    return OpenedVideo(path, info, found.of_video(path, info), decoder)
 
 
 def predict_windows(
@@ -182,6 +190,8 @@ def predict_chosen(
         windowing.clips,
         windowing.min_keypoint_score,
         None if video.info.fps is None else float(video.info.fps),
+        decoder=video.decoder,
+        prepare=scorer.prepare,
     )
     with contextlib.closing(iterate_clips(source, workers=workers)) as clips:
         for window, clip in zip(windows, clips, strict=True):

@@ -19,6 +19,7 @@ from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, is_video
 from x3ddeploy.prediction.persons import each_person
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.progress import Progress
+from x3ddeploy.terms import Decoder
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class VideoPredictor:
         windowing: how videos are cut up.
         persons: an answer for each person; else one for all.
         workers: threads that load clips.
+        decoder: decodes the videos.
     """
 
     contract: Contract
@@ -48,10 +50,11 @@ class VideoPredictor:
     windowing: Windowing
     persons: bool
     workers: int
+    decoder: Decoder = Decoder.PYAV
 
     def open(self, path: Path) -> OpenedVideo:
         """Raises DataError where the video or its keypoints cannot be used."""
-        return open_video(path, self.keypoints, self.contract.inputs)
+        return open_video(path, self.keypoints, self.contract.inputs, self.decoder)
 
     def predictions(self, video: OpenedVideo) -> Iterator[Prediction]:
         """Of the windows, see `predict_windows`; with `persons` see `predict_each_person`."""

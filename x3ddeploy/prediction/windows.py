@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.decoders import frames_of
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.prepare import FrameReader, frames_read, looked_at, prepare_clips
+from x3ddeploy.data.prepare import FrameReader, Preparation, frames_read, looked_at, prepare_clips
 from x3ddeploy.data.shared_frames import SharedFrames
 from x3ddeploy.data.sources import LabelledClip
-from x3ddeploy.data.video import iter_frames
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities import Indices, sample_clips, with_clips
+from x3ddeploy.terms import Decoder
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class VideoWindows:
         min_keypoint_score: see `prepare_clips`.
         fps: frames a second of the video, where it says them.
         read: gives its frames; None decodes the file, each frame once however many windows it is in.
+        decoder: decodes the file.
+        prepare: makes a clip's tensors, as `prepare_clips` does.
 
     Raises:
         DataError: the keypoints cannot be persons in the picture.
@@ -78,14 +80,17 @@ class VideoWindows:
         min_keypoint_score: float | None,
         fps: float | None = None,
         read: FrameReader | None = None,
+        decoder: Decoder = Decoder.PYAV,
+        prepare: Preparation = prepare_clips,
     ) -> None:
         self.name = str(video)
+        self._prepare = prepare
         self._annotation, self._fps = annotation, fps
         self._inputs = inputs if clips is None else with_clips(inputs, clips)
         self.windows, self._min_score = tuple(windows), min_keypoint_score
         self._indices = [self._sampled(window) for window in self.windows]
         self._read = read or SharedFrames(
-            partial(iter_frames, video, threads=usable_cores()),
+            frames_of(decoder, video, usable_cores()),
             [frames_read(self._inputs, indices) for indices in self._indices],
         )
         odd = () if annotation is None else check_keypoints(annotation, min_keypoint_score)
@@ -107,7 +112,7 @@ class VideoWindows:
 
     def load(self, index: int) -> LabelledClip:
         window, indices = self.windows[index], self._indices[index]
-        inputs = prepare_clips(self._read, self._annotation, self._inputs, indices, self._min_score)
+        inputs = self._prepare(self._read, self._annotation, self._inputs, indices, self._min_score)
         people = None
         if self._persons is not None:
             looked = looked_at(self._inputs, indices)

@@ -91,6 +91,7 @@ class OnnxRuntimeSession(Session):
         if threads is not None:
             options.intra_op_num_threads = threads
         self._on_gpu = kind != "cpu"
+        self._memory = ("cuda" if self._on_gpu else "cpu", self._gpu)
         self._session = self._gpu_session(model, options, kind) if self._on_gpu else _cpu_session(model, options)
         self.inputs = {
             value.name: tuple(axis if isinstance(axis, int) else None for axis in value.shape)
@@ -129,6 +130,26 @@ class OnnxRuntimeSession(Session):
         check_feeds(self.inputs, feeds)
         return dict(zip(self.outputs, self._session.run(list(self.outputs), dict(feeds)), strict=True))
 
+    def left_on_device(self, feeds: Mapping[str, Array]) -> dict[str, onnxruntime.OrtValue]:
+        """As `run`, with outputs that stay in the memory of the session's device."""
+        binding = self._session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        for name in self.outputs:
+            binding.bind_output(name, *self._memory)
+        self._session.run_with_iobinding(binding)
+        return dict(zip(self.outputs, binding.get_outputs(), strict=True))
+
+    def run_from_device(self, feeds: Mapping[str, onnxruntime.OrtValue]) -> dict[str, Array]:
+        """As `run`, of inputs that another session left in the memory of this one's device."""
+        binding = self._session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in self.outputs:
+            binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
+
     def resident(self, feeds: Mapping[str, Array]) -> Callable[[], object] | None:
         if not self._on_gpu:
             return None
@@ -144,6 +165,30 @@ class OnnxRuntimeSession(Session):
             binding.synchronize_outputs()
 
         return run
+
+
+class OnnxRuntimeChain(Session):
+    """Preprocessing graphs in front of a network, on one device: what lies between them stays in its memory.
+
+    Args:
+        before: sessions that make the network's inputs.
+        network: takes what they give, all of it.
+    """
+
+    runtime = "onnxruntime"
+    version = onnxruntime.__version__
+
+    def __init__(self, before: Sequence[OnnxRuntimeSession], network: OnnxRuntimeSession) -> None:
+        self._before, self._network = before, network
+        self.device, self.outputs = network.device, network.outputs
+        self.inputs = {name: axes for session in before for name, axes in session.inputs.items()}
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        check_feeds(self.inputs, feeds)
+        made: dict[str, onnxruntime.OrtValue] = {}
+        for session in self._before:
+            made |= session.left_on_device({name: feeds[name] for name in session.inputs})
+        return self._network.run_from_device(made)
 
 
 def nodes_on_cpu(session: onnxruntime.InferenceSession) -> list[tuple[str, str]]:
@@ -178,6 +223,12 @@ def open_model(
 ) -> OnnxRuntimeSession:
     """See `x3ddeploy.runtimes.registry.open_session`."""
     return OnnxRuntimeSession(graph_bytes(model, outputs), device, threads, observed=bool(outputs))
+
+
+def open_chain(before: Sequence[Path], model: Path, *, device: str, threads: int | None) -> OnnxRuntimeChain:
+    """Preprocessing graphs in front of a network; see `x3ddeploy.runtimes.registry.open_raw`."""
+    *made, network = (open_model(path, device=device, threads=threads, outputs=()) for path in (*before, model))
+    return OnnxRuntimeChain(made, network)
 
 
 def open_tf32(model: Path | bytes, device: str) -> OnnxRuntimeSession:

@@ -31,7 +31,8 @@ class Runtime:
 
     Its module has `require_device(device)`, which raises MissingRequirementError, and either
     `open_model(model, device=..., threads=..., outputs=...)` or `open_engines(bundle, part, precision, name, device)`,
-    and beside the latter `require_engines(bundle, precision, name, device)`, which raises BundleError.
+    and beside the latter `require_engines(bundle, precision, name, device)`, which raises BundleError. Where graphs can
+    stay on the device one behind the other there is `open_chain(before, model, device=..., threads=...)`.
 
     Attributes:
         package: must be importable.
@@ -245,6 +246,54 @@ def open_part(bundle: Bundle, execution: Execution, part: str = WHOLE, *, thread
     return open_session(runtime.name, path, device=execution.device, threads=threads)
 
 
+def open_raw(bundle: Bundle, execution: Execution, *, threads: int | None = None) -> Session:
+    """The whole network behind its preprocessing graphs: frames as bytes and keypoints go up, all else is done there.
+
+    Args:
+        bundle: opened.
+        execution: where and in what; the preparation is float32 in any.
+        threads: CPU threads; None leaves the backend's default.
+
+    Returns:
+        A session of the raw tensors (`x3ddeploy.data.prepare.fed_clips`) and the network's outputs.
+
+    Raises:
+        UsageError: the runtime has no such way.
+        BundleError: the bundle has no preprocessing graphs, or no engine of one that fits; the hint makes them.
+        MissingRequirementError, FallbackError: as `open_part`.
+    """
+    runtime = runtime_named(execution.runtime)
+    before = preprocessing_of(bundle)
+    if runtime.builds_engines:
+        require(runtime.name, execution.device)
+        session: Session = runtime.backend().open_engines(
+            bundle, WHOLE, execution.precision, runtime.name, execution.device, before
+        )
+        return session
+    if not hasattr(runtime.backend(), "open_chain"):
+        raise UsageError(f"{runtime.name} takes clips that are prepared already")
+    names = [graph_name(name) for name in before] + [graph_name(WHOLE, execution.precision)]
+    for name in names:
+        if problem := bundle.alteration(name):
+            raise BundleError(f"{bundle.path / name}: {problem}", hint="export again")
+    require(runtime.name, execution.device)
+    *front, network = (bundle.path / name for name in names)
+    session = runtime.backend().open_chain(front, network, device=execution.device, threads=threads)
+    return session
+
+
+def preprocessing_of(bundle: Bundle) -> tuple[str, ...]:
+    """The graphs that make all inputs of the network. Raises BundleError where there are none."""
+    found = bundle.manifest.preprocessing
+    lacking = set(bundle.contract.inputs).difference(*(graph.outputs for graph in found.values()))
+    if lacking:
+        raise BundleError(
+            f"{bundle.path} has no preprocessing graph of {' and '.join(sorted(lacking))}",
+            hint="x3ddeploy export --preprocess makes them",
+        )
+    return tuple(found)
+
+
 def choose(
     bundle: Bundle,
     runtimes: Sequence[str] = (),
@@ -326,7 +375,12 @@ def is_usable(bundle: Bundle, name: str, left_out: list[str]) -> bool:
 def _held(bundle: Bundle, runtime: Runtime) -> set[Precision]:
     """The precisions that the bundle has for a runtime."""
     if runtime.builds_engines:
-        return {precision for precision in Precision if engines_of(bundle, runtime.name, precision)}
+        parts = bundle.contract.parts
+        return {
+            precision
+            for precision in Precision
+            if any(entry.part in parts for entry in engines_of(bundle, runtime.name, precision))
+        }
     return {Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)}
 
 

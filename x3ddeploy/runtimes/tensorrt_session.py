@@ -1,9 +1,10 @@
 """TensorRT engines on an NVIDIA GPU: preallocated memory, both streams side by side, replayed as CUDA graphs.
 
 Parts run in waves: those that need nothing of each other at once, each in a CUDA stream of its own, then those that
-take what they gave. What lies between them stays on the GPU. A run that comes a second time with the same number of
-clips, from and to the same memory, is recorded as a CUDA graph, and from then on replayed by one call in the place of
-some hundred launches.
+take what they gave. What lies between them stays on the GPU; with the engines of the preprocessing graphs as the first
+wave, frames go up as the bytes that they are. A run that comes a second time with the same number of clips (and
+persons), from and to the same memory, is recorded as a CUDA graph, and from then on replayed by one call in the place
+of some hundred launches.
 
 A session is for one thread at a time.
 """
@@ -32,7 +33,7 @@ from x3ddeploy.terms import Precision
 if TYPE_CHECKING:
     import torch
 
-# Each number of clips has execution contexts of its own, which hold activations: few are kept.
+# Each number of clips, and of persons, has execution contexts of its own, which hold activations: few are kept.
 _KEPT_BATCHES = 4
 # Recorded graphs are small; PyTorch's allocator gives a loop the same few addresses again and again.
 _KEPT_GRAPHS = 8
@@ -76,8 +77,9 @@ class TensorRTSession(Session):
         self._streams = [cuda.stream() for _ in range(max(map(len, waves)))]
         self.notes: list[str] = []
         self._marks = cuda.event(timing=True), cuda.event(timing=True)
-        self._batches: OrderedDict[int, _Batch] = OrderedDict()
-        largest = _Batch(cuda, waves, self._inputs_of(self.max_batch), self._streams)
+        self._batches: OrderedDict[tuple[object, ...], _Batch] = OrderedDict()
+        most = {name: (self.max_batch, *tensor.largest[1:]) for name, tensor in self._given.items()}
+        largest = _Batch(cuda, waves, most, self._streams)
         types = {tensor.name: tensor.dtype for tensor in tensors}
         self._memory: dict[str, DeviceMemory] = {
             name: cuda.allocate(_size(shape, types[name])) for name, shape in largest.shapes.items()
@@ -89,12 +91,12 @@ class TensorRTSession(Session):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Inputs in host memory to outputs in host memory; both copies are part of the recorded graph."""
         check_feeds(self.inputs, feeds)
-        batch = self._of(next(iter(feeds.values())).shape[0])
+        batch = self._of({name: value.shape for name, value in feeds.items()})
         for name, value in feeds.items():
-            np.copyto(self._staging[name].array[: len(value)], value, casting="same_kind")
+            np.copyto(_front(self._staging[name].array, value.shape), value, casting="same_kind")
         self._launch(batch.way(self._own_addresses(), _HostCopies(self._staging, self._given, self._results)))
         self._streams[0].synchronize()
-        return {name: self._staging[name].array[: batch.shapes[name][0]].copy() for name in self.outputs}
+        return {name: _front(self._staging[name].array, batch.shapes[name]).copy() for name in self.outputs}
 
     def beside(self) -> TensorRTSession:
         """One more on the same engines, for another thread: contexts, streams, graphs and memory of its own."""
@@ -131,7 +133,7 @@ class TensorRTSession(Session):
             )
         check_feeds(self.inputs, feeds)  # type: ignore[arg-type]
         first = next(iter(feeds.values()))
-        batch = self._of(first.shape[0])
+        batch = self._of({name: tuple(value.shape) for name, value in feeds.items()})
         results = {
             name: torch.empty(batch.shapes[name], dtype=getattr(torch, tensor.dtype), device=first.device)
             for name, tensor in self._results.items()
@@ -153,19 +155,22 @@ class TensorRTSession(Session):
     def resident(self, feeds: Mapping[str, Array]) -> Callable[[], float]:
         """What a call gives is the time in milliseconds that the GPU itself counted, without the host's part in it."""
         self.run(feeds)
-        return self.resident_run(len(next(iter(feeds.values()))))
+        return self._resident({name: value.shape for name, value in feeds.items()}, 1)
 
     def resident_run(self, clips: int, repeats: int = 1) -> Callable[[], float]:
         """Runs on what lies in the session's own memory, each waited for on the host: the computation without copies.
 
         Args:
-            clips: how many of the clips there, e.g. of the last `run`.
+            clips: how many of the clips there, e.g. of the last `run`; of persons as many as the profile is best at.
             repeats: runs in one, and in one CUDA graph: what takes no longer than a launch can be timed so.
 
         Returns:
             One run; its result is the milliseconds between two events in the stream, before and behind it.
         """
-        way = self._of(clips).way(self._own_addresses(), None, repeats)
+        return self._resident({name: (clips, *tensor.optimal[1:]) for name, tensor in self._given.items()}, repeats)
+
+    def _resident(self, shapes: Mapping[str, tuple[int, ...]], repeats: int) -> Callable[[], float]:
+        way = self._of(shapes).way(self._own_addresses(), None, repeats)
         (start, end), main = self._marks, self._streams[0]
 
         def run() -> float:
@@ -202,24 +207,26 @@ class TensorRTSession(Session):
             and value.data_ptr() % _ALIGNMENT == 0
         )
 
-    def _inputs_of(self, clips: int) -> dict[str, tuple[int, ...]]:
-        return {name: (clips, *tensor.shape[1:]) for name, tensor in self._given.items()}
-
-    def _of(self, clips: int) -> _Batch:
-        """The contexts for a number of clips, made where they are not there yet."""
+    def _of(self, shapes: Mapping[str, tuple[int, ...]]) -> _Batch:
+        """The contexts for inputs of these shapes, made where they are not there yet."""
         self._cuda.make_current()
+        counts = {shape[0] for shape in shapes.values()}
+        if len(counts) > 1:
+            raise UsageError(f"inputs of {' and '.join(map(str, sorted(counts)))} clips: all of a run have as many")
+        (clips,) = counts
         if not 1 <= clips <= self.max_batch:
             raise UsageError(
                 f"{clips} clips at once, and the engines take at most {self.max_batch}",
                 hint="build them with larger --max-shapes",
             )
-        if clips not in self._batches:
-            self._batches[clips] = _Batch(self._cuda, self._waves, self._inputs_of(clips), self._streams)
+        key = tuple(shapes[name] for name in self._given)
+        if key not in self._batches:
+            self._batches[key] = _Batch(self._cuda, self._waves, shapes, self._streams)
             if len(self._batches) > _KEPT_BATCHES:
                 self._streams[0].synchronize()  # the oldest one's contexts may be at work still
                 self._batches.popitem(last=False)
-        self._batches.move_to_end(clips)
-        return self._batches[clips]
+        self._batches.move_to_end(key)
+        return self._batches[key]
 
 
 class _HostCopies:
@@ -244,9 +251,9 @@ class _HostCopies:
 
 
 class _Batch:
-    """Execution contexts for one number of clips, and the ways of running them.
+    """Execution contexts for inputs of some shapes, and the ways of running them.
 
-    Contexts are not shared between numbers of clips: a recorded graph is of the shapes that its context had.
+    Contexts are not shared between shapes: a recorded graph is of the shapes that its context had.
     """
 
     def __init__(
@@ -370,15 +377,18 @@ def require_device(device: str) -> None:
     Cuda(_index(device))
 
 
-def open_engines(bundle: Bundle, part: str, precision: Precision, runtime: str, device: str) -> TensorRTSession:
+def open_engines(
+    bundle: Bundle, part: str, precision: Precision, runtime: str, device: str, before: Sequence[str] = ()
+) -> TensorRTSession:
     """The engine of a part; for the whole network those of its pieces, which run side by side, where it has them.
 
     Args:
         bundle: an opened bundle.
-        part: part of the contract.
-        precision: precision of the engines.
+        part: part of the contract, or a preprocessing graph.
+        precision: precision of the engines; those of preprocessing graphs are float32.
         runtime: 'tensorrt' or 'tensorrt-rtx'.
         device: 'cuda', or 'cuda:1' for the second GPU.
+        before: preprocessing graphs whose engines run in front, so that the session takes what they take.
 
     Raises:
         MissingRequirementError: no GPU, or no TensorRT.
@@ -386,7 +396,8 @@ def open_engines(bundle: Bundle, part: str, precision: Precision, runtime: str, 
     """
     cuda = Cuda(_index(device))
     tensorrt = open_tensorrt(flavour_of(runtime), _log)
-    paths = _plans(bundle, part, precision, runtime, cuda, tensorrt)
+    waves = _waves(bundle, part, precision, runtime)
+    paths = _plans(bundle, [*([[(name, Precision.FP32) for name in before]] if before else []), *waves], cuda, tensorrt)
     plans = [[path.read_bytes() for path in wave] for wave in paths]
     # Their sha256 is the manifest's: the lean runtime that a version-compatible plan carries may run.
     session = session_of_plans(cuda, tensorrt, plans, host_code=True)
@@ -394,20 +405,31 @@ def open_engines(bundle: Bundle, part: str, precision: Precision, runtime: str, 
     return session
 
 
-def require_engines(bundle: Bundle, precision: Precision, runtime: str, device: str) -> None:
-    """Raises BundleError where no engines of the whole network fit this machine; MissingRequirementError as above."""
-    _plans(bundle, WHOLE, precision, runtime, Cuda(_index(device)), open_tensorrt(flavour_of(runtime), _log))
+def require_engines(
+    bundle: Bundle, precision: Precision, runtime: str, device: str, before: Sequence[str] = ()
+) -> None:
+    """Raises BundleError where no engines of the whole network, and of the graphs in front of it, fit this machine.
+
+    Raises:
+        MissingRequirementError: as `open_engines`.
+    """
+    waves = [[(name, Precision.FP32) for name in before], *_waves(bundle, WHOLE, precision, runtime)]
+    _plans(bundle, waves, Cuda(_index(device)), open_tensorrt(flavour_of(runtime), _log))
+
+
+def _waves(bundle: Bundle, part: str, precision: Precision, runtime: str) -> list[list[tuple[str, Precision]]]:
+    """The engines that a part runs in, by name and precision."""
+    built = {entry.part for entry in engines_of(bundle, runtime, precision)}
+    is_cut = part == WHOLE and built.issuperset(bundle.contract.pieces)
+    return [[(name, precision) for name in wave] for wave in (bundle.contract.waves if is_cut else ((part,),))]
 
 
 def _plans(
-    bundle: Bundle, part: str, precision: Precision, runtime: str, cuda: Cuda, tensorrt: TensorRT
+    bundle: Bundle, waves: Sequence[Sequence[tuple[str, Precision]]], cuda: Cuda, tensorrt: TensorRT
 ) -> list[list[Path]]:
-    """Files of the engines that a part runs in, in waves."""
-    built = {entry.part for entry in engines_of(bundle, runtime, precision)}
-    is_cut = part == WHOLE and built.issuperset(bundle.contract.pieces)
-    waves = bundle.contract.waves if is_cut else ((part,),)
-    host = Host(cuda.name, cuda.compute_capability, None, flavour_of(runtime), tensorrt.version)
-    return [[engine_path(bundle, name, precision, host) for name in wave] for wave in waves]
+    """Files of engines that fit this machine."""
+    host = Host(cuda.name, cuda.compute_capability, None, tensorrt.flavour, tensorrt.version)
+    return [[engine_path(bundle, name, precision, host) for name, precision in wave] for wave in waves]
 
 
 def session_of_plans(
@@ -439,3 +461,8 @@ def _axis(size: int) -> int | None:
 
 def _size(shape: Sequence[int], dtype: str) -> int:
     return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _front(memory: Array, shape: tuple[int, ...]) -> Array:
+    """An array of that shape, which lies where `memory` begins."""
+    return memory.reshape(-1)[: math.prod(shape)].reshape(shape)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
+from x3ddeploy.contract import PERSONS_AXIS
 from x3ddeploy.errors import MissingRequirementError, X3DDeployError
 from x3ddeploy.progress import Step
 from x3ddeploy.terms import Precision
@@ -294,8 +295,16 @@ class Network:
             tensor = self._network.get_input(index)
             shape = tuple(tensor.shape)
             is_dynamic |= -1 in shape
-            sizes = (options.batches.minimum, options.batches.optimum, options.batches.maximum)
-            profile.set_shape(tensor.name, *(tuple(size if axis == -1 else axis for axis in shape) for size in sizes))
+            ranges = {
+                axis: options.persons if tensor.get_dimension_name(axis) == PERSONS_AXIS else options.batches
+                for axis, size in enumerate(shape)
+                if size == -1
+            }
+            bounds = [
+                tuple(getattr(ranges[axis], bound) if axis in ranges else size for axis, size in enumerate(shape))
+                for bound in ("minimum", "optimum", "maximum")
+            ]
+            profile.set_shape(tensor.name, *bounds)
         if is_dynamic:
             config.add_optimization_profile(profile)
 

@@ -22,14 +22,15 @@ class LabelledClip:
     Attributes:
         name: name of the video in its source.
         label: class, counted from 0, where it is known.
-        inputs: the network's inputs by name, float32 and finite. The axis of the clips is always there (one clip unless
-            asked otherwise), so they can be fed as they are; a video's scores are the mean over it.
+        inputs: the network's inputs by name, float32 and finite; or the raw tensors of a session that prepares them.
+            The axis of the clips is always there (one clip unless asked otherwise), so they can be fed as they are; a
+            video's scores are the mean over it.
         people: who is in it; None where nobody is looked for.
     """
 
     name: str
     label: int | None
-    inputs: Mapping[str, npt.NDArray[np.float32]]
+    inputs: Mapping[str, npt.NDArray[Any]]
     people: People | None = None
 
     @property
