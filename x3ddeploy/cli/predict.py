@@ -228,8 +228,15 @@ def command(
     if output is not None:
         echo(f"written: {output}")
     if told and not as_json:
-        options = {"bundle": bundle, "keypoints": keypoints, "pose": pose, "detector": detector}
-        print_next(after_predicting(told[0], **options, min_keypoint_score=min_keypoint_score), err=True)
+        following = after_predicting(
+            told[0],
+            bundle=bundle,
+            keypoints=keypoints,
+            pose=pose,
+            detector=detector,
+            min_keypoint_score=min_keypoint_score,
+        )
+        print_next(following, err=True)
 
 
 def _given(names: tuple[str, ...]) -> list[str]:
