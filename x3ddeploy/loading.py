@@ -16,9 +16,7 @@ from torch import Tensor
 from x3ddeploy.bundle import Source
 from x3ddeploy.bundle.labels import label_problems
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_file, read_config_text
-from x3ddeploy.checkpoint.listing import shortened
-from x3ddeploy.checkpoint.lookups import lookup
+from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, lookup, read_config_file, read_config_text
 from x3ddeploy.checkpoint.reader import Checkpoint, read_checkpoint
 from x3ddeploy.errors import BundleError, CheckpointError, UsageError
 from x3ddeploy.families import JOINED, family_named, family_of, known_families
@@ -27,6 +25,7 @@ from x3ddeploy.families.network import Network
 from x3ddeploy.families.others import why_not
 from x3ddeploy.files import read_text
 from x3ddeploy.terms import Precision
+from x3ddeploy.text import shortened
 
 _LISTED = 8
 

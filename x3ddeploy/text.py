@@ -1,10 +1,11 @@
-"""Text that comes from files, made fit for a terminal and for a shell."""
+"""Text that comes from files, made fit for a terminal, for an error and for a shell."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import unicodedata
+from collections.abc import Sequence
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -22,6 +23,17 @@ def escaped(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(char if char in keep or not _steers(char) else _escape(char) for char in text)
+
+
+def printable(text: str, limit: int = 160) -> str:
+    """`text` cut to `limit` characters, control characters escaped: a file must not steer the user's terminal."""
+    return escaped(text[:limit])
+
+
+def shortened(lines: Sequence[str], limit: int, what: str = "") -> list[str]:
+    """The first `limit` lines, made printable, and how many more there are (of `what`)."""
+    more = [f"... and {len(lines) - limit} more {what}".rstrip()] if len(lines) > limit else []
+    return [*map(printable, lines[:limit]), *more]
 
 
 def _steers(char: str) -> bool:

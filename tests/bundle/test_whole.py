@@ -19,7 +19,7 @@ from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
-from x3ddeploy.families.two_stream_x3d.literal import model_of, spec_of
+from x3ddeploy.families.two_stream_x3d.spec import model_of, spec_of
 
 
 @pytest.fixture

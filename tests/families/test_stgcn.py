@@ -16,7 +16,7 @@ from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.families.stgcn.lowering import REWRITES
 from x3ddeploy.loading import load_network, restore_network
-from x3ddeploy.lowering.proof import prove
+from x3ddeploy.lowering.rewrite import prove
 from x3ddeploy.runtimes.registry import open_session
 
 pytest.importorskip("mmaction")

@@ -8,7 +8,7 @@ from support.small_recognizers import tanet
 
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.loading import load_network, restore_network
-from x3ddeploy.lowering.proof import relative_error
+from x3ddeploy.lowering.rewrite import relative_error
 from x3ddeploy.mmaction_compat import import_registry
 from x3ddeploy.runtimes.registry import open_session
 

@@ -17,7 +17,7 @@ from x3ddeploy.evaluation.metrics import confusion_matrix, mean1, top_k_accuracy
 from x3ddeploy.evaluation.scores import averaged
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.loading import load_network
-from x3ddeploy.lowering.proof import relative_error
+from x3ddeploy.lowering.rewrite import relative_error
 from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.runtimes.registry import open_session
 

@@ -11,7 +11,7 @@ from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.trace import trace
 from x3ddeploy.graphs.write import write
-from x3ddeploy.lowering.operation import Operation
+from x3ddeploy.lowering.rewrite import Operation
 from x3ddeploy.runtimes.registry import open_session
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from x3ddeploy.checkpoint.literals import Unreadable, read_literals
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.files import read_text
 
-__all__ = ["CHECKPOINT_CONFIG", "Unreadable", "read_config_file", "read_config_text"]
+__all__ = ["CHECKPOINT_CONFIG", "Unreadable", "is_absent", "lookup", "read_config_file", "read_config_text"]
 
 # What errors and origins call the config that a checkpoint carries.
 CHECKPOINT_CONFIG = "checkpoint config"
 
+_ABSENT = object()
 _BASE = "_base_"
 _DELETE = "_delete_"
 _MAX_BASE_DEPTH = 16
@@ -50,6 +52,23 @@ def read_config_file(path: Path) -> dict[str, Any]:
             relative paths; a dict would be merged into something else.
     """
     return _FileReader().read(path, chain=())
+
+
+def lookup(config: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path, the `Unreadable` met on the way, or a marker (`is_absent`) where there is none."""
+    value: Any = config
+    for name in path.split("."):
+        if isinstance(value, Unreadable):
+            return value
+        if not isinstance(value, Mapping) or name not in value:
+            return _ABSENT
+        value = value[name]
+    return value
+
+
+def is_absent(value: object) -> bool:
+    """Whether `lookup` found nothing."""
+    return value is _ABSENT
 
 
 class _FileReader:

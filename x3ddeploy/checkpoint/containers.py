@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.text import shortened
 
 _WEIGHT_KEYS = ("state_dict", "model")
 _EMA_KEY = "ema_state_dict"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from x3ddeploy.checkpoint.listing import printable
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.text import printable
 
 # Limits against hostile text; real configs are 2 to 60 kB, nest about 10 deep and hold some thousand values.
 _MAX_CHARACTERS = 1 << 20

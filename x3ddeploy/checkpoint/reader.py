@@ -12,12 +12,12 @@ from typing import BinaryIO
 from torch import Tensor
 
 from x3ddeploy.checkpoint.containers import find_weights
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.checkpoint.sniff import describe, describe_zip, is_torch_file
 from x3ddeploy.checkpoint.tensors import to_float32
 from x3ddeploy.checkpoint.unpickling import unpickle
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.files import regular_size
+from x3ddeploy.text import shortened
 
 _LISTED = 8
 # The networks are tens of megabytes; with all that a training keeps beside them, far under this.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from x3ddeploy.checkpoint.listing import printable
 from x3ddeploy.checkpoint.literals import Unreadable
+from x3ddeploy.text import printable
 
 _MISSING = object()
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.text import shortened
 
 _LISTED = 10
 

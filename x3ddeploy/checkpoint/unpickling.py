@@ -8,9 +8,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
-from x3ddeploy.checkpoint.listing import printable, shortened
 from x3ddeploy.checkpoint.pickle_scan import globals_beyond_weights
 from x3ddeploy.errors import CheckpointError
+from x3ddeploy.text import printable, shortened
 
 
 class _Inert:

@@ -11,12 +11,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.compressed import decompressed, is_compressed
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.files import TEXT_LIMIT, read_file
-from x3ddeploy.text import escaped
+from x3ddeploy.text import escaped, shortened
 
 _LABEL_KEYS = ("frame_dir", "label")
 _SKELETON_KEYS = (*_LABEL_KEYS, "total_frames", "keypoint")

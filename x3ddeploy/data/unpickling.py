@@ -19,9 +19,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from x3ddeploy.checkpoint.listing import printable
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import regular_size
+from x3ddeploy.text import printable
 
 # The largest files of MMAction2's model zoo, NTU RGB+D 120 and Kinetics, are of 1 to 3 GB.
 FILE_LIMIT = 8 << 30

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.loader import LoadingTime, SkippedClip, iterate_clips
 from x3ddeploy.data.people import People
 from x3ddeploy.data.sources import ClipSource, LabelledClip
@@ -20,6 +19,7 @@ from x3ddeploy.errors import DataError, GateError, UsageError
 from x3ddeploy.evaluation.metrics import Classes
 from x3ddeploy.evaluation.scores import Scorer, VideoScores, joined
 from x3ddeploy.runtimes.registry import Execution, open_part
+from x3ddeploy.text import shortened
 
 if TYPE_CHECKING:
     from x3ddeploy.evaluation.rows import WrittenClips

@@ -25,7 +25,7 @@ from x3ddeploy.graphs.aten import HANDLERS
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.draft import Constant, Draft, Node, Operand, same
 from x3ddeploy.graphs.trace import Program, shape_of, value_of
-from x3ddeploy.lowering.operation import Operation
+from x3ddeploy.lowering.rewrite import Operation
 
 _CALL = re.compile(r"@\d+")  # torch.export marks the second call of a module so
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy.lowering.batchnorm import Conv
-from x3ddeploy.lowering.operation import Operation
+from x3ddeploy.lowering.rewrite import Operation
 
 
 class ToFrames(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.lowering.operation import Operation
+from x3ddeploy.lowering.rewrite import Operation
 
 
 def _cut(clip: Tensor, frames: tuple[int, int], channels: tuple[int, int]) -> Tensor:

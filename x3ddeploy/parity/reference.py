@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from x3ddeploy.families.network import Network
-from x3ddeploy.lowering.replace import replaced
+from x3ddeploy.lowering.rewrite import replaced
 from x3ddeploy.parity.metrics import compare_output
 from x3ddeploy.runtimes.base import Array
 

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from x3ddeploy.atomic import write_bytes
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.annotations import Annotations, LabelledVideo
 from x3ddeploy.data.folder import RGB
 from x3ddeploy.errors import UsageError
 from x3ddeploy.pose.estimate import Poses
+from x3ddeploy.text import shortened
 
 ANNOTATIONS = (".pkl", ".pickle")
 _PICKLE_PROTOCOL = 4  # what every Python that runs MMAction2 reads

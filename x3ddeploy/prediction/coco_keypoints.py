@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.checkpoint.listing import printable
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import read_json
 from x3ddeploy.prediction.keypoints import Keypoints, checked_keypoints
+from x3ddeploy.text import printable
 
 # An hour at 30 frames a second with 3 persons in each takes about 150 MB.
 _LIMIT = 256 << 20

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from x3ddeploy.checkpoint.listing import printable, shortened
 from x3ddeploy.data.annotations import image_shape
 from x3ddeploy.data.folder import samples_of
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError
 from x3ddeploy.prediction.keypoints import Keypoints, checked_keypoints
+from x3ddeploy.text import printable, shortened
 
 _LISTED = 8
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from mmaction.datasets import PoseDataset as MMActionPoseDataset
 
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.data.annotations import Annotation, read_annotations
 from x3ddeploy.data.folder import video_of
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.registry import DATASETS
+from x3ddeploy.text import shortened
 
 _LISTED = 20
 

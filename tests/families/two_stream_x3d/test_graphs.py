@@ -15,13 +15,12 @@ from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.head import Head
-from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.families.two_stream_x3d.lowering import strategy
 from x3ddeploy.families.two_stream_x3d.lowering.strategy import TARGETS, Layout, Strategy
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.spec import Activation, StageSpec
+from x3ddeploy.families.two_stream_x3d.spec import Activation, StageSpec, spec_of
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.lint import check_model, lint
 from x3ddeploy.graphs.work import multiply_adds

@@ -12,7 +12,7 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation, TemporalShift, temporal_shift
 from x3ddeploy.lowering.batchnorm import Conv
-from x3ddeploy.lowering.proof import prove, relative_error
+from x3ddeploy.lowering.rewrite import prove, relative_error
 from x3ddeploy.lowering.shift import SliceShift, TapShift
 
 # Float32 rounding over a dozen layers stays under 1e-6 of the range; any wrong channel, frame or bias is over 1e-3.

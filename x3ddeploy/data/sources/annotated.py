@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from x3ddeploy.bundle import sha256_of
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.contract import Contract
 from x3ddeploy.data.annotations import (
     Annotation,
@@ -34,6 +33,7 @@ from x3ddeploy.modalities import (
     views_of,
     with_clips,
 )
+from x3ddeploy.text import shortened
 
 VIDEO_LIST = ".txt"
 

@@ -13,8 +13,7 @@ from x3ddeploy.families.base import LoweredPart, Trained, Wishes
 from x3ddeploy.families.epamnet.config import as_two_stream
 from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION
 from x3ddeploy.families.two_stream_x3d.family import TwoStreamX3DFamily, of_both_streams, with_wishes
-from x3ddeploy.families.two_stream_x3d.literal import spec_of
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, spec_of
 from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:

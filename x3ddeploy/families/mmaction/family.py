@@ -9,9 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, read_config_file
-from x3ddeploy.checkpoint.listing import shortened
-from x3ddeploy.checkpoint.lookups import is_absent, lookup
+from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, is_absent, lookup, read_config_file
 from x3ddeploy.contract import Activation, Average, Contract, Input, InputKind
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.base import LoweredPart, Trained, Wishes
@@ -28,6 +26,7 @@ from x3ddeploy.families.mmaction.model import (
 from x3ddeploy.families.mmaction.training_config import Config, Described, described, module_type, pipeline_types
 from x3ddeploy.modalities import modalities_of
 from x3ddeploy.terms import Target
+from x3ddeploy.text import shortened
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from x3ddeploy.families.mmaction.building import Classes
     from x3ddeploy.families.mmaction.network import Recognizer
     from x3ddeploy.families.network import Network
-    from x3ddeploy.lowering.replace import Rewrite
+    from x3ddeploy.lowering.rewrite import Rewrite
 
 _LISTED = 12
 _COLOURS = 3

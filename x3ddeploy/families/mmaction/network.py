@@ -15,7 +15,7 @@ from x3ddeploy.contract import WHOLE, Activation, Contract
 from x3ddeploy.families.mmaction.model import BACKBONE, HEAD, SCORES, contract_of
 from x3ddeploy.families.network import Network
 from x3ddeploy.graphs.write import scope
-from x3ddeploy.lowering.operation import Operation
+from x3ddeploy.lowering.rewrite import Operation
 
 Features = tuple[Tensor, ...]
 

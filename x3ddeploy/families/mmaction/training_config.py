@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
-from x3ddeploy.checkpoint.lookups import is_absent, lookup
 from x3ddeploy.checkpoint.pipeline import find_pipeline
 from x3ddeploy.checkpoint.rules import REPRESENTED, Place, Rule, harmless, only, refusals, shown
 from x3ddeploy.errors import CheckpointError

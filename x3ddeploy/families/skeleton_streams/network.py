@@ -14,7 +14,7 @@ from x3ddeploy.families.mmaction.network import Recognizer
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.skeleton_streams.model import channels_of, joined_contract
 from x3ddeploy.graphs.write import scope
-from x3ddeploy.lowering.operation import Operation
+from x3ddeploy.lowering.rewrite import Operation
 
 
 class StreamBackbone(nn.Module):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from x3ddeploy.families.mmaction.network import Recognizer
     from x3ddeploy.families.network import Network
-    from x3ddeploy.lowering.replace import Rewrite
+    from x3ddeploy.lowering.rewrite import Rewrite
 
 # Joints of MMAction2's layouts (mmaction/models/utils/graph.py); a dict says its own.
 _JOINTS = {"openpose": 18, "nturgb+d": 25, "coco": 17}

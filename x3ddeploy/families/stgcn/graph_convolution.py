@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.lowering.total import total
+from x3ddeploy.lowering.rewrite import total
 
 
 class GraphConvolution(nn.Module):

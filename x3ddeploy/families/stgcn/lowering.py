@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from x3ddeploy.families.stgcn.graph_convolution import lowered_adaptive, lowered_unit, raised_adaptive, raised_unit
 from x3ddeploy.families.stgcn.multi_scale import lowered_scales, raised_scales
-from x3ddeploy.lowering.replace import Rewrite, replaced
+from x3ddeploy.lowering.rewrite import Rewrite, replaced
 
 Raise = Callable[[Any, str, Mapping[str, Tensor]], dict[str, Tensor]]
 

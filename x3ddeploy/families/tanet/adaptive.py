@@ -14,8 +14,7 @@ import torch
 from mmaction.models.common import TAM
 from torch import Tensor, nn
 
-from x3ddeploy.lowering.operation import Operation
-from x3ddeploy.lowering.replace import Rewrite, replaced
+from x3ddeploy.lowering.rewrite import Operation, Rewrite, replaced
 
 
 class AdaptiveKernel(nn.Module):

@@ -11,7 +11,7 @@ from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
     from x3ddeploy.families.mmaction.network import Recognizer
-    from x3ddeploy.lowering.replace import Rewrite
+    from x3ddeploy.lowering.rewrite import Rewrite
 
 
 class TANetFamily(MMActionFamily):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from x3ddeploy.families.mmaction.network import Recognizer
     from x3ddeploy.families.network import Network
-    from x3ddeploy.lowering.replace import Rewrite
+    from x3ddeploy.lowering.rewrite import Rewrite
 
 
 class TPNFamily(MMActionFamily):

@@ -6,8 +6,7 @@ import torch
 from mmaction.models.backbones.resnet_tsm import NL3DWrapper, TemporalShift
 from torch import Tensor, nn
 
-from x3ddeploy.lowering.operation import Operation
-from x3ddeploy.lowering.replace import Rewrite, replaced
+from x3ddeploy.lowering.rewrite import Operation, Rewrite, replaced
 from x3ddeploy.lowering.shift import SliceShift
 
 

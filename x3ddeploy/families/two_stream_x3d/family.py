@@ -10,9 +10,8 @@ from x3ddeploy.contract import Contract
 from x3ddeploy.errors import CheckpointError, UsageError
 from x3ddeploy.families.base import LoweredPart, Trained, Wishes
 from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION, FAMILY, two_stream_contract
-from x3ddeploy.families.two_stream_x3d.literal import spec_of
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, flat_values
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, flat_values, spec_of
 from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION, FAMILY, two_stream_contract
 from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
-from x3ddeploy.families.two_stream_x3d.literal import model_of
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, model_of
 from x3ddeploy.families.two_stream_x3d.x3d import Backbone
 
 

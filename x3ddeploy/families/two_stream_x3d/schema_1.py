@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
-from x3ddeploy.families.two_stream_x3d.literal import model_of
-from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, model_of
 
 # Fields of schema 1 that say in this family's words what the contract says.
 _REPLACED = ("spec", "fusion", "batch", "tensors")

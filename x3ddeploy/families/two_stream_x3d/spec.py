@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
+from typing import Any
 
 from x3ddeploy.errors import X3DDeployError
 
@@ -219,3 +221,23 @@ def text_of(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def model_of(spec: ModelSpec) -> dict[str, Any]:
+    """A specification as literals, as bundles and graphs keep it."""
+    import msgspec  # benchmarks of PyTorch alone go without
+
+    model: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(spec))
+    for stream in ("rgb", "pose"):
+        # Left out where it is the default: files that were exported before it could be anything else say the same.
+        if model[stream].get("activation") == BackboneSpec.activation.value:
+            del model[stream]["activation"]
+    return model
+
+
+def spec_of(model: Mapping[str, Any]) -> ModelSpec:
+    """The specification that `model_of` was given. Raises ValueError or X3DDeployError where it is none."""
+    import msgspec  # as above
+
+    model_spec: ModelSpec = msgspec.convert(model, ModelSpec)
+    return model_spec

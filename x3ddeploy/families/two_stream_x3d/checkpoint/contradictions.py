@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
-from x3ddeploy.checkpoint.lookups import is_absent, lookup
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec
 from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig

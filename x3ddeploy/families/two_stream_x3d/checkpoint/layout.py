@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec
 from x3ddeploy.families.two_stream_x3d.head import Head
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
 from x3ddeploy.families.two_stream_x3d.x3d import Backbone
+from x3ddeploy.text import shortened
 
 # Coarse prototypes, a loss of the training alone.
 TRAINING_ONLY = ("cls_head.fr_coarse_rgb.", "cls_head.fr_coarse_pose.")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
-from x3ddeploy.checkpoint.lookups import is_absent, lookup
 from x3ddeploy.checkpoint.rules import REPRESENTED, SHOWN, Place, harmless, only, refusals
 from x3ddeploy.errors import CheckpointError
 

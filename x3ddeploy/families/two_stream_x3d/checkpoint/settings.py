@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
-from x3ddeploy.checkpoint.lookups import is_absent, lookup
 from x3ddeploy.checkpoint.pipeline import Pipeline, Split, find_pipeline, frame_size, step_named
 from x3ddeploy.families.two_stream_x3d.checkpoint.model_keys import (
     BACKBONES,

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from x3ddeploy.checkpoint.listing import shortened
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, StageSpec
+from x3ddeploy.text import shortened
 
 # Far above any network of this kind (4 stages, 11 blocks); what lies beyond in a hostile file is just unexpected.
 _MAX_STAGES = 16

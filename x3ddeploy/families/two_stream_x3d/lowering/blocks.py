@@ -12,7 +12,7 @@ from x3ddeploy.families.two_stream_x3d.x3d import Backbone, Block, ConvBN, Squee
 from x3ddeploy.lowering.batchnorm import Conv, folded
 from x3ddeploy.lowering.frames import ToClips, ToFrames, on_frames
 from x3ddeploy.lowering.padding import PaddedInput, grown, padded, round_up
-from x3ddeploy.lowering.replace import replaced
+from x3ddeploy.lowering.rewrite import replaced
 from x3ddeploy.lowering.shift import SliceShift, TapShift
 from x3ddeploy.lowering.squeeze import ClipSE, FramesSE
 

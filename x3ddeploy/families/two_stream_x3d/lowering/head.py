@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy.families.two_stream_x3d.head import COSINE_EPS, POSE_RECTIFICATION, RGB_RECTIFICATION, Head, Prototypes
-from x3ddeploy.lowering.operation import Operation
+from x3ddeploy.lowering.rewrite import Operation
 
 
 def lower_head(head: Head, fusion: tuple[float, float]) -> LoweredHead:

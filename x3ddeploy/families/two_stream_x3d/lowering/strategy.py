@@ -17,7 +17,7 @@ from x3ddeploy.families.two_stream_x3d.lowering.blocks import (
 )
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec
 from x3ddeploy.families.two_stream_x3d.x3d import Backbone
-from x3ddeploy.lowering.replace import Rewrite
+from x3ddeploy.lowering.rewrite import Rewrite
 from x3ddeploy.terms import Target
 
 RGB_CHANNELS = 3

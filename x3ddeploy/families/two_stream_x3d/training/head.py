@@ -18,7 +18,7 @@ from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
 from x3ddeploy.families.two_stream_x3d.training.coarse import coarse_map
 from x3ddeploy.registry import MODELS
-from x3ddeploy.training.dropout import ShardedDropout
+from x3ddeploy.training.repeatable import ShardedDropout
 
 STREAMS = ("rgb", "pose")
 COARSE_STREAMS = ("rgb_coarse", "pose_coarse")

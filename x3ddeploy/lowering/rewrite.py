@@ -1,15 +1,59 @@
-"""The proof of a rewrite on given inputs: what it made computes what it was made from."""
+"""What every rewrite is made of: a copy of a module with parts exchanged, operators that graphs name, and its proof."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.lowering.replace import Rewrite
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One exact step of a lowering, by name."""
+
+    name: str
+    apply: Callable[[nn.Module], nn.Module]
+
+
+def replaced(module: M, kind: type[nn.Module], rewrite: Callable[[nn.Module], nn.Module]) -> M:
+    """A copy of `module` in which `rewrite(part)` stands for every part of type `kind`; the original is untouched."""
+    result = copy.deepcopy(module)
+    if isinstance(result, kind):
+        return rewrite(result)  # type: ignore[return-value]
+    for name, part in list(result.named_modules()):
+        if isinstance(part, kind):
+            parent, _, leaf = name.rpartition(".")
+            result.get_submodule(parent).add_module(leaf, rewrite(part))
+    return result
+
+
+class Operation(nn.Module):
+    """One call of a function; an exported graph names the node after this module, as it does for `nn.Linear`."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *arguments: Any) -> Tensor:
+        return self.function(*arguments)
+
+
+@torch.library.custom_op("x3ddeploy::total", mutates_args=())
+def total(tensors: Sequence[Tensor]) -> Tensor:
+    """Sum of at least two tensors, one broadcast to the other, as one operator: ONNX has `Sum`, and PyTorch has not."""
+    return reduce(torch.add, tensors)
+
+
+@total.register_fake
+def _(tensors: Sequence[Tensor]) -> Tensor:
+    return reduce(torch.add, tensors)
 
 
 @dataclass(frozen=True)
