@@ -37,13 +37,14 @@ WORK = {
     ),
     "eval": ("onnxruntime", ("deploy", "--data", "clips", "--runtime", "onnxruntime", "--json", "-o", "judged")),
     "predict": ("cv2", ("clip.mp4", "--bundle", "deploy", "--window", str(FRAMES), "--json")),
+    "explain": ("cv2", ("clip.mp4", "--bundle", "deploy", "--frames", "0", str(FRAMES), "--json")),
     "pose": ("cv2", ("clip.mp4", "--pose", "pose.onnx", "-o", "found.npz", "--json")),
     "bundle": ("onnx", ("deploy", "--pack", "app.tar", "--json")),
     "triton": ("onnx", ("deploy", "-o", "repository", "--json")),
     "doctor": ("onnx", ("--json",)),
 }
 # verb -> the fixture of the folder that it works in
-PLACES = {"train": "configured", "data": "configured", "predict": "filmed", "pose": "filmed"}
+PLACES = {"train": "configured", "data": "configured", "predict": "filmed", "explain": "filmed", "pose": "filmed"}
 
 
 @pytest.fixture

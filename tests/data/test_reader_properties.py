@@ -108,7 +108,7 @@ def test_annotations_with_damage(tmp_path, changes, cut, protocol):
 @given(entries | anything, st.integers(0, 5))
 def test_pickled_keypoints_of_any_content(tmp_path, entry, protocol):
     def reader(path):
-        return PickledKeypoints.read(path).of("a")
+        return PickledKeypoints.read(path).of(Path("a.mp4"))
 
     found = read(reader, tmp_path / "a.pkl", pickle.dumps({"annotations": [entry]}, protocol))
     assert found is None or found.positions.shape[:3] == found.scores.shape

@@ -187,7 +187,7 @@ def test_live_says_a_label_a_second_for_two_people(documented):
         (end, person) for end in (31 / 16, 47 / 16) for person in (0, 1)
     ]  # fmt: skip
     raw = subprocess.run(
-        ["bash", "-c", feed.split("|")[0]], cwd=clone, env=ENVIRONMENT, capture_output=True, check=True
+        ["bash", "-c", feed.rpartition("|")[0]], cwd=clone, env=ENVIRONMENT, capture_output=True, check=True
     )
     frame = 112 * 224 * 3 + 4 + 2 * (4 + 17 * 12)
     video = np.frombuffer(raw.stdout, np.uint8).reshape(48, frame)

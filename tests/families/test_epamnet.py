@@ -74,7 +74,7 @@ def test_a_published_config_needs_no_option(tmp_path):
     weights |= {f"attention_module.{name}": value for name, value in attention_weights().items()}
     network = load_network(write(tmp_path, weights, text)).network
     assert network.contract().outputs["attended_feat"].shape == ("N", 432, 16, 7, 7)
-    assert network.attention_module.stride == 3
+    assert [shape[2] for shape in network.spec.feature_shapes().values()] == [16, 48]
     other = text.replace("CBAM_spatial_efficient_temporal", "self_attention")
     with pytest.raises(CheckpointError, match=r"model\.backbone\.attention_type = 'self_attention'"):
         load_network(write(tmp_path, weights, other))

@@ -14,7 +14,7 @@ from x3ddeploy.contract import Average, Views
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.evaluation.metrics import confusion_matrix, mean1, top_k_accuracy
-from x3ddeploy.evaluation.scores import averaged
+from x3ddeploy.evaluation.scores import VideoScores, averaged
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.loading import load_network
 from x3ddeploy.lowering.rewrite import relative_error
@@ -30,6 +30,12 @@ CONFIGS = {"tsn": tsn, "tsm": tsm, "c2d": c2d, "tanet": tanet, "trn": trn}
 def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recognizers")
     return {name: load_network(save(folder / f"{name}.pth", config())).network for name, config in CONFIGS.items()}
+
+
+def scored(rows, contract):
+    """Scores of one video, of its views' logits."""
+    averages = {"logits": averaged(rows, contract.outputs["logits"])}
+    return VideoScores(averages, contract.outputs).of(contract.scores[contract.deployed])
 
 
 def by_mmaction(config, views):
@@ -68,7 +74,7 @@ def test_a_videos_scores_are_those_of_mmactions_recognizer(networks, name, shape
     rows = torch.randn(views.count, *shape)
     rows[:, 0] += torch.linspace(-2, 2, views.count)[:, None, None, None]  # views that are not alike
     with torch.inference_mode():
-        given = averaged(networks[name](imgs=rows)["logits"].numpy(), logits)[0]
+        given = scored(networks[name](imgs=rows)["logits"].numpy(), contract)[0]
     expected = by_mmaction(CONFIGS[name](), rows)
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(given, expected, rtol=2e-5)
@@ -89,7 +95,7 @@ def test_a_list_of_videos_is_scored_as_mmactions_test_loop_does(networks, videos
         views = [torch.from_numpy(clip.inputs["imgs"]) for clip in map(source.load, range(len(source)))]
         logits = [networks[name](imgs=rows)["logits"].numpy() for rows in views]
     centre = np.concatenate(logits).mean(0)  # a network that was not trained takes every video for one class
-    scores = np.concatenate([averaged(rows - centre, contract.outputs["logits"]) for rows in logits])
+    scores = np.concatenate([scored(rows - centre, contract) for rows in logits])
     expected, metrics = scored_by_mmaction(CONFIGS[name](), videos, centre)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
     assert len(set(scores.argmax(1))) > 1

@@ -75,6 +75,9 @@ PACKAGES = (
     Known("av", "av", extra="video"),
     Known("opencv-python", "cv2", ("opencv-python", "opencv-contrib-python", "opencv-python-headless"), extra="video"),
     Known("matplotlib", "matplotlib", extra="plot"),
+    Known("pyarrow", "pyarrow", extra="parquet"),
+    Known("ray", "ray", extra="ray"),
+    Known("pynvvideocodec", "PyNvVideoCodec", extra="nvdec"),
 )
 
 
