@@ -150,7 +150,7 @@ def main(bundle: Path, cli: Path, threads: int, seconds: float, rounds: int, pyt
     }
     result = {
         "machine": machine(),
-        "bundle": str(bundle),
+        "bundle": bundle.name,
         "openvino": version("openvino"),
         "threads": threads,
         "rounds": rounds,

@@ -145,6 +145,35 @@ def cpp_rows():
     return rows_of("cpp_runtime", "cpp_runtime.json")
 
 
+def verb_rows():
+    """How long verbs take as processes of their own."""
+    seconds = json.loads((RESULTS / "verbs.json").read_text())["seconds"]
+    yield f"| `export`, its parity check included | {seconds['export']:.1f} s |"
+    yield f"| `bench --only onnxruntime/fp32 --scope compute --seconds 5` | {seconds['bench']:.1f} s |"
+
+
+def way_rows():
+    """From a video file to scores, beside its two longest parts; one file, and many."""
+    result = json.loads((RESULTS / "way_to_scores.json").read_text())
+    for title, name in (
+        ("decoding alone", "decoding alone"),
+        ("compute alone", "compute"),
+        ("one file to scores", "file to scores"),
+    ):
+        yield f"| {title} | {result['rows'][name]['median_ms']:.0f} ms |"
+    videos = result["videos"]
+    each = f"{1000 * videos['seconds'] / videos['count']:.0f} ms, {videos['busy_share_of_cores']:.0%} of the cores busy"
+    yield f"| each of {videos['count']} files | {each} |"
+
+
+def form_rows():
+    """OpenVINO's latency and throughput forms, by precision."""
+    times = json.loads((RESULTS / "openvino_forms.json").read_text())["ms_a_clip"]
+    for precision in ("fp32", "bf16", "int8"):
+        cells = [f"{times[f'{precision} {form}']['median_ms']:.0f} ms" for form in ("latency", "throughput")]
+        yield f"| {precision} | {' | '.join(cells)} |"
+
+
 def small_family_rows():
     """Each small network that benchmarks/families_synth.py trained and judged."""
     return filter(None, rows_of("families_synth", "families_synth.json"))
@@ -163,6 +192,9 @@ def small_family_rows():
         ("docs/quantize.md", method_rows),
         ("docs/train.md", synth_rows),
         ("docs/bench.md", sizing_rows),
+        ("docs/bench.md", verb_rows),
+        ("docs/bench.md", way_rows),
+        ("docs/bench.md", form_rows),
         ("docs/pose.md", pose_rows),
         ("README.md", short_bench_rows),
     ],
