@@ -220,6 +220,15 @@ def test_labels_of_two_people_are_the_committed_result():
     assert f"{found['right']} of the {found['performers']} performers get their own action" in text
 
 
+def test_two_minutes_of_live_input_are_the_committed_result():
+    found = json.loads((RESULTS / "live_pipe.json").read_text())
+    text = " ".join((ROOT / "docs" / "live.md").read_text().split())
+    median, _, worst = (1000 * latency for latency in found["latency_s"])
+    assert found["held"]
+    assert f"{found['answers']} answers came, each a second after the one before, {median:.0f} ms after" in text
+    assert f"as the median and {worst:.0f} ms at worst; {found['dropped_frames']} frames were dropped" in text
+
+
 def test_calibrations_memory_is_the_committed_result():
     result = json.loads((RESULTS / "calibration_memory.json").read_text())
     peak = result["peak_mib_after_clips"]
