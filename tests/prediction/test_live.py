@@ -107,11 +107,23 @@ def test_the_command_gives_a_source_on_as_it_was_typed(run, bundle, monkeypatch)
     assert asked == ["rtsp://user:word@camera/1?channel=2", "0"]
 
 
+def test_after_a_gap_that_no_window_spans_one_is_filled_anew(bundle, filmed):
+    _, pictures, keypoints, scores = filmed
+    times = [number / FPS + (5.0 if number >= 13 else 0.0) for number in range(FRAMES)]
+    with x3ddeploy.open(bundle) as recognizer:
+        windows = windows_of(recognizer, keypoints, scores)
+        pushed = [windows.push(Frame(picture, at)) for picture, at in zip(pictures, times, strict=True)]
+    found = [
+        (number, round(entry[1], 6), round(entry[2], 6)) for number, entry in enumerate(pushed) if entry is not None
+    ]
+    assert found == [(10, 0.0, 1.0), (23, 6.3, 7.3), (28, 6.8, 7.8)]
+
+
 def test_what_a_slow_machine_missed_is_not_made_up_for(bundle, filmed):
     _, pictures, keypoints, scores = filmed
     with x3ddeploy.open(bundle) as recognizer:
         windows = windows_of(recognizer, keypoints, scores)
-        times = (0.0, 0.5, 1.1, 4.0, 4.1, 4.6)
+        times = (0.0, 0.5, 1.1, 2.05, 2.1, 2.6)  # answers were due at 1.5 and at 2
         answered = [windows.push(Frame(pictures[0], at)) is not None for at in times]
     assert answered == [False, False, True, True, False, True]
 

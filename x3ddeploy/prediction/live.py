@@ -125,7 +125,10 @@ class LiveWindows:
             GateError: the network gives NaN or infinity.
         """
         if self._first_s is None:
-            self._first_s, self._due_s = frame.time_s, frame.time_s + self._window_s
+            self._first_s = frame.time_s
+        if not self._seen or frame.time_s - self._seen[-1].frame.time_s > self._window_s:
+            # The first frame, or the first after a gap that no window spans: one frame is no answer.
+            self._due_s = frame.time_s + self._window_s
         self._check(frame)
         persons = numbers = None
         if self._estimator is not None:
