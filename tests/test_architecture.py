@@ -100,3 +100,15 @@ def test_no_tensor_or_stream_is_known_by_name_outside_its_rooms():
         if NAMES.search(line) and not line.lstrip().startswith(("#", "accuracy:"))
     ]
     assert found == []
+
+
+def test_docstrings_name_what_they_speak_of():
+    """'frames: of the clip.' leaves out what is of the clip; 'likewise' sends the reader elsewhere."""
+    genitive = re.compile(r'^ +(\w+(, \w+)*: (of|by|that|likewise|told)\b|"""(Of|By) )')
+    found = [
+        f"{path.relative_to(PACKAGE)}:{number}: {line.strip()}"
+        for path in files()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if genitive.match(line)
+    ]
+    assert found == []

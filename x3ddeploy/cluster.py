@@ -221,7 +221,7 @@ class _Opened(Generic[Item, Result]):
 
     Args:
         open_worker: see `on_cluster`.
-        folder: of the command, so that relative paths are the same.
+        folder: the command's working folder, so that relative paths are the same.
         tries: the actor _Tries.
     """
 

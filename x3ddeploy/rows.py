@@ -48,7 +48,7 @@ def open_rows(path: Path, key: str, run: str, keep: Keep, schema: Schema) -> Row
         key: column that names an item.
         run: see `run_of`.
         keep: receives the name and the rows of every item that is there and whole.
-        schema: of Parquet: from the module pyarrow to its schema of the rows.
+        schema: Parquet's schema: from the module pyarrow to its schema of the rows.
 
     Raises:
         UsageError: another ending; what is there is of another run, or no rows at all.

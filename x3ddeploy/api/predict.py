@@ -99,7 +99,7 @@ def predict(
         keypoints: file or folder with those of all videos; None for a file beside each; or an opened pose model.
         bundle: directory.
         runtime: as `x3ddeploy.open` takes it.
-        device: of the runtime; None for its first.
+        device: device of the runtime; None for its first.
         precision: precision of the graphs or engines.
         decoder: decoder of video files: 'pyav' or 'nvdec'.
         window: length in frames; None takes each whole video.

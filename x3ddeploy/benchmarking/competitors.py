@@ -126,7 +126,7 @@ def _on_device(bench: Workbench, name: str, precision: str, session: Session) ->
 
 
 def require_scores(name: str, expected: Array, actual: Array, precision: str) -> float:
-    """Of the scores to PyTorch's. Raises GateError for NaN, infinity, or a float32 network that is not the same."""
+    """Relative error to PyTorch's scores. Raises GateError for NaN, infinity, or a float32 network unlike it."""
     difference = compare(expected, actual)
     if not difference.finite:
         raise GateError(f"{name} gives NaN or infinity")

@@ -18,7 +18,7 @@ def print_next(*commands: str, err: bool = False) -> None:
     """Say what to type next; each command without the program's name, its paths quoted by `shell_word`.
 
     Args:
-        commands: that fit.
+        commands: the commands that fit.
         err: on stderr, where stdout is for lines of one kind.
     """
     echo("next: " + "    ".join(f"x3ddeploy {command}" for command in commands), err=err)

@@ -89,12 +89,12 @@ def raw_clips(
     """As `prepare_clips`, up to what preprocessing graphs go on from: frames and keypoints, cropped and scaled.
 
     Args:
-        read_frames: likewise.
-        annotation: likewise.
-        inputs: of frames and heatmaps.
-        indices: likewise.
-        min_keypoint_score: likewise.
-        without: likewise.
+        read_frames: as `prepare_clips` takes it, and so the others.
+        annotation: keypoints of the whole video.
+        inputs: inputs of frames and heatmaps.
+        indices: frames of each input's clips.
+        min_keypoint_score: joints of a lower score are left out.
+        without: number of a joint that is left out.
 
     Returns:
         `frames` (N, T, H, W, 3) uint8, `keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) float32, as
@@ -150,7 +150,7 @@ def fed_clips(raw: RawTensors, taken: Container[str]) -> RawTensors:
     what infinity is.
 
     Args:
-        raw: of `raw_clips`.
+        raw: what `raw_clips` gave.
         taken: names of tensors. A network that was trained without scores takes none.
     """
     fed = {name: value for name, value in raw.items() if name in taken}
@@ -196,7 +196,7 @@ def seen_of_frames(
 
     Args:
         annotation: keypoints of the video; None where the inputs need none.
-        inputs: of the network.
+        inputs: inputs of the network.
         indices: name of an input -> frames of its one clip.
         shown: height and width of the video's frames.
         min_keypoint_score: joints under this score do not widen the crop.

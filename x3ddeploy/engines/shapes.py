@@ -41,8 +41,8 @@ def profile_from(manifest: Manifest, minimum: Shapes, optimum: Shapes, maximum: 
     Args:
         manifest: says the inputs of all graphs.
         minimum: shapes, or {} for the default of 1 clip.
-        optimum: likewise; the default is the minimum.
-        maximum: likewise; the default is 8 clips, or the optimum where that is more.
+        optimum: sizes that kernels are chosen for; the default is the minimum.
+        maximum: largest sizes; the default is 8 clips, or the optimum where that is more.
 
     Raises:
         UsageError: an input that is not there, another extent than the graphs', contradicting batches, or a minimum

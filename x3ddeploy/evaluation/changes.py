@@ -32,7 +32,7 @@ def changes(path: Path, earlier: EarlierReport, report: EvalReport) -> Changes:
     """Accuracies of both, of the first runtime and precision that both have.
 
     Args:
-        path: of the earlier one.
+        path: path of the earlier one.
         earlier: what it holds.
         report: the new one.
 

@@ -31,7 +31,7 @@ class WrittenClips:
         contract: the network's.
 
     Attributes:
-        known: by name, what is there already and what is added.
+        known: rows by name, those that are there already and those that are added.
         rows: what is written to.
 
     Raises:

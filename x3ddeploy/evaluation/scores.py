@@ -66,7 +66,7 @@ class VideoScores:
 
     Attributes:
         by_logits: name of the logits -> (videos, classes): mean probabilities or mean logits (`averaged`).
-        outputs: of the contract, by name of the logits.
+        outputs: outputs of the contract, by name of the logits.
     """
 
     by_logits: Mapping[str, Scores]

@@ -116,7 +116,7 @@ def export_bundle(
         loaded: the network and what is known of it.
         output: the bundle's directory.
         options: see Options.
-        progress: told about each step.
+        progress: receives each step.
 
     Raises:
         BundleError: `output` is something else than a bundle, or one with files that would be lost.

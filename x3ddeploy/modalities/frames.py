@@ -27,7 +27,7 @@ class Frames:
 
     Attributes:
         view: what of a video is seen.
-        mean, std: by channel.
+        mean, std: mean and standard deviation of each channel.
         time_first: whether a clip is (T, 3, H, W), as 2-D networks take it, and not (3, T, H, W).
     """
 

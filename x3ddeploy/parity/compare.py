@@ -77,7 +77,7 @@ def compare_parts(
         reference: the network; afterwards it knows its own rounding on the same clips.
         contract: contract of the network.
         sessions: part name to session. Each gets what the reference gives, so that it is judged alone.
-        on_case: told before each case.
+        on_case: called before each case.
     """
     rows = []
     for case in cases(contract.inputs, contract.batch):

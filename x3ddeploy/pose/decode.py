@@ -50,7 +50,7 @@ def from_simcc(along_x: Floats, along_y: Floats, height: int, width: int) -> tup
 
     Args:
         along_x: (N, K, bins), as many bins a pixel as the model was trained with.
-        along_y: likewise.
+        along_y: scores of the bins along y, as those along x.
         height: height of the model's input.
         width: width of the model's input.
     """

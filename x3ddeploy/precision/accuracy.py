@@ -54,7 +54,7 @@ class StreamAccuracy:
 
     Attributes:
         agreement: share of clips that keep their class.
-        top1_before, top1_after: in percent of the labelled clips; None where none is labelled.
+        top1_before, top1_after: top-1 in percent of the labelled clips; None where none is labelled.
         class_changes: class -> correct clips gained (positive) or lost; classes that changed only.
         flips: every clip whose class changed.
     """

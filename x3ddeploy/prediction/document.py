@@ -56,7 +56,7 @@ class LiveLine(PredictionLine, frozen=True, kw_only=True):
     Attributes:
         latency_s: from the moment in which the window's last frame came, or a folder's video was whole, to the answer.
         dropped_frames: since the source began: those that came too fast to be looked at.
-        dropped_videos: likewise, of a folder.
+        dropped_videos: videos of a folder that were left out since then.
     """
 
     latency_s: float
@@ -119,7 +119,7 @@ class WrittenLine(PredictionLine, frozen=True, kw_only=True):
     """A line of `predict -o FILE.jsonl`.
 
     Attributes:
-        run: of which settings it is.
+        run: digest of the settings that the rows are of.
         rows: how many lines the video has.
     """
 

@@ -55,11 +55,11 @@ class Explanation:
     """Why a window has a label.
 
     Attributes:
-        prediction: of the window, over all its views.
+        prediction: answer about the window, over all its views.
         label: number of the class that is explained.
         view_score: its probability in the view that is explained: one clip, of its frames the middle.
         frames: (T,), of the video: those that this view looks at.
-        heat: of the pictures; None where the network takes none.
+        heat: heat of the pictures; None where the network takes none.
         joints: evidence of each joint; None where it takes none.
         without: probability of the class without each joint; None likewise.
     """
@@ -74,7 +74,7 @@ class Explanation:
 
     @property
     def name(self) -> str:
-        """Of the class."""
+        """Probability of the class."""
         return self.prediction.labels[self.label]
 
     def report(self) -> ExplanationReport:
@@ -148,7 +148,7 @@ def explain_window(
 
     Args:
         video: opened; where the answer is about a person, with the keypoints of that person alone.
-        prediction: of a window of it.
+        prediction: answer about a window of it.
         label: number of the class.
         bundle: opened.
         scorer: runs its network.

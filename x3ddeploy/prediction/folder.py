@@ -169,7 +169,7 @@ class FolderVideos:
     Those that are there at the start all have their turn.
 
     Args:
-        folder: that fills.
+        folder: the folder that fills.
         posed: whether files of keypoints stand for videos that are not there.
         tell: receives what is left out.
 

@@ -43,7 +43,7 @@ class LiveAnswer:
         start_s, end_s: bounds of the window in seconds since the first frame; None where a video does not say its rate.
         latency_s: from the moment in which the window's last frame came, or a video was whole, to the answer.
         dropped: frames since the source began that came too fast to be looked at.
-        dropped_videos: likewise, videos of a folder.
+        dropped_videos: videos of a folder that were left out since then.
     """
 
     prediction: Prediction

@@ -57,7 +57,7 @@ class VideoPredictor:
         return open_video(path, self.keypoints, self.contract.inputs, self.decoder)
 
     def predictions(self, video: OpenedVideo) -> Iterator[Prediction]:
-        """Of the windows, see `predict_windows`; with `persons` see `predict_each_person`."""
+        """Predictions of the windows, see `predict_windows`; with `persons` see `predict_each_person`."""
         predicted = predict_each_person if self.persons else predict_windows
         return predicted(
             video,
@@ -135,7 +135,7 @@ def finishing(
 
     Args:
         annotate: see `x3ddeploy.Recognizer.predict_videos`.
-        html: likewise.
+        html: page to write, of one video alone.
         videos: all of them.
         several: whether `annotate` is a folder.
         progress: receives each file that is written.

@@ -47,8 +47,8 @@ class TensorRTSession(Session):
     """Engines that run in waves, those of one wave side by side.
 
     Attributes:
-        min_batch: the profile's.
-        max_batch: likewise.
+        min_batch: fewest clips of a call.
+        max_batch: most clips of a call.
         notes: what is done another way than it could be, and why: runs that could not be recorded as a CUDA graph.
     """
 
@@ -291,7 +291,7 @@ class _Batch:
 
 
 class _Progress(Enum):
-    """Of a way of running: a context does its last preparations in its first run, so that the second is recorded."""
+    """State of a way of running: a context prepares in its first run, so that the second is recorded."""
 
     NEW = "never run"
     PREPARED = "run once"

@@ -72,8 +72,8 @@ class Tensor:
         shape: -1 for the dynamic axis.
         dtype: numpy's name of its type: 'float32', 'float16', 'int8', ...
         optimal: an input's shape at the profile's optimum; empty for an output.
-        largest: likewise at its maximum.
-        smallest: likewise at its minimum.
+        largest: shape at the profile's maximum.
+        smallest: shape at the profile's minimum.
     """
 
     name: str
@@ -187,7 +187,7 @@ class Network:
         Args:
             options: see BuildOptions.
             cache: the timing cache that an earlier build left, b'' to begin one, None for none.
-            progress: told each phase that begins, where the version tells.
+            progress: receives each phase that begins, where the version tells.
             keep_cache: refuse what is no cache, or one of another version or GPU, instead of beginning anew.
 
         Returns:
@@ -454,7 +454,7 @@ def open_tensorrt(flavour: Flavour, log: Log) -> TensorRT:
 
     Args:
         flavour: which one.
-        log: told (severity, message) of TensorRT's own messages from warnings on.
+        log: receives (severity, message) of TensorRT's own messages from warnings on.
 
     Raises:
         MissingRequirementError: it is not installed, or cannot be imported.

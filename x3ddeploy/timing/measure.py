@@ -44,7 +44,7 @@ class Measurement:
 
     Attributes:
         samples_ms: competitor -> one wall-clock time in milliseconds a round, in the rounds' order.
-        device_ms: likewise what the device itself counted, of those whose runs tell it: without the host's part.
+        device_ms: what the device itself counted, of those whose runs tell it: without the host's part.
         interrupted: the user ended it early; what was measured until then is kept.
     """
 
@@ -60,7 +60,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one competitor, over its complete rounds. With fewer than a hundred rounds, p99 is close to the maximum."""
+    """Latencies of one competitor over complete rounds; with fewer than a hundred, p99 is close to the maximum."""
 
     median_ms: float
     p90_ms: float
@@ -97,7 +97,7 @@ def measure(
     Args:
         competitors: name to what is timed; a run that gives a float tells the milliseconds that its device counted.
         seconds: budget of the counted rounds; at least `min_rounds` are made whatever they take.
-        on_round: told the share of the budget that is used up, after each round.
+        on_round: receives the share of the budget that is used up, after each round.
         clock: seconds; a test gives its own.
         is_stable: whether a competitor's samples need no more of them; all have to agree, and LEAST_SHARE of the
             budget has to be used, for the measurement to end before its time. Without it, the budget is used up.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UnderLoad:
-    """Of callers that each ask again as soon as they are answered.
+    """Latencies of callers that each ask again as soon as they are answered.
 
     Attributes:
         seconds: from the common start to the last answer.

@@ -47,7 +47,7 @@ class PictureOptions:
     """What the pictures depend on; the same options give the same set.
 
     Attributes:
-        seed: of all draws.
+        seed: seed of all draws.
         pictures: how many; every tenth judges.
         size: height and width in pixels of a picture of one performer; those of two are half as wide again.
         subjects: performers, a quarter of whom are in the pictures that judge, and in no other.

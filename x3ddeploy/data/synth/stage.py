@@ -48,11 +48,11 @@ def stage(
     """Let the performer act. The draws do not depend on which of its group's classes the action is.
 
     Args:
-        random: of all draws.
+        random: generator of all draws.
         options: size and number of the frames.
         action: what is shown.
-        performer: by whom.
-        camera: to which camera.
+        performer: number of the performer.
+        camera: number of the camera.
         middle: x in pixels about which the performer stands; None for the frames' middle.
     """
     height, width = options.size

@@ -30,7 +30,7 @@ class Together(NamedTuple):
     """A video of two.
 
     Attributes:
-        number: of the video, from 1.
+        number: number of the video, from 1.
         parts: from left to right.
         frames: (T, H, W, 3) uint8, R, G, B; half as wide again as those of other clips.
     """
@@ -49,8 +49,8 @@ def make_together(options: SynthOptions, number: int) -> Together:
     """Make a video of two performers; the held-out ones act where there are as many.
 
     Args:
-        options: of the data set.
-        number: of the video, from 1.
+        options: options of the data set.
+        number: number of the video, from 1.
 
     Raises:
         MissingRequirementError: OpenCV is not installed.

@@ -78,7 +78,7 @@ def generate(
     Args:
         directory: absent, empty, or, with `overwrite`, a synthetic data set.
         options: what the clips depend on.
-        progress: told after each clip how many are made, and of how many.
+        progress: receives, after each clip, how many are made, and of how many.
         overwrite: replace a synthetic data set; nothing else is ever replaced.
 
     Raises:

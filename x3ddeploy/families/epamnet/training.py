@@ -57,7 +57,7 @@ class EPAMRecognizer(TwoStreamRecognizer):
     Args:
         backbone: config; its type is EPAMBackbone where it has none.
         cls_head: see `TwoStreamRecognizer.add_head`.
-        others: of `TwoStreamRecognizer`.
+        others: arguments of `TwoStreamRecognizer`.
     """
 
     def __init__(self, backbone: dict[str, Any], cls_head: dict[str, Any], **others: Any) -> None:

@@ -41,7 +41,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def _before_norms(module: nn.Module) -> Iterator[nn.Module]:
-    """Of a sequence, the modules that a BatchNorm comes after."""
+    """Modules of a sequence that a BatchNorm comes after."""
     steps = list(module.children()) if isinstance(module, nn.Sequential) else []
     yield from (first for first, second in pairwise(steps) if isinstance(second, _BatchNorm))
 

@@ -36,7 +36,7 @@ class PersonFinder(BaseModel):
         picture: height and width of what the detector takes.
         window: height and width of what the pose network takes.
         joints: number of joints of a person.
-        channels: of the detector's and of the pose network's finest features.
+        channels: number of channels of the detector's and of the pose network's finest features.
     """
 
     def __init__(

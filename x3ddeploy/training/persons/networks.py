@@ -40,7 +40,7 @@ class HeatmapNetwork(nn.Module):
 
     Args:
         joints: K.
-        channels: of the finest features; coarser ones have twice and four times as many.
+        channels: number of channels of the finest features; coarser ones have twice and four times as many.
     """
 
     def __init__(self, joints: int, channels: int) -> None:

@@ -113,8 +113,8 @@ def heatmaps(joints: Floats, height: int, width: int) -> Floats:
 
     Args:
         joints: (K, 3), x and y in pixels of the window, and visibility.
-        height: of the window.
-        width: of it.
+        height: height of the window.
+        width: width of the window.
     """
     y, x = np.mgrid[: height // 2, : width // 2].astype(np.float32)
     places = joints[:, :2, None, None] / 2

@@ -100,7 +100,7 @@ class RGBPoseX3DRecognizer(TwoStreamRecognizer):
         rgb_backbone: config; its type is X3DTemporalShift where it has none.
         pose_backbone: config; its type is X3DTemporalShiftPose where it has none.
         cls_head: config; its type is RGBPoseHead where it has none.
-        others: of `TwoStreamRecognizer`.
+        others: arguments of `TwoStreamRecognizer`.
     """
 
     def __init__(
