@@ -1,5 +1,6 @@
 """A bundle that is not what it says is refused, whatever of it was altered and by whichever verb it is opened."""
 
+import io
 import json
 import os
 import shutil
@@ -301,3 +302,12 @@ def test_engines_are_not_built_of_it(copied):
     say(copied, lambda m: m["model"]["rgb_input"].update(mean=[0, 0, 0]))
     with pytest.raises(BundleError, match=r"rgb_input\.mean"):
         x3ddeploy.build_trt(copied)  # whether there is a GPU or not: the bundle is looked at first
+
+
+def test_an_array_is_stored_rows_first_in_whatever_order_a_runtime_gave_it():
+    """The C++ reader takes no other, and a pooled feature of PyTorch's can have its columns first."""
+    array = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    stored = npy_bytes(array)
+    assert b"'fortran_order': False" in stored
+    np.testing.assert_array_equal(np.load(io.BytesIO(stored)), array)
+    assert np.load(io.BytesIO(npy_bytes(np.float32(1)))).shape == ()

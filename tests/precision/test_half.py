@@ -5,11 +5,11 @@ import math
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from x3ddeploy.errors import GateError, X3DDeployError
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.precision.half import FLOAT16_TINY, float32_nodes, to_half
+from x3ddeploy.precision.half import FLOAT16_TINY, REDUCTIONS, float32_nodes, to_half
 from x3ddeploy.precision.make_half import require_close
 from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.scan import overflowing_nodes
@@ -132,3 +132,16 @@ def test_half_typed_graphs_are_held_to_what_their_precision_explains(precision, 
     else:
         with pytest.raises(GateError, match="backbone -> feat"):
             require_close(Precision(precision), errors)
+
+
+@pytest.mark.parametrize("op", sorted(REDUCTIONS))
+def test_a_reductions_axes_move_with_the_opset(op):
+    """An attribute up to opset 17, an input from 18 on: EPAM-Net's attention takes a maximum, ours means alone."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
+    node = helper.make_node(op, ["x"], ["y"], name="a/Reduce", axes=[2], keepdims=0)
+    graph = helper.make_graph([node], "g", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    typed = to_half(model, Precision.BF16, ())
+    onnx.checker.check_model(typed, full_check=True)
+    assert typed.opset_import[0].version > 17

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.parity.metrics import compare
@@ -167,3 +167,16 @@ def test_channels_and_tensors_of_zeros_get_a_positive_scale():
     assert scales[1] == pytest.approx(0.01)
     assert (scales > 0).all()
     assert activation_parameters(Range(0, 0), unsigned=True)[0] > 0
+
+
+def test_convolutions_along_one_axis_are_not_for_tensorrt():
+    """Its parser parts them from their pairs by reshapes, and then they do not run in INT8: TANet has such ones."""
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 4, 8]) for name in ("x", "y")]
+    weight = numpy_helper.from_array(np.ones((4, 4, 1), np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "a/b/Conv")
+    graph = helper.make_graph([node], "g", values[:1], values[1:], [weight])
+    (site,) = find_sites(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    assert TARGETS["openvino"].scheme.takes(site)
+    assert Scheme(QUANTIZABLE, unsigned=False, stored_int8=False).takes(site)
+    assert not Scheme(QUANTIZABLE, unsigned=False, stored_int8=False, one_axis=False).takes(site)
+    assert not TARGETS["tensorrt"].scheme.one_axis

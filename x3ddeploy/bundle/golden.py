@@ -27,7 +27,7 @@ def read_array(file: Path) -> npt.NDArray[np.generic]:
 
 
 def npy_bytes(array: npt.NDArray[np.generic]) -> bytes:
-    """The content of an array's file."""
+    """The content of an array's file: rows first, whatever the order that a runtime gave it in."""
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    np.save(buffer, np.asarray(array, order="C"), allow_pickle=False)
     return buffer.getvalue()

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.errors import GateError
-from x3ddeploy.precision.half import FLOAT16_TINY, FORMATS
+from x3ddeploy.precision.half import FLOAT16_TINY, FORMATS, REDUCTIONS
 from x3ddeploy.precision.qdq import Scheme, activation_parameters, weight_scales
 from x3ddeploy.precision.sites import Site
 from x3ddeploy.terms import Precision
@@ -207,7 +207,7 @@ def _constants(model: onnx.ModelProto) -> dict[str, Constant]:
 def _attributes(node: onnx.NodeProto, constants: Mapping[str, Constant]) -> dict[str, object]:
     """Attributes by name; a reduction's axes are an input from opset 18 on."""
     found = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-    if node.op_type in ("ReduceMean", "ReduceL2") and len(node.input) > 1:
+    if node.op_type in REDUCTIONS and len(node.input) > 1:
         found["axes"] = [int(axis) for axis in constants[node.input[1]].tolist()]
     return found
 

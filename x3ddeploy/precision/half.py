@@ -21,6 +21,10 @@ FLOAT16_MAX = 65504.0
 # Smallest normal float16: a scale under it loses digits, so that a channel of such weights gets this one instead.
 FLOAT16_TINY = 2.0**-14
 
+# What takes its axes as an input from opset 18 on.
+REDUCTIONS = frozenset(
+    f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+)
 # Sums over many terms and what follows them in the head: in half precision they lose the digits that classes differ by.
 _SUMS = frozenset({"ReduceMean", "ReduceL2", "AveragePool", "Softmax"})
 _PRODUCTS = frozenset({"Gemm", "MatMul", "QuantizeLinear", "DequantizeLinear"})
@@ -80,7 +84,7 @@ def _raise_opset(model: onnx.ModelProto, opset: int) -> None:
     """From opset 18 on a reduction takes its axes as an input; nothing else that we use changed up to 22."""
     for node in model.graph.node:
         axes = next((attribute for attribute in node.attribute if attribute.name == "axes"), None)
-        if node.op_type in ("ReduceMean", "ReduceL2") and axes is not None:
+        if node.op_type in REDUCTIONS and axes is not None:
             name = f"{node.name}/axes"
             model.graph.initializer.append(numpy_helper.from_array(np.array(axes.ints, np.int64), name))
             node.input.append(name)

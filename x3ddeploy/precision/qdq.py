@@ -32,11 +32,14 @@ class Scheme:
         roles: which layers it may quantize.
         unsigned: activations as uint8 with a zero point, which ReLU and swish use in full; else int8, zero point 0.
         stored_int8: weights stored as int8 behind a DequantizeLinear; else as floats behind a pair.
+        one_axis: whether it quantizes convolutions along one axis: TensorRT's parser makes 2-D ones of them, with a
+            reshape between each and its pair, and they then run in half precision.
     """
 
     roles: frozenset[Role]
     unsigned: bool
     stored_int8: bool
+    one_axis: bool = True
 
     def takes(self, site: Site) -> bool:
         """Whether it quantizes a layer.
@@ -44,7 +47,7 @@ class Scheme:
         With signed activations it leaves layers alone that read what a Concat joins: OpenVINO 2026.4 takes the joint
         range for unsigned where one of the tensors was behind a ReLU, and cuts the negative values of the others.
         """
-        return site.role in self.roles and (self.unsigned or not site.joins)
+        return site.role in self.roles and (self.unsigned or not site.joins) and (self.one_axis or not site.one_axis)
 
 
 def insert_qdq(

@@ -28,6 +28,7 @@ class Site:
         moves: names of those nodes, in no particular order.
         skip: name of the residual Add that reads `source` as its identity branch, where there is one.
         joins: whether `source` joins values of different tensors, and so has a range of its own.
+        one_axis: whether it is a convolution along one axis.
     """
 
     node: str
@@ -37,6 +38,7 @@ class Site:
     moves: frozenset[str] = frozenset()
     skip: str | None = None
     joins: bool = False
+    one_axis: bool = False
 
 
 def find_sites(model: onnx.ModelProto) -> list[Site]:
@@ -59,7 +61,9 @@ def find_sites(model: onnx.ModelProto) -> list[Site]:
         skip = add.name if add else None
         maker = structure.producers.get(source)
         joins = maker is not None and maker.op_type == "Concat"
-        sites.append(Site(node.name, _block(node, recorded), role, source, frozenset(moves), skip, joins))
+        weight = structure.weight(node.input[1])
+        one_axis = node.op_type == "Conv" and weight is not None and len(weight.dims) == 3
+        sites.append(Site(node.name, _block(node, recorded), role, source, frozenset(moves), skip, joins, one_axis))
     return sites
 
 
