@@ -117,9 +117,19 @@ void read_last_steps(const Place& pipeline, InputKind kind, std::int64_t channel
   if (kind == InputKind::heatmaps && !draws) contract.foreign_step = "a pipeline without GeneratePoseTarget";
 }
 
+// Whether channels come before frames: FormatShape says so; of three frames a shape does not tell.
+bool is_channels_first(const Place& pipeline, const Shape& sizes) {
+  bool first = sizes[1] == 3;
+  pipeline.each_element([&](const Place& step) {
+    const Place known = step["parameters"];
+    if (step["type"].string() == "FormatShape" && known.has("input_format")) first = known["input_format"].string() == "NCTHW";
+  });
+  return first;
+}
+
 void read_frames(const Place& place, const Shape& sizes, Contract& contract, Steps& steps) {
-  contract.channels_first = sizes.size() == 5 && sizes[1] == 3;
-  if (sizes.size() != 5 || (sizes[1] != 3 && sizes[2] != 3)) return place["shape"].fail("no clip of frames");
+  contract.channels_first = sizes.size() == 5 && is_channels_first(place["pipeline"], sizes);
+  if (sizes.size() != 5 || sizes[contract.channels_first ? 1 : 2] != 3) return place["shape"].fail("no clip of frames");
   contract.rgb_frames = static_cast<int>(sizes[contract.channels_first ? 2 : 1]);
   contract.rgb_height = static_cast<int>(sizes[3]);
   contract.rgb_width = static_cast<int>(sizes[4]);

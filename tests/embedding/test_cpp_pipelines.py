@@ -66,6 +66,15 @@ PIPELINES = {
     "ten crops of segments": frames(
         (5, 3, 32, 32), sampled("SampleFrames", clip_len=1, num_clips=5), RESIZE, ("TenCrop", {"crop_size": 32})
     ),
+    # Of three frames the shape does not tell which axis is theirs: FormatShape does.
+    "three segments": frames(
+        (3, 3, 32, 32), sampled("SampleFrames", clip_len=1, num_clips=3), RESIZE, ("CenterCrop", {"crop_size": 32}),
+        ("FormatShape", {"input_format": "NCHW"}),
+    ),
+    "clips of three frames": frames(
+        (3, 3, 32, 32), sampled("SampleFrames", clip_len=3, num_clips=2), RESIZE, ("CenterCrop", {"crop_size": 32}),
+        ("FormatShape", {"input_format": "NCTHW"}),
+    ),
     "mirrored": frames((3, 4, 40, 40), UNIFORM, RESIZE, ("CenterCrop", {"crop_size": 40}), ("Flip", {"flip_ratio": 1})),
     "ratio kept inside bounds": frames(
         (3, 4, 24, 24), UNIFORM, ("Resize", {"scale": [60, 36], "keep_ratio": True}), ("CenterCrop", {"crop_size": 24})
