@@ -10,12 +10,11 @@ from x3ddeploy.errors import UsageError
 from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.pose.estimate import PoseEstimator
-from x3ddeploy.prediction.estimated import EstimatedKeypoints
 from x3ddeploy.prediction.explain import Explanation, class_number, explain_window
 from x3ddeploy.prediction.explained import check_output, draw_explanation
-from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.persons import each_person
 from x3ddeploy.prediction.predict import OpenedVideo, Windowing, open_video, predict_chosen
+from x3ddeploy.prediction.videos import keypoint_source
 from x3ddeploy.prediction.windows import Window
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.registry import REFERENCE, open_part
@@ -60,11 +59,8 @@ def explain(
     """
     opened = open_whole(Path(bundle))
     contract, labels, counted = opened.contract, class_names(opened), counting(progress)
-    if isinstance(keypoints, PoseEstimator):
-        source: EstimatedKeypoints | KeypointFiles = EstimatedKeypoints(keypoints, contract.inputs, counted)
-    else:
-        source = KeypointFiles(None if keypoints is None else Path(keypoints), 1)
-    found = open_video(Path(video), source, contract.inputs)
+    given = keypoints if keypoints is None or isinstance(keypoints, PoseEstimator) else Path(keypoints)
+    found = open_video(Path(video), keypoint_source(given, contract.inputs, 1, counted), contract.inputs)
     if output is not None:
         check_output(Path(output), found)
     if person is not None:

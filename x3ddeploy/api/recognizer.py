@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from io import FileIO
 from os import PathLike, fspath
 from pathlib import Path
@@ -21,7 +20,6 @@ from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.modalities import needs_frames
 from x3ddeploy.pose.estimate import PoseEstimator
-from x3ddeploy.prediction.estimated import EstimatedKeypoints
 from x3ddeploy.prediction.folder import FolderVideos, answers_by_kind, folder_frames
 from x3ddeploy.prediction.inputs import KeypointFiles, find_videos
 from x3ddeploy.prediction.live import LiveAnswer, LiveWindows, answers
@@ -36,7 +34,6 @@ from x3ddeploy.prediction.videos import (
     finishing,
     keypoint_source,
     none_only_skipped,
-    predict_each_person,
     predict_video,
 )
 from x3ddeploy.progress import QUIET, Step, counting
@@ -277,25 +274,11 @@ class Recognizer:
             return answers(iter(newest), windows, lambda: newest.dropped)
 
         def of_videos(folder: Path) -> Iterator[LiveAnswer]:
-            inputs = self.contract.inputs
-            files = KeypointFiles(None, 1) if estimator is None else EstimatedKeypoints(estimator, inputs, QUIET)
-            posed = estimator is None and not needs_frames(inputs)
-            return video_answers(
-                FolderVideos(folder, progress, posed=posed),
-                partial(open_video, keypoints=files, inputs=inputs, decoder=self._decoder),
-                partial(
-                    predict_each_person if each_person else predict_windows,
-                    contract=self.contract,
-                    labels=self.labels,
-                    scorer=self._scorer(),
-                    workers=1,
-                ),
-                window_s=window_s,
-                stride_s=stride_s,
-                clips=num_clips,
-                min_keypoint_score=min_keypoint_score,
-                tell=progress,
-            )
+            windowing = Windowing(clips=num_clips, min_keypoint_score=min_keypoint_score)
+            predictor = self.predictor(estimator, 1, windowing, each_person=each_person, workers=1)
+            posed = estimator is None and not needs_frames(self.contract.inputs)
+            videos = FolderVideos(folder, progress, posed=posed)
+            return video_answers(videos, predictor, window_s=window_s, stride_s=stride_s, tell=progress)
 
         if not isinstance(source, str | PathLike):
             if size is None:

@@ -152,7 +152,7 @@ def command(
     if output is not None and as_json:
         raise UsageError("--json prints lines, and -o writes them", hint="leave one out")
     many = output is not None or ray is not None
-    told: list[Path | str] = []
+    told: dict[Path | str, None] = {}  # in order
     skipped = 0
     with contextlib.ExitStack() as opened, Steps().bars() as progress, other_threads_on_stderr():
         recognizer = None
@@ -220,7 +220,7 @@ def command(
                 else:
                     echo(_line(line))
             if found.video not in told:
-                told.append(found.video)
+                told[found.video] = None
                 for note in found.notes:
                     echo(f"note: {found.video}: {note}", err=True)
     if skipped:
@@ -229,7 +229,7 @@ def command(
         echo(f"written: {output}")
     if told and not as_json:
         following = after_predicting(
-            told[0],
+            next(iter(told)),
             bundle=bundle,
             keypoints=keypoints,
             pose=pose,

@@ -11,7 +11,7 @@ import numpy as np
 
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.data.annotations import Annotations, LabelledVideo
-from x3ddeploy.data.folder import RGB
+from x3ddeploy.data.folder import samples_of
 from x3ddeploy.errors import UsageError
 from x3ddeploy.pose.estimate import Poses
 from x3ddeploy.text import shortened
@@ -41,12 +41,8 @@ def labelled(videos: Sequence[Path], annotations: Annotations[LabelledVideo], wh
         UsageError: videos without an annotation, or two of one name.
     """
     by_name = {PurePosixPath(sample.name).name: sample for sample in annotations.samples.values()}
-    found = {
-        video: by_name[name]
-        for video in videos
-        for name in (video.stem.removesuffix(RGB), video.stem)
-        if name in by_name
-    }
+    # The file's own name goes before the one without NTU's suffix.
+    found = {video: by_name[name] for video in videos for name in reversed(samples_of(video)) if name in by_name}
     unknown = [str(video) for video in videos if video not in found]
     if unknown:
         raise UsageError(

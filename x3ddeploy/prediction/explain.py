@@ -74,7 +74,7 @@ class Explanation:
 
     @property
     def name(self) -> str:
-        """Probability of the class."""
+        """Name of the class."""
         return self.prediction.labels[self.label]
 
     def report(self) -> ExplanationReport:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 
 from x3ddeploy.errors import DataError
 from x3ddeploy.prediction.folder import FolderVideos
 from x3ddeploy.prediction.live import LiveAnswer
-from x3ddeploy.prediction.predict import OpenedVideo, Prediction, Windowing
+from x3ddeploy.prediction.videos import VideoPredictor
 from x3ddeploy.progress import Step
 
 
 def video_answers(
     videos: FolderVideos,
-    opened: Callable[[Path], OpenedVideo],
-    predicted: Callable[..., Iterator[Prediction]],
+    predictor: VideoPredictor,
     *,
     window_s: float,
     stride_s: float,
-    clips: int | None,
-    min_keypoint_score: float | None,
     tell: Step,
 ) -> Iterator[LiveAnswer]:
     """Answers as they are known; a video that cannot be used is told, and tried again when it is written anew.
@@ -30,12 +27,9 @@ def video_answers(
 
     Args:
         videos: as they come.
-        opened: `open_video` of a path.
-        predicted: predictions of an opened video's windows.
+        predictor: opens them, and predicts their windows; how long these are is said here, in seconds.
         window_s: length of a window in seconds.
         stride_s: seconds from one window to the next.
-        clips: clips a window; None for the network's own number.
-        min_keypoint_score: joints of a lower score are left out.
         tell: receives what could not be used.
 
     Raises:
@@ -44,10 +38,11 @@ def video_answers(
     """
     for come in videos:
         try:
-            video = opened(come.path)
+            video = predictor.open(come.path)
             fps = video.info.fps
             length, stride = (None if fps is None else max(1, round(time_s * fps)) for time_s in (window_s, stride_s))
-            for prediction in predicted(video, windowing=Windowing(length, stride, clips, min_keypoint_score)):
+            windowing = replace(predictor.windowing, length=length, stride=stride)
+            for prediction in replace(predictor, windowing=windowing).predictions(video):
                 start, end = prediction.seconds() or (None, None)
                 late = time.monotonic() - come.time_s
                 yield LiveAnswer(prediction, start, end, late, dropped_videos=videos.dropped)
