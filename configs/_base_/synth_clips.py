@@ -1,6 +1,6 @@
 """Frames of the synthetic set for 3-D networks: one clip of 8 frames from the whole video, 48 x 48."""
 
-_base_ = ["synth.py"]
+_base_ = ["synth_loaders.py"]
 
 model = dict(
     type="Recognizer3D",
@@ -31,19 +31,6 @@ val_pipeline = [
 ]
 test_pipeline = val_pipeline
 
-dataset = dict(type="PoseDataset", ann_file="synth/annotations.pkl", data_prefix=dict(video="synth/videos"))
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**dataset, split="xsub_train", pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**dataset, split="xsub_val", pipeline=val_pipeline, test_mode=True),
-)
+train_dataloader = dict(dataset=dict(data_prefix=dict(video="synth/videos"), pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_prefix=dict(video="synth/videos"), pipeline=val_pipeline))
 test_dataloader = val_dataloader

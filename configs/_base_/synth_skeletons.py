@@ -1,6 +1,6 @@
 """Skeletons of the synthetic set, 2-D: 16 frames of both persons' joints. No video is decoded."""
 
-_base_ = ["synth.py"]
+_base_ = ["synth_loaders.py"]
 
 model = dict(type="RecognizerGCN")
 
@@ -23,21 +23,8 @@ val_pipeline = [
 ]
 test_pipeline = val_pipeline
 
-dataset = dict(type="PoseDataset", ann_file="synth/annotations.pkl")
-train_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(**dataset, split="xsub_train", pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(**dataset, split="xsub_val", pipeline=val_pipeline, test_mode=True),
-)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
 
 optim_wrapper = dict(optimizer=dict(lr=0.005, weight_decay=0.01))
