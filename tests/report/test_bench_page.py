@@ -147,6 +147,12 @@ def test_names_from_files_are_text_and_no_markup(report):
     assert "a&lt;b&gt;.pth" in render_html(report)
 
 
+def test_what_a_scope_is_begins_large_and_stays_as_it_is_written(report):
+    report["scopes"]["compute"] = "from tensors to outputs. A GPU does it"
+    for page in (render_html(report), render_markdown(report)):
+        assert "From tensors to outputs. A GPU does it" in page
+
+
 def test_every_section_of_a_full_report_is_there(report):
     headings = re.findall(r"<h2>(.*?)</h2>", render_html(report))
     assert headings == [
