@@ -153,3 +153,11 @@ def test_models_in_each_others_places_are_refused(tmp_path):
             PoseEstimator(*arguments)
     with pytest.raises(UsageError, match="cannot read"):
         PoseEstimator(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"# no model\n", b"\x08\x07" * 40], ids=["empty", "text", "noise"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)])
+def test_a_file_that_no_runtime_takes_is_one_error_of_the_users(tmp_path, content, runtime):
+    (tmp_path / "a.onnx").write_bytes(content)
+    with pytest.raises(UsageError, match=rf"a\.onnx is no model that {runtime} runs: \S"):
+        Model(tmp_path / "a.onnx", runtime=runtime)

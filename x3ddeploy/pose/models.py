@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -60,6 +61,18 @@ class Persons:
     scores: Floats
 
 
+@contextmanager
+def _runs(path: Path, runtime: str) -> Iterator[None]:
+    """A file that the runtime does not take is the user's, not a fault of ours; each runtime raises what it likes."""
+    try:
+        yield
+    except X3DDeployError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"{path} is no model that {runtime} runs: {reason}", hint="name an ONNX file") from error
+
+
 class Model:
     """A pose model or a detector, ready to run; `with` closes it.
 
@@ -87,7 +100,8 @@ class Model:
             regular_size(path, _LARGEST)
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror or error}", hint="name an ONNX file") from error
-        self._session: Session = open_session(runtime, path, device=device, threads=threads)
+        with _runs(path, runtime):
+            self._session: Session = open_session(runtime, path, device=device, threads=threads)
         if len(self._session.inputs) != 1:
             raise UsageError(f"{path} takes {', '.join(self._session.inputs)}, and a picture is one tensor")
         ((self._name, shape),) = self._session.inputs.items()
@@ -98,7 +112,8 @@ class Model:
             )
         self.height, self.width = shape[2], shape[3]
         self._batch = _BATCH if shape[0] is None else shape[0]
-        answers = self._run([np.zeros((3, self.height, self.width), np.float32)])
+        with _runs(path, runtime):
+            answers = self._run([np.zeros((3, self.height, self.width), np.float32)])
         self.kind = _kind_of([answer.shape for answer in answers], path)
         self.joints = _joints_of(self.kind, [answer.shape for answer in answers])
         found = named(Pixels, pixels) if pixels else _PIXELS.get(self.kind)
