@@ -49,19 +49,23 @@ BackendResult open_entry(const Entry& entry, const Bundle& bundle, const Options
 
 Result<Opened> open_backend(const Bundle& bundle, const Options& options) {
   Opened opened;
+  const auto tell = [&](const std::string& note) {
+    opened.notes.push_back(note);
+    if (options.log) options.log(note);
+  };
   for (const Entry& entry : kEntries) {
     if (options.runtime != Runtime::automatic && options.runtime != entry.runtime) continue;
     BackendResult backend = open_entry(entry, bundle, options);
     if (backend) {
       opened.backend = std::move(*backend);
+      if (const std::string note = opened.backend->note(); !note.empty()) tell(note);
       return opened;
     }
     if (options.runtime != Runtime::automatic || backend.error().kind != ErrorKind::missing_requirement) {
       return std::move(backend.error());
     }
-    opened.notes.push_back(entry.open == nullptr ? std::string("not built in: ") + entry.name
-                                                 : std::string("cannot run here: ") + entry.name + ": " + backend.error().message);
-    if (options.log) options.log(opened.notes.back());
+    tell(entry.open == nullptr ? std::string("not built in: ") + entry.name
+                               : std::string("cannot run here: ") + entry.name + ": " + backend.error().message);
   }
   return Error{ErrorKind::missing_requirement, "no runtime can run " + bundle.name() + " here",
                "build the library with one of them (docs/embed.md)", opened.notes};

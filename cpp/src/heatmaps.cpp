@@ -3,9 +3,9 @@
 // pose_transforms.py, `generate_a_heatmap`). The Gaussian is separable: a column vector times a row vector.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
-#include "preprocess.hpp"
-#include "steps.hpp"
+#include "preparation.hpp"
 
 namespace x3ddeploy::detail {
 namespace {
@@ -102,6 +102,53 @@ void draw_heatmaps(const float* keypoints, const float* scores, std::int64_t per
       drawing.limb(body[static_cast<std::size_t>(first)], body[static_cast<std::size_t>(second)], map(limb));
     }
   }
+}
+
+ClipPersons persons_of(const float* keypoints, const float* scores, std::int64_t persons, const Contract& contract) {
+  const auto frames = static_cast<std::size_t>(contract.pose_frames), joints = static_cast<std::size_t>(contract.joints);
+  const auto scaling = static_cast<float>(contract.scaling);
+  const auto peak_of = [&](std::size_t at) {
+    const float peak = contract.use_score ? scores[at] : 1.0f;
+    const bool finite = std::isfinite(peak) && std::isfinite(keypoints[2 * at]) && std::isfinite(keypoints[2 * at + 1]);
+    return finite && peak >= kLeastPeak ? peak : 0.0f;
+  };
+  std::vector<std::vector<std::size_t>> drawn(frames);  // who is drawn in a frame
+  for (std::size_t frame = 0; frame < frames; ++frame) {
+    for (std::size_t person = 0; person < static_cast<std::size_t>(persons); ++person) {
+      const std::size_t first = (person * frames + frame) * joints;
+      bool any = false;
+      for (std::size_t at = first; at < first + joints && !any; ++at) any = peak_of(at) > 0;
+      if (any) drawn[frame].push_back(person);
+    }
+  }
+  ClipPersons result;
+  for (const auto& persons_here : drawn) result.places = std::max(result.places, static_cast<std::int64_t>(persons_here.size()));
+  const std::size_t values = static_cast<std::size_t>(result.places) * frames * joints;
+  result.keypoints.assign(2 * values, contract.use_score ? 0.0f : std::numeric_limits<float>::quiet_NaN());
+  result.scores.assign(values, 0.0f);
+  std::vector<float> row;
+  const auto brightest = [&](float centre, int size) {
+    row.resize(static_cast<std::size_t>(size));
+    const Window window = gaussian(centre * scaling, size, contract.sigma, row);
+    return window.end <= window.first ? 0.0f : *std::max_element(row.begin(), row.begin() + (window.end - window.first));
+  };
+  for (std::size_t frame = 0; frame < frames; ++frame) {
+    bool seen = false;
+    for (std::size_t place = 0; place < drawn[frame].size(); ++place) {
+      for (std::size_t joint = 0; joint < joints; ++joint) {
+        const std::size_t from = (drawn[frame][place] * frames + frame) * joints + joint, to = (place * frames + frame) * joints + joint;
+        const float peak = peak_of(from);
+        if (peak == 0) continue;
+        const float x = keypoints[2 * from], y = keypoints[2 * from + 1];
+        result.keypoints[2 * to] = x;
+        result.keypoints[2 * to + 1] = y;
+        result.scores[to] = peak;
+        seen = seen || brightest(x, contract.pose_width) * brightest(y, contract.pose_height) * peak >= kLeastPeak;
+      }
+    }
+    result.frames_with_persons += seen ? 1 : 0;
+  }
+  return result;
 }
 
 std::int64_t channels_of(const Contract& contract) {

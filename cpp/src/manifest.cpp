@@ -30,6 +30,13 @@ EngineEntry engine_entry(const Place& place) {
   return entry;
 }
 
+Preprocessing preprocessing(const std::string& name, const Place& place) {
+  Preprocessing graph = {name, {}, {}};
+  place["inputs"].each_member([&](const std::string& tensor, const Place&) { graph.inputs.push_back(tensor); });
+  place["outputs"].each_element([&](const Place& tensor) { graph.outputs.push_back(tensor.string()); });
+  return graph;
+}
+
 double share(const Place& place) {
   const double value = place.number();
   if (!(value >= 0) || !std::isfinite(value)) place.fail("not a share: " + std::to_string(value));
@@ -100,6 +107,11 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
   if (root.has("precisions")) {
     root["precisions"].each_member([&](const std::string& precision, const Place& place) {
       if (place.has("rounding")) manifest.roundings[precision] = rounding(place["rounding"], of_lower);
+    });
+  }
+  if (root.has("preprocessing")) {
+    root["preprocessing"].each_member([&](const std::string& name, const Place& place) {
+      manifest.preprocessing.push_back(preprocessing(name, place));
     });
   }
   if (root.has("engines")) {

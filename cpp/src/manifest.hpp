@@ -34,8 +34,16 @@ struct EngineEntry {
   bool version_compatible = false;
 };
 
+// A graph that makes inputs of the network of what a camera and a pose estimator give.
+struct Preprocessing {
+  std::string name;
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+};
+
 struct Manifest {
   Network network;
+  std::vector<Preprocessing> preprocessing;
   std::vector<std::pair<std::string, FileEntry>> files;      // in the manifest's order
   std::vector<std::pair<std::string, EngineEntry>> engines;  // by the plan's path
   // Of the recognizer's outputs: precision -> output -> how far rounding takes it.

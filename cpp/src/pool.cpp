@@ -39,7 +39,7 @@ struct Pool::Impl {
   struct Camera {
     Camera(const Recognizer::Impl& recognizer, const StreamOptions& options)
         // Cameras are prepared side by side: each in one thread.
-        : windows(recognizer.contract, options, {recognizer.min_keypoint_score, 1, &recognizer.memory}, recognizer.log), labeller(options) {}
+        : windows(recognizer.contract, options, recognizer.preparing(1), recognizer.log), labeller(options) {}
 
     std::mutex turn;  // of its frames
     detail::Windows windows;
@@ -58,7 +58,7 @@ struct Pool::Impl {
         options(given),
         done(std::move(its_done)),
         computing{recognizer->contract, given.stream.clips,
-                  [impl = recognizer.get()](PreparedClips clips) { return impl->predict(std::move(clips)); }} {
+                  [impl = recognizer.get()](detail::Clips clips) { return impl->predict(std::move(clips)); }} {
     const int requests = recognizer->backend->requests();
     try {
       while (threads.size() < static_cast<std::size_t>(requests)) threads.emplace_back([this] { work(); });

@@ -130,13 +130,19 @@ std::size_t elements(const Shape& shape) {
 }
 
 // What is in them is what was in the memory.
-Result<PreparedClips> empty_clips(std::int64_t clips, const Contract& contract, const Preparing& preparing) {
-  PreparedClips result = preparing.memory == nullptr ? PreparedClips() : preparing.memory->take();
+Result<Clips> empty_clips(std::int64_t clips, const Contract& contract, const Preparing& preparing) {
+  Clips result = preparing.memory == nullptr ? Clips() : preparing.memory->take();
   result.nobody = false;
+  result.raw = preparing.raw ? clips : 0;
   const double rgb = 3.0 * contract.rgb_frames * contract.rgb_height * contract.rgb_width;
   const double pose = 1.0 * static_cast<double>(channels_of(contract)) * contract.pose_frames * contract.pose_height * contract.pose_width;
   if (static_cast<double>(clips) * (rgb + pose) * sizeof(float) > kMostPreparedBytes) {
     return Error{ErrorKind::failed, std::to_string(clips) + " clips of this network take more than 8 GB", "give fewer at a time", {}};
+  }
+  if (preparing.raw) {
+    result.frames.resize(static_cast<std::size_t>(clips) * elements({contract.rgb_frames, contract.rgb_height, contract.rgb_width, 3}));
+    result.persons.assign(contract.pose_frames > 0 ? static_cast<std::size_t>(clips) : 0, {});
+    return result;
   }
   if (contract.rgb_frames > 0) {
     result.imgs_shape = {clips, 3, contract.rgb_frames, contract.rgb_height, contract.rgb_width};
@@ -152,7 +158,7 @@ Result<PreparedClips> empty_clips(std::int64_t clips, const Contract& contract, 
 }
 
 // Where frame `frame` of clip `clip` goes, its red plane; green and blue lie `plane_stride` behind each other.
-float* frame_of(PreparedClips& result, std::size_t clip, std::size_t frame, const Contract& contract) {
+float* frame_of(Clips& result, std::size_t clip, std::size_t frame, const Contract& contract) {
   const std::size_t plane = area(contract.rgb_height, contract.rgb_width);
   const std::size_t planes = contract.channels_first ? 1 : 3;  // from one frame to the next
   return result.imgs.data() + (clip * 3 * static_cast<std::size_t>(contract.rgb_frames) + planes * frame) * plane;
@@ -164,10 +170,22 @@ std::size_t plane_stride(const Contract& contract) {
 }
 
 void draw(const float* keypoints, const float* scores, std::int64_t persons, std::size_t clip, const Contract& contract,
-          PreparedClips& result) {
+          Clips& result) {
+  if (result.raw > 0) {
+    result.persons[clip] = persons_of(keypoints, scores, persons, contract);
+    return;
+  }
   const std::size_t clip_size =
       elements({channels_of(contract), contract.pose_frames, contract.pose_height, contract.pose_width});
   draw_heatmaps(keypoints, scores, persons, contract, result.heatmap_imgs.data() + clip * clip_size);
+}
+
+// Frame `frame` of clip `clip`: its bytes, or its planes, normalised.
+void write_frame(const Frame& seen, std::size_t clip, std::size_t frame, const Contract& contract, Clips& result) {
+  if (result.raw == 0) return normalise_frame(seen, contract, frame_of(result, clip, frame, contract), plane_stride(contract));
+  const std::size_t row_bytes = std::size_t{3} * static_cast<std::size_t>(contract.rgb_width);
+  std::uint8_t* target = result.frames.data() + (clip * static_cast<std::size_t>(contract.rgb_frames) + frame) * row_bytes * static_cast<std::size_t>(contract.rgb_height);
+  for (int row = 0; row < seen.height; ++row, target += row_bytes) read_row(seen, row, 0, seen.width, target);
 }
 
 // Coordinates or scores of the frames `indices` (clips x length): `width` values a joint. The result is ordered by clip,
@@ -264,7 +282,7 @@ Result<Joints> joints_of(const Video& video, int clips, const Contract& contract
 // Every view of a picture, normalised into its places: `row` is the first clip's of the first crop.
 void write_views(const std::vector<std::uint8_t>& picture, int picture_width, const std::vector<std::pair<int, int>>& corners,
                  const Cropping& cropping, const Contract& contract, const std::vector<std::size_t>& places, std::size_t clips,
-                 PreparedClips& result) {
+                 Clips& result) {
   const auto length = static_cast<std::size_t>(contract.rgb_frames);
   const std::size_t row_bytes = std::size_t{3} * static_cast<std::size_t>(picture_width);
   std::vector<std::uint8_t> mirrored;
@@ -272,9 +290,11 @@ void write_views(const std::vector<std::uint8_t>& picture, int picture_width, co
   const auto write = [&](const Frame& seen) {
     const float* first = nullptr;
     for (const std::size_t place : places) {
-      float* target = frame_of(result, view * clips + place / length, place % length, contract);
+      const std::size_t clip = view * clips + place / length, frame = place % length;
+      if (first == nullptr) write_frame(seen, clip, frame, contract, result);
+      if (result.raw > 0) continue;
+      float* target = frame_of(result, clip, frame, contract);
       if (first == nullptr) {
-        normalise_frame(seen, contract, target, plane_stride(contract));
         first = target;
         continue;
       }
@@ -300,7 +320,7 @@ void write_views(const std::vector<std::uint8_t>& picture, int picture_width, co
 }
 
 std::optional<Error> write_frames(const Video& video, int clips, const Box& about, const Contract& contract,
-                                  const Preparing& preparing, PreparedClips& result) {
+                                  const Preparing& preparing, Clips& result) {
   const View2D view = frames_view(contract);
   const Result<Sampler> sampler = sampler_of(view, contract.rgb_frames, clips);
   if (!sampler) return sampler.error();
@@ -326,10 +346,10 @@ std::optional<Error> write_frames(const Video& video, int clips, const Box& abou
 }
 
 void write_heatmaps(const Video& video, int clips, const Joints& joints, const Contract& contract, const Preparing& preparing,
-                    PreparedClips& result) {
+                    Clips& result) {
   const std::int64_t persons = video.keypoints.shape[0];
   const std::size_t clip_scores = elements({persons, contract.pose_frames, contract.joints});
-  const std::size_t clip_size = result.heatmap_imgs.size() / static_cast<std::size_t>(result.heatmap_imgs_shape[0]);
+  const std::size_t clip_size = result.heatmap_imgs.size() / static_cast<std::size_t>(result.count());
   parallel_for(static_cast<std::size_t>(clips), preparing.threads, [&](std::size_t clip) {
     const float* clip_peaks = contract.use_score ? joints.scores.data() + clip * clip_scores : nullptr;
     draw(joints.keypoints.data() + 2 * clip * clip_scores, clip_peaks, persons, clip, contract, result);
@@ -340,9 +360,9 @@ void write_heatmaps(const Video& video, int clips, const Joints& joints, const C
 }
 
 // Skeletons of the network's own steps; in space nothing can be said of a picture.
-Result<PreparedClips> prepare_skeletons(const Video& video, int clips, const Contract& contract, const std::optional<float>& min_score) {
+Result<Clips> prepare_skeletons(const Video& video, int clips, const Contract& contract, const std::optional<float>& min_score) {
   const Steps& steps = steps_of(contract);
-  PreparedClips result;
+  Clips result;
   const std::size_t values = elements(video.keypoints.shape);
   if (steps.in_space) {
     const float* first = video.keypoints.data;
@@ -410,27 +430,33 @@ std::string problem_of(const Frame& frame) {
   return "";
 }
 
-PreparedClips ClipMemory::take() {
+std::int64_t Clips::count() const {
+  if (raw > 0) return raw;
+  const Shape& shape = !imgs_shape.empty() ? imgs_shape : !heatmap_imgs_shape.empty() ? heatmap_imgs_shape : keypoint_shape;
+  return shape.empty() ? 0 : shape[0];
+}
+
+Clips ClipMemory::take() {
   const std::lock_guard<std::mutex> held(lock_);
   if (kept_.empty()) return {};
-  PreparedClips clips = std::move(kept_.back());
+  Clips clips = std::move(kept_.back());
   kept_.pop_back();
   return clips;
 }
 
-void ClipMemory::give(PreparedClips clips) noexcept {
+void ClipMemory::give(Clips clips) noexcept {
   const std::lock_guard<std::mutex> held(lock_);
-  if ((clips.imgs.capacity() + clips.heatmap_imgs.capacity()) * sizeof(float) > kMostKeptBytes) return;
+  if ((clips.imgs.capacity() + clips.heatmap_imgs.capacity()) * sizeof(float) + clips.frames.capacity() > kMostKeptBytes) return;
   if (kept_.size() < kept_.capacity()) kept_.push_back(std::move(clips));
 }
 
-Result<PreparedClips> prepare_video(const Video& given, int clips, const Contract& contract, const Preparing& preparing) {
+Result<Clips> prepare_video(const Video& given, int clips, const Contract& contract, const Preparing& preparing) {
   const Video video = with_sizes(given);
   std::vector<std::string> problems = problems_of(video, contract, preparing.picture != nullptr);
   if (clips < 1 || clips > kMostClips) problems.push_back(std::to_string(clips) + " clips were asked for");
   if (!problems.empty()) return wrong(std::move(problems));
   if (!steps_of(contract).skeleton.empty()) return prepare_skeletons(video, clips, contract, preparing.min_score);
-  Result<PreparedClips> result = empty_clips(std::int64_t{clips} * contract.views, contract, preparing);
+  Result<Clips> result = empty_clips(std::int64_t{clips} * contract.views, contract, preparing);
   if (!result) return result;
   const Result<Joints> joints = joints_of(video, clips, contract, preparing.min_score);
   if (!joints) return joints.error();
@@ -441,16 +467,25 @@ Result<PreparedClips> prepare_video(const Video& given, int clips, const Contrac
   if (contract.pose_frames > 0 && joints->seen) {
     write_heatmaps(video, clips, *joints, contract, preparing, *result);
   } else {
+    std::fill(result->persons.begin(), result->persons.end(), persons_of(nullptr, nullptr, 0, contract));
     std::fill(result->heatmap_imgs.begin(), result->heatmap_imgs.end(), 0.0f);
   }
   return result;
 }
 
+Clips black_clip(const Contract& contract) {
+  Clips clip;
+  clip.raw = 1;
+  clip.frames.resize(elements({contract.rgb_frames, contract.rgb_height, contract.rgb_width, 3}));
+  if (contract.pose_frames > 0) clip.persons = {persons_of(nullptr, nullptr, 0, contract)};
+  return clip;
+}
+
 // A clip of each.
-static Result<PreparedClips> prepare_all_skeletons(const std::vector<Video>& videos, const Contract& contract) {
-  PreparedClips all;
+static Result<Clips> prepare_all_skeletons(const std::vector<Video>& videos, const Contract& contract) {
+  Clips all;
   for (const Video& video : videos) {
-    const Result<PreparedClips> one = prepare_video(video, 1, contract);
+    const Result<Clips> one = prepare_video(video, 1, contract);
     if (!one) return one;
     all.keypoint.insert(all.keypoint.end(), one->keypoint.begin(), one->keypoint.end());
     all.keypoint_shape = one->keypoint_shape;
@@ -459,7 +494,7 @@ static Result<PreparedClips> prepare_all_skeletons(const std::vector<Video>& vid
   return all;
 }
 
-Result<PreparedClips> prepare_cropped(const std::vector<Video>& given, const Contract& contract, const Preparing& preparing) {
+Result<Clips> prepare_cropped(const std::vector<Video>& given, const Contract& contract, const Preparing& preparing) {
   if (given.empty() || given.size() > kMostClips) return wrong({"there are " + std::to_string(given.size()) + " clips"});
   std::vector<Video> clips;
   for (const Video& clip : given) clips.push_back(with_sizes(clip));
@@ -490,12 +525,11 @@ Result<PreparedClips> prepare_cropped(const std::vector<Video>& given, const Con
     if (!people.problem.empty()) problems.push_back("clip " + std::to_string(clip) + ": " + people.problem);
   }
   if (!problems.empty()) return wrong(std::move(problems));
-  Result<PreparedClips> result = empty_clips(static_cast<std::int64_t>(clips.size()), contract, preparing);
+  Result<Clips> result = empty_clips(static_cast<std::int64_t>(clips.size()), contract, preparing);
   if (!result) return result;
   const auto length = static_cast<std::size_t>(contract.rgb_frames);
   parallel_for(clips.size() * length, preparing.threads, [&](std::size_t i) {
-    normalise_frame(clips[i / length].frames[i % length], contract, frame_of(*result, i / length, i % length, contract),
-                    plane_stride(contract));
+    write_frame(clips[i / length].frames[i % length], i / length, i % length, contract, *result);
   });
   parallel_for(contract.pose_frames == 0 ? 0 : clips.size(), preparing.threads, [&](std::size_t clip) {
     const Video& video = clips[clip];

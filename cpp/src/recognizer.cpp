@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <numeric>
 
 #include "scores.hpp"
@@ -18,6 +19,45 @@ constexpr int kMostRequests = 1024;
 using Clock = std::chrono::steady_clock;
 
 double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+// Raw clips as the engines take them: all of as many persons, 1, 2, 4, 8 and so on as far as they go, for each number has
+// contexts of its own. Who is not there has a score of 0, or no place.
+class RawTensors {
+ public:
+  RawTensors(const detail::Clips& clips, std::size_t first, std::size_t count, std::int64_t most_persons, bool use_score) {
+    const auto clip = [&](std::size_t i) { return std::min(first + i, static_cast<std::size_t>(clips.raw) - 1); };
+    const std::size_t clip_bytes = clips.frames.size() / static_cast<std::size_t>(clips.raw);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto start = clips.frames.begin() + static_cast<std::ptrdiff_t>(clip(i) * clip_bytes);
+      frames_.insert(frames_.end(), start, start + static_cast<std::ptrdiff_t>(clip_bytes));
+      if (!clips.persons.empty()) feeds.persons = std::max(feeds.persons, clips.persons[clip(i)].places);
+    }
+    std::int64_t persons = 1;
+    while (persons < feeds.persons) persons *= 2;
+    feeds.persons = std::max(feeds.persons, std::min(persons, most_persons));
+    for (std::size_t i = 0; !clips.persons.empty() && i < count; ++i) {
+      const detail::ClipPersons& some = clips.persons[clip(i)];
+      const std::size_t person = some.scores.size() / static_cast<std::size_t>(some.places);
+      const std::size_t missing = static_cast<std::size_t>(feeds.persons - some.places) * person;
+      keypoints_.insert(keypoints_.end(), some.keypoints.begin(), some.keypoints.end());
+      keypoints_.insert(keypoints_.end(), 2 * missing, use_score ? 0.0f : std::numeric_limits<float>::quiet_NaN());
+      scores_.insert(scores_.end(), some.scores.begin(), some.scores.end());
+      scores_.insert(scores_.end(), missing, 0.0f);
+    }
+    feeds.clips = static_cast<std::int64_t>(count);
+    feeds.tensors[detail::kRawFrames] = {frames_.data(), frames_.size()};
+    feeds.tensors[detail::kRawKeypoints] = {keypoints_.data(), keypoints_.size() * sizeof(float)};
+    feeds.tensors[detail::kRawScores] = {scores_.data(), scores_.size() * sizeof(float)};
+  }
+  RawTensors(const RawTensors&) = delete;
+  RawTensors& operator=(const RawTensors&) = delete;
+
+  detail::RawFeeds feeds;
+
+ private:
+  std::vector<std::uint8_t> frames_;
+  std::vector<float> keypoints_, scores_;
+};
 
 void append_last(std::vector<float>& clips, std::size_t clip_size, std::size_t times) {
   if (times == 0) return;
@@ -70,6 +110,11 @@ std::size_t preparing_threads(const Options& options) {
 template <class T>
 void stamp(Result<std::vector<T>>& predictions, const Stages& stages) {
   for (std::size_t i = 0; predictions && i < predictions->size(); ++i) predictions->at(i).stages = stages;
+}
+
+Result<PreparedClips> ready(Result<detail::Clips> clips) {
+  if (!clips) return std::move(clips.error());
+  return static_cast<PreparedClips&&>(*clips);
 }
 
 // A future of what a task gives by way of its callback.
@@ -152,6 +197,11 @@ Result<Recognizer> Recognizer::Impl::open(const Source& source, const Options& g
       for (int request = 0; request < impl->backend->requests(); ++request) {
         const Result<Outputs> outputs = impl->backend->run(feeds, feeds.begin()->second.shape.at(0), request);
         if (!outputs) return outputs.error();
+        if (!impl->preparing(1).raw) continue;
+        const detail::Clips black = detail::black_clip(impl->contract);
+        const RawTensors tensors(black, 0, static_cast<std::size_t>(impl->contract.batch.value_or(1)), impl->backend->most_persons(), impl->contract.use_score);
+        const Result<Outputs> of_raw = impl->backend->run_raw(tensors.feeds, request);
+        if (!of_raw) return of_raw.error();
       }
     }
     return Recognizer(std::move(impl));
@@ -164,7 +214,9 @@ void Recognizer::Impl::weigh(const std::array<double, 2>& fusion) {
   weighed_anew = true;
 }
 
-detail::Preparing Recognizer::Impl::preparing() const { return {min_keypoint_score, threads, &memory}; }
+detail::Preparing Recognizer::Impl::preparing(std::size_t its_threads) const {
+  return {min_keypoint_score, its_threads, &memory, !backend->raw_inputs().empty()};
+}
 
 Feeds Recognizer::Impl::feeds(const Tensors& tensors) const {
   Feeds result;
@@ -179,11 +231,16 @@ Feeds Recognizer::Impl::feeds(const Tensors& tensors) const {
 Result<Outputs> Recognizer::Impl::run(const Feeds& tensors, Stages& stages) {
   const Result<std::int64_t> clips = detail::check_feeds(backend->inputs(), tensors, backend->takes_device_memory());
   if (!clips) return clips.error();
+  return computed(stages, [&](int request) { return backend->run(tensors, *clips, request); });
+}
+
+template <class F>
+Result<Outputs> Recognizer::Impl::computed(Stages& stages, const F& run) {
   const Clock::time_point start = Clock::now();
   const detail::Slots::Held slot(slots);
   stages.wait_ms += ms_since(start);
   const Clock::time_point begin = Clock::now();
-  Result<Outputs> outputs = backend->run(tensors, *clips, slot.number());
+  Result<Outputs> outputs = run(slot.number());
   stages.compute_ms += ms_since(begin);
   stages.gpu_ms += backend->gpu_ms(slot.number());
   return outputs;
@@ -203,13 +260,26 @@ Result<std::vector<Prediction>> Recognizer::Impl::predict(const Feeds& tensors) 
   return all;
 }
 
-Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
+Result<std::vector<Prediction>> Recognizer::Impl::predict_raw(const detail::Clips& clips, std::size_t first, std::size_t count) {
+  const RawTensors tensors(clips, first, count, backend->most_persons(), contract.use_score);
+  Stages stages;
+  const Result<Outputs> outputs = computed(stages, [&](int request) { return backend->run_raw(tensors.feeds, request); });
+  if (!outputs) return outputs.error();
+  Result<std::vector<Prediction>> all = detail::predictions(*outputs, tensors.feeds.clips, contract, weighed_anew);
+  for (std::size_t i = 0; all && first + i < clips.persons.size() && i < count; ++i) {
+    all->at(i).frames_with_persons = clips.persons[first + i].frames_with_persons;
+  }
+  stamp(all, stages);
+  return all;
+}
+
+Result<std::vector<Prediction>> Recognizer::Impl::predict(detail::Clips clips) {
   Tensors tensors = clips.view();
   std::vector<std::pair<std::vector<float>*, View<float>*>> taken;
   for (const auto& one : {std::pair{&clips.imgs, &tensors.imgs}, {&clips.heatmap_imgs, &tensors.heatmap_imgs}, {&clips.keypoint, &tensors.keypoint}}) {
-    if (!one.second->shape.empty()) taken.emplace_back(one);
+    if (clips.raw == 0 && !one.second->shape.empty()) taken.emplace_back(one);
   }
-  const auto count = static_cast<std::size_t>(taken.at(0).second->shape.at(0));
+  const auto count = static_cast<std::size_t>(clips.count());
   const auto most = static_cast<std::size_t>(backend->most_clips());
   const std::size_t group = contract.batch ? static_cast<std::size_t>(*contract.batch) : std::min(count, most);
   const std::size_t missing = contract.batch ? (group - count % group) % group : 0;
@@ -221,11 +291,12 @@ Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
   Result<std::vector<Prediction>> all = std::vector<Prediction>();
   Stages stages;  // of all groups
   for (std::size_t start = 0; start < count; start += group) {
+    const std::size_t size = std::min(group, count + missing - start);
     for (std::size_t i = 0; i < taken.size(); ++i) {
       taken[i].second->data = taken[i].first->data() + start * sizes[i];
-      taken[i].second->shape[0] = static_cast<std::int64_t>(std::min(group, count + missing - start));
+      taken[i].second->shape[0] = static_cast<std::int64_t>(size);
     }
-    Result<std::vector<Prediction>> some = predict(feeds(tensors));
+    Result<std::vector<Prediction>> some = clips.raw > 0 ? predict_raw(clips, start, size) : predict(feeds(tensors));
     if (!some) return some;
     stages.wait_ms += some->front().stages.wait_ms;
     stages.compute_ms += some->front().stages.compute_ms;
@@ -243,7 +314,7 @@ Result<std::vector<Prediction>> Recognizer::Impl::predict(PreparedClips clips) {
 
 Result<Prediction> Recognizer::Impl::predict(const Video& video, int clips) {
   const Clock::time_point start = Clock::now();
-  Result<PreparedClips> prepared = detail::prepare_video(video, clips, contract, preparing());
+  Result<detail::Clips> prepared = detail::prepare_video(video, clips, contract, preparing(threads));
   if (!prepared) return std::move(prepared.error());
   const double prepare_ms = ms_since(start);
   const Result<std::vector<Prediction>> each = predict(*std::move(prepared));
@@ -291,6 +362,8 @@ const std::string& Recognizer::runtime() const noexcept {
   return impl_ == nullptr ? kNone : impl_->runtime;
 }
 
+bool Recognizer::prepares_on_device() const noexcept { return impl_ != nullptr && !impl_->backend->raw_inputs().empty(); }
+
 bool Recognizer::uses_cuda_graph() const noexcept { return impl_ != nullptr && impl_->backend->uses_cuda_graph(); }
 
 const std::vector<std::string>& Recognizer::notes() const noexcept {
@@ -311,7 +384,7 @@ Result<std::vector<Prediction>> Recognizer::predict(const std::vector<Video>& cr
   return guarded([&]() -> Result<std::vector<Prediction>> {
     if (impl_ == nullptr) return detail::moved_from("recognizer");
     const Clock::time_point start = Clock::now();
-    Result<PreparedClips> prepared = detail::prepare_cropped(cropped, impl_->contract, impl_->preparing());
+    Result<detail::Clips> prepared = detail::prepare_cropped(cropped, impl_->contract, impl_->preparing(impl_->threads));
     if (!prepared) return std::move(prepared.error());
     const double prepare_ms = ms_since(start);
     Result<std::vector<Prediction>> all = impl_->predict(*std::move(prepared));
@@ -363,14 +436,14 @@ std::future<Result<std::vector<Prediction>>> Recognizer::submit(const Feeds& ten
 Result<PreparedClips> Recognizer::prepare(const Video& video, int clips) const {
   return guarded([&]() -> Result<PreparedClips> {
     if (impl_ == nullptr) return detail::moved_from("recognizer");
-    return detail::prepare_video(video, clips, impl_->contract, impl_->preparing());
+    return ready(detail::prepare_video(video, clips, impl_->contract, {impl_->min_keypoint_score, impl_->threads}));
   });
 }
 
 Result<PreparedClips> Recognizer::prepare(const std::vector<Video>& cropped) const {
   return guarded([&]() -> Result<PreparedClips> {
     if (impl_ == nullptr) return detail::moved_from("recognizer");
-    return detail::prepare_cropped(cropped, impl_->contract, impl_->preparing());
+    return ready(detail::prepare_cropped(cropped, impl_->contract, {impl_->min_keypoint_score, impl_->threads}));
   });
 }
 

@@ -15,8 +15,8 @@ std::vector<StreamPrediction> computed(const Computing& computing, std::vector<R
   const Contract& contract = computing.contract;
   const auto clips = static_cast<std::size_t>(computing.clips * contract.views);
   Result<std::vector<Prediction>> all = std::vector<Prediction>();
-  PreparedClips prepared = joined(windows);
-  if (!prepared.imgs_shape.empty() || !prepared.heatmap_imgs_shape.empty() || !prepared.keypoint_shape.empty()) {
+  Clips prepared = joined(windows);
+  if (prepared.count() > 0) {
     all = guarded([&] { return computing.predict(std::move(prepared)); });
   }
   std::vector<StreamPrediction> found;
@@ -48,10 +48,10 @@ struct Stream::Impl {
 
   Impl(std::shared_ptr<Recognizer::Impl> its, const StreamOptions& options)
       : recognizer(std::move(its)),
-        windows(recognizer->contract, options, recognizer->preparing(), recognizer->log),
+        windows(recognizer->contract, options, recognizer->preparing(recognizer->threads), recognizer->log),
         labeller(options),
         computing{recognizer->contract, options.clips,
-                  [impl = recognizer.get()](PreparedClips clips) { return impl->predict(std::move(clips)); }} {}
+                  [impl = recognizer.get()](detail::Clips clips) { return impl->predict(std::move(clips)); }} {}
 };
 
 Stream::Stream(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}

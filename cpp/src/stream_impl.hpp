@@ -11,7 +11,7 @@ namespace x3ddeploy::detail {
 struct Computing {
   const Contract& contract;
   int clips = 1;  // a window
-  std::function<Result<std::vector<Prediction>>(PreparedClips clips)> predict;
+  std::function<Result<std::vector<Prediction>>(Clips clips)> predict;
 };
 
 // All windows in one call of the network; each goes to its labeller, in their order.

@@ -27,22 +27,25 @@ class TensorRTLog final : public nvinfer1::ILogger {
 struct EngineTensor {
   std::string name;
   bool is_input = false;
-  std::size_t element_bytes = 0;
-  bool is_float32 = false;
-  Shape shape;           // kDynamic for the clips' axis
-  std::int64_t largest;  // clips that the profile allows, for an input
+  nvinfer1::DataType type = nvinfer1::DataType::kFLOAT;
+  Shape shape;    // kDynamic for the axes of clips and of persons
+  Shape largest;  // that the profile allows, for an input
 };
+
+std::size_t bytes_of(nvinfer1::DataType type);
 
 class TensorRTEngine {
  public:
   // The plan's sha256 was the manifest's: the lean runtime that a version-compatible plan carries may run.
   TensorRTEngine(nvinfer1::IRuntime& runtime, const Bytes& plan, const std::string& name, const TensorRTLog& log);
 
+  const std::string& name() const noexcept { return name_; }
   const std::vector<EngineTensor>& tensors() const noexcept { return tensors_; }
-  // For `clips` clips at a time. What follows in another stream than `stream` has to wait for it.
-  std::unique_ptr<nvinfer1::IExecutionContext> context(std::int64_t clips, cudaStream_t stream) const;
+  // For so many clips at a time, each of so many persons. What follows in another stream than `stream` has to wait for it.
+  std::unique_ptr<nvinfer1::IExecutionContext> context(std::int64_t clips, std::int64_t persons, cudaStream_t stream) const;
 
  private:
+  std::string name_;
   std::unique_ptr<nvinfer1::ICudaEngine> engine_;
   std::vector<EngineTensor> tensors_;
 };

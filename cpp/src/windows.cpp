@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "backend.hpp"
@@ -193,7 +194,7 @@ ReadyWindow Windows::window_of(std::optional<std::int64_t> track) const {
   window.start = moments_.front().time;
   window.end = moments_.back().time;
   window.number = window_;
-  Result<PreparedClips> clips = clips_of(track);
+  Result<Clips> clips = clips_of(track);
   if (clips) {
     window.clips = *std::move(clips);
     window.nobody = window.clips.nobody;
@@ -205,7 +206,7 @@ ReadyWindow Windows::window_of(std::optional<std::int64_t> track) const {
 }
 
 // The moments that there are, as a video.
-Result<PreparedClips> Windows::clips_of(std::optional<std::int64_t> track) const {
+Result<Clips> Windows::clips_of(std::optional<std::int64_t> track) const {
   std::map<std::int64_t, std::size_t> places;  // track -> its place among the persons
   std::size_t joints = static_cast<std::size_t>(std::max(contract_.joints, 1));
   for (const Moment& moment : moments_) {
@@ -322,16 +323,19 @@ StreamPrediction Labeller::label(const ReadyWindow& window, Result<Prediction> p
   return found;
 }
 
-PreparedClips joined(std::vector<ReadyWindow>& windows) {
-  PreparedClips all;
+Clips joined(std::vector<ReadyWindow>& windows) {
+  Clips all;
   for (ReadyWindow& window : windows) {
-    PreparedClips one = std::move(window.clips);
+    Clips one = std::move(window.clips);
     if (window.problem) continue;
     one.nobody = false;  // its labeller knows
-    if (all.imgs_shape.empty() && all.heatmap_imgs_shape.empty() && all.keypoint_shape.empty()) {
+    if (all.count() == 0) {
       all = std::move(one);
       continue;
     }
+    all.raw += one.raw;
+    all.frames.insert(all.frames.end(), one.frames.begin(), one.frames.end());
+    std::move(one.persons.begin(), one.persons.end(), std::back_inserter(all.persons));
     all.keypoint.insert(all.keypoint.end(), one.keypoint.begin(), one.keypoint.end());
     if (!all.keypoint_shape.empty()) all.keypoint_shape[0] += one.keypoint_shape.at(0);
     all.imgs.insert(all.imgs.end(), one.imgs.begin(), one.imgs.end());

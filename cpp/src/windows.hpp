@@ -19,7 +19,7 @@ struct ReadyWindow {
   double start = 0;
   double end = 0;
   std::int64_t number = 0;  // windows that follow each other without a gap have numbers that do
-  PreparedClips clips;
+  Clips clips;
   double prepare_ms = 0;
   bool nobody = false;
   std::optional<Error> problem;  // why there are no clips
@@ -67,7 +67,7 @@ class Windows {
   std::shared_ptr<Kept> keep(const Frame& frame) const;
   std::vector<Person> persons_of(const Poses& poses) const;
   ReadyWindow window_of(std::optional<std::int64_t> track) const;
-  Result<PreparedClips> clips_of(std::optional<std::int64_t> track) const;
+  Result<Clips> clips_of(std::optional<std::int64_t> track) const;
   void resize(Kept& kept, std::int64_t whom, const Box& box, int height, int width, std::uint8_t* picture) const;
 
   const Contract contract_;
@@ -103,6 +103,6 @@ class Labeller {
 };
 
 // The clips of all windows that have some, one behind the other; they are moved away.
-PreparedClips joined(std::vector<ReadyWindow>& windows);
+Clips joined(std::vector<ReadyWindow>& windows);
 
 }  // namespace x3ddeploy::detail

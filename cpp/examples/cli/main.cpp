@@ -53,7 +53,7 @@ int run(const std::vector<std::string>& words) {
   }
   Result<x3ddeploy::Recognizer> recognizer = x3ddeploy::Recognizer::open(arguments->bundle, arguments->options);
   if (!recognizer) return failed(recognizer.error());
-  for (const std::string& note : recognizer->notes()) std::cerr << Error{{}, "passed over: " + note, "", {}}.text() << '\n';
+  for (const std::string& note : recognizer->notes()) std::cerr << Error{{}, "note: " + note, "", {}}.text() << '\n';
   const auto task = arguments->task == Task::self_test ? self_test : arguments->task == Task::bench ? bench : predict;
   const Result<int> code = task(*recognizer, *arguments);
   return code ? *code : failed(code.error());

@@ -287,7 +287,11 @@ class X3DDEPLOY_API Recognizer {
   const std::string& runtime() const noexcept;
   // Whether launches are replayed as CUDA graphs: false without TensorRT, and once a recording failed, which `log` is told.
   bool uses_cuda_graph() const noexcept;
-  // Why the runtimes that come before it were passed over, a line each: "not built in: tensorrt", "cannot run here: ...".
+  // Whether frames of videos go up to a GPU as bytes, and are normalised there, heatmaps drawn: on TensorRT where the bundle
+  // has engines of its preprocessing graphs. `prepare` and ready tensors are the same either way.
+  bool prepares_on_device() const noexcept;
+  // Why the runtimes that come before it were passed over, a line each: "not built in: tensorrt", "cannot run here: ..."; and
+  // on TensorRT where videos are prepared, and why.
   const std::vector<std::string>& notes() const noexcept;
   // Calls that are computed at the same time; more wait.
   int requests() const noexcept;

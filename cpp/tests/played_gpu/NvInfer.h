@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -13,7 +14,7 @@
 
 namespace nvinfer1 {
 
-enum class DataType { kFLOAT, kHALF, kBF16, kINT8 };
+enum class DataType { kFLOAT, kHALF, kBF16, kINT8, kUINT8 };
 enum class TensorIOMode { kNONE, kINPUT, kOUTPUT };
 enum class OptProfileSelector { kMIN, kOPT, kMAX };
 
@@ -33,11 +34,13 @@ struct PlayedTensor {
   std::string name;
   bool is_input;
   Dims dims;
+  DataType type = DataType::kFLOAT;
 };
 
 class IExecutionContext {
  public:
-  IExecutionContext(std::string part, std::vector<PlayedTensor> tensors, ILogger& log);
+  // `largest` are the sizes of the axes of clips and of persons that the profile allows.
+  IExecutionContext(std::string part, std::vector<PlayedTensor> tensors, std::array<std::int64_t, 2> largest, ILogger& log);
   ~IExecutionContext();
   // -1 where the profile is another context's; such a context takes no shapes and does not run.
   std::int32_t getOptimizationProfile() const;
@@ -49,16 +52,17 @@ class IExecutionContext {
  private:
   std::string part_;
   std::vector<PlayedTensor> tensors_;
+  std::array<std::int64_t, 2> largest_;
   ILogger& log_;
   std::int32_t profile_ = -1;
   bool is_prepared_ = false;  // it ran since its shapes were set
-  std::map<std::string, std::int64_t> clips_;
+  std::map<std::string, Dims> shapes_;  // of inputs
   std::map<std::string, void*> addresses_;
 };
 
 class ICudaEngine {
  public:
-  ICudaEngine(std::string part, std::int64_t most_clips, ILogger& log);
+  ICudaEngine(std::string part, std::array<std::int64_t, 2> largest, ILogger& log);
   std::int32_t getNbIOTensors() const;
   const char* getIOTensorName(std::int32_t index) const;
   TensorIOMode getTensorIOMode(const char* name) const;
@@ -71,7 +75,7 @@ class ICudaEngine {
   const PlayedTensor& tensor(const char* name) const;
 
   std::string part_;
-  std::int64_t most_clips_;
+  std::array<std::int64_t, 2> largest_;
   std::vector<PlayedTensor> tensors_;
   ILogger& log_;
 };

@@ -17,6 +17,8 @@ struct Gpu {
   int devices = 2;
   int current = 0;
   int copies_to_device = 0;
+  int copies_to_host = 0;
+  std::size_t bytes_to_device = 0;
   int instantiated_graphs = 0;
   int launched_graphs = 0;
   int pending_work = 0;  // in all streams

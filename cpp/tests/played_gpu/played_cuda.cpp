@@ -191,6 +191,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   if (played::is_on_device(to) != upwards || played::is_on_device(from) == upwards) return kInvalid;
   played::enqueue(stream, [=] {
     played::gpu().copies_to_device += upwards;
+    played::gpu().copies_to_host += !upwards;
+    played::gpu().bytes_to_device += upwards ? bytes : 0;
     std::memcpy(to, from, bytes);
   });
   return cudaSuccess;

@@ -2,37 +2,15 @@
 #include <cstring>
 #include <thread>
 
-#include "bundle_files.hpp"
-#include "check.hpp"
-#include "played.hpp"
+#include "engine_files.hpp"
 
 namespace {
 
 using namespace x3ddeploy;
+using check::bundle_with_engines;
+using check::opened;
 
 constexpr std::size_t kClip = 96;  // elements of either stream
-
-check::BundleFiles bundle_with_engines(const std::string& capability = "9.0") {
-  check::BundleFiles files;
-  files.contents["pose_backbone.onnx"] = "pose";
-  files.contents["head.onnx"] = "head";
-  for (const std::string part : {"rgb_backbone", "pose_backbone", "head"}) {
-    const std::string plan = "engines/played/" + part + ".fp32.plan", graph = files.contents.at(part + ".onnx");
-    files.contents[plan] = "played " + part + " 4";
-    files.engines += (files.engines.empty() ? "\"" : ", \"") + plan + "\": {\"part\": \"" + part +
-                     "\", \"graph_sha256\": \"" + detail::sha256(graph.data(), graph.size()) +
-                     "\", \"version\": \"10.13.2.6\", \"gpu\": \"Played\", \"compute_capabilities\": [\"" + capability +
-                     "\"], \"driver\": null, \"options\": {\"flavour\": \"tensorrt\", \"precision\": \"fp32\", "
-                     "\"hardware_compatibility\": \"none\", \"version_compatible\": false}}";
-  }
-  return files;
-}
-
-Result<Recognizer> opened(const check::BundleFiles& files, const Options& options = {}) {
-  played::gpu() = {};
-  std::map<std::string, std::string> held;
-  return Recognizer::open(files.embedded(held), options);
-}
 
 PreparedClips clips_of(float rgb, float pose, std::int64_t count = 1) {
   const std::size_t size = kClip * static_cast<std::size_t>(count);
@@ -75,7 +53,8 @@ TEST(engines_that_fit_are_taken_first) {
   CHECK(recognizer);
   if (!recognizer) return;
   CHECK_EQUAL(recognizer->runtime(), "tensorrt 10.13.2.6 on Played");
-  CHECK(recognizer->notes().empty());
+  CHECK_EQUAL(recognizer->notes().size(), 1u);
+  CHECK_EQUAL(recognizer->notes().at(0), "videos are prepared on the CPU: the bundle has no preprocessing graph of imgs (x3ddeploy export --preprocess)");
 }
 
 TEST(host_tensors_are_computed_and_replayed) {
