@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.action_data import annotation, moving_picture, write_annotations, write_video
 from support.fake_cuda import FakeCuda, FakeStream
 from support.fake_tensorrt import SHAPES, Module
 from support.made_videos import make_keypoints, make_video, write_npz
@@ -15,12 +16,17 @@ import x3ddeploy
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.data.prepare import fed_clips
+from x3ddeploy.data.sources import AnnotatedVideos, open_source
 from x3ddeploy.errors import BundleError, UsageError
+from x3ddeploy.evaluation import scores as scores_module
+from x3ddeploy.evaluation.evaluate import Loading, evaluate
+from x3ddeploy.evaluation.scores import open_preparing
 from x3ddeploy.modalities import modalities_of
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes import tensorrt_session
+from x3ddeploy.runtimes.base import FallbackError
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, open_part, open_raw
 from x3ddeploy.tensorrt.place import plan_name
 from x3ddeploy.tensorrt.trt import TensorRT, TensorRTError
@@ -208,3 +214,69 @@ def test_who_is_drawn_takes_the_first_places_of_as_few_as_are_needed(bundle):
 def test_few_numbers_of_persons_are_asked_for(bundle, persons, places):
     raw, _ = raw_of(Bundle.open(bundle), 2, persons)
     assert fed_clips(raw, raw)[RAW_KEYPOINTS].shape[1] == places
+
+
+# --- eval: labelled videos go up as bytes, too ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def labelled(bundle, tmp_path_factory):
+    """Four videos of one, two, three and two persons, two clips of each."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "videos").mkdir()
+    names = [f"v{index}" for index in range(4)]
+    for index, name in enumerate(names):
+        write_video(folder / "videos" / f"{name}.mp4", moving_picture(frames=12, seed=index))
+    entries = [
+        annotation(name, frames=12, label=index, persons=(1, 2, 3, 2)[index], seed=index)
+        for index, name in enumerate(names)
+    ]
+    write_annotations(folder / "annotations.pkl", entries, {"test": names})
+    return open_source(folder, Bundle.open(bundle).contract, clips=2)
+
+
+def scores_in(opened, source, executions):
+    """By execution: name of the logits -> scores of the videos; and the tensors that clips were loaded as."""
+    loaded = set()
+    plain = AnnotatedVideos.load
+
+    def seen(self, index):
+        clip = plain(self, index)
+        loaded.update(clip.inputs)
+        return clip
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AnnotatedVideos, "load", seen)
+        found = evaluate(opened, source, executions, Loading(batch=3), lambda *_: None)
+    return found.outcomes, loaded
+
+
+@pytest.mark.parametrize("gpu", ["8.6", "11"], indirect=True)
+def test_eval_sends_frames_up_as_bytes_and_scores_them_as_prepared_clips(bundle, tmp_path, gpu, labelled):
+    opened = with_engines(bundle, tmp_path, gpu)
+    raw = {"frames", RAW_KEYPOINTS, RAW_SCORES}
+    (alone,), loaded = scores_in(opened, labelled, [ON_GPU])
+    assert loaded == raw  # nothing is normalised or drawn here
+    (here, beside), loaded = scores_in(opened, labelled, [ON_CPU, ON_GPU])
+    assert loaded == raw | set(opened.contract.inputs)
+    for found in (alone, beside):
+        assert found.device.endswith("(prepares clips, too)")
+        for name, expected in here.scores.by_logits.items():
+            np.testing.assert_allclose(found.scores.by_logits[name], expected, atol=1e-5)
+
+
+@one_version
+def test_eval_prepares_here_what_the_gpu_cannot(bundle, tmp_path, gpu, labelled):
+    opened = with_engines(bundle, tmp_path, gpu, PIECES)
+    (there,), loaded = scores_in(opened, labelled, [ON_GPU])
+    assert loaded == set(opened.contract.inputs)
+    assert there.device == gpu.name
+
+
+def test_a_preparation_that_would_leave_the_gpu_is_the_hosts_and_a_warning_says_so(bundle, monkeypatch, caplog):
+    def refused(*arguments, **others):
+        raise FallbackError("CUDAExecutionProvider would leave nodes to the CPU: Sign")
+
+    monkeypatch.setattr(scores_module, "open_raw", refused)
+    assert open_preparing(Bundle.open(bundle), Execution("onnxruntime", "cuda", Precision.FP32)) is None
+    assert "clips are prepared on the CPU: CUDAExecutionProvider would leave nodes" in caplog.text

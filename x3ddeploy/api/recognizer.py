@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
 from os import PathLike, fspath
@@ -14,10 +13,10 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.contract import Contract
 from x3ddeploy.data.decoders import require_decoder
-from x3ddeploy.data.prepare import can_be_fed_raw, feeding
-from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
+from x3ddeploy.data.prepare import feeding
+from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.evaluation.report import class_names
-from x3ddeploy.evaluation.scores import Scorer
+from x3ddeploy.evaluation.scores import Scorer, open_preparing
 from x3ddeploy.modalities import needs_frames
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.folder import FolderVideos, answers_by_kind, folder_frames
@@ -38,7 +37,7 @@ from x3ddeploy.prediction.videos import (
 )
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.base import Array, Axes, Session
-from x3ddeploy.runtimes.registry import Execution, open_part, open_raw, placed
+from x3ddeploy.runtimes.registry import Execution, open_part, placed
 from x3ddeploy.terms import AnyPath, Decoder, Precision, named
 
 _VIEWS_AT_A_TIME = 10  # of a window; memory stays that of so many
@@ -77,11 +76,7 @@ def opened_in(bundle: Bundle, execution: Execution, threads: int | None, decoder
     """See `open`; of a bundle that is opened already."""
     require_decoder(decoder)
     session = open_part(bundle, execution, threads=threads)
-    raw = None
-    if session.device != "cpu" and can_be_fed_raw(bundle.contract.inputs):
-        with contextlib.suppress(BundleError, UsageError):  # no preprocessing there: the host does it
-            raw = open_raw(bundle, execution, threads=threads)
-    return Recognizer(bundle, session, raw, decoder)
+    return Recognizer(bundle, session, open_preparing(bundle, execution, threads), decoder)
 
 
 class Recognizer:

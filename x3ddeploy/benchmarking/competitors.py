@@ -112,7 +112,7 @@ def _prepared(
     if Scope.PIPELINE in runs and loaded.open_raw is not None:
         try:
             runs[Scope.PIPELINE] = _on_device(bench, name, loaded.precision, loaded.open_raw())
-        except (BundleError, UsageError) as missing:
+        except (BundleError, UsageError, FallbackError) as missing:
             note = f"clips are prepared on the CPU: {_reason(missing)}"
     return Competitor(kind, loaded, memory, error, seconds, runs, bench.name, note)
 

@@ -160,21 +160,54 @@ def fed_clips(raw: RawTensors, taken: Container[str]) -> RawTensors:
     found = np.isfinite(fed[RAW_KEYPOINTS]).all(-1, keepdims=True)
     if has_scores:
         found &= np.isfinite(fed[RAW_SCORES]) & (fed[RAW_SCORES] >= MIN_SCORE)
-    nothing = {RAW_KEYPOINTS: np.float32(0 if has_scores else np.nan), RAW_SCORES: np.float32(0)}
+    nothing = _nothing(has_scores)
     is_drawn = found.any(-1).any(-1)  # (N, M, T)
     places = np.argsort(~is_drawn, axis=1, kind="stable")[..., None, None]
     most = max(1, int(is_drawn.sum(1).max()))
     slots = 1 << (most - 1).bit_length()
     for name in (RAW_KEYPOINTS, RAW_SCORES)[: 1 + has_scores]:
-        value = np.take_along_axis(np.where(found, fed[name], nothing[name]), places, 1)[:, :slots]
-        added = [(0, 0), (0, slots - value.shape[1]), (0, 0), (0, 0), (0, 0)]
-        fed[name] = np.pad(value, added, constant_values=nothing[name])
+        value = np.take_along_axis(np.where(found, fed[name], nothing), places, 1)[:, :slots]
+        fed[name] = _with_places(value, slots, has_scores)
     return fed
 
 
-def feeding(taken: Container[str]) -> Preparation:
-    """As `prepare_clips`, for a session of raw tensors: what it takes of them."""
-    return lambda *arguments, **others: fed_clips(raw_clips(*arguments, **others), taken)
+def _nothing(has_scores: bool) -> np.float32:
+    """What stands where nobody is."""
+    return np.float32(0 if has_scores else np.nan)
+
+
+def _with_places(value: npt.NDArray[Any], places: int, has_scores: bool) -> npt.NDArray[Any]:
+    """Keypoints or their scores (N, M, T, K, ...) with as many persons; those that are added are nobody."""
+    added = [(0, 0), (0, places - value.shape[1]), (0, 0), (0, 0), (0, 0)]
+    return np.pad(value, added, constant_values=_nothing(has_scores))
+
+
+def feeding(taken: Container[str], inputs: Mapping[str, Input] | None = None) -> Preparation:
+    """As `prepare_clips`, for a session of raw tensors: what it takes of them.
+
+    Args:
+        taken: names of tensors.
+        inputs: the network's, which are made of the same clips as well, for sessions that take those.
+    """
+
+    def prepare(*arguments: Any, **others: Any) -> RawTensors:
+        raw = raw_clips(*arguments, **others)
+        ready = {name: kind.from_raw(raw) for name, kind in modalities_of(inputs or {}).items()}
+        return {**ready, **fed_clips(raw, taken)}
+
+    return prepare
+
+
+def one_behind_the_other(videos: Sequence[Mapping[str, npt.NDArray[Any]]]) -> RawTensors:
+    """The clips of several videos, as a session is fed with them: raw ones get as many persons each."""
+    joined: RawTensors = {}
+    for name in videos[0]:
+        values = [video[name] for video in videos]
+        if name in (RAW_KEYPOINTS, RAW_SCORES):
+            most = max(value.shape[1] for value in values)
+            values = [_with_places(value, most, RAW_SCORES in videos[0]) for value in values]
+        joined[name] = np.concatenate(values)
+    return joined
 
 
 def can_be_fed_raw(inputs: Mapping[str, Input]) -> bool:

@@ -13,17 +13,20 @@ import numpy as np
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.loader import LoadingTime, SkippedClip, iterate_clips
 from x3ddeploy.data.people import People
-from x3ddeploy.data.sources import ClipSource, LabelledClip
+from x3ddeploy.data.prepare import feeding
+from x3ddeploy.data.sources import ClipSource, LabelledClip, PreparedSource
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.errors import DataError, GateError, UsageError
 from x3ddeploy.evaluation.metrics import Classes
-from x3ddeploy.evaluation.scores import Scorer, VideoScores, joined
+from x3ddeploy.evaluation.scores import Scorer, VideoScores, joined, open_preparing
+from x3ddeploy.runtimes.base import Session
 from x3ddeploy.runtimes.registry import Execution, open_part
 from x3ddeploy.text import shortened
 
 if TYPE_CHECKING:
     from x3ddeploy.evaluation.rows import WrittenClips
 
+PREPARES = " (prepares clips, too)"  # behind the name of a device
 _CHOICE_SEED = 0
 _LISTED = 8
 
@@ -107,6 +110,8 @@ class Scoring(Protocol):
 class ClipScorer:
     """A bundle in several runtimes and precisions; see `Scoring`.
 
+    Where a GPU prepares clips (`open_raw`), those of videos go up to it as bytes and keypoints.
+
     Args:
         bundle, source, executions, loading: as `evaluate` takes them.
         threads: CPU threads; None leaves each runtime's own default.
@@ -124,12 +129,24 @@ class ClipScorer:
         threads: int | None = None,
     ) -> None:
         self.time = LoadingTime()
-        self._source, self._loading = source, loading
+        self._loading = loading
         self._batch = batch_of(bundle, loading.batch)
+        videos = source if isinstance(source, PreparedSource) else None
+        self._preparing: dict[Execution, Session] = {}
+        for each in executions if videos is not None else ():
+            if (session := open_preparing(bundle, each, threads)) is not None:
+                self._preparing[each] = session
         self._scorers = {
-            execution: Scorer(open_part(bundle, execution, threads=threads), bundle.contract, self._batch)
-            for execution in executions
+            each: Scorer(
+                self._preparing.get(each) or open_part(bundle, each, threads=threads), bundle.contract, self._batch
+            )
+            for each in executions
         }
+        if videos is not None and self._preparing:
+            taken = {name for session in self._preparing.values() for name in session.inputs}
+            ready = bundle.contract.inputs if len(self._preparing) < len(self._scorers) else None
+            source = videos.prepared_by(feeding(taken, ready))
+        self._source = source
 
     def __call__(self, indices: Sequence[int]) -> Iterator[Scored]:
         loading = self._loading
@@ -144,7 +161,10 @@ class ClipScorer:
         started = time.perf_counter()
         with contextlib.closing(clips):
             for group in _groups(clips, self._batch):
-                outcomes = [_scored(execution, scorer, group) for execution, scorer in self._scorers.items()]
+                outcomes = [
+                    _scored(execution, scorer, group, execution in self._preparing)
+                    for execution, scorer in self._scorers.items()
+                ]
                 for place, clip in enumerate(group):
                     if clip.label is None:
                         raise DataError(f"{clip.name} has no label")
@@ -266,14 +286,15 @@ def _groups(clips: Iterator[LabelledClip], batch: int) -> Iterator[list[Labelled
         yield group
 
 
-def _scored(execution: Execution, scorer: Scorer, group: list[LabelledClip]) -> ExecutionScores:
+def _scored(execution: Execution, scorer: Scorer, group: list[LabelledClip], prepares: bool) -> ExecutionScores:
     try:
-        scores = scorer([clip.inputs for clip in group])
+        scores = scorer([{name: clip.inputs[name] for name in scorer.session.inputs} for clip in group])
     except GateError as error:
         raise GateError(
             f"{execution}: NaN or infinity where logits should be",
             details=shortened([f"in {clip.name}" for clip in group], _LISTED),
             hint=error.hint,
         ) from error
+    device = scorer.session.device + (PREPARES if prepares else "")
     # PyTorch's version is of a class of its own.
-    return ExecutionScores(execution, str(scorer.session.version), scorer.session.device, scores)
+    return ExecutionScores(execution, str(scorer.session.version), device, scores)

@@ -8,6 +8,7 @@ nothing, several views are averaged by 'prob'.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import Average, Contract, Output, Score
-from x3ddeploy.data.prepare import Preparation, prepare_clips
-from x3ddeploy.errors import GateError
+from x3ddeploy.data.prepare import Preparation, can_be_fed_raw, one_behind_the_other, prepare_clips
+from x3ddeploy.errors import BundleError, GateError, UsageError
 from x3ddeploy.probabilities import probabilities
-from x3ddeploy.runtimes.base import Array, Session
+from x3ddeploy.runtimes.base import Array, FallbackError, Session
+from x3ddeploy.runtimes.registry import Execution, open_raw
 
 Scores = npt.NDArray[np.float64]
 Logits = npt.NDArray[np.generic]
@@ -99,6 +102,22 @@ def averaged(logits: Logits, output: Output) -> Scores:
     return probabilities(logits, output.activation).mean(0, keepdims=True)
 
 
+def open_preparing(bundle: Bundle, execution: Execution, threads: int | None = None) -> Session | None:
+    """A session that prepares clips on its GPU; None where the host does: see `open_raw`.
+
+    A GPU that leaves a part of the preparation to the CPU is told of by a warning.
+    """
+    if not execution.on_gpu or not can_be_fed_raw(bundle.contract.inputs):
+        return None
+    try:
+        return open_raw(bundle, execution, threads=threads)
+    except (BundleError, UsageError):
+        return None  # the bundle, or the runtime, has no such way
+    except FallbackError as error:
+        logging.getLogger("x3ddeploy").warning("clips are prepared on the CPU: %s", error.message)
+        return None
+
+
 class Scorer:
     """Runs a network over the clips of videos.
 
@@ -126,7 +145,7 @@ class Scorer:
             GateError: a logit is NaN or infinite.
         """
         counts = [len(next(iter(video.values()))) for video in videos]
-        clips = {name: np.concatenate([video[name] for video in videos]) for name in videos[0]}
+        clips = one_behind_the_other(videos)
         runs = [self._run(clips, start, sum(counts)) for start in range(0, sum(counts), self._batch)]
         ends = np.cumsum(counts)[:-1]
         return VideoScores(

@@ -1,7 +1,7 @@
 """Sources of labelled clips: `open_source` picks by what the path is."""
 
 from x3ddeploy.data.sources.annotated import AnnotatedVideos
-from x3ddeploy.data.sources.base import ClipSource, LabelledClip, checked_inputs
+from x3ddeploy.data.sources.base import ClipSource, LabelledClip, PreparedSource, checked_inputs
 from x3ddeploy.data.sources.npz import NpzClips
 from x3ddeploy.data.sources.opening import open_source
 from x3ddeploy.data.sources.script import ScriptClips
@@ -11,6 +11,7 @@ __all__ = [
     "ClipSource",
     "LabelledClip",
     "NpzClips",
+    "PreparedSource",
     "ScriptClips",
     "checked_inputs",
     "open_source",

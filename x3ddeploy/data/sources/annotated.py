@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from x3ddeploy.data.annotations import (
 )
 from x3ddeploy.data.folder import inside, video_of
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
-from x3ddeploy.data.prepare import looked_at, prepare_clips
+from x3ddeploy.data.prepare import Preparation, looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
 from x3ddeploy.data.video import count_frames, frame_rate, iter_frames
 from x3ddeploy.errors import DataError, UsageError
@@ -90,6 +91,7 @@ class AnnotatedVideos:
             )
         check_labels(self.labels(), contract, self.name)
         self._videos, self._min_score = videos, min_keypoint_score
+        self._prepare: Preparation = prepare_clips
         self._description = {
             "kind": "annotations",
             "annotations_sha256": sha256_of(annotations),
@@ -125,8 +127,14 @@ class AnnotatedVideos:
             persons = persons_by_frame(annotation, self._min_score)
             people = people_in(persons, 0, frames, looked_at(self._inputs, indices), notes)
         reader = partial(iter_frames, self._inside(path)) if needs_frames(self._inputs) else _no_frames
-        inputs = prepare_clips(reader, annotation, self._inputs, indices, self._min_score)
+        inputs = self._prepare(reader, annotation, self._inputs, indices, self._min_score)
         return LabelledClip(sample.name, sample.label, inputs, people)
+
+    def prepared_by(self, prepare: Preparation) -> AnnotatedVideos:
+        """The same clips, as `prepare` makes them in the place of `prepare_clips`."""
+        other = copy(self)
+        other._prepare = prepare
+        return other
 
     def _path(self, name: str) -> Path:
         return self._videos / name if self._listed else video_of(self._videos, name)

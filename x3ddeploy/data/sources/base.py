@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.contract import Contract, Input, InputKind
 from x3ddeploy.data.people import People, people_drawn
+from x3ddeploy.data.prepare import Preparation
 from x3ddeploy.errors import DataError
 
 
@@ -64,6 +65,14 @@ class ClipSource(Protocol):
 
     def load(self, index: int) -> LabelledClip:
         """Raises DataError where this clip cannot be read."""
+
+
+@runtime_checkable
+class PreparedSource(ClipSource, Protocol):
+    """A source of videos, whose clips can be prepared for sessions of raw tensors."""
+
+    def prepared_by(self, prepare: Preparation) -> ClipSource:
+        """The same clips, as `prepare` makes them in the place of `prepare_clips`."""
 
 
 def checked_inputs(
