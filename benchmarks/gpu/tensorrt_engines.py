@@ -35,7 +35,7 @@ from x3ddeploy.bundle.engine_options import DEFAULT_PERSONS, Batches, BuildOptio
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.engines.check import CheckRequest, compare_session
-from x3ddeploy.engines.graph_precision import asked_precisions
+from x3ddeploy.engines.graph_precision import graph_precisions
 from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network, with_inspection
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.engines.worker import BUILD, BuildRequest
@@ -275,9 +275,9 @@ class Evidence:
     def _built(self, wanted: Wanted, part: str, path: Path, level: int) -> bytes:
         """A plan, built here; its record is kept whatever comes after it."""
         graph = path.read_bytes()
-        asked = asked_precisions(onnx.load_from_string(graph))
+        in_graph = graph_precisions(onnx.load_from_string(graph))
         network, strong = self._tensorrt.parse(graph), self._tensorrt.features.strongly_typed
-        proof = precision_of_network(network.layers(), asked) if strong else None
+        proof = precision_of_network(network.layers(), in_graph) if strong else None
         options = BuildOptions(Flavour.TENSORRT, wanted.precision, wanted.batches, optimization_level=level)
         earlier = self._cache.read_bytes() if self._cache.exists() else b""
         start = time.monotonic()
@@ -286,7 +286,9 @@ class Evidence:
         if timings:
             self._cache.parent.mkdir(parents=True, exist_ok=True)
             self._cache.write_bytes(timings)
-        seen = precision_of_engine(self._tensorrt.load(plan, host_code=False).inspect(), asked, strongly_typed=strong)
+        seen = precision_of_engine(
+            self._tensorrt.load(plan, host_code=False).inspect(), in_graph, strongly_typed=strong
+        )
         self._record(wanted.name, part, level, seconds, len(plan), with_inspection(proof, seen) if proof else seen)
         return plan
 

@@ -11,7 +11,7 @@ from support.engine_graphs import graphs
 from support.fake_tensorrt import SHAPES, Module
 
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
-from x3ddeploy.engines.graph_precision import Asked, asked_precisions
+from x3ddeploy.engines.graph_precision import GraphPrecision, graph_precisions
 from x3ddeploy.engines.inspection import precision_of_engine, precision_of_network, with_inspection
 from x3ddeploy.errors import GateError
 from x3ddeploy.tensorrt.trt import TensorRT
@@ -20,8 +20,8 @@ from x3ddeploy.terms import Precision
 ALL = list(SHAPES)
 
 
-def asked_of(precision, part="recognizer", **changes):
-    return asked_precisions(graphs(precision, **changes)[part])
+def graph_of(precision, part="recognizer", **changes):
+    return graph_precisions(graphs(precision, **changes)[part])
 
 
 def report(shape, precision, part="recognizer", **knobs):
@@ -32,18 +32,18 @@ def report(shape, precision, part="recognizer", **knobs):
     tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
     options = BuildOptions(Flavour.TENSORRT, Precision(precision), Batches(1, 1, 8))
     plan, _ = tensorrt.parse(graph.SerializeToString()).build(options, None, lambda text: None)
-    asked, strong = asked_precisions(graph), tensorrt.features.strongly_typed
+    in_graph, strong = graph_precisions(graph), tensorrt.features.strongly_typed
     information = tensorrt.load(plan, host_code=False).inspect()
-    seen = precision_of_engine(information, asked, strongly_typed=strong)
+    seen = precision_of_engine(information, in_graph, strongly_typed=strong)
     if not strong:
         return seen
-    return with_inspection(precision_of_network(tensorrt.parse(graph.SerializeToString()).layers(), asked), seen)
+    return with_inspection(precision_of_network(tensorrt.parse(graph.SerializeToString()).layers(), in_graph), seen)
 
 
 def test_the_graph_says_what_it_asks():
-    assert {layer.precision for layer in asked_of("fp32")} == {"fp32"}
-    assert {layer.precision for layer in asked_of("fp16")} == {"fp16"}
-    int8 = {layer.node: layer for layer in asked_of("int8")}
+    assert {layer.precision for layer in graph_of("fp32")} == {"fp32"}
+    assert {layer.precision for layer in graph_of("fp16")} == {"fp16"}
+    int8 = {layer.node: layer for layer in graph_of("int8")}
     assert int8["rgb_backbone/layer1.0/conv1/Conv"].precision == "int8"
     depthwise = int8["rgb_backbone/layer1.0/conv2/Conv"]
     assert (depthwise.precision, depthwise.reason) == (
@@ -56,8 +56,8 @@ def test_the_graph_says_what_it_asks():
 
 def test_what_quantization_left_out_keeps_its_reason():
     graph = graphs("int8")["recognizer"]
-    asked = asked_precisions(graph, {"rgb_backbone/layer1.0": "loses 2 points", "head/rgb/prototypes/MatMul": "sums"})
-    reasons = {layer.node: layer.reason for layer in asked}
+    found = graph_precisions(graph, {"rgb_backbone/layer1.0": "loses 2 points", "head/rgb/prototypes/MatMul": "sums"})
+    reasons = {layer.node: layer.reason for layer in found}
     assert reasons["rgb_backbone/layer1.0/conv2/Conv"] == "loses 2 points"
     assert reasons["head/rgb/prototypes/MatMul"] == "sums"
     assert reasons["rgb_backbone/layer1.1/conv2/Conv"] != "loses 2 points"
@@ -89,8 +89,8 @@ def test_types_that_bind_the_builder_are_the_proof_and_the_inspector_a_report(sh
 @pytest.mark.parametrize("layer", inspector_layers.LAYERS)
 def test_published_forms_of_layers_are_read(layer):
     shown, computing = inspector_layers.LAYERS[layer]
-    asked = [Asked(node, "Conv", "fp16") for node in computing]
-    found = precision_of_engine({"Layers": [shown]}, asked, strongly_typed=False)
+    in_graph = [GraphPrecision(node, "Conv", "fp16") for node in computing]
+    found = precision_of_engine({"Layers": [shown]}, in_graph, strongly_typed=False)
     assert {entry.node: entry.runs for entry in found.layers} == computing
 
 
@@ -118,8 +118,8 @@ def test_every_layer_is_found_in_engines_that_nvidia_published(name):
     with tarfile.open(Path(__file__).parent / "inspector_files.tar.xz") as archive:
         information = json.loads(archive.extractfile(f"{name}.json").read(), strict=False)
     named = {word for layer in information["Layers"] for word in re.split(r" \+ | \|\| |\|", layer["Name"])}
-    asked = [Asked(node, "Conv", precision) for node in named if COMPUTING_NODE.fullmatch(node)]
-    report = precision_of_engine(information, asked, strongly_typed=False)
+    in_graph = [GraphPrecision(node, "Conv", precision) for node in named if COMPUTING_NODE.fullmatch(node)]
+    report = precision_of_engine(information, in_graph, strongly_typed=False)
     assert report.counts == {precision: layers}
     assert (report.engine_layers, report.reformats) == (len(information["Layers"]), reformats)
 
@@ -145,8 +145,8 @@ def layers_of(text, weights=None, tactic=""):
     layer = {"Name": node, "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": text}], "TacticName": tactic}
     if weights:
         layer["Weights"] = {"Type": weights, "Count": 1}
-    asked = [layer for layer in asked_of("int8") if layer.node == node]
-    return precision_of_engine({"Layers": [layer]}, asked, strongly_typed=True)
+    in_graph = [layer for layer in graph_of("int8") if layer.node == node]
+    return precision_of_engine({"Layers": [layer]}, in_graph, strongly_typed=True)
 
 
 @pytest.mark.parametrize(
@@ -180,19 +180,19 @@ def test_an_engine_from_the_wrong_graph_is_not_fp16():
 
 
 def test_a_weakly_typed_builder_may_choose_a_wider_kernel_here_and_there():
-    asked = asked_of("fp16")
+    in_graph = graph_of("fp16")
     layers = [
         {
             "Name": layer.node,
             "LayerType": "CaskConvolution",
             "Inputs": [{"Format/Datatype": "FP32" if index < 2 else "FP16"}],
         }
-        for index, layer in enumerate(asked)
+        for index, layer in enumerate(in_graph)
     ]
-    weak = precision_of_engine({"Layers": layers}, asked, strongly_typed=False)
+    weak = precision_of_engine({"Layers": layers}, in_graph, strongly_typed=False)
     assert len(weak.wider) == 2
     weak.raise_if_not_as_asked(Precision.FP16)
-    strong = precision_of_engine({"Layers": layers}, asked, strongly_typed=True)
+    strong = precision_of_engine({"Layers": layers}, in_graph, strongly_typed=True)
     with pytest.raises(GateError, match="2 of"):
         strong.raise_if_not_as_asked(Precision.FP16)
 
@@ -201,7 +201,7 @@ def test_a_weakly_typed_builder_may_choose_a_wider_kernel_here_and_there():
 def test_the_parsed_network_tells_where_no_engine_can_be_loaded(precision):
     graph = graphs(precision)["recognizer"]
     network = TensorRT(Module(SHAPES["rtx"]), Flavour.RTX, print).parse(graph.SerializeToString())
-    found = precision_of_network(network.layers(), asked_precisions(graph))
+    found = precision_of_network(network.layers(), graph_precisions(graph))
     assert found.source == "parsed network"
     assert found.unknown == []
     assert found.wider == []

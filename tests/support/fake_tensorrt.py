@@ -25,7 +25,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from x3ddeploy.engines.graph_precision import asked_precisions
+from x3ddeploy.engines.graph_precision import graph_precisions
 
 _COMMON_FLAGS = ("DEBUG", "REFIT", "DISABLE_TIMING_CACHE", "TF32", "VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME")
 _EXTERNAL = ("CUBLAS", "CUBLAS_LT", "CUDNN")
@@ -394,21 +394,21 @@ class _Engine:
     def _information(self, context):
         words = dict(self._module.shape.words)
         layers = [{"Name": "Reformatting CopyNode for Input Tensor 0 to x", "LayerType": "Reformat", "Inputs": []}]
-        for index, asked in enumerate(asked_precisions(self.model)):
-            runs = asked.precision if asked.precision in self._allowed else "fp32"
+        for index, layer in enumerate(graph_precisions(self.model)):
+            runs = layer.precision if layer.precision in self._allowed else "fp32"
             text = words[runs] if context is not None and context.has_shapes else "N/A due to dynamic shapes"
             # 8.6 names a fused layer for its nodes; later versions have names of their own, and metadata. Of what was
             # fused in, a scale may come before the values.
             is_old = self._module.shape.version.startswith("8")
             layers.append(
                 {
-                    "Name": f"{asked.node} + next/Relu || beside/Conv" if is_old else f"__myl_ConvRelu_myl{index}_0",
+                    "Name": f"{layer.node} + next/Relu || beside/Conv" if is_old else f"__myl_ConvRelu_myl{index}_0",
                     "LayerType": "CaskConvolution" if is_old or index % 2 else "kgen",
                     "Inputs": [
                         {"Name": "scale", "Dimensions": [1], "Format/Datatype": words["fp32"]},
                         {"Name": "x", "Dimensions": [1, 8, 4, 4], "Format/Datatype": text},
                     ],
-                    "Metadata": "" if is_old else f"[ONNX Layer: {asked.node}]\x1e[ONNX Layer: next/Relu]",
+                    "Metadata": "" if is_old else f"[ONNX Layer: {layer.node}]\x1e[ONNX Layer: next/Relu]",
                 }
             )
         text = json.dumps({"Layers": layers if self._module.detailed else [layer["Name"] for layer in layers]})

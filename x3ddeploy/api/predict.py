@@ -30,15 +30,15 @@ from x3ddeploy.prediction.videos import (
 )
 from x3ddeploy.progress import QUIET, Progress, Step, counting
 from x3ddeploy.rows import Row, open_rows, run_of
-from x3ddeploy.runtimes.registry import Execution, placed
+from x3ddeploy.runtimes.registry import Execution, execution_named
 from x3ddeploy.terms import AnyPath, Decoder, Precision, named
 
 _Each = Iterable[tuple[Path, Iterable[Found]]]
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is opened, here or in a worker.
+class _Job:
+    """How videos are predicted, here or in a worker.
 
     Attributes:
         keypoints: file, folder or pose model.
@@ -129,14 +129,14 @@ def predict(
     paths = [Path(path) for path in videos]
     opened = open_whole(Path(bundle))
     found = find_videos(paths, opened.contract.inputs)
-    execution, decodes = placed(runtime, device, precision), named(Decoder, decoder)
+    execution, decodes = execution_named(runtime, device, precision), named(Decoder, decoder)
     if ray is not None and (annotate is not None or html is not None):
         raise UsageError("a cluster draws nothing", hint="leave --annotate and --html out, or --ray")
     cluster = cluster_of(ray, ray_workers, workers, [execution])
     given = keypoints if keypoints is None or isinstance(keypoints, PoseEstimator) else Path(keypoints)
     windowing = Windowing(window, stride, num_clips, min_keypoint_score)
     threads = None if cluster is None else workers
-    asked = _Asked(execution, given, len(found), windowing, each_person, workers, on_error, threads, decodes)
+    job = _Job(execution, given, len(found), windowing, each_person, workers, on_error, threads, decodes)
     steps = counting(progress)
     several = len(found) > 1 or paths[0].is_dir()
     finish = finishing(
@@ -144,10 +144,10 @@ def predict(
     )
     each: Callable[[Sequence[Path]], _Each]
     if cluster is None:
-        each = partial(_here, bundle=opened, asked=asked, finish=finish, progress=steps)
+        each = partial(_here, bundle=opened, job=job, finish=finish, progress=steps)
     else:
         keypoint_source(given, opened.contract.inputs, len(found), steps)  # what does not fit is told at once
-        each = partial(_elsewhere, bundle=opened.path, asked=asked, cluster=cluster, progress=steps)
+        each = partial(_elsewhere, bundle=opened.path, job=job, cluster=cluster, progress=steps)
     if output is None:
         return none_only_skipped(found for _, found in each(found))
     settings = {
@@ -162,32 +162,30 @@ def predict(
     return _written(each, found, Path(output), top_k, run_of(settings), schema, steps)
 
 
-def _here(
-    videos: Sequence[Path], bundle: Bundle, asked: _Asked, finish: Callable[..., None], progress: Progress
-) -> _Each:
-    recognizer, predictor = asked.open(bundle, progress)
+def _here(videos: Sequence[Path], bundle: Bundle, job: _Job, finish: Callable[..., None], progress: Progress) -> _Each:
+    recognizer, predictor = job.open(bundle, progress)
     with recognizer:
         for path in videos:
-            yield path, predict_video(path, predictor, asked.on_error, finish)
+            yield path, predict_video(path, predictor, job.on_error, finish)
 
 
-def _elsewhere(videos: Sequence[Path], bundle: Path, asked: _Asked, cluster: Cluster, progress: Progress) -> _Each:
+def _elsewhere(videos: Sequence[Path], bundle: Path, job: _Job, cluster: Cluster, progress: Progress) -> _Each:
     done = 0
-    for group, answers in on_cluster(cluster, partial(_worker, bundle, asked), videos, progress):
-        for path, found in zip(group, answers or [_lost(path, asked) for path in group], strict=True):
+    for group, answers in on_cluster(cluster, partial(_worker, bundle, job), videos, progress):
+        for path, found in zip(group, answers or [_lost(path, job) for path in group], strict=True):
             done += 1
             progress.count("videos", done, len(videos))
             yield path, found
 
 
-def _worker(bundle: Path, asked: _Asked) -> Callable[[Sequence[Path]], list[list[Found]]]:
-    _, predictor = asked.open(open_whole(bundle))
-    return lambda paths: [list(predict_video(path, predictor, asked.on_error)) for path in paths]
+def _worker(bundle: Path, job: _Job) -> Callable[[Sequence[Path]], list[list[Found]]]:
+    _, predictor = job.open(open_whole(bundle))
+    return lambda paths: [list(predict_video(path, predictor, job.on_error)) for path in paths]
 
 
-def _lost(path: Path, asked: _Asked) -> list[Found]:
+def _lost(path: Path, job: _Job) -> list[Found]:
     error = DataError(f"{path}: every worker that looked at it died", hint="look at it alone, without --ray")
-    if asked.on_error == "raise":
+    if job.on_error == "raise":
         raise error
     return [SkippedVideo(path, error)]
 

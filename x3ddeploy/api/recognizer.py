@@ -37,7 +37,7 @@ from x3ddeploy.prediction.videos import (
 )
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.runtimes.base import Array, Axes, Session
-from x3ddeploy.runtimes.registry import Execution, open_part, placed
+from x3ddeploy.runtimes.registry import Execution, execution_named, open_part
 from x3ddeploy.terms import AnyPath, Decoder, Precision, named
 
 _VIEWS_AT_A_TIME = 10  # of a window; memory stays that of so many
@@ -68,7 +68,7 @@ def open(  # noqa: A001 (what it is called)
         MissingRequirementError: this machine lacks the runtime or the device; the hint says what to install.
         UsageError: there is no such runtime, device or precision.
     """
-    opened, execution = open_whole(Path(bundle)), placed(runtime, device, precision)
+    opened, execution = open_whole(Path(bundle)), execution_named(runtime, device, precision)
     return opened_in(opened, execution, threads, named(Decoder, decoder))
 
 

@@ -87,9 +87,9 @@ class VideoClip:
             elif isinstance(kind, Heatmaps) and self._annotation is not None:
                 poses = self._indices[name][0]
                 crop = self._crop(kind)
-                placed = crop.keypoints(self._annotation.keypoints[:, poses])
-                placed = kind.view.cropping.keypoints(placed, (crop.height, crop.width))
-                steps["heatmaps"] = partial(kind.draw, placed, self._annotation.scores[:, poses])
+                keypoints = crop.keypoints(self._annotation.keypoints[:, poses])
+                keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
+                steps["heatmaps"] = partial(kind.draw, keypoints, self._annotation.scores[:, poses])
             elif isinstance(kind, Skeletons) and self._annotation is not None:
                 seen = self._annotation
                 steps["skeletons"] = partial(kind.prepare, seen.keypoints, seen.scores, seen.image_size)

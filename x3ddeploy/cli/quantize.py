@@ -214,7 +214,7 @@ def _print_verdict(verdict: Verdict) -> None:
                 f"{timing.median_ms:.1f}",
                 f"{timing.speedup:.2f}",
                 size_text(timing.size_bytes),
-                f"{timing.placed.int8} of {timing.placed.convolutions}" if timing.placed else "",
+                f"{timing.convolutions.int8} of {timing.convolutions.convolutions}" if timing.convolutions else "",
             )
             for timing in verdict.timings
         ],

@@ -71,13 +71,13 @@ class NvdecFrames:
     def _decoded(self, indices: list[int]) -> list[Frames]:
         if self._decoder is None:
             self._open()
-        count = self._asked(len, self._decoder)
+        count = self._call(len, self._decoder)
         if outside := [index for index in indices if not 0 <= index < count]:
             raise DataError(
                 f"{self._path} has {count} frames, and frame {outside[0]} was asked for",
                 hint="the file is cut short, or its annotation is of another video",
             )
-        found = self._asked(self._decoder.get_batch_frames_by_index, indices)
+        found = self._call(self._decoder.get_batch_frames_by_index, indices)
         if len(found) != len(indices):
             raise DataError(
                 f"NVDEC gives {len(found)} of {len(indices)} frames of {self._path}", hint="decode with pyav"
@@ -88,7 +88,7 @@ class NvdecFrames:
         (shown,) = iter_frames(self._path, [0])
         self._shape = shown.shape
         module = self._module
-        decoder = self._asked(
+        decoder = self._call(
             partial(
                 module.SimpleDecoder,
                 str(self._path),
@@ -96,7 +96,7 @@ class NvdecFrames:
                 output_color_type=module.OutputColorType.RGB,
             )
         )
-        (first,) = self._asked(decoder.get_batch_frames_by_index, [0])
+        (first,) = self._call(decoder.get_batch_frames_by_index, [0])
         difference = np.abs(self._copied(first).astype(np.int16) - shown).mean()
         if not difference < _MOST_DIFFERENCE:
             raise DataError(
@@ -107,14 +107,14 @@ class NvdecFrames:
 
     def _copied(self, frame: Any) -> Frames:
         """A frame's pixels, which lie in memory that the decoder uses again."""
-        size = self._asked(frame.framesize)
+        size = self._call(frame.framesize)
         if size != np.prod(self._shape):
             height, width, _ = self._shape
             raise DataError(f"NVDEC gives frames of {size} bytes of {self._path}, which has {width} x {height} pixels")
-        address = self._asked(frame.GetPtrToPlane, 0)
+        address = self._call(frame.GetPtrToPlane, 0)
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address)).reshape(self._shape).copy()
 
-    def _asked(self, function: Any, *arguments: object) -> Any:
+    def _call(self, function: Any, *arguments: object) -> Any:
         try:
             return function(*arguments)
         except Exception as error:  # it has kinds of its own, which are no public names

@@ -132,7 +132,7 @@ def raw_clips(
     for name, kind in drawn.items():
         assert persons is not None
         crop, each = crops[name], len(indices[name])
-        keypoints, scores = persons.placed(name, crop)
+        keypoints, scores = persons.in_crop(name, crop)
         keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
         if without is not None:
             keypoints[:, :, without] = np.inf  # draws nothing
@@ -315,11 +315,10 @@ class _Persons:
         every = np.concatenate([_found(keypoints) for keypoints in self._keypoints.values()], axis=1)
         return crop_about(every, self.image_size, (1, 1))
 
-    def placed(self, name: str, crop: Crop) -> tuple[Floats, Floats]:
+    def in_crop(self, name: str, crop: Crop) -> tuple[Floats, Floats]:
         """Keypoints in pixels of the crop's result, and their scores. Infinite ones stay infinite."""
         keypoints = self._keypoints[name]
-        placed = np.where(np.isinf(keypoints), np.float32(np.inf), crop.keypoints(_found(keypoints)))
-        return placed, self._scores[name]
+        return np.where(np.isinf(keypoints), np.float32(np.inf), crop.keypoints(_found(keypoints))), self._scores[name]
 
 
 def _skeletons(

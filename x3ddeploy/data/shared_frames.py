@@ -31,8 +31,8 @@ class SharedFrames:
 
     def __init__(self, decode: FrameReader, clips: Iterable[Sequence[int]], limit_bytes: int = HELD_BYTES) -> None:
         self._decode, self._limit_bytes = decode, limit_bytes
-        self._asked = Counter(number for clip in clips for number in clip)
-        self._ahead = deque(sorted(self._asked))
+        self._uses_left = Counter(number for clip in clips for number in clip)
+        self._ahead = deque(sorted(self._uses_left))
         self._pass: Iterator[Frame] | None = None
         self._held: dict[int, Frame] = {}
         self._lock = threading.Lock()
@@ -62,8 +62,8 @@ class SharedFrames:
                 self._end()
                 return None
         frame = self._held[number]
-        self._asked[number] -= 1
-        if not self._asked[number]:
+        self._uses_left[number] -= 1
+        if not self._uses_left[number]:
             del self._held[number]
         return frame
 

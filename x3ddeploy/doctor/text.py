@@ -109,9 +109,9 @@ def _packages(report: Report, width: int) -> Iterator[Line]:
 def _package_note(package: Package) -> str:
     if package.state is State.BROKEN:
         return package.problem
-    asked = f"needs {package.required}" if package.required else ""
+    needs = f"needs {package.required}" if package.required else ""
     others = list(package.installed)[1:]
-    return f"and {' and '.join(others)}: see Faults" if package.known.one_of and others else asked
+    return f"and {' and '.join(others)}: see Faults" if package.known.one_of and others else needs
 
 
 def _capabilities(report: Report, width: int) -> Iterator[Line]:

@@ -237,7 +237,7 @@ def _is_labelled(bundle: Bundle, tensor: _Tensor) -> bool:
     return described is not None and described.kind is OutputKind.SCORES and LABELS in bundle.manifest.files
 
 
-def _asked(contract: Contract) -> set[str]:
+def _given_by_ensemble(contract: Contract) -> set[str]:
     """What an ensemble gives: the scores, and the logits that they are of; the rest is in the parts' own models."""
     scores = {name for name, output in contract.outputs.items() if output.kind is OutputKind.SCORES}
     return scores.union(*(score.weights for score in contract.scores.values()))
@@ -252,8 +252,8 @@ def _ensemble(bundle: Bundle, name: str, steps: list[_Model], options: Options) 
     """What no step gives is an input; every tensor keeps its name."""
     made = {tensor.name for step in steps for tensor in step.outputs}
     inputs = {tensor.name: tensor for step in steps for tensor in step.inputs if tensor.name not in made}
-    asked = _asked(bundle.contract)
-    outputs = [tensor for step in steps for tensor in step.outputs if tensor.name in asked]
+    given = _given_by_ensemble(bundle.contract)
+    outputs = [tensor for step in steps for tensor in step.outputs if tensor.name in given]
     taken = {tensor.name for step in steps for tensor in step.inputs} | {tensor.name for tensor in outputs}
 
     def same_names(tensors: tuple[_Tensor, ...]) -> list[Mapping[str, Value]]:

@@ -20,7 +20,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class GraphPrecision:
     """One layer.
 
     Attributes:
@@ -36,7 +36,7 @@ class Asked:
     reason: str = ""
 
 
-def asked_precisions(model: onnx.ModelProto, float_layers: dict[str, str] | None = None) -> list[Asked]:
+def graph_precisions(model: onnx.ModelProto, float_layers: dict[str, str] | None = None) -> list[GraphPrecision]:
     """Every convolution and fully connected layer of a graph, in its order.
 
     Args:
@@ -52,11 +52,11 @@ def asked_precisions(model: onnx.ModelProto, float_layers: dict[str, str] | None
         if node.op_type not in COMPUTING:
             continue
         if node.input[0] in dequantized:
-            found.append(Asked(node.name, node.op_type, "int8"))
+            found.append(GraphPrecision(node.name, node.op_type, "int8"))
             continue
         precision = _TYPES.get(types.get(node.input[0], TensorProto.UNDEFINED), "unknown")
         reason = _reason(node, known.get(node.name), float_layers or {}) if dequantized else ""
-        found.append(Asked(node.name, node.op_type, precision, reason))
+        found.append(GraphPrecision(node.name, node.op_type, precision, reason))
     return found
 
 

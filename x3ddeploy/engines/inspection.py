@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from x3ddeploy.engines.graph_precision import Asked
+from x3ddeploy.engines.graph_precision import GraphPrecision
 from x3ddeploy.errors import GateError
 from x3ddeploy.tensorrt.trt import ParsedLayer
 from x3ddeploy.terms import Precision
@@ -41,7 +41,7 @@ class LayerPrecision:
 
     Attributes:
         node: name of the node in the graph.
-        asked: precision that the graph's types ask for.
+        in_graph: precision that the graph's types ask for.
         runs: precision that it runs in; 'unknown' where that cannot be told.
         reason: why it is not INT8 where others are; '' otherwise.
         kernel: the tactic's name, where the inspector gives one.
@@ -49,7 +49,7 @@ class LayerPrecision:
     """
 
     node: str
-    asked: str
+    in_graph: str
     runs: str
     reason: str = ""
     kernel: str = ""
@@ -83,7 +83,7 @@ class PrecisionReport:
     @property
     def wider(self) -> list[LayerPrecision]:
         """Layers that run in a wider type than was asked for."""
-        return [layer for layer in self.layers if _WIDTH.get(layer.runs, 0) > _WIDTH.get(layer.asked, 4)]
+        return [layer for layer in self.layers if _WIDTH.get(layer.runs, 0) > _WIDTH.get(layer.in_graph, 4)]
 
     @property
     def unknown(self) -> list[LayerPrecision]:
@@ -108,12 +108,12 @@ class PrecisionReport:
                 all in a higher precision; that is the graph's word, and stands in its report.
         """
         half = precision in (Precision.FP16, Precision.BF16)
-        if half and self.layers and precision.value not in {layer.asked for layer in self.layers}:
+        if half and self.layers and precision.value not in {layer.in_graph for layer in self.layers}:
             raise GateError(
                 f"the graph asked for as {precision} has no {precision} layer",
                 hint=f"x3ddeploy quantize --{precision}",
             )
-        reduced = [layer for layer in self.layers if _WIDTH.get(layer.asked, 4) < _WIDTH["fp32"]]
+        reduced = [layer for layer in self.layers if _WIDTH.get(layer.in_graph, 4) < _WIDTH["fp32"]]
         wrong = self.wider
         if self.strongly_typed:
             failed = bool(wrong)
@@ -122,7 +122,7 @@ class PrecisionReport:
         if failed:
             raise GateError(
                 f"the engine is not what was asked for: {len(wrong)} of {len(self.layers)} layers run in a wider type",
-                details=[f"{layer.node}: asked {layer.asked}, runs {layer.runs}" for layer in wrong[:12]],
+                details=[f"{layer.node}: asked {layer.in_graph}, runs {layer.runs}" for layer in wrong[:12]],
                 hint="the engine was not kept; this TensorRT ignores the precision of the graph",
             )
         if self.layers and len(self.unknown) == len(self.layers):
@@ -133,13 +133,13 @@ class PrecisionReport:
 
 
 def precision_of_engine(
-    information: Mapping[str, Any], asked: Sequence[Asked], *, strongly_typed: bool
+    information: Mapping[str, Any], graph: Sequence[GraphPrecision], *, strongly_typed: bool
 ) -> PrecisionReport:
     """From the inspector's JSON.
 
     Args:
         information: with "Layers", each an object.
-        asked: what the graph says.
+        graph: what the graph says of each layer.
         strongly_typed: see PrecisionReport.
     """
     layers = list(information.get("Layers", []))
@@ -151,24 +151,24 @@ def precision_of_engine(
     return PrecisionReport(
         source="engine inspector",
         strongly_typed=strongly_typed,
-        layers=tuple(_layer(wanted, homes.get(wanted.node, [])) for wanted in asked),
+        layers=tuple(_layer(wanted, homes.get(wanted.node, [])) for wanted in graph),
         engine_layers=len(layers),
         reformats=sum(map(_is_reformat, layers)),
     )
 
 
-def precision_of_network(network: Sequence[ParsedLayer], asked: Sequence[Asked]) -> PrecisionReport:
+def precision_of_network(network: Sequence[ParsedLayer], graph: Sequence[GraphPrecision]) -> PrecisionReport:
     """From a strongly typed network: what the builder was bound to, where the engine cannot be loaded to ask it."""
     parsed = {layer.name: layer for layer in network}
     names = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
 
-    def runs(wanted: Asked) -> str:
+    def runs(wanted: GraphPrecision) -> str:
         layer = parsed.get(wanted.node)
         if layer is None:
             return UNKNOWN
         return "int8" if layer.reads_dequantized else names.get(layer.input_type, UNKNOWN)
 
-    layers = tuple(LayerPrecision(item.node, item.precision, runs(item), item.reason) for item in asked)
+    layers = tuple(LayerPrecision(item.node, item.precision, runs(item), item.reason) for item in graph)
     return PrecisionReport("parsed network", strongly_typed=True, layers=layers, engine_layers=0, reformats=None)
 
 
@@ -181,7 +181,7 @@ def with_inspection(proof: PrecisionReport, seen: PrecisionReport) -> PrecisionR
     return replace(proof, layers=layers, engine_layers=seen.engine_layers, reformats=seen.reformats)
 
 
-def _layer(wanted: Asked, homes: Sequence[Mapping[str, Any]]) -> LayerPrecision:
+def _layer(wanted: GraphPrecision, homes: Sequence[Mapping[str, Any]]) -> LayerPrecision:
     computing = [layer for layer in homes if _computes(layer)] or list(homes)
     found = [_type_of_layer(layer) for layer in computing]
     runs = min(found, key=lambda name: _WIDTH.get(name, 9), default=UNKNOWN)

@@ -14,7 +14,7 @@ import onnx
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour
 from x3ddeploy.child_process import Request
-from x3ddeploy.engines.graph_precision import asked_precisions
+from x3ddeploy.engines.graph_precision import graph_precisions
 from x3ddeploy.engines.inspection import PrecisionReport, precision_of_engine, precision_of_network, with_inspection
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.files import read_file
@@ -103,10 +103,10 @@ def build(request: Request, progress: Step) -> Any:
         messages.append(message)
 
     graph = Path(wanted.graph).read_bytes()
-    asked = asked_precisions(onnx.load_from_string(graph), wanted.float_layers)
+    in_graph = graph_precisions(onnx.load_from_string(graph), wanted.float_layers)
     tensorrt = open_tensorrt(wanted.options.flavour, log)
     network = tensorrt.parse(graph)
-    precision = precision_of_network(network.layers(), asked) if tensorrt.features.strongly_typed else None
+    precision = precision_of_network(network.layers(), in_graph) if tensorrt.features.strongly_typed else None
     start = time.perf_counter()
     if wanted.timing_cache is None:
         plan, _ = network.build(wanted.options, None, progress)
@@ -123,7 +123,7 @@ def build(request: Request, progress: Step) -> Any:
     if wanted.load:
         progress("loading it, and asking what it computes in")
         information = tensorrt.load(plan, host_code=True).inspect()
-        seen = precision_of_engine(information, asked, strongly_typed=tensorrt.features.strongly_typed)
+        seen = precision_of_engine(information, in_graph, strongly_typed=tensorrt.features.strongly_typed)
         precision = seen if precision is None else with_inspection(precision, seen)
     if precision is None:
         raise X3DDeployError("an engine that is not loaded, of a weakly typed network: nothing tells what it is")

@@ -73,17 +73,17 @@ class PoseEstimator(AbstractContextManager["PoseEstimator"]):
         pose_pixels: str | Pixels | None = None,
         detector_pixels: str | Pixels | None = None,
     ) -> None:
-        placed: dict[str, Any] = {"runtime": runtime, "device": device, "threads": threads}
+        execution: dict[str, Any] = {"runtime": runtime, "device": device, "threads": threads}
         pixels: dict[str, Any] = {"pose_pixels": pose_pixels, "detector_pixels": detector_pixels}
-        self._anew = partial(PoseEstimator, pose, detector, **placed, **pixels)
-        self.pose = Model(Path(pose), pixels=pose_pixels, **placed)
+        self._anew = partial(PoseEstimator, pose, detector, **execution, **pixels)
+        self.pose = Model(Path(pose), pixels=pose_pixels, **execution)
         self.detector = None
         if self.pose.kind not in (*TOP_DOWN, *ONE_STAGE):
             raise UsageError(f"{pose} is a detector: it gives no keypoints", hint="--detector takes it")
         if detector is not None:
             if self.pose.kind in ONE_STAGE:
                 raise UsageError(f"{pose} finds persons by itself", hint="leave --detector out")
-            self.detector = Model(Path(detector), pixels=detector_pixels, **placed)
+            self.detector = Model(Path(detector), pixels=detector_pixels, **execution)
             if self.detector.kind in TOP_DOWN:
                 raise UsageError(f"{detector} finds no persons: it gives {self.detector.kind.value}")
 

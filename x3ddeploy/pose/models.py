@@ -142,8 +142,8 @@ class Model:
         found, start = [], 0
         for of_one, windows_of_one in zip(boxes, windows, strict=True):
             end = start + len(windows_of_one)
-            placed = [window.back(points[start + place]) for place, window in enumerate(windows_of_one)]
-            keypoints = np.stack(placed) if placed else np.zeros((0, self.joints, 2), np.float32)
+            joints = [window.back(points[start + place]) for place, window in enumerate(windows_of_one)]
+            keypoints = np.stack(joints) if joints else np.zeros((0, self.joints, 2), np.float32)
             found.append(Persons(of_one, keypoints, scores[start:end]))
             start = end
         return found
@@ -186,10 +186,10 @@ class Model:
                 joints = rows[:, 5:].reshape(len(rows), -1, 3)
                 keypoints, scores = joints[..., :2], joints[..., 2]
         best = best_boxes(boxes, sure)
-        placed = window.back(boxes[best].reshape(-1, 2, 2)).reshape(-1, 4)
+        boxes = window.back(boxes[best].reshape(-1, 2, 2)).reshape(-1, 4)
         if not self.joints:
-            return Persons(placed, np.zeros((len(best), 0, 2), np.float32), np.zeros((len(best), 0), np.float32))
-        return Persons(placed, window.back(keypoints[best]), np.clip(scores[best], 0, 1).astype(np.float32))
+            return Persons(boxes, np.zeros((len(best), 0, 2), np.float32), np.zeros((len(best), 0), np.float32))
+        return Persons(boxes, window.back(keypoints[best]), np.clip(scores[best], 0, 1).astype(np.float32))
 
     def _run(self, planes: Sequence[Floats]) -> list[Floats]:
         """Every output of all pictures, in batches; a fixed batch is filled with the last picture again."""

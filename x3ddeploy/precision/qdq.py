@@ -141,14 +141,14 @@ class _Editor:
     def finish(self) -> onnx.ModelProto:
         """The graph with its pairs in place and without the constants that nothing reads any more."""
         graph = self._model.graph
-        placed: list[onnx.NodeProto] = []
+        nodes: list[onnx.NodeProto] = []
         for node in graph.node:
             for name in node.input:
-                placed += self._pairs.pop(name, [])
-            placed.append(node)
+                nodes += self._pairs.pop(name, [])
+            nodes.append(node)
         del graph.node[:]
-        graph.node.extend(placed)
-        used = {name for node in placed for name in node.input}
+        graph.node.extend(nodes)
+        used = {name for node in nodes for name in node.input}
         kept = [tensor for tensor in (*graph.initializer, *self._added.values()) if tensor.name in used]
         del graph.initializer[:]
         graph.initializer.extend(kept)

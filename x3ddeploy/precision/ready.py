@@ -56,12 +56,12 @@ def make_ready(target: str, contract: Contract, request: Request) -> Ready:
 def _judge(precision: Precision, request: Request, target: TargetPrecision) -> Execution:
     """The runtime that was asked for, else the target's, else the first that is here and computes the precision."""
     if request.runtime is not None or request.device is not None:
-        asked = request.runtime or target.runtime
-        require(asked, request.device)
-        execution = Execution(asked, request.device or RUNTIMES[asked].default_device, precision)
-        if RUNTIMES[asked].builds_engines:
+        name = request.runtime or target.runtime
+        require(name, request.device)
+        execution = Execution(name, request.device or RUNTIMES[name].default_device, precision)
+        if RUNTIMES[name].builds_engines:
             raise UsageError(
-                f"{asked} runs engines, and graphs are to be judged",
+                f"{name} runs engines, and graphs are to be judged",
                 hint="x3ddeploy verify judges the engines that build-trt makes of them",
             )
         if problem := unsupported(execution):

@@ -80,7 +80,7 @@ class Timing:
     lower_quartile: float
     upper_quartile: float
     size_bytes: int
-    placed: Convolutions | None
+    convolutions: Convolutions | None
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def judge(
                 lower_quartile=gain.lower_quartile,
                 upper_quartile=gain.upper_quartile,
                 size_bytes=graph.ByteSize(),
-                placed=convolutions_in(runtime, graph),
+                convolutions=convolutions_in(runtime, graph),
             )
         )
     return Verdict(tuple(timings), tuple(absent), tuple(_sentences(timings)))
@@ -201,7 +201,7 @@ def _sentence(timing: Timing) -> str:
 
 
 def _reason(timing: Timing) -> str:
-    found = timing.placed
+    found = timing.convolutions
     if found is None:
         return "the runtime does not tell why"
     if found.bf16:

@@ -113,8 +113,8 @@ def spread(positions: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
                 break
             total = len(first) + len(second)
             groups[-2:] = [((one * len(first) + other * len(second)) / total, first + second)]
-    placed = list(positions)
+    moved = list(positions)
     for centre, members in groups:
         for place, index in enumerate(members):
-            placed[index] = centre + gap * (place - (len(members) - 1) / 2)
-    return placed
+            moved[index] = centre + gap * (place - (len(members) - 1) / 2)
+    return moved

@@ -129,7 +129,7 @@ class Execution:
 REFERENCE = Execution("torch", "cpu", Precision.FP32)
 
 
-def placed(runtime: str, device: str | None = None, precision: str = Precision.FP32) -> Execution:
+def execution_named(runtime: str, device: str | None = None, precision: str = Precision.FP32) -> Execution:
     """An Execution by its words, on the runtime's first device where none is named.
 
     Raises:
@@ -316,7 +316,7 @@ def choose(
         MissingRequirementError: what was asked for is not on this machine.
         BundleError: the bundle lacks a precision that was asked for, or has no engine of it that fits this machine.
     """
-    asked = tuple(named(Precision, name) for name in precisions)
+    wanted = tuple(named(Precision, name) for name in precisions)
     for name in runtimes:
         _device(runtime_named(name), device)
         if here:
@@ -328,7 +328,10 @@ def choose(
         runtime = RUNTIMES[name]
         place = device or runtime.default_device
         held, count, problem = _held(bundle, runtime), len(executions), ""
-        for precision in asked or (Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)):
+        for precision in wanted or (
+            Precision.FP32,
+            *(word for word in Precision if word in bundle.manifest.precisions),
+        ):
             if problem := unsupported(Execution(name, place, precision)):
                 left_out.append(problem)
             elif precision in held:
@@ -341,7 +344,7 @@ def choose(
                         left_out.append(": ".join([f"{name} {precision}", error.message, *error.details]))
                         continue
                 executions.append(Execution(name, place, precision))
-            elif runtimes and asked:
+            elif runtimes and wanted:
                 if runtime.builds_engines:
                     what, make = "engine", build_command(bundle, precision, flavour_of(name))
                 else:
