@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -82,6 +83,21 @@ def decode_json(data: bytes, kind: type[T] | Any) -> T:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     return value
+
+
+def sha256_of(file: Path | BinaryIO) -> str:
+    """Hex digest of a file, or of the rest of one that is open.
+
+    Raises:
+        OSError: it is missing or cannot be read.
+    """
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return sha256_of(opened)
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _open(path: Path, limit: int | None) -> int:

@@ -13,7 +13,7 @@ import msgspec
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.bundle import MANIFEST, Bundle, EngineEntry, FileEntry, Manifest, PrecisionEntry, Source, sha256_of
+from x3ddeploy.bundle import MANIFEST, Bundle, EngineEntry, FileEntry, Manifest, PrecisionEntry, Source
 from x3ddeploy.bundle.check import problems_of, unchecked
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.bundle.paths import graph_name
@@ -21,7 +21,7 @@ from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import Wishes
-from x3ddeploy.files import regular_size
+from x3ddeploy.files import regular_size, sha256_of
 from x3ddeploy.graphs.lint import lint
 from x3ddeploy.graphs.work import multiply_adds
 from x3ddeploy.loading import load_network

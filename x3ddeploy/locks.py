@@ -1,9 +1,11 @@
-"""Locks between processes that end with their process and leave no file behind."""
+"""Locks between processes that end with their process and leave no file behind; all that takes `fcntl` is here."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -89,4 +91,20 @@ def is_claimed(path: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+    return False
+
+
+def is_open_for_writing(path: Path) -> bool:
+    """Whether a process has the file open for writing, as far as the system tells: Linux, of one's own files."""
+    if fcntl is None or sys.platform != "linux":
+        return False
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        try:
+            # A lease is refused while the file is open for writing (fcntl(2)). Whoever opens it before the lease is
+            # given back waits so long, and a signal comes, which by default would end the process: SIGURG does not.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from x3ddeploy.bundle import Bundle, sha256_of
+from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle import opened as module
 from x3ddeploy.errors import BundleError
+from x3ddeploy.files import sha256_of
 
 
 def changed(bundle, tmp_path, change):

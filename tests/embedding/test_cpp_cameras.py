@@ -11,11 +11,11 @@ import onnx
 import pytest
 from support.cpp_project import CPP, HAS_ONNXRUNTIME, checked
 
-from x3ddeploy.bundle import sha256_of
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.files import sha256_of
 from x3ddeploy.modalities.sampling import uniform_indices
 from x3ddeploy.runtimes.registry import open_session
 

@@ -11,7 +11,8 @@ from support.faults.golden_data import LOGITS
 from support.faults.scales import LOST_BIASES, WEIGHTS, two_scales_in_a_pair
 from test_cpp_runtime import damage_manifest, start
 
-from x3ddeploy.bundle import Bundle, sha256_of
+from x3ddeploy.bundle import Bundle
+from x3ddeploy.files import sha256_of
 from x3ddeploy.parity.gates import lower_tolerance
 
 pytestmark = pytest.mark.openvino

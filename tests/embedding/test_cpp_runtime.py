@@ -10,7 +10,7 @@ import pytest
 from support import schema_1
 from support.cpp_project import HAS_ONNXRUNTIME
 
-from x3ddeploy.bundle import Bundle, EngineEntry, sha256_of
+from x3ddeploy.bundle import Bundle, EngineEntry
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.data.annotations import Annotation
@@ -18,6 +18,7 @@ from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.files import sha256_of
 from x3ddeploy.modalities.sampling import uniform_indices
 from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.tensorrt.place import Host, engine_path, plan_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.cluster import Cluster, on_cluster
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.files import sha256_of
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.inputs import find_videos
 from x3ddeploy.prediction.predict import Windowing
@@ -224,5 +224,5 @@ def _named(keypoints: Path | PoseEstimator | None) -> list[str]:
     """What says whether keypoints are the same."""
     if isinstance(keypoints, PoseEstimator):
         models = [model.path for model in (keypoints.pose, keypoints.detector) if model is not None]
-        return [hashlib.sha256(model.read_bytes()).hexdigest() for model in models]
+        return [sha256_of(model) for model in models]
     return [] if keypoints is None else [str(keypoints)]

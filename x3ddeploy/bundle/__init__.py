@@ -9,7 +9,6 @@ from x3ddeploy.bundle.manifest import Preprocessing as Preprocessing
 from x3ddeploy.bundle.manifest import Source as Source
 from x3ddeploy.bundle.manifest import Spread as Spread
 from x3ddeploy.bundle.opened import Bundle as Bundle
-from x3ddeploy.bundle.opened import sha256_of as sha256_of
 from x3ddeploy.bundle.paths import BENCH as BENCH
 from x3ddeploy.bundle.paths import BENCH_REPORTS as BENCH_REPORTS
 from x3ddeploy.bundle.paths import CALIBRATION as CALIBRATION

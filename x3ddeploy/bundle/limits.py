@@ -13,6 +13,7 @@ from x3ddeploy.bundle.manifest import EngineEntry, Manifest, PrecisionEntry
 from x3ddeploy.bundle.paths import CALIBRATION, ENGINES, names_a_file
 from x3ddeploy.contract import Input, Transform
 from x3ddeploy.errors import BundleError
+from x3ddeploy.terms import Precision
 from x3ddeploy.text import escaped
 
 # Far over any network of this kind, and small enough for products of a few sizes to stay inside 64 bits.
@@ -22,7 +23,7 @@ _LARGEST_FILE = 1 << 42
 _LARGEST_VALUES = 1 << 31  # of one clip's input: 8 GiB of float32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CAPABILITY = re.compile(r"\d{1,2}\.\d")
-_PRECISIONS = ("fp16", "bf16", "int8")
+_LOWER = frozenset(Precision) - {Precision.FP32}
 _OPTIMIZATION_LEVELS = range(6)
 _LARGEST_ERROR = 10.0  # relative to an output's range; an output of zeros is 1 away
 _SHOWN = 20
@@ -160,7 +161,7 @@ def _files(manifest: Manifest) -> Iterator[str]:
 
 
 def _precision(name: str, precision: PrecisionEntry, manifest: Manifest) -> Iterator[str]:
-    if name not in _PRECISIONS:
+    if name not in _LOWER:
         yield f"precisions: no precision is called {name!r}"
     place = precision.calibration
     if place is not None and (place.split("/")[0] != CALIBRATION or place not in manifest.files):

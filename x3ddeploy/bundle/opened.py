@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,21 +17,13 @@ from x3ddeploy.bundle.reading import read_manifest
 from x3ddeploy.contract import Contract
 from x3ddeploy.errors import BundleError
 from x3ddeploy.exchange import recover
+from x3ddeploy.files import sha256_of
 from x3ddeploy.locks import locked
 from x3ddeploy.text import shell_word
 
 # A file that was written less than this before it was hashed may be written again without another time of change.
 _CLOCK_TICK_S = 2.0
 _MAY_NOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM)
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import msgspec
 
 from x3ddeploy.atomic import explain_os_errors, staged_directory, sync_tree, umask, write_bytes, write_json
 from x3ddeploy.bundle.manifest import EngineEntry, FileEntry, Manifest, PrecisionEntry
-from x3ddeploy.bundle.opened import Bundle, sha256_of
+from x3ddeploy.bundle.opened import Bundle
 from x3ddeploy.bundle.paths import (
     BENCH,
     BENCH_REPORTS,
@@ -27,6 +27,7 @@ from x3ddeploy.bundle.paths import (
 from x3ddeploy.bundle.pending import NEXT, link, settle
 from x3ddeploy.bundle.reading import read_manifest
 from x3ddeploy.errors import BundleError
+from x3ddeploy.files import sha256_of
 from x3ddeploy.locks import locked
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from x3ddeploy.checkpoint.sniff import describe, describe_zip, is_torch_file
 from x3ddeploy.checkpoint.tensors import to_float32
 from x3ddeploy.checkpoint.unpickling import unpickle
 from x3ddeploy.errors import CheckpointError
-from x3ddeploy.files import regular_size
+from x3ddeploy.files import regular_size, sha256_of
 from x3ddeploy.text import shortened
 
 _LISTED = 8
@@ -83,7 +82,7 @@ def read_checkpoint(path: Path, *, trust: bool = False, ema: bool = False) -> Ch
         CheckpointError: the file is missing, damaged, not a checkpoint, refused as unsafe, or holds no weights.
     """
     with _opened(path) as file:
-        sha256 = _sha256(file)
+        sha256 = sha256_of(file)
         _require_torch_file(file, path)
         # Read, not mapped: tens of megabytes, and a mapped file that a training run overwrites ends the process.
         content, executed = unpickle(file, str(path), trust=trust)
@@ -119,13 +118,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         ) from error
     with file:
         yield file
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _require_torch_file(file: BinaryIO, path: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from x3ddeploy.data.folder import VIDEO_SUFFIXES
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.modalities.opencv import require_opencv
+from x3ddeploy.locks import is_open_for_writing
+from x3ddeploy.modalities.opencv import read_picture, require_opencv
 from x3ddeploy.prediction.inputs import KEYPOINT_SUFFIXES
 from x3ddeploy.prediction.sources import Frames, Picture
 from x3ddeploy.progress import Step
@@ -78,7 +75,7 @@ class FilledFolder:
                 since = now - min(max(time.time_ns() - status.st_mtime_ns, 0), self._quiet_ns)
             elif known != version:
                 since = now
-            if now - since >= self._quiet_ns and not _written(path):
+            if now - since >= self._quiet_ns and not is_open_for_writing(path):
                 given[path] = version
                 found.append(Come(path, since / 1e9))
             else:
@@ -98,24 +95,6 @@ class FilledFolder:
             raise DataError(f"cannot look into {self._folder}: {error.strerror}") from error
         there = [(status, path) for status, path in there if stat.S_ISREG(status.st_mode)]
         return sorted(there, key=lambda file: (file[0].st_mtime_ns, file[1].name))
-
-
-def _written(path: Path) -> bool:
-    """Whether a process has the file open for writing, as far as the system tells: Linux, of one's own files."""
-    if sys.platform != "linux":
-        return False
-    import fcntl
-
-    with suppress(OSError), path.open("rb") as file:
-        try:
-            # A lease is refused while the file is open for writing (fcntl(2)). Whoever opens it before the lease is
-            # given back waits so long, and a signal comes, which by default would end the process: SIGURG does not.
-            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:
-            return True
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
 
 
 def answers_by_kind(
@@ -144,7 +123,7 @@ def folder_frames(folder: Path, tell: Step) -> Frames:
         UsageError: there is no such folder.
         MissingRequirementError: OpenCV is not installed.
     """
-    cv2 = require_opencv("reading pictures")
+    require_opencv("reading pictures")
     files = FilledFolder(folder, PICTURE_SUFFIXES, _QUIET_PICTURE_NS)
     past = files.come()
     if past:
@@ -153,11 +132,11 @@ def folder_frames(folder: Path, tell: Step) -> Frames:
     def read() -> Iterator[Picture]:
         while True:
             for entry in files.come():
-                picture = cv2.imread(str(entry.path), cv2.IMREAD_COLOR)
+                picture = read_picture(entry.path)
                 if picture is None:
                     tell(f"{entry.path} is no picture that can be read")
                 else:
-                    yield np.ascontiguousarray(picture[..., ::-1], np.uint8)
+                    yield picture
             time.sleep(_LOOK_S)
 
     return read

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from x3ddeploy.bundle import sha256_of
 from x3ddeploy.contract import Contract
 from x3ddeploy.data.annotations import (
     Annotation,
@@ -25,6 +24,7 @@ from x3ddeploy.data.prepare import Preparation, looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
 from x3ddeploy.data.video import count_frames, frame_rate, iter_frames
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.files import sha256_of
 from x3ddeploy.modalities import (
     needs_frames,
     needs_keypoints,

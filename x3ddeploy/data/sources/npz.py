@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.bundle import sha256_of
 from x3ddeploy.contract import Contract, Input
 from x3ddeploy.data.annotations import Annotation, image_shape
 from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
@@ -23,6 +22,7 @@ from x3ddeploy.data.people import (
 from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, checked_inputs, described, digest, people_fed
 from x3ddeploy.errors import DataError
+from x3ddeploy.files import sha256_of
 from x3ddeploy.modalities import (
     Frames,
     Indices,

@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.bundle import sha256_of
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import Input
 from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest, people_fed
 from x3ddeploy.errors import DataError
+from x3ddeploy.files import sha256_of
 
 # More than any calibration takes; a generator that never ends is told before the disk is full.
 _MOST_CLIPS = 100_000

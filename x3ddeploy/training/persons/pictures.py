@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from x3ddeploy.data.annotations import leads_out
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import read_json
-from x3ddeploy.modalities.opencv import require_opencv
+from x3ddeploy.modalities.opencv import read_picture
 from x3ddeploy.pose.pictures import Floats, Picture, Window, about, cropped, fitted, planes
 from x3ddeploy.registry import DATASETS
 from x3ddeploy.terms import Pixels
@@ -159,11 +159,10 @@ def _minus_area(person: tuple[Floats, Floats]) -> float:
 
 
 def _decoded(path: Path) -> Picture:
-    cv2: Any = require_opencv("reading pictures")
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    picture = read_picture(path)
     if picture is None:
         raise DataError(f"{path} is no picture")
-    return np.ascontiguousarray(picture[..., ::-1])
+    return picture
 
 
 def _moved(window: Window, size: Sequence[int], random: np.random.Generator | None) -> Window:
