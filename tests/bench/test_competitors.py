@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from x3ddeploy.benchmarking.competitor import Loaded, Scope
-from x3ddeploy.benchmarking.competitors import choose, prepare, without_slow
+from x3ddeploy.benchmarking.competitors import choose, of_executions, prepare, without_slow
 from x3ddeploy.benchmarking.computed_in import computed_in
 from x3ddeploy.benchmarking.torch_forms import _channels_last
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
@@ -192,3 +192,16 @@ def test_channels_last_is_for_weights_of_images_as_of_volumes():
     assert images.weight.is_contiguous(memory_format=torch.channels_last)
     assert _channels_last(torch.nn.Sequential(images, volumes)) is torch.channels_last_3d
     assert volumes.weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_every_verbs_words_choose_a_bundles_own_forms():
+    assert of_executions(["openvino"], None, ["int8", "fp32"]) == ["openvino/int8", "openvino/fp32"]
+    assert of_executions(["torch", "onnxruntime"], None, ["fp32", "bf16"]) == ["torch", "onnxruntime/fp32"]
+    assert of_executions([], "npu", ["fp16"]) == ["openvino-npu/fp16"]
+    assert set(of_executions([], None, ["int8"])) >= {"onnxruntime/int8", "openvino/int8", "tensorrt/int8"}
+    with pytest.raises(UsageError, match="do not compute in bf16"):
+        of_executions(["onnxruntime"], "cpu", ["bf16"])
+    with pytest.raises(UsageError, match="no runtime has a device 'tpu'"):
+        of_executions([], "tpu", [])
+    with pytest.raises(MissingRequirementError, match="CUDAExecutionProvider"):
+        of_executions(["onnxruntime"], "cuda", [])

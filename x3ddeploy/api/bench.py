@@ -10,7 +10,7 @@ from pathlib import Path
 from x3ddeploy.atomic import explain_os_errors, write_bytes, write_json
 from x3ddeploy.benchmarking.compare import Comparison, compare_reports
 from x3ddeploy.benchmarking.competitor import Absent, Scope
-from x3ddeploy.benchmarking.competitors import choose, of_bundles, without_slow
+from x3ddeploy.benchmarking.competitors import choose, of_bundles, of_executions, without_slow
 from x3ddeploy.benchmarking.document import BenchReport
 from x3ddeploy.benchmarking.reading import read_report
 from x3ddeploy.benchmarking.report import bench_report
@@ -24,7 +24,7 @@ from x3ddeploy.machine import usable_cores
 from x3ddeploy.places import REPORT_BYTES, require_place
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.report.page import render_html, render_markdown
-from x3ddeploy.terms import AnyPath, Decoder, named
+from x3ddeploy.terms import AnyPath, Decoder, Precision, named
 
 _OF_FILES = {Path(name).suffix for name in (BENCH, *BENCH_REPORTS)}
 
@@ -57,6 +57,9 @@ def bench(
     *,
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    device: str | None = None,
+    precisions: Sequence[str | Precision] = (),
     with_slow: bool = False,
     scopes: Sequence[str | Scope] = (),
     batch: int | None = None,
@@ -76,6 +79,9 @@ def bench(
             throughput and layers.
         only: names of competitors, or of groups of them ('onnxruntime/int8', 'torch'); none takes all.
         skip: names to leave out.
+        runtimes: the bundle's own forms in these runtimes, with those in `only`, and none other.
+        device: the device of these runtimes; None for the first of each.
+        precisions: the precisions of the graphs or engines; none takes all.
         with_slow: also those that take minutes to prepare (torch.compile).
         scopes: 'compute', 'with_copies', 'pipeline', and these alone; none takes all three, and parts, throughput and
             layers beside them.
@@ -88,8 +94,9 @@ def bench(
 
     Raises:
         BundleError: the bundle is not what its manifest says.
-        MissingRequirementError: nothing that was asked for can be timed here.
-        UsageError: there is no such competitor, `output` names a file, or is not given for several bundles.
+        MissingRequirementError: nothing that was asked for can be timed here, or a runtime that was named is not here.
+        UsageError: there is no such competitor, runtime, device or precision, or `output` names a file, or is not given
+            for several bundles.
         X3DDeployError: interrupted before one round was complete.
     """
     paths = [Path(bundle)] if isinstance(bundle, str | PathLike) else [Path(path) for path in bundle]
@@ -98,7 +105,8 @@ def bench(
     decodes = named(Decoder, decoder)
     require_decoder(decodes)
     folder = paths[0] if output is None else _made(Path(output))
-    names = choose(only, skip)
+    forms = of_executions(runtimes, device, precisions) if runtimes or device or precisions else []
+    names = choose([*only, *forms], skip)
     names, left_out = (names, []) if with_slow or only else without_slow(names)
     if len(paths) > 1:
         names, left_out = of_bundles(names), []

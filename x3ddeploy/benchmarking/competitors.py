@@ -8,13 +8,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory, Scope, named
-from x3ddeploy.benchmarking.loaders import NAMES, PLACES, load
+from x3ddeploy.benchmarking.loaders import load, places
+from x3ddeploy.benchmarking.loaders import names as all_names
 from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
 from x3ddeploy.benchmarking.workbench import SCORES, Workbench
 from x3ddeploy.errors import BundleError, GateError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes.base import Array, FallbackError, Session
+from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, execution_named, require, unsupported
+from x3ddeploy.terms import Precision
 
 # The same network in float32; a plain export rounds more than ours. What is off by more is another network, and its
 # time means nothing. Lower precisions are not held to it: what they cost stands beside their time.
@@ -33,15 +36,45 @@ def choose(only: Sequence[str], skip: Sequence[str]) -> list[str]:
     def fits(name: str, patterns: Sequence[str]) -> bool:
         return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*") for pattern in patterns)
 
-    unknown = [pattern for pattern in (*only, *skip) if not any(fits(name, (pattern,)) for name in NAMES)]
+    every = all_names()
+    unknown = [pattern for pattern in (*only, *skip) if not any(fits(name, (pattern,)) for name in every)]
     if unknown:
-        raise UsageError(f"no competitor named {unknown[0]!r}", hint=f"one of: {', '.join(NAMES)}")
-    return [name for name in NAMES if (not only or fits(name, only)) and not fits(name, skip)]
+        raise UsageError(f"no competitor named {unknown[0]!r}", hint=f"one of: {', '.join(every)}")
+    return [name for name in every if (not only or fits(name, only)) and not fits(name, skip)]
+
+
+def of_executions(runtimes: Sequence[str], device: str | None, precisions: Sequence[str]) -> list[str]:
+    """Names of a bundle's own forms, in the words of every verb; PyTorch's are the forms of its training network.
+
+    Args:
+        runtimes: names in the registry, which must be here; none takes all that have the device.
+        device: device of each; None for its first.
+        precisions: none takes all that a runtime computes in there.
+
+    Raises:
+        UsageError: there is no such runtime, device or precision, or nothing computes so.
+        MissingRequirementError: a runtime that was named, or its device, is not here.
+    """
+    found, problem = [], f"no runtime has a device {device!r}"
+    for name in runtimes or RUNTIMES:
+        if runtimes:
+            require(name, device)
+        elif device is not None and device not in RUNTIMES[name].devices:
+            continue
+        for precision in precisions or Precision:
+            execution = execution_named(name, device, precision)
+            if reason := unsupported(execution):
+                problem = reason
+            else:
+                found.append(execution.place if name == REFERENCE.runtime else f"{execution.place}/{precision}")
+    if not found:
+        raise UsageError(problem, hint="--runtime, --device and --precision name another")
+    return found
 
 
 def of_bundles(names: Sequence[str]) -> list[str]:
     """The names that are a bundle's own, in some runtime and precision."""
-    return [name for name in names if name.partition("/")[0] in PLACES]
+    return [name for name in names if name.partition("/")[0] in places()]
 
 
 def without_slow(names: Sequence[str]) -> tuple[list[str], list[Absent]]:
@@ -60,7 +93,7 @@ def prepare(
 
     Args:
         bench: what they share.
-        names: which of NAMES are to take part.
+        names: which are to take part.
         scopes: scopes to be timed. A competitor has those that it knows; who has none is absent.
         load_one: loads one by its name.
 

@@ -26,7 +26,16 @@ from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Feeds, Session
-from x3ddeploy.runtimes.registry import RUNTIMES, Execution, Runtime, open_part, open_raw, open_session, require
+from x3ddeploy.runtimes.registry import (
+    REFERENCE,
+    RUNTIMES,
+    Execution,
+    Runtime,
+    open_part,
+    open_raw,
+    open_session,
+    require,
+)
 from x3ddeploy.runtimes.tensorrt_session import TensorRTSession, session_of_plans
 from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.trt import open_tensorrt
@@ -76,23 +85,29 @@ def _log(severity: str, message: str) -> None:
 PLAIN, BASELINE = "plain", "rgbposeconv3d"
 _BASELINE_TOLERANCE = 1e-3  # an export that is off by more computes another network, and its time means nothing
 
-# 'onnxruntime', 'onnxruntime-cuda', ... -> what runs there; PyTorch has forms instead of precisions.
-PLACES: dict[str, tuple[Runtime, str]] = {
-    Execution(name, device, Precision.FP32).place: (runtime, device)
-    for name, runtime in RUNTIMES.items()
-    if name != "torch"
-    for device in runtime.devices
-}
 # Where float32 graphs can be run with products in TF32. Our engines clear it.
 TF32_PLACES = ("onnxruntime-cuda", "onnxruntime-tensorrt")
-# Every name there is: '<place>/<precision>' for the bundle, '<torch>/<form>', '<network>/<place>' for the others.
-NAMES = (
-    *(f"{place}/{precision}" for place in PLACES for precision in Precision),
-    *(f"{place}/{TF32}" for place in TF32_PLACES),
-    *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS if runtime != "torch" or form != TF32),
-    *(f"{PLAIN}/{place}" for place in PLACES),
-    *(f"{BASELINE}/{place}" for place in (*DEVICES, *PLACES)),
-)
+
+
+def places() -> dict[str, tuple[Runtime, str]]:
+    """'onnxruntime', 'onnxruntime-cuda', ... -> what runs there; PyTorch has forms instead of precisions."""
+    return {
+        Execution(name, device, Precision.FP32).place: (runtime, device)
+        for name, runtime in RUNTIMES.items()
+        if name != REFERENCE.runtime
+        for device in runtime.devices
+    }
+
+
+def names() -> tuple[str, ...]:
+    """Every name: '<place>/<precision>' for the bundle, '<torch>/<form>', '<network>/<place>' for the others."""
+    return (
+        *(f"{place}/{precision}" for place in places() for precision in Precision),
+        *(f"{place}/{TF32}" for place in TF32_PLACES),
+        *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS if runtime != REFERENCE.runtime or form != TF32),
+        *(f"{PLAIN}/{place}" for place in places()),
+        *(f"{BASELINE}/{place}" for place in (*DEVICES, *places())),
+    )
 
 
 def load(bench: Workbench, name: str) -> Loaded:
@@ -106,7 +121,7 @@ def load(bench: Workbench, name: str) -> Loaded:
     """
     family, _, kind = name.partition("/")
     if family == PLAIN:
-        require(PLACES[kind][0].name, PLACES[kind][1])  # before the network is exported
+        require(places()[kind][0].name, places()[kind][1])  # before the network is exported
         return _graph(bench, f"{bench.title}, plain torch.onnx.export", kind, bench.plain, bench.inputs)
     if family == BASELINE:
         return _baseline(bench, kind)
@@ -121,7 +136,7 @@ def _in_tf32(bench: Workbench, place: str) -> Loaded:
     """The bundle's float32 graph, its products rounded to TF32."""
     from x3ddeploy.runtimes.onnxruntime_session import open_tf32
 
-    runtime, device = PLACES[place]
+    runtime, device = places()[place]
     require(runtime.name, device)
     graph = bench.bundle.part_path(WHOLE)
     session = open_tf32(graph, device)
@@ -130,7 +145,7 @@ def _in_tf32(bench: Workbench, place: str) -> Loaded:
 
 def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
     """The bundle's recognizer: its graph, or its engines."""
-    runtime, device = PLACES[place]
+    runtime, device = places()[place]
     execution = Execution(runtime.name, device, precision)
     session = open_part(bench.bundle, execution, threads=bench.setting.threads)
     if runtime.builds_engines:
@@ -146,7 +161,7 @@ def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
 
 def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feeds) -> Loaded:
     """A float32 ONNX file that is not the bundle's."""
-    runtime, device = PLACES[place]
+    runtime, device = places()[place]
     if runtime.builds_engines:
         built = build_session(network, graph, runtime.name, len(next(iter(feeds.values()))), bench.progress)
         return _loaded(network, place, built.session, Precision.FP32, feeds, graph, built.size_bytes)
@@ -211,7 +226,7 @@ def _baseline(bench: Workbench, runtime: str) -> Loaded:
         if device != "cpu":
             network = rgbposeconv3d.build(bench.bundle.contract.classes).to(device)
         return on_torch(title, forward, runtime, bench.baseline_inputs)
-    require(PLACES[runtime][0].name, PLACES[runtime][1])
+    require(places()[runtime][0].name, places()[runtime][1])
     loaded = _graph(bench, title, runtime, bench.baseline_graph, bench.baseline_inputs)
     with torch.inference_mode():
         expected = bench.baseline(**{name: torch.from_numpy(value) for name, value in loaded.feeds.items()})

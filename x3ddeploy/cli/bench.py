@@ -8,7 +8,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number, decoder
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number, decoder, placement_options
 
 _MOST_SECONDS = 7 * 24 * 3600
 _LARGEST_THRESHOLD = 10  # a tenfold time
@@ -20,6 +20,7 @@ _LARGEST_THRESHOLD = 10  # a tenfold time
     "--only", multiple=True, metavar="NAME", help="Time only these competitors, e.g. onnxruntime; may be repeated."
 )
 @click.option("--skip", multiple=True, metavar="NAME", help="Leave these competitors out; may be repeated.")
+@placement_options
 @click.option("--all", "with_slow", is_flag=True, help="Also those that take minutes to prepare (torch.compile).")
 @click.option(
     "--scope",
@@ -58,6 +59,9 @@ def command(
     bundle: tuple[Path, ...],
     only: tuple[str, ...],
     skip: tuple[str, ...],
+    runtimes: tuple[str, ...],
+    device: str | None,
+    precisions: tuple[str, ...],
     with_slow: bool,
     scopes: tuple[str, ...],
     batch: int | None,
@@ -91,6 +95,9 @@ def command(
             bundle or Path("deploy"),
             only=only,
             skip=skip,
+            runtimes=runtimes,
+            device=device,
+            precisions=precisions,
             with_slow=with_slow,
             scopes=scopes,
             batch=batch,
