@@ -43,20 +43,19 @@ def main(clips: int, output: Path) -> None:
     options = Options("tensorrt", batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
     recognizer = build_graphs(random_network(spec), Source("random", "0" * 64), options)["recognizer"]
     sources = tuple(sorted({site.source for site in Quantizer(TARGETS["tensorrt"], {}).eligible(recognizer)}))
-    plan, found = plan_runs(recognizer, sources), Statistics.empty("", sources)
+    plan = plan_runs(recognizer, sources)
     before, peak_before = resident_mib()
     after: dict[int, float] = {}
     peak: dict[int, float] = {}
 
-    def note() -> None:
+    chosen = Chosen(RandomClips(clip_inputs(spec), clips, 0), tuple(range(clips)))
+    loaded = ((clip.name, clip.inputs) for clip in chosen.load())
+    for found in collect(recognizer, plan, loaded, Statistics.empty("", sources)):
         done = len(found.clips)
         if done in (1, 5, 10, 20) or done % 50 == 0:
             now, peak_now = resident_mib()
             after[done], peak[done] = round(now - before, 1), round(peak_now - before, 1)
             click.echo(f"{done:4} clips: {after[done]:.0f} MiB more than before, at peak {peak[done]:.0f}", err=True)
-
-    chosen = Chosen(RandomClips(clip_inputs(spec), clips, 0), tuple(range(clips)))
-    collect(recognizer, plan, ((clip.name, clip.inputs) for clip in chosen.load()), found, note)
     versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "onnxruntime")}
     write_json(
         output,

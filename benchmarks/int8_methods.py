@@ -9,6 +9,7 @@ and not what a real model would lose. Writes benchmarks/results/int8_methods.jso
 from __future__ import annotations
 
 import importlib.metadata
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -144,9 +145,9 @@ def measure(network: TwoStreamX3D, target: str, calibrating: Split, judging: Spl
 
     sites = Quantizer(chosen, {}).eligible(recognizer)
     sources = tuple(sorted({site.source for site in sites}))
-    found = Statistics.empty("", sources)
     loaded = ((calibrating.names[index], clip) for index, clip in clips(calibrating, CALIBRATION_CLIPS))
-    collect(recognizer, plan_runs(recognizer, sources), loaded, found, lambda: None)
+    counted = collect(recognizer, plan_runs(recognizer, sources), loaded, Statistics.empty("", sources))
+    found = deque(counted, maxlen=1).pop()
     judges = list(clips(judging, JUDGING_CLIPS))
     labels = [int(judging.labels[index]) for index, _ in judges]
     names = [judging.names[index] for index, _ in judges]

@@ -7,6 +7,7 @@ benchmarks/results/int8_speed.json.
 from __future__ import annotations
 
 import importlib.metadata
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -45,10 +46,10 @@ def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
     parts = build_graphs(random_network(spec), Source("random", "0" * 64), options)
     recognizer, chosen = parts["recognizer"], TARGETS[target]
     sources = tuple(sorted({site.source for site in Quantizer(chosen, {}).eligible(recognizer)}))
-    found = Statistics.empty("", sources)
     clips = Chosen(RandomClips(clip_inputs(spec), CALIBRATION_CLIPS, 0), tuple(range(CALIBRATION_CLIPS)))
     loaded = ((clip.name, clip.inputs) for clip in clips.load())
-    collect(recognizer, plan_runs(recognizer, sources), loaded, found, lambda: None)
+    counted = collect(recognizer, plan_runs(recognizer, sources), loaded, Statistics.empty("", sources))
+    found = deque(counted, maxlen=1).pop()
     unsigned = chosen.scheme.unsigned
     ranges = {name: choose_range(values, "mse", unsigned=unsigned) for name, values in found.histograms.items()}
     quantizer = Quantizer(chosen, ranges)

@@ -10,6 +10,7 @@ from support.documents import of_its_type
 from x3ddeploy.calibration.cache import CalibrationKey, read_calibration
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import plan_runs, tensor_sizes
+from x3ddeploy.calibration.histogram import Histogram
 from x3ddeploy.calibration.run import run_calibration
 from x3ddeploy.errors import BundleError, DataError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
@@ -73,6 +74,24 @@ def test_an_interrupted_calibration_goes_on_and_gives_the_same(recognizer, tenso
     assert any("after 13 clips" in line for line in said)
     assert resumed == whole
     assert [file.suffix for file in (tmp_path / "cut").iterdir()] == [".json"]
+
+
+def test_a_clip_that_is_cut_short_is_not_counted_by_half(recognizer, tensors, tmp_path, monkeypatch):
+    whole, _ = calibrate(recognizer, tensors, tmp_path / "whole")
+    added, add = [], Histogram.add
+
+    def interrupted(histogram, values):
+        added.append(histogram)
+        if len(added) == 5 * len(tensors) - 1:  # of the fifth clip one tensor is counted after this one
+            raise KeyboardInterrupt
+        add(histogram, values)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Histogram, "add", interrupted)
+        calibrate(recognizer, tensors, tmp_path / "cut")
+    resumed, said = calibrate(recognizer, tensors, tmp_path / "cut")
+    assert any("after 4 clips" in line for line in said)
+    assert resumed == whole
 
 
 def test_a_second_calibration_of_the_same_reads_the_cache(recognizer, tensors, tmp_path):

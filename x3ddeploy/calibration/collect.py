@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -78,16 +78,14 @@ def collect(
     plan: Plan,
     clips: Iterable[tuple[str, Mapping[str, Array]]],
     statistics: Statistics,
-    on_clip: Callable[[], None],
-) -> None:
-    """Add clips to `statistics`; after each one the state is whole and can be saved.
+) -> Iterator[Statistics]:
+    """Statistics with one clip more each time: each is whole and can be saved, wherever the next clip is interrupted.
 
     Args:
         model: float32 graph.
         plan: from `plan_runs`.
         clips: name, and the graph's inputs with one clip each.
-        statistics: gets the clips.
-        on_clip: called after each clip.
+        statistics: those of the clips before, which are left as they are.
 
     Raises:
         DataError: a tensor is not finite on a clip; the message names both.
@@ -101,6 +99,7 @@ def collect(
     ]
     with ThreadPoolExecutor(COUNTING_THREADS) as pool:
         for clip_name, feeds in clips:
+            statistics = statistics.with_room_for(clip_name)
             for group, session in zip(plan.groups, runs, strict=True):
                 values = {**session.run(feeds), **feeds}
                 finite = pool.map(lambda value: bool(np.isfinite(value).all()), [values[name] for name in group])
@@ -112,5 +111,4 @@ def collect(
                 histograms = [statistics.histograms[name] for name in group]
                 deque(pool.map(Histogram.add, histograms, [values[name] for name in group]), maxlen=0)
                 del values, finite  # before the next run needs as much again
-            statistics.clips.append(clip_name)
-            on_clip()
+            yield statistics

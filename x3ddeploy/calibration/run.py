@@ -56,23 +56,21 @@ def run_calibration(
         f"{plan.estimate_bytes / 2**20:.0f} MiB of memory at most, whatever the number of clips"
     )
     directory.mkdir(parents=True, exist_ok=True)
-    statistics = Statistics.load(partial, digest) if partial.exists() else Statistics.empty(digest, tensors)
-    if statistics.clips:
-        progress(f"going on after {len(statistics.clips)} clips of an interrupted calibration")
-
-    def done() -> None:
-        on_clip(len(statistics.clips), len(clips.indices))
-        if len(statistics.clips) % _SAVE_EVERY == 0:
-            statistics.save(partial)
-
+    whole = Statistics.load(partial, digest) if partial.exists() else Statistics.empty(digest, tensors)
+    if whole.clips:
+        progress(f"going on after {len(whole.clips)} clips of an interrupted calibration")
     try:
-        loaded = ((clip.name, clip.inputs) for clip in clips.load(start=len(statistics.clips)))
-        collect(model, plan, loaded, statistics, done)
+        loaded = ((clip.name, clip.inputs) for clip in clips.load(start=len(whole.clips)))
+        for counted in collect(model, plan, loaded, whole):
+            whole = counted
+            on_clip(len(whole.clips), len(clips.indices))
+            if len(whole.clips) % _SAVE_EVERY == 0:
+                whole.save(partial)
     except BaseException:
-        if statistics.clips:
-            statistics.save(partial)
+        if whole.clips:
+            whole.save(partial)
         raise
-    calibration = calibrate(key, statistics.histograms, unsigned=unsigned)
+    calibration = calibrate(key, whole.histograms, unsigned=unsigned)
     write_bytes(file, calibration.to_json())
     partial.unlink(missing_ok=True)
     return calibration

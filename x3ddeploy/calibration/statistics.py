@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import zipfile
@@ -32,6 +33,10 @@ class Statistics:
     def empty(cls, key: str, tensors: tuple[str, ...]) -> Statistics:
         """Nothing seen yet."""
         return cls(key, {name: Histogram() for name in tensors})
+
+    def with_room_for(self, clip: str) -> Statistics:
+        """A copy that names one clip more, whose values are still to be counted."""
+        return Statistics(self.key, copy.deepcopy(self.histograms), [*self.clips, clip])
 
     def save(self, path: Path) -> None:
         """Write the state so that `load` gives it back; a reader sees the old file or the new one."""
