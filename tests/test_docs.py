@@ -10,13 +10,25 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import click
 import pytest
 from support.command import spawn
 from support.shared import once
 
+from x3ddeploy.cli.main import VERBS, main
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOT_RUN = ("make ",)  # set-up commands, which the test run itself has gone through
+# Options of other people's commands.
+FOREIGN = {
+    "cmake": {"--build", "--install", "--parallel", "--prefix"},
+    "pip": {"--extra-index-url"},
+    "polygraphy": {"--data-loader-script"},
+    "torchrun": {"--nnodes", "--nproc_per_node", "--rdzv_backend", "--rdzv_endpoint"},
+    "tritonserver": {"--model-repository"},
+    "trtexec": {"--loadEngine"},
+}
 NEEDS = {"build-trt.md": "tensorrt_rtx"}  # page -> a package that not every machine can have
 
 
@@ -84,3 +96,44 @@ def test_links_lead_somewhere(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert "://" in target or (page.parent / target).exists(), target
+
+
+def options(verb):
+    """Options of each command below a verb, by what is typed."""
+    command = main.get_command(None, verb)
+    below = command.commands if isinstance(command, click.Group) else {"": command}
+    return {
+        f"{verb} {name}".strip(): {"--help", *(option for parameter in one.params for option in parameter.opts)}
+        for name, one in below.items()
+    }
+
+
+def test_options_that_a_page_names_exist():
+    ours = {typed: known for verb in VERBS for typed, known in options(verb).items()}
+    sources = [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("benchmarks/gpu/**/*.sh"), ROOT / "x3ddeploy" / "demo.py"]
+    sources.append(ROOT / "cpp" / "examples" / "cli" / "arguments.cpp")
+    scripts = {option for source in sources for option in re.findall(r"--[a-z][\w-]+", source.read_text())}
+    known = scripts.union(*ours.values(), *FOREIGN.values())
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        shown = re.findall(r"(?<![\w-])--[a-z][\w-]+", text)
+        found += [f"{page.name}: {option}" for option in shown if option not in known]
+        for typed in re.findall(r"(?:^|`)x3ddeploy ([^`\n]+)", text, re.MULTILINE):
+            for command in (name for name in ours if re.match(rf"{name}\b(?!-)", typed)):
+                given = re.findall(r"(?<![\w-])--[a-z][\w-]+", typed)
+                found += [f"{page.name}: {command} {option}" for option in given if option not in ours[command]]
+    assert found == []
+
+
+def test_files_tests_and_targets_that_a_page_names_are_there():
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    targets, found = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE), []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        paths = re.findall(r"`((?:x3ddeploy|docs|benchmarks|configs|calib|cpp|tests)/[\w./-]+)`", text)
+        headers = ROOT / "cpp" / "include"
+        found += [path for path in paths if not ((ROOT / path).exists() or (headers / path).exists())]
+        found += [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in tests]
+        found += [name for name in re.findall(r"`make ([\w-]+)`", text) if name not in targets]
+    assert found == []

@@ -179,6 +179,22 @@ def small_family_rows():
     return filter(None, rows_of("families_synth", "families_synth.json"))
 
 
+def synth_eval_rows():
+    """Accuracies of the network of configs/synth.py, as `x3ddeploy eval` prints them."""
+    report = json.loads((RESULTS / "synth_eval.json").read_text())
+    for result in report["results"]:
+        if (result["runtime"], result["precision"]) == ("openvino", "fp32"):  # the page shows its first line alone
+            continue
+        for score, accuracy in result["scores"].items():
+            name = f"{score} (deployed)" if score == report["deployed"] else score
+            shares = f"{accuracy['top1']:8.2%}  {accuracy['top5']:7.2%}  {accuracy['mean_class']:10.2%}"
+            against = (result["against_reference"] or {}).get(score)
+            change = (
+                f"     +0.00     {against['agreement']:7.2%}  {against['largest_difference']:.1e}" if against else ""
+            )
+            yield f"{name:20}{shares}{change}".rstrip()
+
+
 @pytest.mark.parametrize(
     ("page", "rows"),
     [
@@ -195,6 +211,7 @@ def small_family_rows():
         ("docs/bench.md", verb_rows),
         ("docs/bench.md", way_rows),
         ("docs/bench.md", form_rows),
+        ("docs/eval.md", synth_eval_rows),
         ("docs/pose.md", pose_rows),
         ("README.md", short_bench_rows),
     ],
@@ -211,6 +228,21 @@ def test_what_zeros_do_to_ranges_is_the_committed_result():
     text = " ".join((ROOT / "docs" / "quantize.md").read_text().split())
     quartiles = f"quartiles {share['lower_quartile']:.2f} to {share['upper_quartile']:.2f}"
     assert f"to {share['median']:.2f} of what they are without ({quartiles} over its layers)" in text
+
+
+def test_what_a_file_takes_is_the_committed_result():
+    rows = json.loads((RESULTS / "way_to_scores.json").read_text())["rows"]
+    longer = max(rows[name]["median_ms"] for name in ("decoding alone", "compute"))
+    text = " ".join((ROOT / "docs" / "bench.md").read_text().split())
+    assert f"one file takes {rows['file to scores']['median_ms'] / longer:.1f} times the longer of the two" in text
+
+
+def test_callers_of_a_small_network_are_the_committed_result():
+    found = json.loads((RESULTS / "cpp_runtime_small.json").read_text())
+    turns, at_once, gain = (found["callers"][key] for key in ("in_turns_a_second", "at_once_a_second", "gain"))
+    text = " ".join((ROOT / "docs" / "embed.md").read_text().split())
+    assert f"{turns:.0f} calls a second in turns and {at_once:.0f} at once, {gain:.2f} times as many" in text
+    assert f"preparing 1080p video takes {100 * found['prepare_to_compute']:.0f} % of the time to compute it" in text
 
 
 def test_labels_of_two_people_are_the_committed_result():
