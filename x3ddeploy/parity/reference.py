@@ -31,7 +31,7 @@ class Reference:
 
     def __init__(self, network: Network) -> None:
         """Take a copy of a network in evaluation mode."""
-        self._single, self._exact = network, replaced(network, nn.Conv3d, _by_images).double()
+        self._single, self._exact = network, replaced(network, nn.Conv3d, _quicker).double()
         self._known: dict[str, Arrays] = {}
         self.rounding: dict[str, float] = {}
 
@@ -68,6 +68,21 @@ class Reference:
                 self.rounding[label] = max(distance, self.rounding.get(label, 0.0))
 
 
+class _AsProduct(nn.Module):
+    """A pointwise convolution as one matrix product over all places of a clip: nothing is moved for it."""
+
+    def __init__(self, conv: nn.Conv3d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C', T, H, W)."""
+        made = torch.bmm(self.conv.weight.flatten(1).expand(len(clips), -1, -1), clips.flatten(2))
+        if self.conv.bias is not None:
+            made = made + self.conv.bias[:, None]
+        return made.unflatten(2, clips.shape[2:])
+
+
 class _ByImages(nn.Module):
     """A convolution of one frame, computed frame by frame as one of images.
 
@@ -87,9 +102,11 @@ class _ByImages(nn.Module):
         return made.unflatten(0, (batch, frames)).transpose(1, 2)
 
 
-def _by_images(conv: nn.Module) -> nn.Module:
+def _quicker(conv: nn.Module) -> nn.Module:
     if type(conv) is not nn.Conv3d or isinstance(conv.padding, str) or conv.padding_mode != "zeros":
         return conv
+    if {*conv.kernel_size, *conv.stride, conv.groups} == {1} and not any(conv.padding):
+        return _AsProduct(conv)
     along_time, *padding = conv.padding
     is_of_one_frame = (conv.kernel_size[0], conv.stride[0], along_time) == (1, 1, 0)
     return _ByImages(conv, (padding[0], padding[1])) if is_of_one_frame else conv
