@@ -7,12 +7,12 @@ import time
 import numpy as np
 import pytest
 
-from x3ddeploy.benchmarking import resources
 from x3ddeploy.benchmarking.report import headlines
 from x3ddeploy.benchmarking.view import busy, headline_text
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
+from x3ddeploy.timing import others
 
 SIZE, FRAMES = (1, 3, 16, 64, 64), (1, 3, 8, 64, 64)
 
@@ -54,23 +54,23 @@ def test_unlike_networks_make_no_headline_where_their_work_is_not_what_is_timed_
 
 
 @pytest.mark.parametrize(
-    ("others", "load", "told"),
+    ("share", "load", "told"),
     [(0.05, [9.0], ""), (0.5, [0.0], "busy machine"), (None, [9.0, 2.0], "busy machine"), (None, [2.0, 2.0], "")],
 )
-def test_a_machine_is_busy_where_others_compute_and_else_by_its_load(others, load, told):
-    assert busy({"machine": {"cpu_of_others": others, "load_average": load, "cores": 2}}) == told
+def test_a_machine_is_busy_where_others_compute_and_else_by_its_load(share, load, told):
+    assert busy({"machine": {"cpu_of_others": share, "load_average": load, "cores": 2}}) == told
 
 
 def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
     stat, own = tmp_path / "stat", [0.0]
-    ticks = resources.os.sysconf("SC_CLK_TCK")
-    monkeypatch.setattr(resources, "_PROCESSORS", stat)
-    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda process: {0, 1})
-    monkeypatch.setattr(resources.os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
+    ticks = others.os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr(others, "_PROCESSORS", stat)
+    monkeypatch.setattr(others.os, "sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr(others.os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
     now = iter((100.0, 110.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     stat.write_text("cpu 9 9 9 9\ncpu0 0 0 0 500 3 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0 0 0\n")
-    with resources.cpu_of_others() as share:
+    with others.cpu_of_others() as share:
         # Ten seconds of two cores: this process computed in eight, others in four, one second of them stolen.
         first, second = f"cpu0 {8 * ticks} 0 0 900 3 0 0 0", f"cpu1 {2 * ticks} 0 {ticks} 900 0 0 0 {ticks}"
         stat.write_text(f"{first}\n{second}\ncpu2 {9 * ticks} 0 0 0 0 0 0 0\n")
@@ -79,8 +79,8 @@ def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
 
 
 def test_a_system_that_does_not_tell_leaves_it_open(monkeypatch, tmp_path):
-    monkeypatch.setattr(resources, "_PROCESSORS", tmp_path / "missing")
-    with resources.cpu_of_others() as share:
+    monkeypatch.setattr(others, "_PROCESSORS", tmp_path / "missing")
+    with others.cpu_of_others() as share:
         pass
     assert share == []
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_PROCESSORS = Path("/proc/stat")
 
 
 @contextlib.contextmanager
@@ -29,37 +26,6 @@ def host_peak() -> Iterator[list[int]]:
         return
     yield growth
     growth.append(max(0, _status("VmHWM") - before))
-
-
-@contextlib.contextmanager
-def cpu_of_others() -> Iterator[list[float]]:
-    """Gives a list that holds, after the block, the share of the usable cores that others computed in during it.
-
-    What this process and its children used is not counted; what a hypervisor gave to others is. The list stays empty
-    where the system does not tell (it is Linux that does). Source: proc(5), /proc/stat.
-    """
-    share: list[float] = []
-    try:
-        before, start = _busy_seconds(), time.monotonic()
-    except (OSError, ValueError, AttributeError):
-        yield share
-        return
-    yield share
-    cores = len(os.sched_getaffinity(0))
-    others = sum(after - earlier for after, earlier in zip(_busy_seconds(), before, strict=True))
-    share.append(min(1.0, max(0.0, others / (cores * max(time.monotonic() - start, 1e-9)))))
-
-
-def _busy_seconds() -> tuple[float, float]:
-    """Seconds in which the usable cores did not idle, and the negative of those that this process took of them."""
-    usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-    ticks = 0
-    for line in _PROCESSORS.read_text().splitlines():
-        name, *fields_ = line.split()
-        if name in usable:
-            user, nice, system, _idle, _waiting, *rest = map(int, fields_[:8])
-            ticks += user + nice + system + sum(rest)
-    return ticks / os.sysconf("SC_CLK_TCK"), -sum(os.times()[:4])
 
 
 def _status(key: str) -> int:

@@ -16,7 +16,7 @@ from x3ddeploy.benchmarking.competitor import Absent, Competitor, Scope
 from x3ddeploy.benchmarking.competitors import prepare
 from x3ddeploy.benchmarking.computed_in import computed_in
 from x3ddeploy.benchmarking.parts import part_runs
-from x3ddeploy.benchmarking.resources import GpuState, cpu_of_others, read_gpu
+from x3ddeploy.benchmarking.resources import GpuState, read_gpu
 from x3ddeploy.benchmarking.throughput import Throughput, measure_throughput
 from x3ddeploy.benchmarking.work import Work, work_of
 from x3ddeploy.benchmarking.workbench import Workbench
@@ -24,6 +24,7 @@ from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.progress import Progress
 from x3ddeploy.timing.gpu_load import GpuLoad, gpu_load
 from x3ddeploy.timing.measure import Measurement, is_stable, measure
+from x3ddeploy.timing.others import cpu_of_others
 from x3ddeploy.timing.profile import PROFILERS, Block
 
 # Shares of the time for timing. The comparison comes first: an interrupted run has it.

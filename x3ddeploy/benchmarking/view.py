@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from x3ddeploy.benchmarking.competitor import named
 from x3ddeploy.benchmarking.document import BenchReport, Headline
 from x3ddeploy.benchmarking.document import Row as Row
+from x3ddeploy.timing.others import busy_mark
 
 Report = BenchReport
-
-# Others took more than this share of the usable cores; where nobody tells, load over this many times the cores.
-_OTHERS, _LOAD = 0.1, 1.5
 
 
 def timed_rows(report: Report, scope: str) -> list[Row]:
@@ -64,12 +62,9 @@ def bundles_text(report: Report) -> str:
 
 
 def busy(report: Report) -> str:
-    """'busy machine', where others computed during the comparison; empty where they did not."""
+    """The mark of all its figures, where others computed during the comparison; empty where they did not."""
     machine = report["machine"]
-    others = machine["cpu_of_others"]
-    if others is None:
-        return "busy machine" if max(machine["load_average"], default=0) > _LOAD * machine["cores"] else ""
-    return "busy machine" if others > _OTHERS else ""
+    return busy_mark(machine["cpu_of_others"], machine["load_average"], machine["cores"])
 
 
 def with_few_rounds(rows: Iterable[Row]) -> list[Row]:

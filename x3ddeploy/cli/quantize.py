@@ -205,7 +205,7 @@ def _print_verdict(verdict: Verdict) -> None:
 
     echo()
     print_table(
-        "Is it worth it here? Whole recognizer, batch 1, scope compute, interleaved",
+        f"Is it worth it here? Whole recognizer, batch 1, scope compute, interleaved{verdict.mark}",
         ("runtime", "precision", "median ms", "speed to fp32", "size", "convolutions in INT8"),
         [
             (

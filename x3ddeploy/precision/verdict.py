@@ -21,6 +21,7 @@ from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, ope
 from x3ddeploy.terms import Precision
 from x3ddeploy.timing.convolutions import Convolutions, convolutions_in
 from x3ddeploy.timing.measure import measure, ratio, statistics
+from x3ddeploy.timing.others import busy_mark, cpu_of_others
 from x3ddeploy.timing.profile import PROFILERS
 
 
@@ -85,11 +86,21 @@ class Timing:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All timings, what could not be timed, and one sentence for each runtime."""
+    """All timings, what could not be timed, and one sentence for each runtime.
+
+    Attributes:
+        cpu_of_others: share of the usable cores that others took meanwhile; None where nobody tells.
+    """
 
     timings: tuple[Timing, ...]
     absent: tuple[str, ...]
     sentences: tuple[str, ...]
+    cpu_of_others: float | None = None
+
+    @property
+    def mark(self) -> str:
+        """' (busy machine)', to stand behind its figures, where others computed meanwhile."""
+        return _mark(self.cpu_of_others)
 
 
 def judge(
@@ -128,7 +139,8 @@ def judge(
     for run in timed.values():
         run()
     seconds = min(_ROUNDS * (time.perf_counter() - begin), _MOST_SECONDS)
-    samples = measure(timed, seconds).samples_ms
+    with cpu_of_others() as others:
+        samples = measure(timed, seconds).samples_ms
     timings = []
     for runtime, precision in runners:
         own, baseline = samples[f"{runtime} {precision}"], samples.get(f"{runtime} {Precision.FP32}")
@@ -148,7 +160,8 @@ def judge(
                 convolutions=convolutions_in(runtime, graph),
             )
         )
-    return Verdict(tuple(timings), tuple(absent), tuple(_sentences(timings)))
+    share = others[0] if others else None
+    return Verdict(tuple(timings), tuple(absent), tuple(_sentences(timings, _mark(share))), share)
 
 
 def will_not_pay(
@@ -172,32 +185,38 @@ def will_not_pay(
         )
         for name, graph in (("before", fp32), ("after", lower))
     }
-    samples = measure(runs, _FORETOLD_SECONDS).samples_ms
+    with cpu_of_others() as others:
+        samples = measure(runs, _FORETOLD_SECONDS).samples_ms
     gain = ratio(samples["before"], samples["after"])
     if gain.upper_quartile >= 1:
         return ""
     return (
         f"{execution.precision} will not pay in {execution.place} on this processor: {gain.median:.2f} times the speed "
-        "of fp32, so that it only makes smaller files"
+        f"of fp32{_mark(others[0] if others else None)}, so that it only makes smaller files"
     )
+
+
+def _mark(others: float | None) -> str:
+    """What stands behind a figure that was measured while others computed."""
+    return f" ({mark})" if (mark := busy_mark(others)) else ""
 
 
 def _run(session: object, feeds: Mapping[str, Array]) -> Callable[[], object]:
     return lambda: session.run(feeds)  # type: ignore[attr-defined]
 
 
-def _sentences(timings: Sequence[Timing]) -> list[str]:
-    """One a runtime and lower precision."""
-    return [_sentence(timing) for timing in timings if timing.precision is not Precision.FP32]
+def _sentences(timings: Sequence[Timing], mark: str = "") -> list[str]:
+    """One a runtime and lower precision, each figure with its mark."""
+    return [_sentence(timing, mark) for timing in timings if timing.precision is not Precision.FP32]
 
 
-def _sentence(timing: Timing) -> str:
+def _sentence(timing: Timing, mark: str) -> str:
     where = f"{timing.precision} in {timing.runtime} on the {timing.device}"
     if timing.lower_quartile > 1:
-        return f"{where}: worth it, {timing.speedup:.2f} times as fast as fp32"
+        return f"{where}: worth it, {timing.speedup:.2f} times as fast as fp32{mark}"
     if timing.upper_quartile >= 1:
-        return f"{where}: no clear difference from fp32 ({timing.speedup:.2f} times its speed)"
-    return f"{where}: not worth it, {timing.speedup:.2f} times the speed of fp32: {_reason(timing)}"
+        return f"{where}: no clear difference from fp32 ({timing.speedup:.2f} times its speed){mark}"
+    return f"{where}: not worth it, {timing.speedup:.2f} times the speed of fp32{mark}: {_reason(timing)}"
 
 
 def _reason(timing: Timing) -> str:
