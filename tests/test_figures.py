@@ -145,6 +145,11 @@ def cpp_rows():
     return rows_of("cpp_runtime", "cpp_runtime.json")
 
 
+def caller_rows():
+    """Many callers of one C++ recognizer."""
+    return rows_of("cpp_callers", "cpp_callers.json")
+
+
 def verb_rows():
     """How long verbs take as processes of their own."""
     seconds = json.loads((RESULTS / "verbs.json").read_text())["seconds"]
@@ -201,6 +206,7 @@ def synth_eval_rows():
         ("docs/families.md", family_rows),
         ("docs/families.md", small_family_rows),
         ("docs/embed.md", cpp_rows),
+        ("docs/embed.md", caller_rows),
         ("docs/proof.md", rounding_rows),
         ("docs/lowering.md", plain_export_rows),
         ("docs/bench.md", bench_rows),

@@ -99,6 +99,7 @@ Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Feeds& tensors
     } else {
       clips = given.shape[0];
     }
+    if (!is_aligned(given)) problems.push_back("'" + name + "' does not lie at a multiple of 4 bytes");
     if (given.memory == Memory::device && !device_memory) {
       problems.push_back("'" + name + "' is in device memory, and the runtime computes in host memory");
     }

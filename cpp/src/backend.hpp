@@ -1,6 +1,7 @@
 // One small interface to every runtime: a loaded network that turns its inputs into its outputs.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <map>
 #include <memory>
@@ -82,6 +83,12 @@ Result<Opened> open_backend(const Bundle& bundle, const Options& options);
 
 // Refuses missing and misshapen inputs by name, all at once; gives the number of clips.
 Result<std::int64_t> check_feeds(const NamedShapes& inputs, const Feeds& tensors, bool device_memory);
+
+// Whether its values lie where values of their type may: loops that became vectors rely on it.
+template <class T>
+bool is_aligned(const View<T>& view) {
+  return reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0;
+}
 
 // "(1, 3, 16, 224, 224)"
 std::string shape_text(const Shape& shape);

@@ -19,6 +19,12 @@ constexpr const char* kNext = ".next";
 // A manifest takes kilobytes; what is larger than this is none.
 constexpr std::uint64_t kLargestManifest = 64u << 20;
 
+// UTF-8, on Windows too.
+std::string text_of(const fs::path& path) {
+  const auto text = path.u8string();
+  return {text.begin(), text.end()};
+}
+
 // The error's message is one line of the details: "head.onnx: missing".
 Error mismatch(const std::string& file, const std::string& what) {
   return {ErrorKind::failed, file + ": " + what, "", {}};
@@ -71,10 +77,10 @@ Result<Bundle> Bundle::open(const fs::path& path) {
   if (status.type() == fs::file_type::not_found) {
     const bool exists = fs::is_directory(directory, error);
     const char* what = exists ? " holds no manifest.json: it is not a bundle" : " does not exist";
-    return Error{ErrorKind::failed, directory.string() + what, "make one with `x3ddeploy export CKPT -o DIR`", {}};
+    return Error{ErrorKind::failed, text_of(directory) + what, "make one with `x3ddeploy export CKPT -o DIR`", {}};
   }
   const auto unreadable = [&](const std::string& reason) {
-    return Error{ErrorKind::failed, "cannot read " + file.string() + ": " + reason, "check the path", {}};
+    return Error{ErrorKind::failed, "cannot read " + text_of(file) + ": " + reason, "check the path", {}};
   };
   if (status.type() == fs::file_type::directory) return unreadable(std::strerror(EISDIR));
   const std::uint64_t size = fs::file_size(file, error);
@@ -82,7 +88,7 @@ Result<Bundle> Bundle::open(const fs::path& path) {
   if (size > kLargestManifest) return unreadable(std::strerror(EFBIG));
   const Result<Bytes> text = slurp(file, size);
   if (!text) return unreadable(text.error().message);
-  return opened(directory.string(), file.string(), *text, [directory](const std::string& name, std::uint64_t wanted) {
+  return opened(text_of(directory), text_of(file), *text, [directory](const std::string& name, std::uint64_t wanted) {
     return read_from(directory, name, wanted);
   });
 }

@@ -1,6 +1,7 @@
 #include "x3ddeploy/x3ddeploy.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "guard.hpp"
@@ -37,12 +38,16 @@ int failed(const Error& error) noexcept {
 
 Error misused(const std::string& what) { return {ErrorKind::usage, what, "see x3ddeploy.h", {}}; }
 
+constexpr std::size_t kLargestStructure = 1 << 12;  // of whatever header: more is a size that nobody set
+
 // A structure of an older or a newer header: what is not known of it is left alone, what it does not have is 0.
 template <class T>
 Result<T> read(const T* given, const char* name) {
   T known{};
   if (given == nullptr) return known;
-  if (given->size < sizeof(std::size_t)) return misused(std::string(name) + " has a size of " + std::to_string(given->size));
+  if (given->size < sizeof(std::size_t) || given->size > kLargestStructure || given->size % alignof(T) != 0) {
+    return misused(std::string(name) + " has a size of " + std::to_string(given->size) + ", which is not sizeof");
+  }
   std::memcpy(&known, given, std::min(given->size, sizeof known));
   return known;
 }
@@ -88,6 +93,19 @@ Result<StreamOptions> stream_options_of(const x3d_stream_options* pointer) {
   return options;
 }
 
+Result<PoolOptions> pool_options_of(const x3d_stream_options* cameras, const x3d_pool_options* pointer) {
+  const Result<StreamOptions> stream = stream_options_of(cameras);
+  if (!stream) return stream.error();
+  const Result<x3d_pool_options> given = read(pointer, "options");
+  if (!given) return given.error();
+  PoolOptions options;
+  options.stream = *stream;
+  if (given->batch != 0) options.batch = given->batch;
+  if (given->wait_ms != 0) options.wait_ms = std::max(given->wait_ms, 0.0);
+  options.give_up_ms = given->give_up_ms;
+  return options;
+}
+
 Result<Frame> frame_of(const x3d_frame* pointer) {
   const Result<x3d_frame> given = read(pointer, "a frame");
   if (!given) return given.error();
@@ -96,14 +114,17 @@ Result<Frame> frame_of(const x3d_frame* pointer) {
                {given->row_bytes[0], given->row_bytes[1], given->row_bytes[2]});
 }
 
+std::int64_t coordinates_of(int given) { return given == 0 ? 2 : given; }
+
 Result<Poses> poses_of(const x3d_poses* pointer) {
   const Result<x3d_poses> given = read(pointer, "poses");
   if (!given) return given.error();
   Poses poses;
   if (given->persons < 0 || given->persons > 1 << 16) return misused(std::to_string(given->persons) + " persons");
-  poses.keypoints = {given->keypoints, {given->persons, given->joints, 2}};
+  poses.keypoints = {given->keypoints, {given->persons, given->joints, coordinates_of(given->coordinates)}};
   if (given->persons == 0) poses.keypoints = {};
   if (given->scores != nullptr && given->persons > 0) poses.scores = {given->scores, {given->persons, given->joints}};
+  if (reinterpret_cast<std::uintptr_t>(given->tracks) % alignof(std::int64_t) != 0) return misused("tracks do not lie at a multiple of 8 bytes");
   if (given->tracks != nullptr) poses.tracks.assign(given->tracks, given->tracks + given->persons);
   return poses;
 }
@@ -116,15 +137,19 @@ Result<Video> video_of(const x3d_video* pointer) {
   if (given->frame_count > std::size_t{1} << 26) return misused(std::to_string(given->frame_count) + " frames");
   const auto* at = reinterpret_cast<const char*>(given->frames);
   for (std::size_t i = 0; i < given->frame_count; ++i) {
-    const Result<Frame> frame = frame_of(reinterpret_cast<const x3d_frame*>(at));
+    const auto* one = reinterpret_cast<const x3d_frame*>(at);
+    const Result<Frame> frame = frame_of(one);
     if (!frame) return frame.error();
+    if (one->size != given->frames->size) return misused("frame " + std::to_string(i) + " has another size than the first");
     video.frames.push_back(*frame);
     at += given->frames->size;  // frames of another version lie closer, or farther
   }
   video.height = given->height;
   video.width = given->width;
+  video.keypoints_height = given->keypoints_height;
+  video.keypoints_width = given->keypoints_width;
   if (given->keypoints == nullptr && given->persons == 0 && given->pose_frames == 0) return video;
-  video.keypoints = {given->keypoints, {given->persons, given->pose_frames, given->joints, 2}};
+  video.keypoints = {given->keypoints, {given->persons, given->pose_frames, given->joints, coordinates_of(given->coordinates)}};
   if (given->scores != nullptr || given->persons == 0) {
     video.keypoint_scores = {given->scores, {given->persons, given->pose_frames, given->joints}};
   }
@@ -256,19 +281,19 @@ int x3d_stream_push(x3d_stream* stream, const x3d_frame* given_frame, const x3d_
   });
 }
 
+void x3d_stream_restart(x3d_stream* stream) {
+  if (stream != nullptr) stream->stream.restart();
+}
+
 void x3d_stream_close(x3d_stream* stream) { delete stream; }
 
-x3d_pool* x3d_pool_open(const x3d_recognizer* recognizer, const x3d_stream_options* given, int batch, double wait_ms,
+x3d_pool* x3d_pool_open(const x3d_recognizer* recognizer, const x3d_stream_options* cameras, const x3d_pool_options* given,
                         x3d_found_fn found, void* user) {
   return made([&]() -> Result<x3d_pool*> {
     if (recognizer == nullptr || found == nullptr) return misused("the recognizer or the function is NULL");
-    const Result<StreamOptions> stream = stream_options_of(given);
-    if (!stream) return stream.error();
-    PoolOptions options;
-    options.stream = *stream;
-    options.batch = batch;
-    options.wait_ms = wait_ms;
-    Result<Pool> pool = Pool::open(recognizer->recognizer, options, [=](std::int64_t camera, const Result<StreamPrediction>& one) {
+    const Result<PoolOptions> options = pool_options_of(cameras, given);
+    if (!options) return options.error();
+    Result<Pool> pool = Pool::open(recognizer->recognizer, *options, [=](std::int64_t camera, const Result<StreamPrediction>& one) {
       if (one) return tell(found, user, camera, *one);
       StreamPrediction failure;
       failure.problem = one.error();
@@ -290,6 +315,10 @@ int x3d_pool_push(x3d_pool* pool, std::int64_t camera, const x3d_frame* given_fr
     if (!ready) return ready.error();
     return 0;
   });
+}
+
+void x3d_pool_remove(x3d_pool* pool, std::int64_t camera) {
+  if (pool != nullptr) pool->pool.remove(camera);
 }
 
 void x3d_pool_finish(x3d_pool* pool) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 
 #include "backend.hpp"
 
@@ -25,6 +26,15 @@ std::string version() {
 std::string in_case(std::string text, int (*letter)(int)) {
   for (char& c : text) c = static_cast<char>(letter(static_cast<unsigned char>(c)));
   return text;
+}
+
+// Where nothing can be written the plugin says nothing, and compiles again each time.
+bool can_write(const std::filesystem::path& folder) {
+  const std::filesystem::path probe = folder / ".x3ddeploy";
+  const bool opened = std::ofstream(probe).is_open();
+  std::error_code error;
+  std::filesystem::remove(probe, error);
+  return opened;
 }
 
 ov::Tensor borrowed(const View<float>& view) {
@@ -52,8 +62,9 @@ class OpenVINOBackend final : public Backend {
       inputs_.emplace_back(port.get_any_name(), shape_of(port.get_partial_shape()));
     for (const auto& port : model->outputs()) outputs_.push_back(port.get_any_name());
     if (options.log && !options.cache_dir.empty()) {
-      options.log(std::string("openvino: the compiled network ") +
-                  (compiled.get_property(ov::loaded_from_cache) ? "comes from " : "was put into ") + options.cache_dir);
+      const bool found = compiled.get_property(ov::loaded_from_cache);
+      const char* const what = found ? "comes from " : can_write(std::filesystem::u8path(options.cache_dir)) ? "was put into " : "could not be put into ";
+      options.log(std::string("openvino: the compiled network ") + what + options.cache_dir);
     }
   }
 
@@ -98,7 +109,14 @@ BackendResult open_openvino(const Bundle& bundle, const Options& options) {
       std::find(computes.begin(), computes.end(), ov::device::capability::BF16) == computes.end()) {
     options.log("openvino: the " + device + " computes no bfloat16: float32, rounded to bfloat16 between layers");
   }
-  if (!options.cache_dir.empty()) std::filesystem::create_directories(std::filesystem::u8path(options.cache_dir));
+  if (!options.cache_dir.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(std::filesystem::u8path(options.cache_dir), error);
+    if (error) {
+      return Error{ErrorKind::failed, "cannot make the folder " + options.cache_dir + ": " + error.message(),
+                   "name another cache_dir, or none: then networks are compiled each time", {}};
+    }
+  }
   const Result<std::string> file = bundle.graph(kWhole, options.precision);
   if (!file) return file.error();
   const Result<Bytes> graph = bundle.read(*file);

@@ -26,6 +26,9 @@ Result<PoolOptions> checked(PoolOptions options, const Contract& contract) {
   if (!is_time(options.wait_ms) || !is_time(options.give_up_ms)) {
     return Error{ErrorKind::usage, "wait_ms and give_up_ms are times from 0 to 10,000,000", "0 waits for nobody", {}};
   }
+  if (options.give_up_ms > 0 && options.wait_ms >= options.give_up_ms) {
+    return Error{ErrorKind::usage, "a window that is given up after give_up_ms cannot wait for others as long, wait_ms", "a shorter wait_ms", {}};
+  }
   return options;
 }
 
@@ -51,6 +54,7 @@ struct Pool::Impl {
     std::shared_ptr<Camera> camera;
     detail::ReadyWindow window;
     Clock::time_point since;
+    bool late = false;  // given up
   };
 
   Impl(std::shared_ptr<Recognizer::Impl> its, const PoolOptions& given, Done its_done)
@@ -96,13 +100,17 @@ struct Pool::Impl {
     return static_cast<int>(ready->size());
   }
 
-  // Windows of cameras that are not computed right now, the oldest first; all of a camera's persons at a time go together.
+  // Windows of cameras that are not computed right now, the oldest first; all of a camera's persons at a time go together. What
+  // waited too long goes by itself, and so waits for no computation.
   std::vector<Waiting> taken() {
     std::vector<Waiting> batch;
     std::vector<Camera*> skipped;
+    const auto give_up = Clock::now() - of_ms(options.give_up_ms);
+    for (Waiting& one : waiting) one.late = options.give_up_ms > 0 && one.since < give_up;
     for (auto one = waiting.begin(); one != waiting.end();) {
       Camera* const camera = one->camera.get();
-      const bool skip = camera->computing || std::find(skipped.begin(), skipped.end(), camera) != skipped.end();
+      const bool skip = camera->computing || std::find(skipped.begin(), skipped.end(), camera) != skipped.end() ||
+                        (!batch.empty() && one->late != batch.front().late);
       if (skip || batch.size() >= static_cast<std::size_t>(options.batch)) {
         skipped.push_back(camera);
         ++one;
@@ -144,10 +152,9 @@ struct Pool::Impl {
   void compute(std::vector<Waiting>& batch) noexcept {
     std::vector<detail::ReadyWindow> windows;
     std::vector<detail::Labeller*> labellers;
-    const auto give_up = Clock::now() - of_ms(options.give_up_ms);
     const Result<std::vector<StreamPrediction>> found = guarded([&]() -> Result<std::vector<StreamPrediction>> {
       for (Waiting& one : batch) {
-        if (options.give_up_ms > 0 && one.since < give_up && !one.window.problem) {
+        if (one.late && !one.window.problem) {
           one.window.problem = Error{ErrorKind::failed, "the window of camera " + std::to_string(one.number) + " was given up: it waited longer than " +
                                      std::to_string(options.give_up_ms) + " ms", "fewer cameras, a larger stride, or a faster machine", {}};
         }

@@ -109,6 +109,9 @@ std::vector<std::string> problems_of(const Video& video, const Contract& contrac
   if (persons && (video.keypoints.data == nullptr || (scores && video.keypoint_scores.data == nullptr))) {
     problems.emplace_back("keypoints or their scores are a null pointer");
   }
+  if (!is_aligned(video.keypoints) || !is_aligned(video.keypoint_scores)) {
+    problems.emplace_back("keypoints or their scores do not lie at a multiple of 4 bytes");
+  }
   if (video.keypoints.memory == Memory::device || video.keypoint_scores.memory == Memory::device) {
     problems.emplace_back("keypoints are in device memory, and are drawn from host memory");
   }

@@ -341,8 +341,15 @@ std::vector<Label> Recognizer::Impl::top(const std::vector<float>& scores, int c
 
 Recognizer::Recognizer(std::shared_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 Recognizer::Recognizer(Recognizer&&) noexcept = default;
-Recognizer& Recognizer::operator=(Recognizer&&) noexcept = default;
-Recognizer::~Recognizer() = default;
+Recognizer& Recognizer::operator=(Recognizer&& other) noexcept {
+  Recognizer taken(std::move(other));
+  impl_.swap(taken.impl_);
+  return *this;
+}
+// Streams and pools may keep the network; what was submitted points to what the caller may free now.
+Recognizer::~Recognizer() {
+  if (impl_ != nullptr) impl_->workers.finish();
+}
 
 Result<Recognizer> Recognizer::open(const std::string& bundle, const Options& options) {
   return Impl::open([&] { return std::filesystem::u8path(bundle); }, options);

@@ -96,6 +96,7 @@ std::vector<std::string> Windows::problems_of(const Frame& frame, const Poses& p
   if (poses.keypoints.memory == Memory::device || poses.scores.memory == Memory::device) {
     problems.emplace_back("keypoints are in device memory");
   }
+  if (!is_aligned(poses.keypoints) || !is_aligned(poses.scores)) problems.emplace_back("keypoints or their scores do not lie at a multiple of 4 bytes");
   const std::set<std::int64_t> tracks(poses.tracks.begin(), poses.tracks.end());
   if (!poses.tracks.empty() && (poses.tracks.size() != static_cast<std::size_t>(shape[0]) || tracks.size() != poses.tracks.size())) {
     problems.push_back(std::to_string(tracks.size()) + " different tracks for " + std::to_string(shape[0]) + " persons");
@@ -245,7 +246,7 @@ Result<Clips> Windows::clips_of(std::optional<std::int64_t> track) const {
 Result<std::vector<ReadyWindow>> Windows::push(const Frame& frame, const Poses& poses, double time) {
   std::vector<std::string> problems = problems_of(frame, poses, time);
   if (!problems.empty()) {
-    return Error{ErrorKind::failed, "a frame of the stream cannot be taken", "the stream goes on with the next", std::move(problems)};
+    return Error{ErrorKind::failed, "a frame of the stream cannot be taken", "the stream goes on with the next; where a clock began anew, restart it", std::move(problems)};
   }
   if (last_time_ && options_.largest_gap > 0 && time - *last_time_ > options_.largest_gap) {
     log_("the window begins anew: there was no frame for " + std::to_string(time - *last_time_) + " s");

@@ -79,6 +79,12 @@ class Workers {
     changed_.notify_one();
   }
 
+  // Waits until all that was submitted is done.
+  void finish() {
+    std::unique_lock<std::mutex> lock(lock_);
+    done_.wait(lock, [&] { return tasks_.empty() && busy_ == 0; });
+  }
+
  private:
   void work() {
     std::unique_lock<std::mutex> lock(lock_);
@@ -89,17 +95,22 @@ class Workers {
       if (tasks_.empty()) return;
       const std::function<void()> task = std::move(tasks_.front());
       tasks_.pop_front();
+      ++busy_;
       lock.unlock();
       task();
       lock.lock();
+      --busy_;
+      done_.notify_all();
     }
   }
 
   std::size_t count_;
   std::mutex lock_;
   std::condition_variable changed_;
+  std::condition_variable done_;
   std::deque<std::function<void()>> tasks_;
   std::size_t idle_ = 0;
+  std::size_t busy_ = 0;
   bool ending_ = false;
   std::vector<std::thread> threads_;
 };

@@ -136,16 +136,25 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Script bytes(data, size);
   const x3d_stream_options options = options_of(bytes);
   x3d_stream* const stream = x3d_stream_open(recognizer(), &options);
-  x3d_pool* const pool = x3d_pool_open(recognizer(), &options, bytes.below(5), bytes.below(3), check_found, nullptr);
+  x3d_pool_options together{};
+  together.size = sizeof together;
+  together.batch = bytes.below(5);
+  together.wait_ms = bytes.below(4) - 1;
+  if (bytes.below(4) == 0) together.give_up_ms = bytes.real();
+  x3d_pool* const pool = x3d_pool_open(recognizer(), &options, &together, check_found, nullptr);
   double time = 0;
   while (bytes.left()) {
     const GivenFrame given(bytes);
     const GivenPoses seen(bytes);
     time += bytes.below(10) == 0 ? bytes.real() : 0.04 * bytes.below(3);
-    switch (bytes.below(4)) {
-      case 0:
-      case 1: check_told(x3d_stream_push(stream, &given.frame, &seen.poses, time, check_found, nullptr)); break;
-      case 2: check_told(x3d_pool_push(pool, bytes.below(3), &given.frame, &seen.poses, time)); break;
+    switch (bytes.below(9)) {
+      case 0: x3d_stream_restart(stream); break;
+      case 1: x3d_pool_remove(pool, bytes.below(3)); break;
+      case 2:
+      case 3:
+      case 4: check_told(x3d_stream_push(stream, &given.frame, &seen.poses, time, check_found, nullptr)); break;
+      case 5:
+      case 6: check_told(x3d_pool_push(pool, bytes.below(3), &given.frame, &seen.poses, time)); break;
       default: {
         const std::vector<x3d_frame> frames(static_cast<std::size_t>(bytes.below(4)), given.frame);
         x3d_video video{};
@@ -157,6 +166,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         video.joints = 2;
         video.keypoints = seen.poses.keypoints;
         video.scores = seen.scores.data();
+        if (bytes.below(8) == 0) video.coordinates = bytes.below(5) - 1;
+        if (bytes.below(8) == 0) video.keypoints_height = video.keypoints_width = static_cast<int>(bytes.count(40));
+        if (bytes.below(16) == 0) video.size = static_cast<std::size_t>(bytes.below(40)) * 8;
         float scores[2] = {-1, -1};
         check_told(x3d_predict(recognizer(), &video, bytes.below(4), scores, static_cast<std::size_t>(bytes.below(4)), nullptr));
       }

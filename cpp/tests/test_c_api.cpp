@@ -1,5 +1,6 @@
 #include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -112,7 +113,11 @@ TEST(c_callers_get_what_cpp_callers_get) {
   options.window = options.stride = 2;
   options.each_person = 1;
   x3d_stream* const stream = x3d_stream_open(recognizer, &options);
-  x3d_pool* const pool = x3d_pool_open(recognizer, &options, 4, 1, count, &labels);
+  x3d_pool_options together{};
+  together.size = sizeof together;
+  together.batch = 4;
+  together.wait_ms = 1;
+  x3d_pool* const pool = x3d_pool_open(recognizer, &options, &together, count, &labels);
   CHECK(stream != nullptr && pool != nullptr);
   x3d_close(recognizer);  // both keep what they need
   const x3d_frame frame = scene.frame();
@@ -123,6 +128,10 @@ TEST(c_callers_get_what_cpp_callers_get) {
   }
   x3d_pool_finish(pool);
   CHECK_EQUAL(labels.load(), 3 * 2 + 2 * 1 * 2);
+  x3d_stream_restart(stream);  // times may begin anew
+  x3d_pool_remove(pool, 0);
+  CHECK_EQUAL(x3d_stream_push(stream, &frame, &poses, 0, count, &labels), 0);
+  CHECK(x3d_pool_push(pool, 0, &frame, &poses, 0) == 0 && x3d_pool_push(pool, 1, &frame, &poses, 0) != 0);
   x3d_stream_close(stream);
   x3d_pool_close(pool);
 }
@@ -136,12 +145,64 @@ TEST(nothing_where_something_is_needed_is_an_error) {
   options.runtime = "abacus";
   CHECK(x3d_open("/nowhere", &options) == nullptr && std::strstr(x3d_error(), "abacus") != nullptr);
   CHECK(x3d_predict(nullptr, nullptr, 1, &score, 1, nullptr) == 2 && x3d_classes(nullptr) == 0);
-  CHECK(x3d_stream_open(nullptr, nullptr) == nullptr && x3d_pool_open(nullptr, nullptr, 1, 1, count, nullptr) == nullptr);
+  CHECK(x3d_stream_open(nullptr, nullptr) == nullptr && x3d_pool_open(nullptr, nullptr, nullptr, count, nullptr) == nullptr);
   CHECK(x3d_stream_push(nullptr, nullptr, nullptr, 0, nullptr, nullptr) == 2 && x3d_pool_push(nullptr, 0, nullptr, nullptr, 0) == 2);
   x3d_close(nullptr);
+  x3d_stream_restart(nullptr);
   x3d_stream_close(nullptr);
+  x3d_pool_remove(nullptr, 0);
   x3d_pool_finish(nullptr);
   x3d_pool_close(nullptr);
+}
+
+// What an application was compiled with is an older or a newer header than the library's.
+TEST(structures_of_other_headers_are_read_by_their_size) {
+  const NamedFolder folder("fake");
+  x3d_recognizer* const recognizer = x3d_open(folder.text().c_str(), nullptr);
+  if (recognizer == nullptr) return check::report(__FILE__, __LINE__, x3d_error());
+  const Scene scene;
+  struct Newer {
+    x3d_frame frame;
+    double more[3];
+  };
+  std::vector<Newer> frames(4, {scene.frame(), {1e300, 2, 3}});
+  for (Newer& one : frames) one.frame.size = sizeof one;
+  x3d_video video{};
+  video.size = offsetof(x3d_video, coordinates);  // before it had them
+  video.frames = &frames[0].frame;
+  video.frame_count = frames.size();
+  video.persons = video.joints = 2;
+  video.pose_frames = 1;
+  video.keypoints = scene.keypoints.data();
+  video.scores = scene.scores.data();
+  video.coordinates = 99;
+  float scores[2];
+  const auto said = [&] { return x3d_predict(recognizer, &video, 1, scores, 2, nullptr) == 0 ? std::string() : std::string(x3d_error()); };
+  CHECK_EQUAL(said(), "");
+  video.size = sizeof video;
+  CHECK(said().find("(2, 1, 2, 99), and not (persons, frames, joints, 2)") != std::string::npos);
+  video.coordinates = 0;
+  video.keypoints_height = 7 * kHeight;  // of other pictures than the frames, and these are not known in part
+  CHECK(said().find("keypoints are of pictures of 0 x 280") != std::string::npos);
+  video.keypoints_height = 0;
+  std::vector<char> bytes(64);
+  video.scores = reinterpret_cast<const float*>(bytes.data() + 1);
+  CHECK(said().find("do not lie at a multiple of 4 bytes") != std::string::npos);
+  video.scores = scene.scores.data();
+  // Sizes that nobody set.
+  for (const std::size_t size : {std::size_t{0}, sizeof video - 1, std::size_t{1} << 20, ~std::size_t{0}}) {
+    video.size = size;
+    CHECK(said().find("which is not sizeof") != std::string::npos);
+  }
+  video.size = sizeof video;
+  for (const std::size_t size : {std::size_t{0}, sizeof(Newer) + 1, ~std::size_t{0} - 7}) {
+    frames[0].frame.size = size;
+    CHECK(said().find("which is not sizeof") != std::string::npos);
+  }
+  frames[0].frame.size = sizeof(Newer);
+  frames[2].frame.size = sizeof(x3d_frame);
+  CHECK(said().find("frame 2 has another size") != std::string::npos);
+  x3d_close(recognizer);
 }
 
 // Under the sanitizers: values at random, of which pointers alone are what they say.
@@ -169,7 +230,12 @@ TEST(whatever_is_pushed_ends_in_a_label_or_an_error) {
     options.smoothing = one_of(0, 0.5, 1, nan);
     options.hysteresis = one_of(0, 0.1, nan);
     x3d_stream* const stream = x3d_stream_open(recognizer, &options);
-    x3d_pool* const pool = x3d_pool_open(recognizer, &options, static_cast<int>(one_of(1, 3, 0)), one_of(0, 1, nan), count, &labels);
+    x3d_pool_options together{};
+    together.size = sizeof together;
+    together.batch = static_cast<int>(one_of(1, 3, 0, -1));
+    together.wait_ms = one_of(0, 1, -1, nan);
+    together.give_up_ms = one_of(0, 0, 40, nan, -1);
+    x3d_pool* const pool = x3d_pool_open(recognizer, &options, &together, count, &labels);
     errors += stream == nullptr ? 1 : 0;
     double time = 0;
     for (int i = 0; i < 40; ++i) {

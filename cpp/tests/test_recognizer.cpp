@@ -6,7 +6,7 @@
 
 #include "bundle_files.hpp"
 #include "check.hpp"
-#include "x3ddeploy/x3ddeploy.hpp"
+#include "x3ddeploy/stream.hpp"
 
 namespace {
 
@@ -87,6 +87,9 @@ TEST(tensors_that_do_not_fit_are_refused_by_name) {
   tensors = clips.view();
   tensors.imgs.memory = Memory::device;
   CHECK(refusal(recognizer->predict(tensors)).find("device memory") != std::string::npos);
+  tensors = clips.view();
+  tensors.imgs.data = reinterpret_cast<const float*>(reinterpret_cast<const char*>(tensors.imgs.data) + 1);
+  CHECK(refusal(recognizer->predict(tensors)).find("'imgs' does not lie at a multiple of 4 bytes") != std::string::npos);
   const PreparedClips two = clips_of(0, 0, 2);
   tensors = clips.view();
   tensors.heatmap_imgs = two.view().heatmap_imgs;
@@ -293,6 +296,25 @@ TEST(a_submitted_call_gives_what_predict_gives) {
     }
   }
   CHECK_EQUAL(called.load(), 5);
+}
+
+// What a video points to may be freed as soon as its recognizer is gone, where a stream keeps the network, too.
+TEST(a_recognizer_ends_behind_what_was_submitted) {
+  const GreyVideo grey;
+  std::atomic<int> called{0};
+  auto recognizer = opened("fake slowly"), next = opened("fake slowly");
+  if (!recognizer || !next) return check::report(__FILE__, __LINE__, "no recognizer");
+  const auto submit = [&](Recognizer& to) {
+    for (int i = 0; i < 3; ++i) to.submit(grey.video(), 1, [&](const Result<Prediction>&) { ++called; });
+  };
+  const auto stream = Stream::open(*recognizer), second = Stream::open(*next);
+  CHECK(stream && second);
+  submit(*recognizer);
+  *recognizer = *std::move(next);
+  CHECK_EQUAL(called.load(), 3);
+  submit(*recognizer);
+  { const Recognizer gone = *std::move(recognizer); }
+  CHECK_EQUAL(called.load(), 6);
 }
 
 TEST(a_network_computes_as_many_calls_at_once_as_it_has_requests) {

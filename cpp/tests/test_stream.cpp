@@ -249,6 +249,9 @@ TEST(what_no_stream_has_is_an_error_and_the_stream_goes_on) {
   poses.tracks = {4, 4};
   CHECK(!stream->push(scene.frame(1), poses, 1.5));
   poses = scene.poses(0);
+  poses.keypoints.data = reinterpret_cast<const float*>(reinterpret_cast<const char*>(poses.keypoints.data) + 2);
+  CHECK(!stream->push(scene.frame(1), poses, 1.5));
+  poses = scene.poses(0);
   poses.keypoints.shape = {std::int64_t{1} << 62, 2, 2};
   CHECK(!stream->push(scene.frame(1), poses, 1.5));
   CHECK(stream->push(scene.frame(1), scene.poses(1), 1.5));
@@ -338,10 +341,14 @@ TEST(a_window_that_waits_too_long_is_given_up) {
   PoolOptions options;
   options.stream.window = options.stream.stride = 1;
   options.batch = 1;
+  options.wait_ms = 0;
   options.give_up_ms = 12;  // the slow fake takes 5 for each
   std::atomic<int> computed{0}, given_up{0};
+  double last = -1;
   auto pool = Pool::open(*recognizer, options, [&](std::int64_t, const Result<StreamPrediction>& found) {
     (found && !found->problem ? computed : given_up) += 1;
+    CHECK(found && found->end > last);
+    if (found) last = found->end;
   });
   if (!pool) return check::report(__FILE__, __LINE__, pool.error().text());
   const Scene scene(30);
@@ -349,6 +356,9 @@ TEST(a_window_that_waits_too_long_is_given_up) {
   pool->finish();
   CHECK(computed > 0 && given_up > 0 && computed + given_up == 30);
   CHECK(!Pool::open(*recognizer, options, nullptr));
+  options.wait_ms = options.give_up_ms;  // would be given up while it waits for others
+  CHECK(!Pool::open(*recognizer, options, [](std::int64_t, const Result<StreamPrediction>&) {}));
+  options.wait_ms = 0;
   options.batch = 0;
   CHECK(!Pool::open(*recognizer, options, [](std::int64_t, const Result<StreamPrediction>&) {}));
 }

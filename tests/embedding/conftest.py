@@ -1,6 +1,7 @@
 """A bundle with graphs of lower precision, and the C++ runtime that its archive builds: both made once a test run."""
 
 import shutil
+import sys
 import tarfile
 
 import pytest
@@ -15,6 +16,9 @@ from support.cpp_project import (
     with_runtimes,
 )
 from support.shared import once
+
+sys.path.append(str(CPP / "examples" / "python"))
+from x3d import Library
 
 from x3ddeploy.bundle import LABELS, Bundle
 from x3ddeploy.bundle.store import Change, update
@@ -63,6 +67,12 @@ def cpp_build(unpacked, tmp_path_factory):
 
     once(tmp_path_factory, "archive-tests", make)
     return app / "build"
+
+
+@pytest.fixture(scope="session")
+def library(cpp_build):
+    """The shared library, called as the ctypes example calls it."""
+    return Library(str(cpp_build / "tests" / "libx3ddeploy_shared.so"))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -22,7 +23,7 @@ from x3ddeploy.runtimes.registry import open_session
 cv2 = pytest.importorskip("cv2")
 pytestmark = pytest.mark.openvino
 sys.path.append(str(CPP / "examples" / "python"))
-from x3d import Library  # noqa: E402
+from x3d import Options  # noqa: E402
 
 TINY = PRESETS["tiny"]
 
@@ -35,11 +36,6 @@ def scores_in_python(bundle, frames, keypoints, scores, clips=1):
     }
     prepared = prepare_clips(lambda wanted: (frames[i] for i in wanted), annotation, clip_inputs(TINY), indices)
     return open_session("openvino", bundle / "recognizer.onnx", threads=1).run(prepared)["scores"].mean(0)
-
-
-@pytest.fixture(scope="module")
-def library(cpp_build):
-    return Library(str(cpp_build / "tests" / "libx3ddeploy_shared.so"))
 
 
 def test_a_shared_library_shows_its_interface_and_nothing_else(library, cpp_build):
@@ -87,16 +83,28 @@ def test_the_ctypes_example_runs_and_errors_are_told(library, bundle, tmp_path):
     assert b"NULL" in library.c.x3d_error()
 
 
-class Options(ctypes.Structure):
-    LOG = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
-    _fields_ = [
-        ("size", ctypes.c_size_t),
-        *((name, ctypes.c_char_p) for name in ("runtime", "precision", "device", "cache_dir")),
-        *((name, ctypes.c_int) for name in ("throughput", "requests", "threads", "warm_up")),
-        ("min_keypoint_score", ctypes.c_float),
-        ("log", LOG),
-        ("user", ctypes.c_void_p),
-    ]
+def test_openvino_keeps_what_it_compiled_and_says_what_it_cannot(library, bundle, tmp_path):
+    def said(**options):
+        lines = []
+        log = Options.LOG(lambda _, line: lines.append(line))
+        library.c.x3d_close(library.open(str(bundle), Options(ctypes.sizeof(Options), b"openvino", log=log, **options)))
+        return b"\n".join(lines)
+
+    kept = {"cache_dir": str(tmp_path / "ca che").encode(), "requests": 3, "throughput": 1}
+    first = said(**kept)
+    assert b"was put into" in first
+    assert b"3 requests" in first
+    assert b"comes from" in said(**kept)
+    for blob in (tmp_path / "ca che").glob("*.blob"):
+        blob.unlink()
+        blob.write_bytes(b"no network")
+    assert b"was put into" in said(**kept)
+    if Path("/sys/kernel").is_dir():  # Linux takes no file there, whoever asks
+        assert b"could not be put into" in said(cache_dir=b"/sys/kernel")
+    with pytest.raises(RuntimeError, match="cannot make the folder"):
+        said(cache_dir=__file__.encode())
+    with pytest.raises(RuntimeError, match=r"no device GPU\.9 here"):
+        said(device=b"gpu.9")
 
 
 @pytest.mark.skipif(not HAS_ONNXRUNTIME, reason="ONNX Runtime's headers are not there")
@@ -111,9 +119,7 @@ def test_what_onnx_runtime_says_goes_to_the_log_and_nowhere_else(library, bundle
     (copy / "manifest.json").write_text(json.dumps(manifest))
     lines = []
     options = Options(ctypes.sizeof(Options), b"onnxruntime", log=Options.LOG(lambda _, line: lines.append(line)))
-    recognizer = library.c.x3d_open(str(copy).encode(), ctypes.byref(options))
-    assert recognizer, library.error()
-    library.c.x3d_close(ctypes.c_void_p(recognizer))
+    library.c.x3d_close(library.open(str(copy), options))
     assert any(line.startswith(b"onnxruntime: ") and b"'of no use'" in line for line in lines)
     assert any(b"is loaded in fp32 by onnxruntime" in line for line in lines)
     assert capfd.readouterr().err == ""

@@ -94,6 +94,32 @@ def test_a_bundle_inside_the_binary_gives_pythons_scores(documented):
     np.testing.assert_allclose(scores, scores_of_zeros(clone / "deploy"), atol=1e-4)
 
 
+C_PROGRAM = """
+#include <stdio.h>
+#include <x3ddeploy/x3ddeploy.h>
+int main(int count, char **words) {
+  x3d_recognizer *recognizer = x3d_open(words[count - 1], NULL);
+  if (!recognizer) return fprintf(stderr, "%s", x3d_error());
+  printf("%s %u\\n", x3d_version(), (unsigned)x3d_classes(recognizer));
+  x3d_close(recognizer);
+  return 0;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("pkg-config") is None, reason="pkg-config is not installed")
+def test_a_c99_program_is_built_by_pkg_config_where_the_library_was_moved(documented, tmp_path):
+    clone, _ = documented
+    moved = shutil.copytree(clone / "installed", tmp_path / "mo ved", ignore=shutil.ignore_patterns("bin"))
+    (tmp_path / "app.c").write_text(C_PROGRAM)
+    command = "eval cc -std=c99 -pedantic-errors -Wall -Werror app.c $(pkg-config --cflags --libs x3ddeploy) -o app"
+    (found,) = moved.glob("lib*/pkgconfig")
+    environment = {**ENVIRONMENT, "PKG_CONFIG_PATH": str(found)}
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, check=True)
+    classes = len(np.load(clone / "deploy" / "golden" / "scores.npy")[0])
+    assert checked(tmp_path / "app", clone / "deploy").stdout.split()[1] == str(classes)
+
+
 PROJECT = """
 cmake_minimum_required(VERSION 3.22)
 project(two LANGUAGES CXX)

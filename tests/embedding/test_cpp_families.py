@@ -1,5 +1,6 @@
 """Bundles of every family run in C++ as in Python: heatmaps, skeletons, frames in several views, several streams."""
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support import small_epamnet
-from support.cpp_project import HAS_ONNXRUNTIME
+from support.cpp_project import CPP, HAS_ONNXRUNTIME
 from test_cpp_pipelines import HEIGHT, WIDTH, video_for
 
 from x3ddeploy.bundle import Bundle
@@ -24,11 +25,12 @@ from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.modalities import needs_frames, sample_clips
 from x3ddeploy.runtimes.registry import open_session
 
-sys.path.append(str(Path(__file__).parents[1] / "families"))
+sys.path += [str(Path(__file__).parents[1] / "families"), str(CPP / "examples" / "python")]
 from support.recognizers import save
 from support.small_3d import CONFIGS as OF_CLIPS
 from support.small_3d import small
 from support.small_recognizers import STGCNPP, c2d, posec3d, rgbposeconv3d, stgcn, tanet, trn, tsm, tsn
+from x3d import FORMATS, FOUND, Frame, PoolOptions, Poses, StreamOptions
 
 pytestmark = pytest.mark.openvino
 CONFIGS = {
@@ -74,10 +76,60 @@ def scores_of_views(given, contract):
     return VideoScores(averages, outputs).of(contract.scores[contract.deployed])[0]
 
 
+def windows_of(library, recognizer, video, window, stride):
+    """What a stream and the cameras of a pool find in a video, window by window."""
+    found = {"stream": [], 0: [], 1: []}
+    tell = {
+        who: FOUND(
+            lambda _, camera, one, who=who: found[camera if who == "pool" else who].append(
+                np.array(one[0].scores[: one[0].classes])
+            )
+        )
+        for who in ("stream", "pool")
+    }
+    options = StreamOptions(ctypes.sizeof(StreamOptions), window, stride, video["clips"])
+    stream = library.c.x3d_stream_open(recognizer, options)
+    pool = library.c.x3d_pool_open(recognizer, options, PoolOptions(ctypes.sizeof(PoolOptions), 4), tell["pool"], None)
+    for i, picture in enumerate(video["frames"]):
+        frame = Frame(ctypes.sizeof(Frame), FORMATS["rgb"], HEIGHT, WIDTH, (ctypes.c_void_p * 3)(picture.ctypes.data))
+        keypoints, scores = (np.ascontiguousarray(video[name][:, i]) for name in ("keypoints", "keypoint_scores"))
+        persons, joints, coordinates = keypoints.shape
+        poses = Poses(ctypes.sizeof(Poses), persons, joints, keypoints.ctypes.data, scores.ctypes.data)
+        poses.coordinates = coordinates
+        assert library.c.x3d_stream_push(stream, frame, poses, i / 25, tell["stream"], None) == 0, library.error()
+        for camera in (0, 1):
+            assert library.c.x3d_pool_push(pool, camera, frame, poses, i / 25) == 0, library.error()
+    library.c.x3d_pool_finish(pool)
+    library.c.x3d_pool_close(pool)
+    library.c.x3d_stream_close(stream)
+    return found
+
+
+def check_windows(library, bundle, video):
+    """A camera's windows are what `predict` says of the same frames and poses."""
+    recognizer = library.open(str(bundle))
+    stride = 3
+    window = len(video["frames"]) - stride
+    expected = [
+        library.predict(
+            *(recognizer, list(video["frames"][start : start + window]), "rgb", (HEIGHT, WIDTH)),
+            *(
+                np.ascontiguousarray(video[name][:, start : start + window])
+                for name in ("keypoints", "keypoint_scores")
+            ),
+            video["clips"],
+        )
+        for start in (0, stride)
+    ]
+    for found in windows_of(library, recognizer, video, window, stride).values():
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    library.c.x3d_close(recognizer)
+
+
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=() if name in IN_EVERY_RUN else pytest.mark.families) for name in FAMILIES]
 )
-def test_a_familys_bundle_gives_pythons_scores(cli, run, tmp_path, family):
+def test_a_familys_bundle_gives_pythons_scores(cli, library, run, tmp_path, family):
     pytest.importorskip("mmaction")
     pytest.importorskip("cv2")
     process = run("export", *checkpoints(family, tmp_path), "-o", tmp_path / "deploy")
@@ -100,3 +152,4 @@ def test_a_familys_bundle_gives_pythons_scores(cli, run, tmp_path, family):
         assert process.returncode == 0, process.stderr.decode()
         np.testing.assert_allclose(json.loads(process.stdout)["scores"], expected, atol=1e-4)
         assert subprocess.run([*command, "--self-test"], capture_output=True, check=False).returncode == 0
+    check_windows(library, tmp_path / "deploy", {**video, "clips": clips})

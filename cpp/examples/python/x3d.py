@@ -9,6 +9,18 @@ import sys
 import numpy as np
 
 
+class Options(ctypes.Structure):
+    LOG = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        *((name, ctypes.c_char_p) for name in ("runtime", "precision", "device", "cache_dir")),
+        *((name, ctypes.c_int) for name in ("throughput", "requests", "threads", "warm_up")),
+        ("min_keypoint_score", ctypes.c_float),
+        ("log", LOG),
+        ("user", ctypes.c_void_p),
+    ]
+
+
 class Frame(ctypes.Structure):
     _fields_ = [
         ("size", ctypes.c_size_t),
@@ -32,9 +44,55 @@ class Video(ctypes.Structure):
         ("joints", ctypes.c_int64),
         ("keypoints", ctypes.c_void_p),
         ("scores", ctypes.c_void_p),
+        *((name, ctypes.c_int) for name in ("coordinates", "keypoints_height", "keypoints_width")),
     ]
 
 
+class Poses(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        ("persons", ctypes.c_int64),
+        ("joints", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("keypoints", "scores", "tracks")),
+        ("coordinates", ctypes.c_int),
+    ]
+
+
+class StreamOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        *((name, ctypes.c_int) for name in ("window", "stride", "clips", "each_person")),
+        *((name, ctypes.c_double) for name in ("frames_per_second", "largest_gap", "smoothing", "hysteresis")),
+    ]
+
+
+class PoolOptions(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        ("batch", ctypes.c_int),
+        ("wait_ms", ctypes.c_double),
+        ("give_up_ms", ctypes.c_double),
+    ]
+
+
+class Found(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        ("has_track", ctypes.c_int),
+        ("track", ctypes.c_int64),
+        ("start", ctypes.c_double),
+        ("end", ctypes.c_double),
+        ("label", ctypes.c_int),
+        ("name", ctypes.c_char_p),
+        ("score", ctypes.c_float),
+        ("changed", ctypes.c_int),
+        ("scores", ctypes.POINTER(ctypes.c_float)),
+        ("classes", ctypes.c_size_t),
+        ("problem", ctypes.c_char_p),
+    ]
+
+
+FOUND = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(Found))
 FORMATS = {"rgb": 0, "bgr": 1, "rgba": 2, "bgra": 3, "gray": 4, "nv12": 5, "i420": 6}
 
 
@@ -48,7 +106,21 @@ class Library:
         self.c.x3d_open.restype = ctypes.c_void_p
         self.c.x3d_classes.restype = ctypes.c_size_t
         self.c.x3d_label.argtypes = self.c.x3d_note.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-        for name in ("x3d_classes", "x3d_runtime", "x3d_close"):
+        for name in ("x3d_stream_open", "x3d_pool_open"):
+            getattr(self.c, name).restype = ctypes.c_void_p
+            getattr(self.c, name).argtypes = [ctypes.c_void_p, ctypes.POINTER(StreamOptions)]
+        self.c.x3d_pool_open.argtypes += [ctypes.POINTER(PoolOptions), FOUND, ctypes.c_void_p]
+        pushed = [ctypes.POINTER(Frame), ctypes.POINTER(Poses), ctypes.c_double]
+        self.c.x3d_stream_push.argtypes = [ctypes.c_void_p, *pushed, FOUND, ctypes.c_void_p]
+        self.c.x3d_pool_push.argtypes = [ctypes.c_void_p, ctypes.c_int64, *pushed]
+        for name in (
+            "x3d_classes",
+            "x3d_runtime",
+            "x3d_close",
+            "x3d_stream_close",
+            "x3d_pool_finish",
+            "x3d_pool_close",
+        ):
             getattr(self.c, name).argtypes = [ctypes.c_void_p]
         self.c.x3d_predict.argtypes = [
             *(ctypes.c_void_p, ctypes.POINTER(Video), ctypes.c_int),
@@ -58,8 +130,8 @@ class Library:
     def error(self) -> RuntimeError:
         return RuntimeError(self.c.x3d_error().decode())
 
-    def open(self, bundle: str) -> int:
-        recognizer = self.c.x3d_open(bundle.encode(), None)
+    def open(self, bundle: str, options: Options | None = None) -> int:
+        recognizer = self.c.x3d_open(bundle.encode(), None if options is None else ctypes.byref(options))
         if recognizer is None:
             raise self.error()
         return int(recognizer)
@@ -74,7 +146,7 @@ class Library:
             pictures: uint8, each as the format says.
             pixels: format.
             size: height and width.
-            keypoints, scores: (persons, frames, joints, 2) and (persons, frames, joints), float32.
+            keypoints, scores: (persons, frames, joints, 2 or 3) and (persons, frames, joints), float32.
         """
         frames = (Frame * len(pictures))()
         for frame, picture in zip(frames, pictures, strict=True):
@@ -82,6 +154,7 @@ class Library:
             frame.height, frame.width = size
             frame.planes[0] = picture.ctypes.data
         video = Video(ctypes.sizeof(Video), frames, len(frames), *size, *keypoints.shape[:3])
+        video.coordinates = keypoints.shape[3]
         video.keypoints, video.scores = keypoints.ctypes.data, scores.ctypes.data
         found = np.zeros(self.c.x3d_classes(recognizer), np.float32)
         if self.c.x3d_predict(recognizer, video, clips, found.ctypes.data, found.size, None) != 0:

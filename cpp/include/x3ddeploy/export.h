@@ -7,12 +7,14 @@
 #define X3DDEPLOY_HIDDEN
 #endif
 
-#if !defined(X3DDEPLOY_SHARED) || !defined(_WIN32)
+#if !defined(_WIN32)
 #if defined(__GNUC__)
 #define X3DDEPLOY_API __attribute__((visibility("default")))
 #else
 #define X3DDEPLOY_API
 #endif
+#elif !defined(X3DDEPLOY_SHARED)
+#define X3DDEPLOY_API
 #elif defined(X3DDEPLOY_BUILDING)
 #define X3DDEPLOY_API __declspec(dllexport)
 #else

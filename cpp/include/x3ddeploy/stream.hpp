@@ -70,13 +70,16 @@ struct PoolOptions {
   StreamOptions stream;   // of every camera
   int batch = 8;          // windows that are computed together at most
   double wait_ms = 20;    // for how long a window may wait for others to be computed with
-  double give_up_ms = 0;  // after which a window that still waits is given up, with an error; 0 for never
+  // Longer than `wait_ms`: after which a window that still waits is given up, with an error, as soon as a batch that is under
+  // way is computed. 0 for never: then more and more windows wait where the machine is too slow.
+  double give_up_ms = 0;
 };
 
 // Many cameras on one network: what their windows are ready for is computed together.
 class X3DDEPLOY_API Pool {
  public:
-  // What a window came to, in the order of each camera's windows; called in a thread of the library.
+  // What a window came to, in the order of each camera's windows; called in a thread of the library. The pool must be neither
+  // finished nor destroyed in it; pushing and removing are fine.
   using Done = std::function<void(std::int64_t camera, Result<StreamPrediction> found)>;
 
   static Result<Pool> open(const Recognizer& recognizer, const PoolOptions& options, Done done);

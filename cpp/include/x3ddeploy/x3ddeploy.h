@@ -2,7 +2,10 @@
  *
  * Every function that can fail gives NULL or a code that is not 0, an exit code of the `x3ddeploy` command (2: misuse, 4: the
  * machine lacks something), and x3d_error() then says why. Structures begin with their size, so that later versions may
- * add to them: set it to sizeof, and the rest to 0 for what is usual. Texts are UTF-8 and live as long as what gave them. */
+ * add to them: set it to sizeof, and the rest to 0 for what is usual. Texts are UTF-8, end with a zero, and live as long as
+ * what gave them. Any number of threads may call one recognizer or pool, and calls of one stream take turns; NULL is closed
+ * without a word. What was closed is gone: whoever uses it still, or closes it while another thread calls it, reads freed
+ * memory. A pool is neither finished nor closed by the function that it tells what is found. */
 #pragma once
 
 #include <stddef.h>
@@ -56,6 +59,9 @@ typedef struct x3d_video {
   int64_t joints;
   const float* keypoints; /* (persons, pose_frames, joints, 2); NULL for a network of frames alone */
   const float* scores;    /* (persons, pose_frames, joints) */
+  int coordinates;        /* of a keypoint: 3 of skeletons in space, 0 for x and y */
+  int keypoints_height;   /* of the pictures that keypoints are pixels of; 0 where it is that of the frames */
+  int keypoints_width;
 } x3d_video;
 
 typedef struct x3d_poses {
@@ -65,6 +71,7 @@ typedef struct x3d_poses {
   const float* keypoints; /* (persons, joints, 2) */
   const float* scores;    /* (persons, joints); NULL: all 1 */
   const int64_t* tracks;  /* (persons,); NULL: their places */
+  int coordinates;        /* of a keypoint: 3 of skeletons in space, 0 for x and y */
 } x3d_poses;
 
 typedef struct x3d_stream_options {
@@ -78,6 +85,13 @@ typedef struct x3d_stream_options {
   double smoothing;
   double hysteresis;
 } x3d_stream_options;
+
+typedef struct x3d_pool_options {
+  size_t size;
+  int batch;         /* windows that are computed together at most; 0 for 8 */
+  double wait_ms;    /* for how long a window may wait for others; 0 for 20, negative for not at all */
+  double give_up_ms; /* after which a window that still waits is given up; 0 for never */
+} x3d_pool_options;
 
 /* Of one window; valid during the call that it is given to. */
 typedef struct x3d_found {
@@ -117,12 +131,14 @@ X3DDEPLOY_API x3d_stream* x3d_stream_open(const x3d_recognizer* recognizer, cons
 /* Calls `found` for each window that this frame makes ready, with camera 0. */
 X3DDEPLOY_API int x3d_stream_push(x3d_stream* stream, const x3d_frame* frame, const x3d_poses* poses, double time,
                                   x3d_found_fn found, void* user);
+X3DDEPLOY_API void x3d_stream_restart(x3d_stream* stream); /* forgets frames, tracks and times */
 X3DDEPLOY_API void x3d_stream_close(x3d_stream* stream);
 
 /* Calls `found` in a thread of the library. */
-X3DDEPLOY_API x3d_pool* x3d_pool_open(const x3d_recognizer* recognizer, const x3d_stream_options* options, int batch, double wait_ms,
-                                      x3d_found_fn found, void* user);
+X3DDEPLOY_API x3d_pool* x3d_pool_open(const x3d_recognizer* recognizer, const x3d_stream_options* cameras,
+                                      const x3d_pool_options* options, x3d_found_fn found, void* user);
 X3DDEPLOY_API int x3d_pool_push(x3d_pool* pool, int64_t camera, const x3d_frame* frame, const x3d_poses* poses, double time);
+X3DDEPLOY_API void x3d_pool_remove(x3d_pool* pool, int64_t camera); /* forgets a camera */
 X3DDEPLOY_API void x3d_pool_finish(x3d_pool* pool); /* waits until nothing waits */
 X3DDEPLOY_API void x3d_pool_close(x3d_pool* pool);
 

@@ -309,7 +309,8 @@ class X3DDEPLOY_API Recognizer {
   Result<Outputs> run(const Feeds& tensors);
 
   // The same as `predict`, in a thread of the library: `done` is called there with what came out. What the views of the video
-  // or the tensors point to must stay until then. The recognizer must not be destroyed in `done`; its destructor waits.
+  // or the tensors point to must stay until then. The recognizer must not be destroyed in `done`; its destructor waits, where
+  // streams or pools keep the network, too.
   std::future<Result<Prediction>> submit(const Video& video, int clips = 1);
   std::future<Result<std::vector<Prediction>>> submit(const Feeds& tensors);
   void submit(const Video& video, int clips, std::function<void(Result<Prediction>)> done);
