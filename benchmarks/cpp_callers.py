@@ -78,8 +78,11 @@ def calls(library: Library, bundle: Path, scene: Scene, options: dict[str, Any],
     """What a caller does again and again, given its number."""
     recognizer = library.open(str(bundle), Options(ctypes.sizeof(Options), b"openvino", warm_up=1, **options))
     if batch is None:
-        size = (HEIGHT, WIDTH)
-        yield lambda _: library.predict(recognizer, scene.pictures, "rgb", size, scene.keypoints, scene.scores) and None
+
+        def call(_: int) -> None:
+            library.predict(recognizer, scene.pictures, "rgb", (HEIGHT, WIDTH), scene.keypoints, scene.scores)
+
+        yield call
     else:
         with cameras(library, recognizer, scene, batch) as call:
             yield call
