@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from support.copies import exit_code_of_copy, take_a_signal
 from support.cpp_project import CPP, HAS_ONNXRUNTIME, checked
 
 from x3ddeploy.data.annotations import Annotation
@@ -81,6 +82,14 @@ def test_the_ctypes_example_runs_and_errors_are_told(library, bundle, tmp_path):
         library.open(str(tmp_path))
     assert library.c.x3d_open(None, None) is None
     assert b"NULL" in library.c.x3d_error()
+
+
+def test_signals_reach_the_host_after_recognizers_were_closed_in_the_order_in_which_they_were_opened(library, bundle):
+    """OpenVINO's plugin puts a stack for signal handlers in the place of the process's."""
+    first, second = (library.open(str(bundle)) for _ in range(2))
+    library.c.x3d_close(first)
+    library.c.x3d_close(second)
+    assert exit_code_of_copy(take_a_signal) == 0
 
 
 def test_openvino_keeps_what_it_compiled_and_says_what_it_cannot(library, bundle, tmp_path):

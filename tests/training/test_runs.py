@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import CheckpointHook as MMEngineHook
+from support.command import Forked
 from support.documents import of_its_type
 from support.training_data import TINY, on, small_data
 
@@ -90,19 +91,13 @@ def _as_torchrun(data, work_dir):
     arguments = ("train", TINY, "--work-dir", work_dir, "--json", "--cfg-options", *on(data), HALF_BATCHES)
 
     def start(rank):
-        # Not a copy of this process: one that has run networks may not survive another's training.
-        return subprocess.Popen(
-            [sys.executable, "-m", "x3ddeploy", *map(str, arguments)],
-            env={**os.environ, **of_run, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-            stdout=Path(f"{work_dir}.{rank}").open("w"),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        variables = {**of_run, "RANK": rank, "LOCAL_RANK": rank}
+        return Forked(*arguments, stdout=f"{work_dir}.{rank}", prepare=lambda: os.environ.update(variables))
 
     processes = [start(rank) for rank in ("0", "1")]
     for process in processes:
-        said = process.communicate()[1]
-        assert process.returncode == 0, said
+        said = process.stderr.read()
+        assert process.wait() == 0, said
     first, second = (Path(f"{work_dir}.{rank}").read_text() for rank in "01")
     assert second == ""  # one process reports
     return first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.errors import BundleError, X3DDeployError
+
+# A copy of this process, as a worker of PyTorch's DataLoader is, has none of the runtimes' threads. Where its garbage
+# collector finds a session that was left in a cycle, ONNX Runtime joins a thread that is not there and crashes, and
+# OpenVINO waits for it for ever: the copy must not collect what it did not make. Windows has no copies of processes.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=gc.freeze)
 
 Array = npt.NDArray[np.generic]
 Axes = tuple[int | None, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,20 @@ from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds, graph_bytes
 
 
+@functools.cache
+def core() -> openvino.Core:
+    """The one core of this process, which is never closed.
+
+    Its plugin for CPUs puts a stack for signal handlers in the place of the process's, and takes it back when the core
+    goes. Of two cores the one that was opened first, where it goes first, leaves the other's way back lead nowhere, and
+    the next signal that Python handles (Ctrl-C, a child's end) ends the process with SIGSEGV and not a word.
+    """
+    return openvino.Core()
+
+
 def require_device(device: str) -> None:
     """Raises MissingRequirementError where OpenVINO sees no such device."""
-    wanted, known = _name(device), openvino.Core().available_devices
+    wanted, known = _name(device), core().available_devices
     if not any(wanted in (name, name.partition(".")[0]) for name in known):
         raise MissingRequirementError(
             f"OpenVINO sees no {wanted} here; it sees {', '.join(known)}",
@@ -30,7 +42,7 @@ class OpenVINOSession(Session):
 
     def __init__(self, model: bytes, device: str, threads: int | None) -> None:
         name = _name(device)
-        self.device = device if name == "CPU" else str(openvino.Core().get_property(name, "FULL_DEVICE_NAME"))
+        self.device = device if name == "CPU" else str(core().get_property(name, "FULL_DEVICE_NAME"))
         graph = read(model)
         # Before it is compiled: where the plugin merges layers, a port has the names of several tensors.
         self.outputs = tuple(port.get_any_name() for port in graph.outputs)
@@ -53,7 +65,7 @@ class OpenVINOSession(Session):
 
 def read(model: bytes) -> openvino.Model:
     """An ONNX graph as OpenVINO has it."""
-    return openvino.Core().read_model(io.BytesIO(model))
+    return core().read_model(io.BytesIO(model))
 
 
 def compiled(graph: openvino.Model, threads: int | None, device: str = "CPU") -> openvino.CompiledModel:
@@ -65,12 +77,12 @@ def compiled(graph: openvino.Model, threads: int | None, device: str = "CPU") ->
         config["INFERENCE_PRECISION_HINT"] = "f32"
     if threads is not None and device == "CPU":
         config["INFERENCE_NUM_THREADS"] = threads
-    return openvino.compile_model(graph, device, config)
+    return core().compile_model(graph, device, config)
 
 
 def computes_bfloat16(device: str = "CPU") -> bool:
     """Whether a device has kernels of bfloat16: on Intel's and AMD's processors, with AVX512_BF16 or AMX_BF16."""
-    return "BF16" in openvino.Core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property(device, "OPTIMIZATION_CAPABILITIES")
 
 
 def _is_typed(network: openvino.Model) -> bool:

@@ -101,7 +101,7 @@ def onnxruntime_runs(events: list[dict[str, object]]) -> list[list[Timed]]:
 
 def profile_openvino(graph: Path, feeds: Feeds, threads: int) -> list[Block]:
     """On the CPU plugin, with its performance counters."""
-    import openvino
+    from x3ddeploy.runtimes.openvino_session import core
 
     config = {
         "INFERENCE_PRECISION_HINT": "f32",
@@ -109,7 +109,7 @@ def profile_openvino(graph: Path, feeds: Feeds, threads: int) -> list[Block]:
         "INFERENCE_NUM_THREADS": threads,
         "PERF_COUNT": True,
     }
-    request = openvino.compile_model(str(graph), "CPU", config).create_infer_request()
+    request = core().compile_model(str(graph), "CPU", config).create_infer_request()
     runs = []
     for _ in range(_WARM_UP + _RUNS):
         request.infer(dict(feeds))
