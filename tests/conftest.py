@@ -15,6 +15,7 @@ import torch
 from support import command, quantizing
 from support.cpu_times import CpuTimes
 from support.shared import once
+from support.traced_once import traced_once
 
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
@@ -50,6 +51,13 @@ def spawn():
 def brief_quantize():
     """In this process `quantize` does what its gates need, but for tests that ask for more (support/quantizing.py)."""
     with quantizing.briefly():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def traced_modules():
+    """In this process a module is traced once (support/traced_once.py)."""
+    with traced_once():
         yield
 
 
@@ -92,6 +100,25 @@ def exported(checkpoint, tmp_path_factory):
 
     folder, finished = once(tmp_path_factory, "exported", make)
     return subprocess.CompletedProcess(**finished), folder / "deploy"
+
+
+@pytest.fixture(scope="session")
+def exported_apart(checkpoint, tmp_path_factory):
+    """The same by a process of its own, in another environment; the bundle must be the same."""
+
+    def make(folder):
+        other = {"PYTHONHASHSEED": "7", "LC_ALL": "C", "TORCH_FAKE_TENSOR_DISPATCH_CACHE": "1"}
+        return vars(command.spawn("export", checkpoint, "-o", folder / "deploy", "--preprocess", "--json", env=other))
+
+    folder, finished = once(tmp_path_factory, "exported_apart", make)
+    return subprocess.CompletedProcess(**finished), folder / "deploy"
+
+
+@pytest.fixture(scope="session")
+def diagnosed(tmp_path_factory):
+    """The finished process of `x3ddeploy doctor --json`."""
+    finished = once(tmp_path_factory, "diagnosed", lambda folder: vars(command.spawn("doctor", "--json")))[1]
+    return subprocess.CompletedProcess(**finished)
 
 
 @pytest.fixture(scope="session")

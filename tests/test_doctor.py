@@ -31,11 +31,10 @@ RANGES = Requirements({"onnx": ">=1.16", "torch": ">=2.4", "onnxruntime": ">=1.1
 
 
 @pytest.fixture(scope="module")
-def report(run):
+def report(diagnosed):
     """The report of `x3ddeploy doctor --json` here, where the core is installed (the other tests need it too)."""
-    result = run("doctor", "--json")
-    assert result.returncode == 0, result.stderr
-    return of_its_type("doctor", result.stdout)
+    assert diagnosed.returncode == 0, diagnosed.stderr
+    return of_its_type("doctor", diagnosed.stdout)
 
 
 def test_json_holds_every_section_with_a_schema_version(report):

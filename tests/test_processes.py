@@ -23,7 +23,6 @@ ON_ACTIONS = [
 ]
 # verb -> what it needs installed, and its arguments in the folder that is made below
 WORK = {
-    "export": ("onnxruntime", ("tiny.pth", "-o", "new", "--json")),
     "quantize": ("onnxruntime", ("deploy", "--fp16", "--json")),
     "build-trt": ("tensorrt_rtx", ("deploy", "--rtx", "--compute-capability", "8.9", "--parts", "head", "--json")),
     "verify": ("onnxruntime", ("deploy", "--json")),
@@ -41,8 +40,9 @@ WORK = {
     "pose": ("cv2", ("clip.mp4", "--pose", "pose.onnx", "-o", "found.npz", "--json")),
     "bundle": ("onnx", ("deploy", "--pack", "app.tar", "--json")),
     "triton": ("onnx", ("deploy", "-o", "repository", "--json")),
-    "doctor": ("onnx", ("--json",)),
 }
+# verb -> the fixture of its finished process, for those that other tests look at, too
+FINISHED = {"export": "exported_apart", "doctor": "diagnosed"}
 # verb -> the fixture of the folder that it works in
 PLACES = {"train": "configured", "data": "configured", "predict": "filmed", "explain": "filmed", "pose": "filmed"}
 
@@ -79,10 +79,18 @@ def filmed(folder):
 
 
 def test_every_verb_is_here():
-    assert list(WORK) == list(VERBS)
+    assert sorted([*WORK, *FINISHED]) == sorted(VERBS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", FINISHED)
+def test_a_verb_that_others_look_at_works_in_a_process_of_its_own(verb, request):
+    finished = request.getfixturevalue(FINISHED[verb])
+    process = finished[0] if verb == "export" else finished
+    assert process.returncode == 0, process.stderr
+    assert isinstance(json.loads(process.stdout), dict)
+
+
+@pytest.mark.parametrize("verb", WORK)
 def test_a_verb_works_in_a_process_of_its_own(spawn, verb, request):
     package, arguments = WORK[verb]
     if importlib.util.find_spec(package) is None:

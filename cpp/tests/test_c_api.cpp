@@ -40,7 +40,7 @@ class NamedFolder {
 
 constexpr int kHeight = 40, kWidth = 60;
 
-struct Scene {
+struct Filmed {
   std::vector<std::uint8_t> pixels = std::vector<std::uint8_t>(std::size_t{4} * kHeight * kWidth, 100);
   std::vector<float> keypoints = {10, 5, 30, 35, 20, 10, 45, 38};
   std::vector<float> scores = {1, 0.9f, 0.8f, 0.7f};
@@ -80,7 +80,7 @@ TEST(c_callers_get_what_cpp_callers_get) {
   CHECK(x3d_note(recognizer, 2) == nullptr && x3d_label(recognizer, 2) == nullptr && x3d_classes(recognizer) == 2);
   CHECK_EQUAL(std::string(x3d_label(recognizer, 1)), "stand");
 
-  const Scene scene;
+  const Filmed scene;
   const std::vector<x3d_frame> frames(3, scene.frame());
   std::vector<float> keypoints, confidence;
   for (std::size_t person = 0; person < 2; ++person) {
@@ -160,7 +160,7 @@ TEST(structures_of_other_headers_are_read_by_their_size) {
   const NamedFolder folder("fake");
   x3d_recognizer* const recognizer = x3d_open(folder.text().c_str(), nullptr);
   if (recognizer == nullptr) return check::report(__FILE__, __LINE__, x3d_error());
-  const Scene scene;
+  const Filmed scene;
   struct Newer {
     x3d_frame frame;
     double more[3];
@@ -216,7 +216,7 @@ TEST(whatever_is_pushed_ends_in_a_label_or_an_error) {
     return all[random() % std::size(all)];
   };
   const double nan = std::nan(""), huge = 1e300;
-  const Scene scene;
+  const Filmed scene;
   std::atomic<int> labels{0};
   int errors = 0;
   for (int round = 0; round < 60; ++round) {

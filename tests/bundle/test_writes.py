@@ -1,5 +1,6 @@
 """No verb writes into a bundle past the functions that the crash test kills."""
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -10,8 +11,14 @@ import pytest
 from x3ddeploy.atomic import write_bytes
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-opened = []
-sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "open" else None)
+opened: list[tuple[object, ...]] = []
+
+
+@functools.cache  # a hook stays for the life of the process
+def listen():
+    sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "open" else None)
+
+
 # What a child of the command opens for writing, as lines of a file: Python runs this before anything else.
 OF_A_CHILD = f"""
 import os, sys
@@ -27,6 +34,7 @@ sys.addaudithook(note)
 
 def written_past(folder, work, by_children=None):
     """Files below a folder that were opened for writing under the name that a reader would open."""
+    listen()
     opened.clear()
     result = work()
     paths = [os.fsdecode(path) for path, _, flags in opened if not isinstance(path, int) and flags & WRITING]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import time
 
@@ -62,9 +63,24 @@ def test_results_go_to_stdout_and_progress_to_stderr(exported):
     assert "comparing" not in process.stdout
 
 
-def test_json_is_one_document(run, checkpoint, tmp_path):
-    process = run("export", checkpoint, "-o", tmp_path / "b", "--json")
-    report = of_its_type("export", process.stdout)
+CLASSES = ["sit", "stand", "wave", "clap", "fall", "walk"]
+
+
+@pytest.fixture(scope="module")
+def otherwise(run, tiny_network, tmp_path_factory):
+    """A finished export of a checkpoint with labels, with options that the others' is without, and its bundle."""
+    folder = tmp_path_factory.mktemp("otherwise")
+    content = checkpoint_dict(tiny_network)
+    content["meta"]["dataset_meta"] = {"classes": CLASSES}
+    torch.save(content, folder / "named.pth")
+    arguments = ("-o", folder / "b", "--fusion", "2:1", "--batch", 2, "--json")
+    process = run("export", folder / "named.pth", *arguments)
+    assert process.returncode == 0, process.stderr
+    return process, folder / "b"
+
+
+def test_json_is_one_document(otherwise):
+    report = of_its_type("export", otherwise[0].stdout)
     assert report["manifest"]["files"]
     assert all(row["difference"]["finite"] for row in report["parity"])
 
@@ -81,8 +97,8 @@ def test_a_dynamic_batch_gives_each_clip_what_it_gets_alone(bundle, runtime):
                 np.testing.assert_allclose(together[name][index], value[0], atol=2e-5, err_msg=f"{name} of {batch}")
 
 
-def test_a_fixed_batch_refuses_any_other_by_name(run, checkpoint, tmp_path):
-    path = export(run, checkpoint, tmp_path / "b", "--batch", 2)
+def test_a_fixed_batch_refuses_any_other_by_name(otherwise):
+    _, path = otherwise
     session = open_session("onnxruntime", path / "recognizer.onnx")
     assert session.run(clips(path, 2))["scores"].shape == (2, 6)
     with pytest.raises(Exception, match=r"'imgs' has shape \(1, 3, 4, 32, 32\), and the graph takes \(2, 3, 4, 32"):
@@ -110,8 +126,8 @@ def test_the_order_of_frames_matters(bundle):
     assert np.abs(forward["pose_logits"] - backward["pose_logits"]).max() > 1e-3
 
 
-def test_fusion_weights_weigh_the_probabilities(run, checkpoint, tmp_path):
-    path = export(run, checkpoint, tmp_path / "b", "--fusion", "2:1")
+def test_fusion_weights_weigh_the_probabilities(otherwise):
+    _, path = otherwise
     out = open_session("onnxruntime", path / "recognizer.onnx").run(clips(path, 2))
     softmax = {
         s: np.exp(out[f"{s}_logits"]) / np.exp(out[f"{s}_logits"]).sum(1, keepdims=True) for s in ("rgb", "pose")
@@ -140,12 +156,11 @@ def test_the_openvino_target_passes_its_own_parity_and_runs_elsewhere(run, check
         np.testing.assert_allclose(actual["rgb_logits"], expected["rgb_logits"], atol=1e-4)
 
 
-def test_two_exports_are_byte_identical(spawn, checkpoint, bundle, tmp_path):
-    other = {"PYTHONHASHSEED": "7", "LC_ALL": "C", "TORCH_FAKE_TENSOR_DISPATCH_CACHE": "1"}
-    process = spawn("export", checkpoint, "-o", tmp_path / "b", "--preprocess", env=other)
+def test_two_exports_are_byte_identical(exported_apart, bundle):
+    process, path = exported_apart
     assert process.returncode == 0, process.stderr
     for name in GRAPHS:
-        assert (tmp_path / "b" / f"{name}.onnx").read_bytes() == (bundle / f"{name}.onnx").read_bytes(), name
+        assert (path / f"{name}.onnx").read_bytes() == (bundle / f"{name}.onnx").read_bytes(), name
 
 
 def test_half_precision_ddp_weights_give_the_same_network(run, tiny_network, bundle, tmp_path):
@@ -160,12 +175,8 @@ def test_half_precision_ddp_weights_give_the_same_network(run, tiny_network, bun
     assert 0 < np.abs(full["rgb_logits"] - half["rgb_logits"]).max() < 0.05
 
 
-def test_labels_in_the_checkpoint_become_labels_txt(run, tiny_network, tmp_path):
-    content = checkpoint_dict(tiny_network)
-    content["meta"]["dataset_meta"] = {"classes": ["sit", "stand", "wave", "clap", "fall", "walk"]}
-    torch.save(content, tmp_path / "named.pth")
-    path = export(run, tmp_path / "named.pth", tmp_path / "b")
-    assert Bundle.open(path).labels() == ["sit", "stand", "wave", "clap", "fall", "walk"]
+def test_labels_in_the_checkpoint_become_labels_txt(otherwise):
+    assert Bundle.open(otherwise[1]).labels() == CLASSES
 
 
 @pytest.mark.parametrize(
@@ -204,8 +215,8 @@ def test_a_failed_gate_exits_with_3_names_the_block_and_writes_nothing(run, chec
     assert list(tmp_path.iterdir()) == []
 
 
-def test_exporting_again_replaces_a_bundle_but_never_what_was_built_from_it(run, checkpoint, tmp_path):
-    path = export(run, checkpoint, tmp_path / "b")
+def test_exporting_again_replaces_a_bundle_but_never_what_was_built_from_it(run, checkpoint, bundle, tmp_path):
+    path = shutil.copytree(bundle, tmp_path / "b")
     (path / "bench.json").write_text("{}")  # a report on the graphs that are being replaced
     export(run, checkpoint, path, "--batch", 1)
     assert Bundle.open(path).manifest.batch == 1

@@ -16,8 +16,8 @@ PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH",
 ONNXRUNTIME = Path(sys.prefix) / "onnxruntime"  # filled by `make test`
 HAS_ONNXRUNTIME = (ONNXRUNTIME / "include").exists()
 WITHOUT_RUNTIMES = [f"-DX3DDEPLOY_{name}=OFF" for name in ("OPENVINO", "TENSORRT", "ONNXRUNTIME")]
-# Two thirds of the time; what computes on pixels and joints is compiled with -O3 all the same.
-LESS_OPTIMISED = "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG"
+# Half the time; what computes on pixels and joints is compiled with -O3 all the same.
+LESS_OPTIMISED = "-DCMAKE_CXX_FLAGS_RELEASE=-Og -DNDEBUG"
 FEWER_COMPILATIONS = "-DCMAKE_UNITY_BUILD=ON"  # the standard library's headers are most of the work: half the time
 
 

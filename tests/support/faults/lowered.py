@@ -7,8 +7,7 @@ import copy
 import torch
 from torch import nn
 
-import x3ddeploy.exporting.parts as parts
-from x3ddeploy.families.two_stream_x3d.lowering import blocks
+from x3ddeploy.families.two_stream_x3d.lowering import blocks, head, strategy
 from x3ddeploy.families.two_stream_x3d.lowering import parts as lowering
 from x3ddeploy.lowering import padding
 
@@ -17,7 +16,7 @@ def in_backbone(stream, change):
     """A fault that `change` makes in one stream's lowered backbone."""
 
     def inject(patch):
-        lower = lowering.lower
+        lower = strategy.lower
 
         def faulty(backbone, frames, strategy):
             form = lower(backbone, frames, strategy)
@@ -27,14 +26,13 @@ def in_backbone(stream, change):
             return form
 
         patch(lowering, "lower", faulty)
-        _trace_alone(patch, f"{stream}_backbone")
 
     return inject
 
 
 def in_head(change):
     def inject(patch):
-        lower_head = lowering.lower_head
+        lower_head = head.lower_head
 
         def faulty(head, fusion):
             lowered = lower_head(copy.deepcopy(head), fusion)
@@ -43,28 +41,8 @@ def in_head(change):
             return lowered
 
         patch(lowering, "lower_head", faulty)
-        _trace_alone(patch, "head")
 
     return inject
-
-
-_PART_OF_INPUTS = {("imgs",): "rgb_backbone", ("heatmap_imgs",): "pose_backbone"}
-_right = {}
-
-
-def _trace_alone(patch, faulty):
-    """Parts that the fault is not in need not be traced again: tracing is nearly all of the time."""
-    trace = parts.trace
-
-    def remembered(module, shapes):
-        part = _PART_OF_INPUTS.get(tuple(shapes), "head")
-        if part == faulty:
-            return trace(module, shapes)
-        if part not in _right:
-            _right[part] = trace(module, shapes)
-        return _right[part]
-
-    patch(parts, "trace", remembered)
 
 
 def lost_bias(path):
