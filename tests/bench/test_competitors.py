@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from x3ddeploy.benchmarking.competitor import Loaded, Scope
-from x3ddeploy.benchmarking.competitors import choose, of_executions, prepare, without_slow
+from x3ddeploy.benchmarking.competitors import choose, of_executions, prepare
 from x3ddeploy.benchmarking.computed_in import computed_in
 from x3ddeploy.benchmarking.torch_forms import _channels_last
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
@@ -49,12 +49,6 @@ def test_a_group_a_pattern_and_a_name_choose():
     assert "rgbposeconv3d/torch" in choose([], ["torch"])
     with pytest.raises(UsageError, match="torch/eagre"):
         choose([], ["torch/eagre"])
-
-
-def test_what_takes_minutes_is_left_to_those_who_ask():
-    names, absent = without_slow(choose(["torch"], []))
-    assert names == ["torch/eager", "torch/channels_last"]
-    assert [entry.name for entry in absent] == ["torch/compile", "torch/compile-lowered"]
 
 
 def test_the_same_network_is_ready_with_its_error_and_size(bench):

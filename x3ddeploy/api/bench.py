@@ -82,7 +82,8 @@ def bench(
         runtimes: the bundle's own forms in these runtimes, with those in `only`, and none other.
         device: the device of these runtimes; None for the first of each.
         precisions: the precisions of the graphs or engines; none takes all.
-        with_slow: also those that take minutes to prepare (torch.compile).
+        with_slow: also those that take minutes to prepare: what PyTorch's compilers have not compiled before, and the
+            quantizers of the runtimes.
         scopes: 'compute', 'with_copies', 'pipeline', and these alone; none takes all three, and parts, throughput and
             layers beside them.
         batch: clips at a time; None for the bundle's own, or 1.
@@ -107,9 +108,6 @@ def bench(
     folder = paths[0] if output is None else _made(Path(output))
     forms = of_executions(runtimes, device, precisions) if runtimes or device or precisions else []
     names = choose([*only, *forms], skip)
-    names, left_out = (names, []) if with_slow or only else without_slow(names)
-    if len(paths) > 1:
-        names, left_out = of_bundles(names), []
     opened = [open_whole(path) for path in paths]
     require_place(folder, REPORT_BYTES)
     fixed = next((each.manifest.batch for each in opened if each.manifest.batch), 1)
@@ -117,6 +115,11 @@ def bench(
     workbenches = [
         Workbench(each, setting, progress, name) for each, name in zip(opened, _told_apart(paths), strict=True)
     ]
+    left_out: list[Absent] = []
+    if len(paths) > 1:
+        names = of_bundles(names)
+    elif not (with_slow or only):
+        names, left_out = without_slow(workbenches[0], names)
     wanted = {Scope(scope) for scope in scopes} or set(Scope)
     chosen = [scope for scope in Scope if scope in wanted]
     outcome = run_benchmark(workbenches, names, chosen, seconds, counting(progress), comparison_only=bool(scopes))

@@ -11,6 +11,7 @@ from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory
 from x3ddeploy.benchmarking.loaders import load, places
 from x3ddeploy.benchmarking.loaders import names as all_names
 from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
+from x3ddeploy.benchmarking.torch_forms import compiled_form
 from x3ddeploy.benchmarking.workbench import SCORES, Workbench
 from x3ddeploy.errors import BundleError, GateError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
@@ -22,8 +23,8 @@ from x3ddeploy.terms import Precision
 # The same network in float32; a plain export rounds more than ours. What is off by more is another network, and its
 # time means nothing. Lower precisions are not held to it: what they cost stands beside their time.
 TOLERANCE = 1e-3
-# Minutes of compilation on a few cores: only where they are asked for.
-SLOW_TO_PREPARE = ("torch/compile", "torch/compile-lowered")
+# Minutes on a few cores: only where they are asked for.
+SLOW_TO_PREPARE = ("static/onnxruntime", "nncf/openvino")
 
 
 def choose(only: Sequence[str], skip: Sequence[str]) -> list[str]:
@@ -77,13 +78,18 @@ def of_bundles(names: Sequence[str]) -> list[str]:
     return [name for name in names if name.partition("/")[0] in places()]
 
 
-def without_slow(names: Sequence[str]) -> tuple[list[str], list[Absent]]:
-    """The names that are ready in seconds, and the others as absent."""
-    reason = "torch.compile takes minutes here: ask for it with --all or --only"
-    return (
-        [name for name in names if name not in SLOW_TO_PREPARE],
-        [Absent(name, reason) for name in names if name in SLOW_TO_PREPARE],
-    )
+def without_slow(bench: Workbench, names: Sequence[str]) -> tuple[list[str], list[Absent]]:
+    """The names that are ready in seconds, what was compiled before among them, and the others as absent."""
+    absent = []
+    for name in names:
+        compiled = compiled_form(bench, name)
+        if compiled is not None and not compiled.file.exists():
+            reason = "compiling takes minutes, once: after --all or --only it is kept, and part of every run"
+            absent.append(Absent(name, reason))
+        elif name in SLOW_TO_PREPARE:
+            absent.append(Absent(name, "calibrating takes minutes: ask for it with --all or --only"))
+    left_out = {entry.name for entry in absent}
+    return [name for name in names if name not in left_out], absent
 
 
 def prepare(

@@ -12,6 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from x3ddeploy.benchmarking.by_tools import BY_TOOLS
 from x3ddeploy.benchmarking.competitor import Loaded
 from x3ddeploy.benchmarking.torch_forms import DEVICES, FORMS, TF32, load_form, on_torch, require_device
 from x3ddeploy.benchmarking.workbench import Workbench
@@ -107,6 +108,7 @@ def names() -> tuple[str, ...]:
         *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS if runtime != REFERENCE.runtime or form != TF32),
         *(f"{PLAIN}/{place}" for place in places()),
         *(f"{BASELINE}/{place}" for place in (*DEVICES, *places())),
+        *BY_TOOLS,
     )
 
 
@@ -126,7 +128,9 @@ def load(bench: Workbench, name: str) -> Loaded:
     if family == BASELINE:
         return _baseline(bench, kind)
     if family in DEVICES:
-        return load_form(bench.network, kind, family, bench.bundle.manifest.target, bench.inputs)
+        return load_form(bench, kind, family)
+    if name in BY_TOOLS:
+        return _by_tools(bench, name)
     if kind == TF32:
         return _in_tf32(bench, family)
     return _ours(bench, family, Precision(kind))
@@ -167,6 +171,15 @@ def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feed
         return _loaded(network, place, built.session, Precision.FP32, feeds, graph, built.size_bytes)
     session = open_session(runtime.name, graph, device=device, threads=bench.setting.threads)
     return _loaded(network, place, session, Precision.FP32, feeds, graph)
+
+
+def _by_tools(bench: Workbench, name: str) -> Loaded:
+    """What a runtime's own tools make of the training form."""
+    tool, runtime = BY_TOOLS[name], name.partition("/")[2]
+    require(runtime, "cpu")
+    session = tool.make(bench)
+    loaded = _loaded(f"{bench.title}, {tool.what}", runtime, session, tool.precision, bench.inputs, None)
+    return replace(loaded, notes=(*loaded.notes, *tool.notes))
 
 
 def _loaded(

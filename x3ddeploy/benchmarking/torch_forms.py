@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from x3ddeploy import __version__
 from x3ddeploy.benchmarking.competitor import Loaded
+from x3ddeploy.benchmarking.compiled import AOT_INDUCTOR, TORCH_COMPILE, Compiled
+from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.errors import MissingRequirementError, X3DDeployError
+from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.families import family_named
 from x3ddeploy.families.network import Network
+from x3ddeploy.machine import cpu_info, cpu_model
 from x3ddeploy.runtimes.base import Array, Feeds
 from x3ddeploy.runtimes.torch_session import allow_tf32
 from x3ddeploy.terms import Target
@@ -25,40 +28,75 @@ FORMS = {
     "tf32": "training form, eager, channels_last, products in TF32",
     "compile": "training form, torch.compile",
     "compile-lowered": "lowered network, torch.compile",
+    "aot": "training form, AOTInductor",
+    "aot-lowered": "lowered network, AOTInductor",
 }
+COMPILERS = {"compile": TORCH_COMPILE, "aot": AOT_INDUCTOR}
 DEVICES = {"torch": "cpu", "torch-cuda": "cuda"}
 TF32 = "tf32"  # a precision of its own: 10 bits of mantissa; only where it is asked for by name
 
 Forward = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
 
-def load_form(network: Network, form: str, runtime: str, target: str, feeds: Feeds) -> Loaded:
-    """One form on one device.
+def load_form(bench: Workbench, form: str, runtime: str) -> Loaded:
+    """One form of a bundle's network on one device.
 
     Args:
-        network: training form, in evaluation mode, on the CPU; it is left as it is.
+        bench: its network, which is left as it is, and a batch.
         form: one of FORMS.
         runtime: one of DEVICES.
-        target: lowering target of the lowered form.
-        feeds: a batch.
 
     Raises:
         MissingRequirementError: PyTorch sees no GPU.
-        X3DDeployError: torch.compile fails, for want of a C++ compiler for example.
+        X3DDeployError: a compiler fails, for want of a C++ compiler for example.
     """
-    device = require_device(runtime)
+    device, network = require_device(runtime), bench.network
     if form == TF32 and device == "cpu":
         raise MissingRequirementError(
             "a CPU has no TF32", hint="torch-cuda/tf32, on a GPU from compute capability 8.0 on"
         )
-    chosen: nn.Module = _Lowered(network, target) if form == "compile-lowered" else copy.deepcopy(network)
+    lowered = form.endswith("-lowered")
+    chosen: nn.Module = _Lowered(network, bench.bundle.manifest.target) if lowered else copy.deepcopy(network)
     chosen = chosen.eval().to(device)
     layout = torch.contiguous_format
     if form in ("channels_last", TF32):
         layout = _channels_last(chosen)
-    forward = _compiled(chosen) if form.startswith("compile") else chosen
-    title = f"{family_named(network.family).title}, {FORMS[form]}"
-    return on_torch(title, lambda values: forward(**values), runtime, feeds, layout, tf32=form == TF32)
+    forward: Callable[..., Mapping[str, Tensor]] = chosen
+    if compiled := compiled_form(bench, f"{runtime}/{form}"):
+        inputs = {name: torch.from_numpy(value).to(device) for name, value in bench.inputs.items()}
+        forward = compiled.forward(chosen, inputs, bench.progress)
+    return on_torch(
+        f"{bench.title}, {FORMS[form]}",
+        lambda values: forward(**values),
+        runtime,
+        bench.inputs,
+        layout,
+        tf32=form == TF32,
+    )
+
+
+def compiled_form(bench: Workbench, name: str) -> Compiled | None:
+    """The form of that name ('torch/aot'), compiled or to be; None for what no compiler of PyTorch's has a part in."""
+    runtime, _, form = name.partition("/")
+    compiler = COMPILERS.get(form.partition("-")[0])
+    if runtime not in DEVICES or compiler is None:
+        return None
+    on_cpu = DEVICES[runtime] == "cpu"
+    if not (on_cpu or torch.cuda.is_available()):
+        return None  # loading it says what is missing
+    graph = bench.bundle.part_path(WHOLE)
+    shapes = {tensor: list(value.shape) for tensor, value in bench.inputs.items()}
+    depends_on = (
+        name,
+        bench.bundle.manifest.files[graph.name].sha256,
+        bench.bundle.manifest.target,
+        shapes,
+        __version__,
+        torch.__version__,
+        bench.setting.threads,
+        [cpu_model(cpu_info()), cpu_info().get("flags")] if on_cpu else torch.cuda.get_device_name(),
+    )
+    return Compiled(name, compiler, depends_on)
 
 
 def on_torch(
@@ -105,8 +143,9 @@ def on_torch(
 
     def infer(values: Feeds) -> dict[str, Array]:
         allow_tf32(tf32)
+        given = load(values)  # tensors like `ready`: to torch.compile, those of inference mode are others
         with torch.inference_mode():
-            return {name: value.cpu().numpy() for name, value in forward(load(values)).items()}
+            return {name: value.cpu().numpy() for name, value in forward(given).items()}
 
     return Loaded(
         network=network,
@@ -161,19 +200,3 @@ class _Lowered(nn.Module):
                 given = self.pieces[name](*(tensors[tensor] for tensor in part.inputs))
                 tensors |= given if isinstance(given, dict) else {part.outputs[0]: given}
         return {name: tensors[name] for name in self._contract.parts[WHOLE].outputs}
-
-
-def _compiled(network: nn.Module) -> Callable[..., Mapping[str, Tensor]]:
-    """The network by torch.compile, which compiles when it is first run; its failure is an error of ours."""
-    logging.getLogger("torch._inductor").setLevel(logging.ERROR)
-    compiled = torch.compile(network, dynamic=False)
-
-    def forward(**values: Tensor) -> Mapping[str, Tensor]:
-        try:
-            outputs: Mapping[str, Tensor] = compiled(**values)
-        except Exception as error:
-            first = str(error).strip().splitlines()[0][:200]
-            raise X3DDeployError(f"torch.compile failed: {first}", hint="it needs a C++ compiler (g++)") from error
-        return outputs
-
-    return forward

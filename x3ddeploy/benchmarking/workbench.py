@@ -84,9 +84,13 @@ class Workbench:
     def plain(self) -> bytes:
         """The training form by torch.onnx.export, with the exporter's default of fixed shapes."""
         self.progress("exporting the original network with torch.onnx.export")
+        return plain_export(self.network, self.inputs, self.outputs)
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of what the training form gives, in its order."""
         with torch.inference_mode():
-            names = list(self.network(**{name: torch.from_numpy(value) for name, value in self.inputs.items()}))
-        return plain_export(self.network, self.inputs, names)
+            return list(self.network(**{name: torch.from_numpy(value) for name, value in self.inputs.items()}))
 
     @cached_property
     def baseline(self) -> rgbposeconv3d.RGBPoseConv3D:

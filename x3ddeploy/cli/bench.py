@@ -21,7 +21,7 @@ _LARGEST_THRESHOLD = 10  # a tenfold time
 )
 @click.option("--skip", multiple=True, metavar="NAME", help="Leave these competitors out; may be repeated.")
 @placement_options
-@click.option("--all", "with_slow", is_flag=True, help="Also those that take minutes to prepare (torch.compile).")
+@click.option("--all", "with_slow", is_flag=True, help="Also those that take minutes to prepare (docs/bench.md).")
 @click.option(
     "--scope",
     "scopes",
@@ -82,7 +82,8 @@ def command(
     measured. Who cannot take part is listed with the reason.
 
     A NAME is '<runtime>/<precision>' (onnxruntime/int8), '<torch>/<form>' (torch/eager), 'plain/<runtime>' for a plain
-    torch.onnx.export or 'rgbposeconv3d/<runtime>'. Naming a group takes all of it: `--skip rgbposeconv3d`.
+    torch.onnx.export, 'converted/openvino' and the like for what a runtime's own tools make, or
+    'rgbposeconv3d/<runtime>'. Naming a group takes all of it: `--skip rgbposeconv3d`.
     """
     if compare:
         _compare(*compare, threshold, unlike, as_json)

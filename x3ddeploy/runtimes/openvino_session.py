@@ -40,10 +40,9 @@ class OpenVINOSession(Session):
     runtime = "openvino"
     version = openvino.__version__.split("-")[0]
 
-    def __init__(self, model: bytes, device: str, threads: int | None) -> None:
+    def __init__(self, graph: openvino.Model, device: str, threads: int | None) -> None:
         name = _name(device)
         self.device = device if name == "CPU" else str(core().get_property(name, "FULL_DEVICE_NAME"))
-        graph = read(model)
         # Before it is compiled: where the plugin merges layers, a port has the names of several tensors.
         self.outputs = tuple(port.get_any_name() for port in graph.outputs)
         if _is_typed(graph) and not computes_bfloat16(name):
@@ -99,4 +98,4 @@ def _name(device: str) -> str:
 
 def open_model(model: Path | bytes, *, device: str, threads: int | None, outputs: tuple[str, ...]) -> OpenVINOSession:
     """See `x3ddeploy.runtimes.registry.open_session`."""
-    return OpenVINOSession(graph_bytes(model, outputs), device, threads)
+    return OpenVINOSession(read(graph_bytes(model, outputs)), device, threads)

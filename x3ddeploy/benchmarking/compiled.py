@@ -1,0 +1,122 @@
+"""PyTorch's compilers: torch.compile and AOTInductor. What they made is kept in the user's cache directory.
+
+Compiling takes minutes on a few cores. What comes of it is of one network, PyTorch, processor and number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from x3ddeploy.atomic import write_json
+from x3ddeploy.errors import X3DDeployError
+from x3ddeploy.progress import Step
+
+TORCH_COMPILE, AOT_INDUCTOR = "torch.compile", "AOTInductor"
+_INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
+
+Forward = Callable[..., Mapping[str, Tensor]]
+
+
+def cache_folder() -> Path:
+    """Where compiled networks are kept: x3ddeploy/compiled in XDG_CACHE_HOME, or in ~/.cache."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "x3ddeploy" / "compiled"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A network that is compiled, or is to be.
+
+    Attributes:
+        name: what is compiled, for people.
+        compiles: 'torch.compile' or 'AOTInductor'.
+        depends_on: everything that the outcome depends on, as JSON takes it.
+    """
+
+    name: str
+    compiles: str
+    depends_on: tuple[Any, ...]
+
+    @property
+    def file(self) -> Path:
+        """AOTInductor's package, or what says that torch.compile filled its cache."""
+        key = hashlib.sha256(json.dumps([self.compiles, *self.depends_on]).encode()).hexdigest()[:32]
+        return cache_folder() / f"{key}{'.pt2' if self.compiles == AOT_INDUCTOR else '.json'}"
+
+    def forward(self, network: nn.Module, inputs: Mapping[str, Tensor], progress: Step) -> Forward:
+        """Compile a network, or take what is kept.
+
+        Args:
+            network: in evaluation mode, on the inputs' device; takes tensors by name and gives them by name.
+            inputs: a batch; other shapes are not taken.
+            progress: receives that it compiles, and how long it took.
+
+        Raises:
+            X3DDeployError: it cannot be compiled, for want of a C++ compiler for example.
+        """
+        with self._told(progress):
+            if self.compiles == AOT_INDUCTOR:
+                return self._ahead_of_time(network, inputs)
+            forward: Forward = torch.compile(network, dynamic=False)
+            with torch.inference_mode():
+                forward(**inputs)  # now: it compiles when it is first run
+            write_json(self.file, {"compiled": self.name})
+            return forward
+
+    def _ahead_of_time(self, network: nn.Module, inputs: Mapping[str, Tensor]) -> Forward:
+        from torch._inductor import aoti_compile_and_package, aoti_load_package
+
+        if not self.file.exists():
+            with torch.no_grad(), tempfile.TemporaryDirectory(dir=self.file.parent) as directory:
+                program = torch.export.export(network, (), dict(inputs))
+                made = Path(directory) / self.file.name
+                # Weights become constants, laid out for the kernels beforehand, as PyTorch advises on CPUs.
+                aoti_compile_and_package(program, package_path=str(made), inductor_configs={"freezing": True})
+                made.replace(self.file)
+        forward: Forward = aoti_load_package(str(self.file))
+        return forward
+
+    @contextlib.contextmanager
+    def _told(self, progress: Step) -> Iterator[None]:
+        """Says what happens and how long it takes; a failure is an error of ours."""
+        kept, start = self.file.exists(), time.perf_counter()
+        progress(f"{self.name}: {'compiled before' if kept else 'compiling, once for this processor and PyTorch'}")
+        logging.getLogger("torch._inductor").setLevel(logging.ERROR)
+        try:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _inductor_in(self.file.parent / "inductor"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyTorch's compilers tell of their own deprecations
+                yield
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise X3DDeployError(f"{self.compiles} failed: {first}", hint="it needs a C++ compiler (g++)") from error
+        if not kept:
+            progress(f"{self.name}: compiled in {time.perf_counter() - start:.0f} s, kept in {self.file.parent}")
+
+
+@contextlib.contextmanager
+def _inductor_in(folder: Path) -> Iterator[None]:
+    """PyTorch's compiler keeps its own files in that folder, and not in a temporary one."""
+    before = os.environ.get(_INDUCTOR)
+    os.environ[_INDUCTOR] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_INDUCTOR]
+        else:
+            os.environ[_INDUCTOR] = before
