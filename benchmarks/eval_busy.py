@@ -1,0 +1,73 @@
+"""How busy the cores are while `x3ddeploy eval` goes through a thousand videos: its own process, its start included.
+
+The videos are those of the training performers of `x3ddeploy synth`; the network is a preset's with random weights.
+Writes benchmarks/results/eval_busy.json.
+
+    python benchmarks/eval_busy.py [--clips 1008] [--preset ntu60] [--runtime openvino]
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+import x3ddeploy
+from x3ddeploy.atomic import write_json
+from x3ddeploy.data.synth.actions import ACTIONS
+from x3ddeploy.families.two_stream_x3d.presets import PRESETS
+from x3ddeploy.machine import machine, usable_cores
+
+TRAINING_SHARE = 0.75  # of the performers, and so of the videos
+
+
+def processor_seconds() -> float:
+    """Seconds that ended children of this process computed in, on all cores."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@click.command(help=__doc__)
+@click.option("--clips", default=1008, show_default=True, help="Videos that are gone through.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="ntu60", show_default=True)
+@click.option("--runtime", default="openvino", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("benchmarks/results/eval_busy.json"))
+def main(clips: int, preset: str, runtime: str, output: Path) -> None:
+    """Measure and write."""
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint, bundle, data = (Path(directory) / name for name in ("ckpt.pth", "deploy", "synth"))
+        subprocess.run([sys.executable, "-m", "x3ddeploy.demo", "--preset", preset, checkpoint], check=True)
+        target = "openvino" if runtime == "openvino" else "onnxruntime"
+        x3ddeploy.export(checkpoint, bundle, target=target)
+        x3ddeploy.synth(data, clips_per_class=math.ceil(clips / (TRAINING_SHARE * len(ACTIONS))))
+        chosen = ("--data", data, "--split", "xsub_train", "--limit", clips)
+        command = ("eval", bundle, *chosen, "--runtime", runtime, "--precision", "fp32", "-o", directory)
+        before, start = processor_seconds(), time.perf_counter()
+        subprocess.run([sys.executable, "-m", "x3ddeploy", *map(str, command)], check=True, stdout=sys.stderr)
+        seconds, computed = time.perf_counter() - start, processor_seconds() - before
+    busy = computed / (seconds * usable_cores())
+    write_json(
+        output,
+        {
+            "script": "benchmarks/eval_busy.py",
+            "machine": machine(),
+            "versions": {name: importlib.metadata.version(name) for name in ("x3ddeploy", "av", runtime)},
+            "preset": preset,
+            "videos": clips,
+            "seconds": seconds,
+            "processor_seconds": computed,
+            "busy_share_of_cores": busy,
+        },
+    )
+    click.echo(f"{clips} videos in {seconds:.1f} s, {busy:.0%} of {usable_cores()} cores busy")
+
+
+if __name__ == "__main__":
+    main()
