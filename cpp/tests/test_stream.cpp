@@ -219,6 +219,27 @@ TEST(labels_are_steady_as_asked) {
   CHECK_EQUAL(labels(0, 2), "0!00000000");
 }
 
+TEST(who_left_and_comes_back_begins_anew) {
+  auto recognizer = opened();
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  StreamOptions options;
+  options.window = options.stride = 1;
+  options.each_person = true;
+  options.smoothing = 0.9;
+  auto stream = Stream::open(*recognizer, options);
+  const Scene scene(5);
+  for (std::size_t i = 0; stream && i < 5; ++i) {
+    Poses poses = scene.poses(i);
+    poses.keypoints.shape[0] = poses.scores.shape[0] = 1;
+    poses.tracks = {i == 3 ? 8 : 7};  // another one in its place
+    const auto found = stream->push(scene.frame(i), poses, 0.1 * static_cast<double>(i));
+    if (!found || found->size() != 1) return check::report(__FILE__, __LINE__, "there is not one window");
+    const bool is_new = i == 0 || i >= 3;
+    CHECK((found->at(0).scores == found->at(0).prediction.scores) == is_new);
+    CHECK(!is_new || found->at(0).changed);
+  }
+}
+
 TEST(what_no_stream_has_is_an_error_and_the_stream_goes_on) {
   auto recognizer = opened();
   if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
