@@ -13,6 +13,7 @@ from x3ddeploy.doctor.traps import find_traps
 
 NO_GPU = Gpu(None, None, (), "no NVIDIA driver")
 H100 = Gpu("550.1", "12.4", ({"name": "H100", "compute_capability": "9.0", "memory_bytes": 80 << 30},), "")
+T4 = replace(H100, devices=({"name": "T4", "compute_capability": "7.5", "memory_bytes": 16 << 30},))
 FREE = {"persistence": True, "mig": False, "power_limit_w": 700.0, "default_power_limit_w": 700.0, "processes": 0}
 
 
@@ -43,6 +44,7 @@ def test_a_machine_in_order_has_none():
             {"tensorrt_rtx": {"compute_capabilities": ["8.9", "12.0"]}},
             "does not build for H100 (compute capability 9.0)",
         ),
+        ({"gpu": T4}, "T4 (compute capability 7.5) has no bfloat16"),
         ({"environment": {"NVIDIA_TF32_OVERRIDE": "0"}}, "decides over TF32"),
         ({"environment": {"CUDA_LAUNCH_BLOCKING": "1"}}, "CUDA graphs fail"),
         ({"environment": {"CUDA_VISIBLE_DEVICES": "3"}}, "CUDA_VISIBLE_DEVICES=3"),

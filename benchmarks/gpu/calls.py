@@ -4,7 +4,8 @@
     2  FP16 engines of the bundle, beside the original network and RGBPoseConv3D
     3  INT8 and FP32 engines, the forms of the shift, and what `x3ddeploy build-trt` says itself
 
-    benchmarks/gpu/run.sh --plan [--limit-mb 64] [--limit-s 600] [--budget-s 1800] [--prepared DIR] [--kit DIR]
+    benchmarks/gpu/run.sh --plan [--limit-mb 64] [--transfer-s 10] [--limit-s 600] [--budget-s 1800] [--prepared DIR]
+        [--kit DIR]
     benchmarks/gpu/run.sh --call 2 --prepared DIR [--kit DIR] [--limit-s 600]
 
 `--plan` runs nothing, and exits with 3 where something does not fit. A step ends itself within its seconds and is ended
@@ -162,9 +163,11 @@ def plan(options: argparse.Namespace) -> int:
                 problems.append(f"call {number}: {step.words[0]} gets {value:.0f} s, and needs {step.least_s:.0f}")
         total_s += sum(seconds.values()) + _SPARE_S
         print(f"  {sum(seconds.values()) + _SPARE_S:4.0f} s of {options.limit_s:g} s")
+    moving_s = transfers * options.transfer_s
+    total_s += moving_s
     print(f"in all {len(CALLS)} calls, {transfers} transfers, {total_s:.0f} s")
     if options.budget_s is not None and total_s > options.budget_s:
-        fits_s = options.budget_s / len(CALLS)
+        fits_s = max(0, options.budget_s - moving_s) / len(CALLS)
         problems.append(f"{total_s:.0f} s, and {options.budget_s:g} s are there: --limit-s {fits_s:.0f} makes them fit")
     for problem in problems:
         print(f"does not fit: {problem}")
@@ -230,6 +233,7 @@ def main() -> int:
     )
     parser.add_argument("--output", type=Path, help="results' folder  [default: OUTPUT, or benchmarks/results]")
     parser.add_argument("--limit-mb", type=float, default=64.0, help="that can travel at a time")
+    parser.add_argument("--transfer-s", type=float, default=0.0, help="of the budget that one transfer takes")
     parser.add_argument("--limit-s", type=float, default=600.0, help="of one call")
     parser.add_argument("--budget-s", type=float, help="of all calls together")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")

@@ -17,6 +17,7 @@ from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.document import BuiltEntry, ComputesIn, EngineReport
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
+from x3ddeploy.runtimes.base import FallbackError
 from x3ddeploy.tensorrt.place import plan_name
 from x3ddeploy.terms import Precision
 
@@ -163,9 +164,10 @@ def test_a_gpu_that_prepares_something_else_has_failed(bench):
     assert absent.failed
 
 
-def test_a_gpu_without_preprocessing_is_fed_by_the_host_and_says_so(bench):
+@pytest.mark.parametrize("kind", [BundleError, FallbackError])
+def test_a_gpu_without_preprocessing_is_fed_by_the_host_and_says_so(bench, kind):
     def missing():
-        raise BundleError("no engine of preprocess_rgb", hint="build it")
+        raise kind("no engine of preprocess_rgb", hint="build it")
 
     fed = []
 

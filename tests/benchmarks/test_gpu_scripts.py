@@ -124,6 +124,11 @@ def test_the_plan_names_what_is_missing_or_does_not_fit(planned, prepared):
     assert code == 3
     assert "--limit-s 300 makes them fit" in text
     assert planned("--prepared", prepared, "--limit-s", 300, "--budget-s", 900)[0] == 0
+    moving = ("--prepared", prepared, "--budget-s", 900, "--transfer-s", 20)  # three transfers
+    code, text = planned(*moving, "--limit-s", 300)
+    assert code == 3
+    assert "--limit-s 280 makes them fit" in text
+    assert planned(*moving, "--limit-s", 280)[0] == 0
 
 
 @pytest.mark.parametrize("kit", [None, Path("kit")])

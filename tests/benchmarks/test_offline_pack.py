@@ -64,6 +64,19 @@ def test_pieces_join_again_and_the_launcher_starts_the_interpreter(packed, tmp_p
     assert started.stdout == f"{tmp_path / 'host' / 'lib'}:/theirs a b\n"
 
 
+def test_what_is_unpacked_already_needs_no_pieces_again(packed, tmp_path):
+    """The machine is warm from the call before; of another kit nothing is taken for granted."""
+    _, directory = packed
+    assert unpack(directory, tmp_path / "host").returncode == 0
+    for piece in directory.glob("piece.*"):
+        piece.unlink()
+    again = unpack(directory, tmp_path / "host")
+    assert (again.returncode, again.stdout) == (0, f"TRT_PYTHON={tmp_path / 'host' / 'python'}\n")
+    with (directory / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{'0' * 64}  piece.999\n")
+    assert "missing or damaged" in unpack(directory, tmp_path / "host").stderr
+
+
 @pytest.mark.parametrize("damage", ["cut", "missing"])
 def test_a_damaged_or_missing_piece_is_told_before_anything_is_unpacked(packed, tmp_path, damage):
     _, directory = packed

@@ -87,6 +87,25 @@ def test_one_bundle_goes_through_the_verbs(run, deployed, annotations):
     assert sum(note.startswith("made of ") for note in manifest["notes"]) == 4
 
 
+@pytest.mark.families
+def test_bench_times_the_streams_as_one_network(run, deployed, tmp_path):
+    names = {"onnxruntime/fp32", "onnxruntime/int8", "torch/eager"}
+    options = ("--scope", "compute", "--scope", "pipeline", "--seconds", "0.2", "-o", tmp_path / "bench")
+    report = json.loads(told(run, "bench", deployed, *(f"--only={name}" for name in names), *options))
+    assert {row["name"] for row in report["competitors"]} == names
+    assert report["absent"] == []
+
+
+@pytest.mark.families
+@pytest.mark.parametrize("precision", ["--fp16", "--int8"])
+def test_tensorrt_rtx_builds_each_stream_and_what_fuses_them(run, deployed, precision):
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (pip install 'x3ddeploy[tensorrt-rtx]')")
+    report = json.loads(told(run, "build-trt", deployed, "--rtx", "--compute-capability", "8.9", precision))
+    parts = json.loads((deployed / "manifest.json").read_text())["parts"]
+    assert {made["entry"]["part"] for made in report["engines"]} == set(parts)
+    assert sum(part.endswith("_backbone") for part in parts) == len(STREAMS)
+
+
 def test_what_makes_no_one_network_is_refused(tmp_path, checkpoints, checkpoint):
     def refused(*paths, fusion=None):
         with pytest.raises(UsageError) as caught:

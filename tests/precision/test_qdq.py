@@ -180,3 +180,30 @@ def test_convolutions_along_one_axis_are_not_for_tensorrt():
     assert Scheme(QUANTIZABLE, unsigned=False, stored_int8=False).takes(site)
     assert not Scheme(QUANTIZABLE, unsigned=False, stored_int8=False, one_axis=False).takes(site)
     assert not TARGETS["tensorrt"].scheme.one_axis
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "odd"),
+    [
+        ((8, 1, 3, 3), 8, True),
+        ((16, 2, 3, 3), 4, True),
+        ((8, 4, 3, 3), 4, True),
+        ((16, 4, 3, 3), 4, False),
+        ((6, 6, 3, 3), 1, False),
+    ],
+)
+def test_groups_that_four_does_not_divide_are_not_for_tensorrt(shape, groups, odd):
+    """TensorRT has no INT8 form of them, and the engine would not be built."""
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", channels, 8, 8])
+        for name, channels in (("x", shape[1] * groups), ("h", shape[1] * groups), ("y", shape[0]))
+    ]
+    weight = numpy_helper.from_array(np.ones(shape, np.float32), "w")
+    nodes = [
+        helper.make_node("Relu", ["x"], ["h"]),
+        helper.make_node("Conv", ["h", "w"], ["y"], "a/b/Conv", group=groups),
+    ]
+    graph = helper.make_graph(nodes, "g", values[:1], values[2:], [weight])
+    (site,) = find_sites(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    assert TARGETS["openvino"].scheme.takes(site)
+    assert TARGETS["tensorrt"].scheme.takes(site) is not odd

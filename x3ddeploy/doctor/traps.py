@@ -23,6 +23,8 @@ _VARIABLES = {
     "CUDA_MODULE_LOADING": ("EAGER", "all kernels are loaded at the start: minutes and gigabytes", "unset {name}"),
 }
 
+_FIRST_WITH_BF16 = 8  # Ampere; TensorRT's support matrix
+
 
 @dataclass(frozen=True)
 class Trap:
@@ -66,6 +68,13 @@ def _of_tensorrt(packages: Mapping[str, Package], gpu: Gpu) -> Iterator[Trap]:
             f"{tensorrt.title} is built for CUDA {built_for}, and the driver serves {gpu.cuda}",
             "a newer driver, or a TensorRT for that CUDA",
         )
+    for device in gpu.devices if tensorrt.state is State.OK else ():
+        if _major(device["compute_capability"]) < _FIRST_WITH_BF16:
+            yield Trap(
+                f"{device['name']} (compute capability {device['compute_capability']}) has no bfloat16: TensorRT "
+                "builds no engine of such graphs for it",
+                "x3ddeploy build-trt --fp16",
+            )
     rtx = packages["tensorrt-rtx"]
     known = rtx.facts.get("compute_capabilities", ())
     for device in gpu.devices if rtx.state is State.OK and known else ():

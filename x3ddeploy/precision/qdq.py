@@ -34,12 +34,15 @@ class Scheme:
         stored_int8: weights stored as int8 behind a DequantizeLinear; else as floats behind a pair.
         one_axis: whether it quantizes convolutions along one axis: TensorRT's parser makes 2-D ones of them, with a
             reshape between each and its pair, and they then run in half precision.
+        odd_groups: whether it quantizes convolutions in groups that 4 does not divide: TensorRT has no INT8 form of
+            them (IConvolutionLayer::setNbGroups in NvInfer.h, 8.6 to 11), and a build with pairs around one fails.
     """
 
     roles: frozenset[Role]
     unsigned: bool
     stored_int8: bool
     one_axis: bool = True
+    odd_groups: bool = True
 
     def takes(self, site: Site) -> bool:
         """Whether it quantizes a layer.
@@ -47,7 +50,12 @@ class Scheme:
         With signed activations it leaves layers alone that read what a Concat joins: OpenVINO 2026.4 takes the joint
         range for unsigned where one of the tensors was behind a ReLU, and cuts the negative values of the others.
         """
-        return site.role in self.roles and (self.unsigned or not site.joins) and (self.one_axis or not site.one_axis)
+        return (
+            site.role in self.roles
+            and (self.unsigned or not site.joins)
+            and (self.one_axis or not site.one_axis)
+            and (self.odd_groups or not site.odd_groups)
+        )
 
 
 def insert_qdq(

@@ -11,6 +11,7 @@ from x3ddeploy.bundle.metadata import recorded_blocks
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.graphs.roles import Role, Structure
 
+_GROUP = 4
 # Squeeze-and-excitation's layers work on one value a channel, and cost nothing.
 QUANTIZABLE = frozenset(Role) - {Role.SQUEEZE, Role.RESIDUAL}
 
@@ -29,6 +30,7 @@ class Site:
         skip: name of the residual Add that reads `source` as its identity branch, where there is one.
         joins: whether `source` joins values of different tensors, and so has a range of its own.
         one_axis: whether it is a convolution along one axis.
+        odd_groups: whether it is a convolution in groups of a number of channels that 4 does not divide.
     """
 
     node: str
@@ -39,6 +41,7 @@ class Site:
     skip: str | None = None
     joins: bool = False
     one_axis: bool = False
+    odd_groups: bool = False
 
 
 def find_sites(model: onnx.ModelProto) -> list[Site]:
@@ -62,9 +65,27 @@ def find_sites(model: onnx.ModelProto) -> list[Site]:
         maker = structure.producers.get(source)
         joins = maker is not None and maker.op_type == "Concat"
         weight = structure.weight(node.input[1])
-        one_axis = node.op_type == "Conv" and weight is not None and len(weight.dims) == 3
-        sites.append(Site(node.name, _block(node, recorded), role, source, frozenset(moves), skip, joins, one_axis))
+        kernel = weight if node.op_type == "Conv" else None
+        sites.append(
+            Site(
+                node.name,
+                _block(node, recorded),
+                role,
+                source,
+                frozenset(moves),
+                skip,
+                joins,
+                one_axis=kernel is not None and len(kernel.dims) == 3,
+                odd_groups=kernel is not None and _has_odd_groups(node, kernel),
+            )
+        )
     return sites
+
+
+def _has_odd_groups(node: onnx.NodeProto, weight: onnx.TensorProto) -> bool:
+    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    given, taken = weight.dims[0] // groups, weight.dims[1]
+    return groups > 1 and bool(given % _GROUP or taken % _GROUP)
 
 
 def ranges_of_parts(

@@ -34,7 +34,10 @@ TARGETS: dict[Target, TargetPrecision] = {
     # int8 with zero point 0 and weights behind a pair are what TensorRT 8.6 to 11 all take. Depthwise convolutions
     # and the stem stay half: they do little arithmetic, and INT8 tensor cores have no form of them.
     Target.TENSORRT: TargetPrecision(
-        Scheme(_PRODUCTS, unsigned=False, stored_int8=False, one_axis=False), Precision.FP16, "onnxruntime", bf16=True
+        Scheme(_PRODUCTS, unsigned=False, stored_int8=False, one_axis=False, odd_groups=False),
+        Precision.FP16,
+        "onnxruntime",
+        bf16=True,
     ),
     # The pointwise layers alone lose least: each quantized depthwise convolution costs two more layout changes there.
     Target.ONNXRUNTIME: TargetPrecision(Scheme(_PRODUCTS, unsigned=True, stored_int8=True), None, "onnxruntime"),
