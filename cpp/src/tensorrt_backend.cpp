@@ -96,8 +96,13 @@ Result<Preparation> preparation_of(const Bundle& bundle, const Host& host) {
       break;
     }
     Result<Bytes> plan = bundle.read(*name);
-    if (!plan) return std::move(plan.error());
-    preparation.plans.push_back({graph.name, std::move(*plan)});
+    if (plan) {
+      preparation.plans.push_back({graph.name, std::move(*plan)});
+    } else if (const std::string missing = *name + ": missing"; plan.error().details == std::vector<std::string>{missing}) {
+      why = missing;  // an application that carries its files may leave it out
+    } else {
+      return std::move(plan.error());
+    }
   }
   if (!why.empty()) preparation.plans.clear();
   preparation.note = why.empty() ? "videos are prepared on the GPU: frames go up as bytes" : "videos are prepared on the CPU: " + why;

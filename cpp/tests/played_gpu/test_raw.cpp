@@ -202,6 +202,23 @@ TEST(without_an_engine_that_fits_the_cpu_prepares_and_a_note_says_why) {
   CHECK(note(damaged).find("preprocess_rgb cannot be loaded: magic tag does not match") != std::string::npos);
 }
 
+TEST(an_application_may_leave_the_engines_of_the_preprocessing_out_and_not_alter_them) {
+  std::map<std::string, std::string> held;
+  std::vector<EmbeddedFile> files = raw_bundle().embedded(held);
+  const auto plan = std::find_if(files.begin(), files.end(), [](const EmbeddedFile& file) { return file.name == "engines/played/preprocess_pose.fp32.plan"; });
+  std::string other = held.at(plan->name);
+  other.back() = '8';
+  plan->data = other.data();
+  played::gpu() = {};
+  const auto altered = Recognizer::open(files);
+  CHECK(!altered && altered.error().text().find("preprocess_pose.fp32.plan: its sha256 differs") != std::string::npos);
+  files.erase(plan);
+  const auto recognizer = Recognizer::open(files);
+  if (!recognizer) return check::report(__FILE__, __LINE__, recognizer.error().text());
+  CHECK(!recognizer->prepares_on_device());
+  CHECK_EQUAL(recognizer->notes().at(0), "videos are prepared on the CPU: engines/played/preprocess_pose.fp32.plan: missing");
+}
+
 TEST(streams_and_pools_send_bytes_up_too) {
   auto host = opened(host_bundle()), recognizer = opened(raw_bundle());
   if (!host || !recognizer) return check::report(__FILE__, __LINE__, "not opened");
