@@ -23,6 +23,7 @@ NOT_RUN = ("make ",)  # set-up commands, which the test run itself has gone thro
 FOREIGN = {
     "cmake": {"--build", "--install", "--parallel", "--prefix"},
     "pip": {"--extra-index-url"},
+    "pkg-config": {"--cflags", "--libs"},
     "polygraphy": {"--data-loader-script"},
     "torchrun": {"--nnodes", "--nproc_per_node", "--rdzv_backend", "--rdzv_endpoint"},
     "tritonserver": {"--model-repository"},
