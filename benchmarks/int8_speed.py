@@ -1,7 +1,7 @@
-"""How fast INT8 is against float32 in the same runtime: the full-size network, every part, interleaved.
+"""How fast INT8 is against float32 in the same runtime, every part, and against a plain torch.onnx.export of the whole.
 
-Weights are random and calibration clips made up: nothing here says what INT8 costs in accuracy. Writes
-benchmarks/results/int8_speed.json.
+Interleaved, the full-size network. Weights are random and calibration clips made up: nothing here says what INT8 costs
+in accuracy. Writes benchmarks/results/int8_speed.json.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 import onnx
 
 from x3ddeploy.atomic import write_json
+from x3ddeploy.benchmarking.plain_export import plain_export
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
@@ -27,6 +28,7 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import machine, usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
+from x3ddeploy.parity.reference import run_network
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.base import Session
@@ -37,6 +39,7 @@ from x3ddeploy.timing.measure import measure, ratio, statistics
 PARTS = ("rgb_backbone", "pose_backbone", "recognizer")
 RUNTIMES = ("onnxruntime", "openvino")  # each with the graphs that are made for it
 CALIBRATION_CLIPS = 4
+PLAIN = "plain torch.onnx.export"
 
 
 def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
@@ -69,7 +72,12 @@ def main(seconds: float, output: Path) -> None:
     """Measure and write."""
     threads, inputs = usable_cores(), batch_inputs(clip_inputs(PRESETS["ntu60"]), 1, seed=0)
     runners, found = {}, {}
+    network = random_network(PRESETS["ntu60"])
+    scores = list(run_network(network, inputs))
+    pair = batch_inputs(clip_inputs(network.spec), 2, seed=0)
+    plain = plain_export(network, pair, scores, dynamic_batch=True)
     for runtime in RUNTIMES:
+        runners[f"{runtime} recognizer {PLAIN}"] = runner(open_session(runtime, plain, threads=threads), inputs)
         click.echo(f"making graphs for {runtime}", err=True)
         graphs = graphs_for(runtime)
         for part in PARTS:
@@ -86,6 +94,10 @@ def main(seconds: float, output: Path) -> None:
         for runtime in RUNTIMES
         for part in PARTS
     }
+    over_plain = {
+        runtime: asdict(ratio(samples[f"{runtime} recognizer {PLAIN}"], samples[f"{runtime} recognizer int8"]))
+        for runtime in RUNTIMES
+    }
     versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "onnx", *RUNTIMES)}
     write_json(
         output,
@@ -98,11 +110,14 @@ def main(seconds: float, output: Path) -> None:
             "threads": threads,
             "rows": {name: {**asdict(statistics(v)), "samples_ms": v} for name, v in samples.items()},
             "speedup_over_fp32": speedups,
+            "speedup_over_plain_export": over_plain,
             "placed": found,
         },
     )
     for name, speedup in speedups.items():
         click.echo(f"{name:30} INT8 is {speedup['median']:.2f} times as fast as float32")
+    for runtime, speedup in over_plain.items():
+        click.echo(f"{runtime:30} INT8 is {speedup['median']:.2f} times as fast as the plain export")
 
 
 if __name__ == "__main__":
