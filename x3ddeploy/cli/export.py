@@ -15,6 +15,7 @@ import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import after_quantizing, print_next
 from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Weights
+from x3ddeploy.terms import Target
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 )
 @click.option(
     "--target",
-    type=click.Choice(["tensorrt", "onnxruntime", "openvino"]),
-    default="tensorrt",
+    type=click.Choice([target.value for target in Target]),
+    default=Target.TENSORRT.value,
     show_default=True,
     help="Lowering strategy: the runtime that the graphs are made for.",
 )

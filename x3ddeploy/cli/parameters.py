@@ -13,7 +13,7 @@ import click
 from x3ddeploy.errors import UsageError
 from x3ddeploy.terms import Decoder, Pixels, Precision
 
-_RUNTIMES = "torch, onnxruntime, openvino, tensorrt or tensorrt-rtx"
+RUNTIME_NAMES = "torch, onnxruntime, openvino, tensorrt or tensorrt-rtx"
 # What options of several verbs may be; far over what anyone needs, far under what would exhaust a machine unasked.
 MOST_CLIPS_AT_A_TIME = 1024
 MOST_CLIPS = 10_000_000
@@ -118,7 +118,7 @@ def placement_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--runtime",
             "runtimes",
             multiple=True,
-            help=f"{_RUNTIMES}; may be repeated.  [default: all that are installed, engines if there are any]",
+            help=f"{RUNTIME_NAMES}; may be repeated.  [default: all that are installed, engines if there are any]",
         ),
     ):
         function = option(function)
@@ -144,7 +144,7 @@ def one_placement(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
         ),
         click.option("--device", help="Of the runtime: cpu, cuda, cuda:1, gpu, npu, ...  [default: its first]"),
-        click.option("--runtime", default="onnxruntime", show_default=True, help=f"{_RUNTIMES}."),
+        click.option("--runtime", default="onnxruntime", show_default=True, help=f"{RUNTIME_NAMES}."),
     ):
         function = option(function)
     return function

@@ -10,6 +10,7 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count
+from x3ddeploy.terms import Precision
 from x3ddeploy.text import shell_word
 
 _MOST_DELAY_US = 60_000_000  # a minute
@@ -31,8 +32,8 @@ _MOST_INSTANCES = 256
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
-    default="fp32",
+    type=click.Choice([precision.value for precision in Precision]),
+    default=Precision.FP32.value,
     show_default=True,
     help="Of the graphs or engines.",
 )
