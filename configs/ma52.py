@@ -4,7 +4,7 @@ Read as literals, never executed: `x3ddeploy export CKPT --config configs/ma52.p
 checkpoint does not carry. Depth, widths and classes always come from the weights.
 """
 
-_base_ = ["_base_/two_stream.py", "_base_/training.py", "_base_/data.py"]
+_base_ = ["_base_/full_size.py"]
 
 # Coarse class of each class: body, head, upper limb, lower limb, body-hand, head-hand, leg-hand.
 coarse_of = [
@@ -18,36 +18,8 @@ coarse_of = [
 ]  # fmt: skip
 clip_len = dict(RGB=16, Pose=48)
 model = dict(
-    rgb_backbone=dict(
-        gamma_w=1,
-        gamma_b=2.25,
-        gamma_d=2.2,
-        num_stages=4,
-        spatial_strides=(2, 2, 2, 2),
-        se_style="half",
-        se_ratio=1 / 16,
-        use_swish=True,
-        fold_div=8,
-    ),
-    pose_backbone=dict(
-        in_channels=28,
-        gamma_d=1,
-        num_stages=3,
-        stage_blocks=(5, 11, 7),
-        spatial_strides=(2, 2, 2),
-        se_ratio=1 / 16,
-        use_swish=True,
-        fold_div=4,
-    ),
-    cls_head=dict(
-        num_classes=52,
-        num_coarse_classes=7,
-        in_channels=[432, 216],
-        coarse_of=coarse_of,
-        loss_weights=[1.0, 1.5, 0.6, 1.2],
-        prototype_dim=256,
-        dropout=0.5,
-    ),
+    pose_backbone=dict(in_channels=28),
+    cls_head=dict(num_classes=52, num_coarse_classes=7, coarse_of=coarse_of),
 )
 # No flip: which of the 28 joints are left and right is the annotation's affair.
 train_pipeline = [
@@ -61,30 +33,12 @@ train_pipeline = [
     dict(type="FormatShape", input_format="NCTHW"),
     dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
 ]
-val_pipeline = [
-    dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1, test_mode=True),
-    dict(type="MMDecode"),
-    dict(type="MMCompact", hw_ratio=1.0, allow_imgpad=True),
-    dict(type="Resize", scale=(224, 224), keep_ratio=False),
-    dict(type="GeneratePoseTarget", sigma=0.6, use_score=True, with_kp=True, with_limb=False, scaling=0.25),
-    dict(type="FormatShape", input_format="NCTHW"),
-    dict(type="PackActionInputs", collect_keys=("imgs", "heatmap_imgs")),
-]
-test_pipeline = val_pipeline
 
 ann_file = "data/ma52/ma52.pkl"
 data_prefix = dict(video="data/ma52/videos")
 train_dataloader = dict(
     batch_size=12,  # of each process
-    num_workers=8,
     dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=8,
-    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=val_pipeline),
-)
-test_dataloader = dict(
-    num_workers=8,
-    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=test_pipeline),
-)
+val_dataloader = dict(dataset=dict(ann_file=ann_file, data_prefix=data_prefix))
+test_dataloader = dict(dataset=dict(ann_file=ann_file, data_prefix=data_prefix))
