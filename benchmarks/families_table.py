@@ -85,6 +85,8 @@ CONFIGS: dict[str, Configured] = {
     "TSM-MobileNetV2": Configured(
         f"{_VIDEO}tsm/tsm_imagenet-pretrained-mobilenetv2_8xb16-1x1x8-100e_kinetics400-rgb.py"
     ),
+    "TRN-R50": Configured(f"{_VIDEO}trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py"),
+    "TANet-R50": Configured(f"{_VIDEO}tanet/tanet_imagenet-pretrained-r50_8xb8-1x1x8-50e_sthv1-rgb.py"),
     "C2D-R50": Configured(f"{_VIDEO}c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb.py"),
     "SlowOnly-R50": Configured(f"{_VIDEO}slowonly/slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb.py"),
     "SlowFast-R50": Configured(f"{_VIDEO}slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb.py"),
@@ -99,6 +101,7 @@ CONFIGS: dict[str, Configured] = {
     "ip-CSN-R152": Configured(f"{_VIDEO}csn/ipcsn_ig65m-pretrained-r152-bnfrozen_32x2x1-58e_kinetics400-rgb.py"),
     "ir-CSN-R50": Configured(f"{_VIDEO}csn/ircsn_ig65m-pretrained-r50-bnfrozen_8xb12-32x2x1-58e_kinetics400-rgb.py"),
     "TPN on SlowOnly-R50": Configured(f"{_VIDEO}tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb.py"),
+    "OmniSource-R50": Configured(f"{_VIDEO}omnisource/slowonly_r50_8xb16-8x8x1-256e_imagenet-kinetics400-rgb.py"),
 }
 
 

@@ -1,10 +1,13 @@
 """Whoever adds a family writes its room, and nothing else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from support.toy import ToyFamily, toy
 
+import x3ddeploy.families
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, CheckpointError
 from x3ddeploy.exporting.parts import build_parts
@@ -25,6 +28,16 @@ def known():
 @pytest.fixture(scope="module")
 def parts(known):
     return build_parts(toy(), "openvino", None, "0" * 64)
+
+
+def test_a_room_is_under_200_lines_but_where_mmaction_has_no_such_class_or_three_networks_share_one():
+    rooms = Path(x3ddeploy.families.__file__).parent
+    lines = {
+        name: sum(len(path.read_text().splitlines()) for path in (rooms / name).rglob("*.py")) for name in FAMILIES
+    }
+    assert lines["slowonly"] > 0
+    longer = {name for name, count in lines.items() if count >= 200}
+    assert longer == {"two_stream_x3d", "epamnet", "skeleton_streams", "stgcn"}
 
 
 def test_weights_tell_their_family(tmp_path):

@@ -100,3 +100,18 @@ def test_what_joins_two_tensors_has_a_range_of_its_own_and_a_block_is_the_record
     taken = {target: [site.node for site in sites.values() if TARGETS[target].scheme.takes(site)] for target in TARGETS}
     assert "c.0/conv1/conv" in taken["openvino"]
     assert taken["tensorrt"] == ["d/conv"]
+
+
+def test_layers_of_an_attention_in_space_make_a_gate_and_maxima_are_not_quantized():
+    graph = GraphBuilder("attention")
+    x = graph.node("Relu", graph.input("feat", ("N", 8, 6, 6)), name="feat/Relu")
+    maxima = graph.node("ReduceMax", x, axes=[1], keepdims=1, name="maxima")
+    means = graph.node("ReduceMean", x, axes=[1], keepdims=1, name="means")
+    both = graph.node("Concat", maxima, means, axis=1, name="both")
+    place = graph.node("Sigmoid", convolution(graph, "place", both, random(1, 2, 3, 3)), name="where")
+    scaled = graph.node("Mul", x, place, name="scaled")
+    graph.output(convolution(graph, "next", scaled, random(8, 8, 3, 3)), "next_feat", ("N", 8, 6, 6))
+    graph.output(convolution(graph, "other", both, random(4, 2, 3, 3)), "other_feat", ("N", 4, 6, 6))
+    model = graph.model({})
+    assert roles(model) == {"place": Role.SQUEEZE, "next": Role.DENSE, "other": Role.DENSE}
+    assert [site.node for site in find_sites(model)] == ["next"]

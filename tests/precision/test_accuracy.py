@@ -1,11 +1,13 @@
 """Accuracy figures by hand, and a gate that no luck gets through."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.contracts import two_streams
 
+from x3ddeploy.contract import Average
 from x3ddeploy.precision.accuracy import StreamAccuracy, accuracies, agreement
 from x3ddeploy.probabilities import softmax
 
@@ -50,6 +52,17 @@ def test_fusion_weights_decide_the_fused_class():
         for weights in ((1, 1), (1, 3))
     ]
     assert found == [0.0, 100.0]
+
+
+def test_streams_whose_mean_logits_are_averaged_are_fused_by_their_logits():
+    logits = {"rgb": one_hot(0, strength=5), "pose": one_hot(1, strength=30)}
+    contract = two_streams((2, 1))
+    by_logits = {name: replace(output, average=Average.SCORE) for name, output in contract.outputs.items()}
+    found = [
+        accuracies(logits, logits, [1], ["clip"], judged)["fused"].top1_before
+        for judged in (contract, replace(contract, outputs=by_logits))
+    ]
+    assert found == [0.0, 100.0]  # as probabilities 2:1 decides, as logits the larger one
 
 
 def test_agreement_of_equal_logits_is_perfect_and_kl_is_that_of_the_formula():

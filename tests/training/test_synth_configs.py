@@ -36,8 +36,8 @@ def test_every_family_that_can_be_small_has_one():
 
     of_others = {"two_stream_x3d": "synth", "skeleton_streams": "stgcn_synth", "stgcn": "stgcn_synth"}
     trained = {path.stem for path in (ROOT / "configs").glob("*.py")}
-    # C3D's class has no width, nor has OmniResNet.
-    assert {of_others.get(name, f"{name}_synth") for name in FAMILIES} - trained == {"c3d_synth", "omnisource_synth"}
+    # C3D's class fixes its widths: it has 53 million parameters at the least.
+    assert {of_others.get(name, f"{name}_synth") for name in FAMILIES} - trained == {"c3d_synth"}
 
 
 @pytest.mark.parametrize("path", map(_marked, CONFIGS))
@@ -52,8 +52,9 @@ def test_a_step_is_made_and_the_checkpoint_is_of_a_known_family(data, tmp_path, 
     loss, _ = model.parse_losses(model.train()(**batch, mode="loss"))
     loss.backward()
     assert torch.isfinite(loss)
-    idle = [name for name, value in model.named_parameters() if value.grad is None]
-    assert not idle, "parameters that the loss does not reach are not trained"
+    idle = {name for name, value in model.named_parameters() if value.grad is None}
+    images = {name for name in idle if name.startswith("cls_head.fc2d.")}  # OmniSource's other half
+    assert idle == images, "parameters that the loss does not reach are not trained"
     torch.save({"meta": {"cfg": config.pretty_text}, "state_dict": model.state_dict()}, tmp_path / "best.pth")
     family = load_network(tmp_path / "best.pth").network.family
     named = path.stem.removesuffix("_synth")

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.contract import Average, Contract, Output, Score
+from x3ddeploy.contract import Contract, Output, Score
 from x3ddeploy.data.prepare import Preparation, can_be_fed_raw, one_behind_the_other, prepare_clips
 from x3ddeploy.errors import BundleError, GateError, UsageError
-from x3ddeploy.probabilities import probabilities
+from x3ddeploy.probabilities import fused, of_views
 from x3ddeploy.runtimes.base import Array, FallbackError, Session
 from x3ddeploy.runtimes.registry import Execution, open_raw
 
@@ -81,11 +81,7 @@ class VideoScores:
 
     def of(self, score: Score) -> Scores:
         """(videos, classes) probabilities; with softmax each row adds up to 1."""
-        shares = score.shares()
-        output = self.outputs[next(iter(shares))]  # streams of one network are averaged alike
-        weighted = [share * self.by_logits[logits] for logits, share in shares.items()]
-        fused = np.asarray(sum(weighted[1:], weighted[0]), np.float64)
-        return probabilities(fused, output.activation) if output.average is Average.SCORE else fused
+        return fused(self.by_logits, score, self.outputs)
 
 
 def joined(parts: Sequence[VideoScores]) -> VideoScores:
@@ -97,9 +93,7 @@ def joined(parts: Sequence[VideoScores]) -> VideoScores:
 
 def averaged(logits: Logits, output: Output) -> Scores:
     """(views, classes) logits of one video to (1, classes) mean logits or probabilities, by the output's average."""
-    if output.average is Average.SCORE:
-        return logits.astype(np.float64).mean(0, keepdims=True)
-    return probabilities(logits, output.activation).mean(0, keepdims=True)
+    return of_views(logits, output).mean(0, keepdims=True)
 
 
 def open_preparing(bundle: Bundle, execution: Execution, threads: int | None = None) -> Session | None:

@@ -5,6 +5,7 @@ Works on float32, half-typed and quantized graphs: casts and Q/DQ pairs are look
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from onnx import numpy_helper
 MOVES = frozenset({"Reshape", "Transpose", "Slice", "Pad", "Concat", "Gather"})
 _TYPES = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
 _POOLS = frozenset({"ReduceMean", "GlobalAveragePool", "AveragePool"})
+_REDUCTIONS = frozenset({"ReduceMean", "ReduceMax"})
 
 
 class Role(Enum):
@@ -23,7 +25,7 @@ class Role(Enum):
 
     STEM: a convolution that reads an input of the graph. SHIFT: a depthwise convolution with one one in each kernel: it
     moves values. DEPTHWISE: one channel a group. POINTWISE: kernel 1. DENSE: any other convolution. SQUEEZE: works on
-    means, for a gate. CLASSIFIER: any other fully connected layer. RESIDUAL: an Add that joins two paths.
+    pooled values, for a gate. CLASSIFIER: any other fully connected layer. RESIDUAL: an Add that joins two paths.
     """
 
     STEM = "stem"
@@ -59,27 +61,26 @@ class Structure:
     @cached_property
     def pooled(self) -> frozenset[str]:
         """Tensors of one value a channel or class, without place or time: means, and what is made of them alone."""
-        pooled: set[str] = set()
-        for node in self.nodes:
-            data = [name for name in node.input if name and self.weight(name) is None]
-            if self._is_global_pool(node) or (data and all(name in pooled for name in data)):
-                pooled.update(node.output)
-        return frozenset(pooled)
+        return self._made_of(self._is_global_pool)
 
     @cached_property
     def gates(self) -> frozenset[str]:
-        """Pooled tensors that scale a tensor that is not pooled, and those that they are made from."""
+        """Tensors that scale one which has an axis more, and those that they are made from.
+
+        They hold means or maxima along an axis, of space, time, or the channels, and what is made of such alone.
+        """
+        squeezed = self._made_of(lambda node: node.op_type in _REDUCTIONS or self._is_global_pool(node))
         pending = [
             name
             for node in self.nodes
-            if node.op_type == "Mul" and self.pooled.isdisjoint(node.output)
+            if node.op_type == "Mul" and squeezed.isdisjoint(node.output)
             for name in node.input
-            if name in self.pooled
+            if name in squeezed
         ]
         gates: set[str] = set()
         while pending:
             name = pending.pop()
-            if name in self.pooled and name not in gates:
+            if name in squeezed and name not in gates:
                 gates.add(name)
                 pending += self.producers[name].input if name in self.producers else ()
         return frozenset(gates)
@@ -96,6 +97,15 @@ class Structure:
     def is_move(self, node: onnx.NodeProto) -> bool:
         """Whether a node only moves values; the shift as a depthwise convolution with one-hot taps is one, too."""
         return node.op_type in MOVES or (node.op_type == "Conv" and self._is_shift(node))
+
+    def _made_of(self, begins: Callable[[onnx.NodeProto], bool]) -> frozenset[str]:
+        """Outputs of the nodes that a tensor of a kind begins with, and what is made of such alone."""
+        found: set[str] = set()
+        for node in self.nodes:
+            data = [name for name in node.input if name and self.weight(name) is None]
+            if begins(node) or (data and all(name in found for name in data)):
+                found.update(node.output)
+        return frozenset(found)
 
     def _role(self, node: onnx.NodeProto) -> Role | None:
         if node.op_type == "Conv":

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from x3ddeploy.contract import Contract
 from x3ddeploy.precision.streams import Logits, streams_of
-from x3ddeploy.probabilities import probabilities, softmax
+from x3ddeploy.probabilities import fused, of_views, softmax
 
 # Of the clips, how many must keep their class whatever the labels say: gains that make up for losses are luck.
 MIN_AGREEMENT = 0.95
@@ -119,15 +119,10 @@ def accuracies(
 
 
 def _scores(logits: Mapping[str, Logits], contract: Contract) -> dict[str, npt.NDArray[np.float64]]:
-    """(N, classes) of each score, from the logits of each stream."""
-    activated = {
-        tensor: probabilities(logits[stream], contract.outputs[tensor].activation)
-        for stream, tensor in streams_of(contract).items()
-    }
-    return {
-        name: np.asarray(sum(share * activated[tensor] for tensor, share in score.shares().items()), np.float64)
-        for name, score in contract.scores.items()
-    }
+    """(N, classes) of each score, from the logits of each stream: each clip is a view, fused as `eval` fuses them."""
+    outputs = contract.outputs
+    values = {tensor: of_views(logits[stream], outputs[tensor]) for stream, tensor in streams_of(contract).items()}
+    return {name: fused(values, score, outputs) for name, score in contract.scores.items()}
 
 
 def _stream_accuracy(

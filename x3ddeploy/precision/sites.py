@@ -12,7 +12,7 @@ from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.graphs.roles import Role, Structure
 
 _GROUP = 4
-# Squeeze-and-excitation's layers work on one value a channel, and cost nothing.
+# Layers that make a gate (squeeze-and-excitation, attention) work on means along an axis, and cost nothing.
 QUANTIZABLE = frozenset(Role) - {Role.SQUEEZE, Role.RESIDUAL}
 
 
@@ -53,6 +53,8 @@ def find_sites(model: onnx.ModelProto) -> list[Site]:
     for node in structure.nodes:
         role = structure.roles.get(node.name)
         if role not in QUANTIZABLE or role is None:
+            continue
+        if _holds_maxima(node.input[0], structure):
             continue
         moves: set[str] = set()
         source = _source(node.input[0], structure, moves)
@@ -117,6 +119,17 @@ def _block(node: onnx.NodeProto, recorded: Iterable[str]) -> str:
     owner = node.name.rpartition("/")[0]
     outer = owner.rpartition("/")[0]
     return outer if "/" in outer and node.op_type == "Conv" else owner
+
+
+def _holds_maxima(tensor: str, structure: Structure) -> bool:
+    """Whether a tensor holds maxima along an axis, moved or not.
+
+    OpenVINO 2026.4 takes their quantization into the ReduceMax, also through a Concat, and writes other values.
+    """
+    node = structure.producers.get(tensor)
+    if node is None or not structure.is_move(node):
+        return node is not None and node.op_type == "ReduceMax"
+    return any(_holds_maxima(name, structure) for name in node.input)
 
 
 def _source(tensor: str, structure: Structure, moves: set[str]) -> str:

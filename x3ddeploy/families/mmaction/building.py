@@ -19,6 +19,8 @@ from x3ddeploy.mmaction_compat import import_registry, quiet
 
 # Nothing is downloaded; some classes demand to be told so.
 _UNTRAINED = {"pretrained": None, "pretrained2d": False}
+# Class -> the package that it stands on, which MMAction2 does not require.
+_STANDS_ON = {"MobileOneTSM": "mmpretrain"}
 Classes = Mapping[str, "type[nn.Module]"]
 NONE: Classes = {}
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
@@ -50,8 +52,10 @@ def class_named(name: str, own: Classes = NONE) -> type[nn.Module]:
         return own[name]
     found: type[nn.Module] | None = import_registry().module_dict.get(name)
     if found is None:
+        needed = _STANDS_ON.get(name)
         raise CheckpointError(
-            f"MMAction2 {version()} has no class {name!r}", hint="install the version that the network was trained with"
+            f"MMAction2 {version()} has no class {name!r}" + (f" without {needed}" if needed else ""),
+            hint=f"pip install {needed}" if needed else "install the version that the network was trained with",
         )
     return found
 
