@@ -7,7 +7,7 @@ from support.contracts import JOINTS, LENGTH, SIZE, frames_contract, heatmaps_co
 
 from x3ddeploy.data import video as video_module
 from x3ddeploy.data.annotations import read_annotations
-from x3ddeploy.data.prepare import prepare_clips
+from x3ddeploy.data.prepare import prepare_clips, seen_of_frames
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.modalities import modalities_of, sample_clips
@@ -50,6 +50,23 @@ def test_frames_that_are_cropped_about_persons_need_them(tmp_path, picture):
     (sample,) = read_annotations(write_annotations(tmp_path / "a.pkl", [entry()], {})).samples.values()
     made = prepare_clips(picture.__getitem__, sample, COMPACT.inputs, indices)["imgs"]
     assert np.abs(made - prepare_clips(picture.__getitem__, None, FRAMES.inputs, indices)["imgs"]).max() > 0.1
+
+
+def test_joints_of_frames_that_are_not_drawn_widen_a_crop_that_nothing_is_drawn_in(tmp_path, picture):
+    indices = sample_clips(LENGTHS, COMPACT.inputs)
+    never_seen = max(set(range(LENGTHS)) - set(indices["imgs"].ravel()))
+    still, stirred = entry(), entry()
+    still["keypoint"][:] = still["keypoint"][:, :1]
+    stirred["keypoint"][:] = still["keypoint"]
+    stirred["keypoint"][:, never_seen, 0] = (40, 30)
+    crops = []
+    for item in (still, stirred):
+        (sample,) = read_annotations(write_annotations(tmp_path / "a.pkl", [item], {})).samples.values()
+        for within in (slice(None), slice(0, never_seen)):
+            seen = seen_of_frames(sample, COMPACT.inputs, indices, (32, 48), within=within)
+            crops.append(seen["imgs"])
+    assert crops[0] == crops[1] == crops[3]
+    assert crops[2] != crops[0]
 
 
 def test_an_input_that_is_not_cropped_sees_the_whole_picture_beside_one_that_is(tmp_path, picture):

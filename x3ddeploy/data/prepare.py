@@ -25,6 +25,7 @@ RawTensors = dict[str, npt.NDArray[Any]]
 # `__getitem__`.
 FrameReader = Callable[[Sequence[int]], Iterable[npt.NDArray[np.uint8]]]
 
+WHOLE_VIDEO = slice(None)
 # `prepare_clips`, or what takes its arguments in its place and gives the tensors of another session.
 Preparation = Callable[..., Mapping[str, npt.NDArray[Any]]]
 
@@ -36,10 +37,12 @@ def prepare_clips(
     indices: Mapping[str, Indices],
     min_keypoint_score: float | None = None,
     without: int | None = None,
+    within: slice = WHOLE_VIDEO,
 ) -> ClipTensors:
     """Read, crop, resize, normalise and draw the clips of one video, each of its views a row.
 
-    Inputs and clips of one video share their crop: MMCompact's box is about the joints of all of them.
+    Inputs and clips of one video share their crop: MMCompact's box is about the joints that are drawn. Where none is,
+    it is about those of all frames, since MMDecode draws keypoints of a video's frames for heatmaps alone.
 
     Args:
         read_frames: gives the video's frames; not called where no input is made of frames.
@@ -51,6 +54,7 @@ def prepare_clips(
             None counts all joints, as MMAction2 does.
         without: number of a joint of which nothing is shown: it is not drawn, and a skeleton has it in the middle of
             the person's other joints, frame by frame. The crop is the same as with it.
+        within: frames of `annotation` that are the video, where it is a part of a longer one.
 
     Returns:
         Each input by its name, views first: all clips of the first crop, then those of the next one.
@@ -65,7 +69,7 @@ def prepare_clips(
     others = {name: value for name, value in inputs.items() if name not in posed}
     if posed and annotation is None:
         raise DataError(f"there are no keypoints, and {' and '.join(inputs)} need them")
-    raw = raw_clips(read_frames, annotation, others, indices, min_keypoint_score, without) if others else {}
+    raw = raw_clips(read_frames, annotation, others, indices, min_keypoint_score, without, within) if others else {}
     made = {name: kind.from_raw(raw) for name, kind in kinds.items() if name not in posed}
     made |= {
         name: kind.with_twins(made[name]) for name, kind in kinds.items() if isinstance(kind, Heatmaps) and kind.twin
@@ -85,6 +89,7 @@ def raw_clips(
     indices: Mapping[str, Indices],
     min_keypoint_score: float | None = None,
     without: int | None = None,
+    within: slice = WHOLE_VIDEO,
 ) -> RawTensors:
     """As `prepare_clips`, up to what preprocessing graphs go on from: frames and keypoints, cropped and scaled.
 
@@ -95,6 +100,7 @@ def raw_clips(
         indices: frames of each input's clips.
         min_keypoint_score: joints of a lower score are left out.
         without: number of a joint that is left out.
+        within: frames of `annotation` that are the video.
 
     Returns:
         `frames` (N, T, H, W, 3) uint8, `keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) float32, as
@@ -106,7 +112,9 @@ def raw_clips(
     kinds = modalities_of(inputs)
     framed = {name: kind for name, kind in kinds.items() if isinstance(kind, Frames)}
     drawn = {name: kind for name, kind in kinds.items() if isinstance(kind, Heatmaps)}
-    persons = _Persons(annotation, drawn, indices, min_keypoint_score) if needed and annotation is not None else None
+    persons = None
+    if needed and annotation is not None:
+        persons = _Persons(annotation, drawn, indices, min_keypoint_score, within)
     # Of each frame its crops.
     pictures: dict[str, list[list[npt.NDArray[np.uint8]]]] = {name: [] for name in framed}
     crops: dict[str, Crop] | None = None
@@ -224,6 +232,7 @@ def seen_of_frames(
     indices: Mapping[str, Indices],
     shown: tuple[int, int],
     min_keypoint_score: float | None = None,
+    within: slice = WHOLE_VIDEO,
 ) -> dict[str, tuple[float, float, float, float]]:
     """Which part of the pictures the inputs of frames see, where each has one crop.
 
@@ -233,6 +242,7 @@ def seen_of_frames(
         indices: name of an input -> frames of its one clip.
         shown: height and width of the video's frames.
         min_keypoint_score: joints under this score do not widen the crop.
+        within: frames of `annotation` that are the video.
 
     Returns:
         Left, top, right and bottom in pixels of the frame, by the input's name; they may lie outside of it.
@@ -241,7 +251,7 @@ def seen_of_frames(
     drawn = {name: kind for name, kind in kinds.items() if isinstance(kind, Heatmaps)}
     persons = None
     if needs_keypoints(inputs) and annotation is not None and not annotation.in_space:
-        persons = _Persons(annotation, drawn, indices, min_keypoint_score)
+        persons = _Persons(annotation, drawn, indices, min_keypoint_score, within)
     seen = {}
     for name, crop in _crops(kinds, persons, shown).items():
         if isinstance(kind := kinds[name], Frames):
@@ -270,7 +280,7 @@ def looked_at(inputs: Mapping[str, Input], indices: Mapping[str, Indices]) -> In
 
 
 class _Persons:
-    """The joints of some clips: those that are drawn, or, where none is, those of the clips' frames.
+    """The joints of some clips: those that are drawn, or, where none is, those of all frames.
 
     Attributes:
         image_size: height and width of the pictures that the keypoints are pixels of.
@@ -282,6 +292,7 @@ class _Persons:
         drawn: Mapping[str, Heatmaps],
         indices: Mapping[str, Indices],
         min_score: float | None,
+        within: slice,
     ) -> None:
         found = annotation.keypoints.shape[2]
         for kind in drawn.values():
@@ -290,10 +301,10 @@ class _Persons:
         self._name, self.image_size = annotation.name, annotation.picture
         self._keypoints: dict[str, Floats] = {}
         self._scores: dict[str, Floats] = {}
-        for name in drawn or indices:
-            times = indices[name].ravel()
+        times: dict[str, Indices | slice] = {name: indices[name].ravel() for name in drawn} or {"": within}
+        for name, seen in times.items():
             keypoints, scores = (
-                values[:, times].astype(np.float32) for values in (annotation.keypoints, annotation.scores)
+                values[:, seen].astype(np.float32) for values in (annotation.keypoints, annotation.scores)
             )
             if min_score is not None:
                 keypoints[left_out(keypoints, scores, min_score)] = np.inf

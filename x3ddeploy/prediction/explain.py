@@ -166,7 +166,7 @@ def explain_window(
     indices = {
         name: drawn + window.start for name, drawn in sample_clips(window.end - window.start, inputs, fps=fps).items()
     }
-    view = _View(video, inputs, indices, min_keypoint_score)
+    view = _View(video, inputs, indices, window.frames, min_keypoint_score)
     clip = view.clip()
     share = _class_score(scorer, contract, label)
     score, joints, without = share(clip), None, None
@@ -198,19 +198,23 @@ class _View:
         video: OpenedVideo,
         inputs: Mapping[str, Input],
         indices: Mapping[str, Indices],
+        window: slice,
         min_keypoint_score: float | None,
     ) -> None:
         self._video, self.inputs, self.indices, self._min_score = video, inputs, indices, min_keypoint_score
+        self._window = window
         self._pictures: dict[int, npt.NDArray[np.uint8]] = {}
 
     def clip(self, without: int | None = None) -> dict[str, Floats]:
         """Each input, (1, ...); without one of the joints."""
-        return prepare_clips(self._read, self._video.annotation, self.inputs, self.indices, self._min_score, without)
+        return prepare_clips(
+            self._read, self._video.annotation, self.inputs, self.indices, self._min_score, without, self._window
+        )
 
     def boxes(self) -> dict[str, tuple[float, float, float, float]]:
         """What is seen of the frames; see `seen_of_frames`."""
         shown = (self._video.info.height, self._video.info.width)
-        return seen_of_frames(self._video.annotation, self.inputs, self.indices, shown, self._min_score)
+        return seen_of_frames(self._video.annotation, self.inputs, self.indices, shown, self._min_score, self._window)
 
     def _read(self, wanted: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
         missing = [frame for frame in wanted if frame not in self._pictures]

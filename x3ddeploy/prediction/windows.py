@@ -26,6 +26,11 @@ class Window:
     start: int
     end: int
 
+    @property
+    def frames(self) -> slice:
+        """Its frames of all of the video's."""
+        return slice(self.start, self.end)
+
 
 def sliding_windows(frames: int, length: int | None, stride: int | None) -> list[Window]:
     """Windows over a video, from its first frame to its last.
@@ -112,7 +117,9 @@ class VideoWindows:
 
     def load(self, index: int) -> LabelledClip:
         window, indices = self.windows[index], self._indices[index]
-        inputs = self._prepare(self._read, self._annotation, self._inputs, indices, self._min_score)
+        inputs = self._prepare(
+            self._read, self._annotation, self._inputs, indices, self._min_score, within=window.frames
+        )
         people = None
         if self._persons is not None:
             looked = looked_at(self._inputs, indices)
