@@ -27,18 +27,21 @@ def listed_videos(folder: Path) -> Path:
     return folder
 
 
-def scored_by_mmaction(config: dict[str, Any], videos: Path, less: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+def scored_by_mmaction(
+    config: dict[str, Any], videos: Path, less: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, float]]:
     """Scores (videos, classes), and AccMetric's figures.
 
     Args:
         config: of a recognizer; its weights are those of `modules_of`.
         videos: the list `val.txt`, a line a video, stands beside them.
-        less: is taken off the bias of the last layer, (classes,).
+        less: is taken off the bias of the last layer, (classes,); None for nothing.
     """
     registry = importlib.import_module("mmaction.registry")
     modules = modules_of(config)
-    with torch.no_grad():
-        modules["cls_head"].fc_cls.bias -= torch.from_numpy(less)
+    if less is not None:
+        with torch.no_grad():
+            modules["cls_head"].fc_cls.bias -= torch.from_numpy(less)
     # What is built of literals goes by MMAction2's registries; the recognizer is given its parts.
     preprocessor = registry.MODELS.build(
         {"type": "ActionDataPreprocessor", **config["model"]["data_preprocessor"], "_scope_": "mmaction"}
