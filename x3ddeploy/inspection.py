@@ -141,10 +141,18 @@ def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) ->
         trust: for a checkpoint, whether to execute what it asks for beyond weights.
 
     Raises:
-        UsageError: there is nothing, or nothing that is known, at `path`.
+        UsageError: there is nothing, or nothing that is known, at `path`; what is for checkpoints was given for others.
         CheckpointError, BundleError, DataError: it is damaged or cannot be understood.
     """
-    path = Path(path)
+    report = _inspected(Path(path), config, trust)
+    if report["kind"] != "checkpoint" and (config is not None or trust):
+        raise UsageError(
+            f"{path} is no checkpoint, which alone is read with a config or trusted", hint="leave that option out"
+        )
+    return report
+
+
+def _inspected(path: Path, config: str | None, trust: bool) -> dict[str, Any]:
     if path.is_dir():
         return _bundle(path)
     try:

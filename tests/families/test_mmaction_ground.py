@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from support.recognizers import modules_of, save, state_dict_of, text_of
-from support.small_recognizers import posec3d
+from support.small_recognizers import posec3d, tsn
 
 from x3ddeploy.contract import Activation
 from x3ddeploy.errors import CheckpointError, MissingRequirementError, UsageError
@@ -14,6 +14,7 @@ from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.families.mmaction.model import packed, unpacked
+from x3ddeploy.families.mmaction.training_config import described
 from x3ddeploy.loading import load_network, restore_network
 from x3ddeploy.runtimes.registry import open_session
 
@@ -130,6 +131,8 @@ def test_a_bare_state_dict_takes_a_config_file(tmp_path, config, loaded):
         ("model.postprocess", {}, "model.postprocess"),
         ("model.test_cfg", {"feature_extraction": True}, "model.test_cfg.feature_extraction"),
         ("model.data_preprocessor", {"type": "ActionDataPreprocessor", "to_rgb": True}, "to_rgb = True"),
+        ("model.backbone._scope_", "mmpretrain", "model.backbone._scope_ = 'mmpretrain': classes of another package"),
+        ("default_scope", "mmdet", "default_scope = 'mmdet': classes of another package"),
         ("test_pipeline", [], "test_pipeline is missing"),
     ],
 )
@@ -142,6 +145,16 @@ def test_what_is_not_understood_is_refused_by_its_name(tmp_path, path, value, sa
     place[last] = value
     config["val_pipeline"] = []  # else it stands in for one that is not there
     assert said in refused(tmp_path, config)
+
+
+def test_a_model_that_says_it_has_no_preprocessor_is_given_no_other():
+    """As MMEngine's Runner does, which takes the one beside the model only where the model has no such key."""
+    beside = {"type": "ActionDataPreprocessor", "mean": [1, 2, 3], "std": [4, 5, 6]}
+    config = {**tsn(), "data_preprocessor": beside}
+    del config["model"]["data_preprocessor"]
+    assert described(config, "config").preprocessors == {"": beside}
+    config["model"]["data_preprocessor"] = None
+    assert described(config, "config").preprocessors == {}
 
 
 def test_a_value_that_is_no_literal_is_refused_by_its_name(tmp_path):

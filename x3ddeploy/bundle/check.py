@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -12,11 +13,13 @@ import onnx
 from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.bundle.graph_check import graph_problems
 from x3ddeploy.bundle.labels import read_labels
+from x3ddeploy.bundle.manifest import Manifest, Spread
 from x3ddeploy.bundle.opened import Bundle
-from x3ddeploy.bundle.paths import GOLDEN, LABELS, golden_folder, graph_name
+from x3ddeploy.bundle.paths import GOLDEN, LABELS, PARITY, golden_folder, graph_name
 from x3ddeploy.contract import Contract, OutputKind, Shape
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.families.manifests import contradictions
+from x3ddeploy.files import JSON_LIMIT, read_json
 from x3ddeploy.modalities import modalities_of
 from x3ddeploy.probabilities import probabilities
 from x3ddeploy.text import escaped
@@ -27,7 +30,15 @@ _KEYPOINTS, _MOST_PERSONS = "keypoints", 64
 # Of the largest value: what the same formulas may differ by on another machine, which is float32 rounding.
 _TOLERANCE = 1e-4
 
+_REPORT = "report.json"  # in the folder of a precision
+
 Array = npt.NDArray[np.generic]
+
+
+class _Measured(msgspec.Struct):
+    """What of parity.json or of a precision's report is in the manifest, too; less in those of older versions."""
+
+    rounding: dict[str, float | Spread] | None = None
 
 
 def open_whole(path: Path) -> Bundle:
@@ -63,7 +74,14 @@ def problems_of(bundle: Bundle) -> list[str]:
     altered = bundle.altered_files()
     if altered:
         return altered  # what is in other files than the manifest's says nothing of it
-    return [*_contract(bundle), *_graphs(bundle), *_labels(bundle), *_golden(bundle), *_rounding(bundle)]
+    return [
+        *_contract(bundle),
+        *_graphs(bundle),
+        *_unnamed(bundle.manifest),
+        *_labels(bundle),
+        *_golden(bundle),
+        *_rounding(bundle),
+    ]
 
 
 def unchecked(bundle: Bundle) -> list[str]:
@@ -98,11 +116,27 @@ def _contract(bundle: Bundle) -> Iterator[str]:
         yield f"its model is none of the family {bundle.manifest.family}: {reason}"
 
 
+def _wanted(manifest: Manifest) -> dict[str, tuple[str, str]]:
+    """Files of the graphs that there are to be -> part and precision."""
+    wanted = {graph_name(part): (part, "fp32") for part in (*manifest.parts, *manifest.preprocessing)}
+    return wanted | {graph_name(part, name): (part, name) for name in manifest.precisions for part in manifest.parts}
+
+
+def _unnamed(manifest: Manifest) -> Iterator[str]:
+    """Graphs, golden outputs and engines that are there, and that the manifest says nothing else of."""
+    wanted = {*_wanted(manifest), *manifest.engines}
+    golden = {golden_folder(name) for name in ("fp32", *manifest.precisions)}
+    for name in manifest.files:
+        folder, _, file = name.rpartition("/")
+        is_golden = name.split("/")[0] == GOLDEN
+        named = folder in golden if is_golden else name in wanted or not file.endswith((".onnx", ".plan"))
+        if not named:
+            yield f"{name}: nothing in the manifest says what it is"
+
+
 def _graphs(bundle: Bundle) -> Iterator[str]:
     manifest = bundle.manifest
-    wanted = {graph_name(part): (part, "fp32") for part in (*manifest.parts, *manifest.preprocessing)}
-    wanted |= {graph_name(part, name): (part, name) for name in manifest.precisions for part in manifest.parts}
-    for name, (part, precision) in wanted.items():
+    for name, (part, precision) in _wanted(manifest).items():
         if name not in manifest.files:
             yield f"{name}: missing"
         else:
@@ -215,6 +249,21 @@ def _rounding(bundle: Bundle) -> Iterator[str]:
         if (made.rounding or has_golden) and made.rounding.keys() != outputs:
             differing = _odd(made.rounding.keys() ^ outputs)
             yield f"precisions.{precision}.rounding: it is not of the graphs' outputs: {differing}"
+        yield from _as_measured(bundle, f"{precision}/{_REPORT}", f"precisions.{precision}.rounding", made.rounding)
+    yield from _as_measured(bundle, PARITY, "rounding", manifest.rounding)
+
+
+def _as_measured(bundle: Bundle, file: str, place: str, said: Mapping[str, object]) -> Iterator[str]:
+    """What tolerances are multiples of is what was written down when it was measured; older versions say neither."""
+    if not said or file not in bundle.manifest.files:
+        return
+    try:
+        measured: _Measured = read_json(bundle.path / file, _Measured, JSON_LIMIT)
+    except (OSError, ValueError) as error:
+        yield f"{file}: cannot be read: {error}"
+        return
+    if measured.rounding is not None and measured.rounding != said:
+        yield f"{place}: it is not that of {file}"
 
 
 def _odd(names: Set[str]) -> str:

@@ -63,9 +63,11 @@ class Place:
     optional: bool = False
 
 
+# Registries in which a class of MMAction2's name is MMAction2's, or of what it stands on.
+SCOPES = ("mmaction", "mmengine", "mmcv", None)
 # Beside `type` in any dict that MMEngine builds a module from.
 _ANYWHERE = {
-    "_scope_": harmless("names the registry that the class is looked up in"),
+    "_scope_": only(*SCOPES, why="the class is another package's"),
     "init_cfg": harmless("says how weights start before training"),
 }
 

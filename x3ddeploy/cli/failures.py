@@ -80,6 +80,9 @@ def _explained(error: BaseException) -> int:
             where = error.filename or "standard output"
             echo_lines(f"error: cannot write or read {where}: {error.strerror or error}")
             return 1
+        case RuntimeError() if str(error).startswith("Symlink loop"):  # `Path.resolve` up to Python 3.12
+            echo_lines(f"error: cannot write or read a path: {error}")
+            return 1
     out_of_memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # the latter is PyTorch's
     echo_lines(f"error: {_out_of_memory(error) if out_of_memory else _internal(error)}")
     return 1

@@ -9,6 +9,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.errors import X3DDeployError
 
 
 @click.command()
@@ -20,12 +21,20 @@ def command(artefact: Path, config: str | None, trust_checkpoint: bool, as_json:
     """Say what ARTEFACT is and holds: a bundle (default: deploy) or a folder in it, an ONNX file, an engine,
     annotations, or a checkpoint.
 
-    Nothing is run, and nothing in the file is executed.
+    Nothing is run, and nothing in the file is executed. Exit code 1 where it is not what it says, or breaks a rule.
     """
     report = x3ddeploy.inspect(artefact, config=config, trust=trust_checkpoint)
     if as_json:
         print_json(report)
-        return
+    else:
+        _print(artefact, report)
+    if problems := report.get("problems"):
+        raise X3DDeployError(
+            f"{artefact} is not what it should be: {len(problems)} problems, listed above", hint="do not deploy it"
+        )
+
+
+def _print(path: Path, report: dict[str, Any]) -> None:
     printers = {
         "annotations": _print_annotations,
         "bundle": _print_bundle,
@@ -34,7 +43,7 @@ def command(artefact: Path, config: str | None, trust_checkpoint: bool, as_json:
         "folder": _print_folder,
         "onnx": _print_onnx,
     }
-    printers[report["kind"]](artefact, report)
+    printers[report["kind"]](path, report)
 
 
 def _print_bundle(path: Path, report: dict[str, Any]) -> None:

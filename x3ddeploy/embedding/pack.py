@@ -16,6 +16,7 @@ from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.files import regular_size
 from x3ddeploy.places import require_place
+from x3ddeploy.text import escaped
 
 _SOURCES_BYTES = 2 << 20  # more than the sources, the README and the headers of the archive take
 _SOURCES = ("CMakeLists.txt", "cmake", "include", "src", "examples")
@@ -108,8 +109,11 @@ def pack(bundle: Bundle, archive: Path) -> Packed:
 
 def _check_place(archive: Path) -> None:
     """The archive has a name of its own, and takes the place of nothing but an older archive."""
-    if not archive.name.partition(".")[0]:
-        raise UsageError(f"{archive} has no name before its dot", hint="name it for what it holds: actions.tar")
+    top = archive.name.partition(".")[0]
+    if not top or escaped(top) != top:
+        raise UsageError(
+            f"{archive} has no printable name before its dot", hint="name it for what it holds: actions.tar"
+        )
     try:
         regular_size(archive)
         is_archive = tarfile.is_tarfile(archive)

@@ -7,6 +7,7 @@ pose_transforms.py, `generate_a_heatmap`). The Gaussian is separable: a row vect
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -87,11 +88,12 @@ class Heatmaps:
         if given is None:
             raise refused(name, f"there is no step {DRAW}")
         drawn = {**_DEFAULTS, **given}
-        sigma, scaling = (float(drawn[key]) for key in ("sigma", "scaling"))
-        if not (sigma > 0 and scaling > 0):
-            raise refused(name, f"{DRAW} sigma = {sigma}, scaling = {scaling}")
+        for key, default in _DEFAULTS.items():
+            if isinstance(default, bool | float) and not _means(default, drawn[key]):
+                raise refused(name, f"{DRAW}.{key} = {drawn[key]!r:.60}")
+        sigma, scaling = float(drawn["sigma"]), float(drawn["scaling"])
         limbs = _pairs(name, "skeletons", drawn["skeletons"]) if drawn["with_limb"] else ()
-        draws_joints = bool(drawn["with_kp"])
+        draws_joints = drawn["with_kp"]
         named = 1 + max((joint for limb in limbs for joint in limb), default=-1)
         joints = shape[0] - len(limbs) if draws_joints else named
         channels = len(limbs) + (joints if draws_joints else 0)
@@ -99,8 +101,7 @@ class Heatmaps:
             raise refused(name, f"{DRAW} draws {joints} joints and {len(limbs)} limbs, and the tensor is {shape}")
         sides = ("left_kp", "right_kp") if draws_joints else ("left_limb", "right_limb")
         twin = _mirrored(name, sides, drawn, channels) if drawn["double"] else None
-        use_score = bool(drawn["use_score"])
-        return cls(view, joints, shape[2], shape[3], sigma, scaling, use_score, draws_joints, limbs, twin)
+        return cls(view, joints, shape[2], shape[3], sigma, scaling, drawn["use_score"], draws_joints, limbs, twin)
 
     @property
     def length(self) -> int:
@@ -180,6 +181,13 @@ class Heatmaps:
         value = np.zeros((clips, *self.clip_shape), np.float32)
         value[clips // 2, self.channels // 2, frame, self.height // 2, self.width // 3] = 1
         return value
+
+
+def _means(default: bool | float, value: Any) -> bool:
+    """Whether a value can stand where the default is a yes or no, or a positive number."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _pairs(name: str, key: str, value: Any) -> tuple[tuple[int, int], ...]:

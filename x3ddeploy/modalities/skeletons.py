@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.contract import Input, Views
-from x3ddeploy.errors import DataError
+from x3ddeploy.errors import DataError, X3DDeployError
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
 from x3ddeploy.modalities.skeleton_steps import (
     FEATURES,
@@ -86,7 +86,22 @@ class Skeletons:
             )
         ntu = any(isinstance(step, GenSkeFeat | JointToBone) and step.dataset == "nturgb+d" for step in steps)
         in_space = any(isinstance(step, PreNormalize3D) for step in steps) or (ntu and values == 3)
-        return cls(persons, length, joints, channels, steps, in_space, values == 3 and not in_space)
+        made = cls(persons, length, joints, channels, steps, in_space, values == 3 and not in_space)
+        try:
+            made.try_steps()
+        except (ArithmeticError, LookupError, TypeError, ValueError, X3DDeployError) as error:
+            raise refused(name, f"its steps do not go one after the other: {error}") from error
+        return made
+
+    def try_steps(self) -> None:
+        """Take a made-up video through the steps, whatever they raise where one cannot take what another gives.
+
+        It has more frames than all clips together, where the steps do not take them all.
+        """
+        padded = any(isinstance(step, PadTo) for step in self.steps)
+        frames = max(self.length - 1, 1) if padded else self.length * self.views.count + 1
+        shape = min(self.persons, 2), frames, self.joints, self.coordinates
+        self.prepare(np.random.default_rng(0).uniform(1, 2, shape), None, PICTURE, self.views.count)
 
     @property
     def views(self) -> Views:

@@ -246,6 +246,8 @@ def _cropping(name: str, value: Input) -> Cropping:
     if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(map(is_size, pair))):
         raise refused(name, f"{step}.crop_size = {size!r:.60} is not width and height in pixels")
     crops, mirrored = CROPS[step]
+    if ratio == 1 and crops > 1:
+        raise refused(name, f"{FLIP}.flip_ratio = 1 after {step}", "MMAction2 turns crops that overlap twice")
     return Cropping((pair[1], pair[0]), crops, mirrored, ratio == 1)
 
 

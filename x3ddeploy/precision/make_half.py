@@ -43,7 +43,7 @@ def make_half(job: Job, precision: Precision) -> tuple[Graphs, Made]:
         before, after = (job.judged_logits(graph, execution) for graph in recognizers)
         accuracy = accuracies(before, after, job.judges.labels(), job.judges.names(), job.contract)
         _require_accuracy(precision, accuracy, job.request.recipe.max_drop)
-    return graphs, Made(precision, kept, accuracy, errors)
+    return graphs, Made(precision, kept, accuracy, errors, graphs.rounding)
 
 
 def require_close(precision: Precision, errors: Mapping[str, float]) -> None:

@@ -72,6 +72,7 @@ def make_int8(job: Job) -> tuple[Graphs, Made, Calibration]:
         floats,
         choice.accuracy if choice else None,
         job.golden_error(graphs),
+        graphs.rounding,
         tuple(sensitivities),
         choice.steps if choice else (),
         calibration.random,

@@ -125,7 +125,7 @@ def _sealed(bundle: Bundle, graphs: Graphs, made: Made, calibration: Calibration
         float_layers=made.float_layers,
         accuracy=accuracy,
         golden_error=made.golden_error,
-        rounding=graphs.rounding,
+        rounding=made.rounding,
     )
     files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.parts.items()}
     files[REPORT] = msgspec.json.format(msgspec.json.encode(made.report()), indent=2)

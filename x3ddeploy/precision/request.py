@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import UNSET, UnsetType
 
+from x3ddeploy.bundle import Spread
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.precision.accuracy import Agreement, StreamAccuracy
 from x3ddeploy.precision.search import Sensitivity
@@ -63,6 +64,7 @@ class MadeReport:
         float_layers: what stays in a higher precision, each with the reason.
         accuracy: against float32 on the judging clips; null where there are none.
         golden_error: 'part -> output' -> relative error on the golden clip.
+        rounding: 'part -> output' -> what the manifest says, see `x3ddeploy.bundle.PrecisionEntry`.
         sensitivities: sensitivities of blocks and of kinds of layers, for INT8.
         steps: steps of the search, for INT8.
         random: whether it was calibrated with made-up clips.
@@ -72,6 +74,7 @@ class MadeReport:
     float_layers: dict[str, str]
     accuracy: dict[str, StreamAccuracy] | None
     golden_error: dict[str, float]
+    rounding: dict[str, Spread]
     sensitivities: tuple[SensitivityEntry, ...]
     steps: tuple[str, ...]
     random: bool
@@ -91,6 +94,7 @@ class Made:
         float_layers: what stays in a higher precision, each with the reason.
         accuracy: against float32 on the judging clips, where there are any.
         golden_error: 'part -> output' -> relative error on the golden clip.
+        rounding: 'part -> output' -> what the manifest says, see `x3ddeploy.bundle.PrecisionEntry`.
         sensitivities: sensitivities of blocks and of kinds of layers, for INT8.
         steps: steps of the search, for INT8.
         random: whether it was calibrated with made-up clips.
@@ -100,6 +104,7 @@ class Made:
     float_layers: dict[str, str]
     accuracy: dict[str, StreamAccuracy] | None
     golden_error: dict[str, float]
+    rounding: dict[str, Spread]
     sensitivities: tuple[Sensitivity, ...] = ()
     steps: tuple[str, ...] = ()
     random: bool = False

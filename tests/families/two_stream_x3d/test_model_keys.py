@@ -71,6 +71,7 @@ def test_the_rgb_class_takes_use_swish_without_effect_and_says_so() -> None:
         ("model", "neck=dict(type='TPN')", "model.neck"),
         ("model", "type='MMRecognizer3D'", "model.type = 'MMRecognizer3D'"),
         ("model", "type=Recognizer", "model.type = (line"),
+        ("rgb_backbone", "_scope_='mmpretrain'", "model.rgb_backbone._scope_ = 'mmpretrain'"),
         ("rgb_backbone", "type='X3D'", "model.rgb_backbone.type = 'X3D'"),
         ("rgb_backbone", "type='X3DTemporalShiftPose'", "model.rgb_backbone.type"),
         ("pose_backbone", "type='mmaction.X3DTemporalShift'", "model.pose_backbone.type"),

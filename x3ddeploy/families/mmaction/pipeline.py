@@ -23,12 +23,18 @@ _DECOMPRESSED = {"squeeze": True, "max_person": 10}  # `x3ddeploy.data.compresse
 DRAW, GRAPH, FORMAT = "GeneratePoseTarget", "FormatGCNInput", "FormatShape"
 FRAMES_INPUT, HEATMAPS_INPUT, SKELETON_INPUT = "imgs", "heatmap_imgs", "keypoint"
 # They read files, or hand the result on; what they give is what the network's own data source gives here.
-_READING = frozenset({
-    "DecordInit", "DecordDecode", "OpenCVInit", "OpenCVDecode", "PyAVInit", "PyAVDecode", "PIMSInit", "PIMSDecode",
-    "RawFrameDecode", "PoseDecode", "DecompressPose", "MMDecode", "PackActionInputs",
-})  # fmt: skip
-_EXACT = "accurate"
+_OPENING = ("DecordInit", "OpenCVInit", "PyAVInit", "PIMSInit", DECOMPRESS)
 _SAMPLING = ("SampleFrames", "DenseSampleFrames", "UniformSample", "UniformSampleFrames", "MMUniformSampleFrames")
+_DECODING = ("DecordDecode", "OpenCVDecode", "PyAVDecode", "PIMSDecode", "RawFrameDecode", "PoseDecode", "MMDecode")
+_PACKING = "PackActionInputs"
+_READING = frozenset({*_OPENING, *_DECODING, _PACKING})
+_EXACT = "accurate"
+# In what order steps come: what was sampled is decoded, and all that is not named here is done to what was decoded.
+_DECODED, _CHANGED, _LAID_OUT = 2, 3, 4
+_TURNS = {
+    **dict.fromkeys(_OPENING, 0), **dict.fromkeys(_SAMPLING, 1), **dict.fromkeys(_DECODING, _DECODED),
+    FORMAT: _LAID_OUT, _PACKING: 5,
+}  # fmt: skip
 _CROPS = {"ThreeCrop": 3, "TenCrop": 5}  # TenCrop: each mirrored as well
 _DENSE_POSITIONS = 10  # DenseSampleFrames' default
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -56,12 +62,14 @@ def parameters(step: Config) -> dict[str, Any]:
 
 
 def steps_of(described: Described) -> list[Transform]:
-    """The steps that an input goes through, in order, without those that read files and lay axes out.
+    """The steps that an input goes through, in order, without those that read files.
 
     Raises:
-        CheckpointError: a step reads other frames than those that were sampled, or compressed keypoints in another way.
+        CheckpointError: a step reads other frames than those that were sampled, or compressed keypoints in another way;
+            what is sampled is not decoded once and then laid out once.
     """
     steps = [Transform(mmaction_class(step.get("type")), parameters(step)) for step in described.steps]
+    _check_turns([step.type for step in steps])
     for step in steps:
         mode = step.parameters.get("mode", _EXACT)
         if step.type in _READING and mode != _EXACT:
@@ -75,6 +83,22 @@ def steps_of(described: Described) -> list[Transform]:
                 hint="other ways of reading them are not supported",
             )
     return [_with_defaults(step) for step in steps if step.type not in _READING]
+
+
+def _check_turns(types: Sequence[str]) -> None:
+    turns = [_TURNS.get(type_, _CHANGED) for type_ in types]
+    if turns != sorted(turns) or (turns.count(_DECODED), turns.count(_LAID_OUT)) != (1, 1):
+        raise CheckpointError(
+            f"the steps of the test pipeline are {', '.join(types)}",
+            hint=f"one samples, one decodes what was sampled, others change it, and {FORMAT} lays it out",
+        )
+
+
+def check_layout(described: Described, layout: str) -> None:
+    """Raise CheckpointError where the last step gives clips in another order of axes."""
+    (said,) = (parameters(step) for step in described.steps if mmaction_class(step.get("type")) == FORMAT)
+    if {"collapse": False, **said} != {"input_format": layout, "collapse": False}:
+        raise CheckpointError(f"{FORMAT} {shown(said)}: clips are fed as {layout}, with their axis")
 
 
 def _with_defaults(step: Transform) -> Transform:
@@ -246,9 +270,7 @@ def frames_input(described: Described, wishes: Wishes, *, flat: bool, segments: 
     clips = clips_sampled(steps, kind, flat=flat, segments=segments)
     height, width = size_seen(steps)
     layout = "NCHW" if flat else "NCTHW"
-    said = next((step.get("input_format") for step in described.steps if step.get("type") == FORMAT), layout)
-    if said != layout:
-        raise CheckpointError(f"FormatShape.input_format = {shown(said)}: frames are fed as {layout}")
+    check_layout(described, layout)
     preprocessors = described.preprocessors
     normalise = normalised(preprocessors.get(FRAMES_INPUT, preprocessors.get("", {})), layout)
     shape = (clips.length, 3, height, width) if flat else (3, clips.length, height, width)
@@ -262,6 +284,8 @@ def heatmaps_input(described: Described, wishes: Wishes, channels: int) -> Input
     length = wishes.pose_frames if FRAMES_INPUT in described.preprocessors else wishes.pose_frames or wishes.frames
     steps = wished_size(wished_length(steps_of(described), kind, length), wishes.size)
     clips = clips_sampled(steps, kind)
+    alone = len(kinds_fed([mmaction_class(step.get("type")) for step in described.steps])) == 1
+    check_layout(described, "NCTHW_Heatmap" if alone else "NCTHW")
     drawn = next(step for step in steps if step.type == DRAW).parameters
     scaling = drawn.get("scaling", 1.0)
     if type(scaling) not in (int, float) or not 0 < scaling <= 64:

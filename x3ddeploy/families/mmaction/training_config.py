@@ -14,7 +14,7 @@ from typing import Any
 from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
 from x3ddeploy.checkpoint.pipeline import find_pipeline
-from x3ddeploy.checkpoint.rules import REPRESENTED, Place, Rule, harmless, only, refusals, shown
+from x3ddeploy.checkpoint.rules import REPRESENTED, SCOPES, Place, Rule, harmless, only, refusals, shown
 from x3ddeploy.errors import CheckpointError
 
 Config = Mapping[str, Any]
@@ -113,6 +113,8 @@ def described(config: Config, origin: str) -> Described:
         problems.append("test_pipeline is missing: it says what the network is fed")
     else:
         problems += _unreadable(found.steps, f"{found.split.value}_pipeline")
+        strange = [shown(step) for step in found.steps if not isinstance(step, Mapping)]
+        problems += [f"test_pipeline: {step} is no step" for step in strange]
     refuse(problems, origin)
     assert not isinstance(found, Unreadable)
     modules = {part: model[part] for part in PARTS if isinstance(model.get(part), Mapping)}
@@ -150,13 +152,28 @@ def _problems(config: Config, model: Config) -> Iterator[str]:
             yield f"{path} = {shown(value)}: no recognizer of MMAction2's has such a key"
     for path, place in _preprocessor_places(config):
         yield from refusals(place, _PREPROCESSOR, path)
+    scopes = {"default_scope": config.get("default_scope"), **dict(_scopes(model, "model"))}
+    yield from (f"{path} = {shown(scope)}: classes of another package" for path, scope in scopes.items()
+                if scope not in SCOPES)  # fmt: skip
+
+
+def _scopes(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every registry that a class is looked up in, by its place."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        if key == "_scope_":
+            yield f"{path}.{key}", item
+        else:
+            yield from _scopes(item, f"{path}.{key}")
 
 
 def _preprocessor_places(config: Config) -> Iterator[tuple[str, Any]]:
     for path in ("model.data_preprocessor", "data_preprocessor"):
         value = lookup(config, path)
-        if is_absent(value) or value is None:
+        if is_absent(value):
             continue
+        if value is None:  # MMEngine gives a model that says so no other
+            return
         if isinstance(value, Mapping) and mmaction_class(value.get("type")) == "MultiModalDataPreprocessor":
             inner = value.get("preprocessors", {})
             for name in inner:

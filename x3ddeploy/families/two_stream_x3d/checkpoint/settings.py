@@ -156,11 +156,10 @@ def _head_settings(settings: Settings, config: Mapping[str, Any]) -> None:
 
 
 def _normalisation(settings: Settings, config: Mapping[str, Any]) -> None:
-    for place in ("model.data_preprocessor", "data_preprocessor"):
-        imgs = lookup(config, f"{place}.preprocessors.imgs")
-        if not is_absent(imgs):
-            break
-    else:
+    places = ("model.data_preprocessor", "data_preprocessor")
+    place = next((place for place in places if not is_absent(lookup(config, place))), places[0])
+    imgs = lookup(config, f"{place}.preprocessors.imgs")
+    if is_absent(imgs):
         return
     mean, std = (lookup({"imgs": imgs}, f"imgs.{name}") for name in ("mean", "std"))
     if is_absent(mean) or mean is None:  # the class then normalises nothing, whatever std says
