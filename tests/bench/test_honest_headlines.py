@@ -45,6 +45,15 @@ def test_alike_networks_are_compared_a_clip_and_unlike_ones_a_multiply_add():
     assert "16 frames of 64 x 64 against 8 frames of 64 x 64" in headline_text(baseline)
 
 
+def test_a_runtimes_own_converter_makes_a_headline_as_a_plain_export_does():
+    rows = [row(name, time) for name, time in (("onnxruntime/fp32", 10.0), ("plain/openvino", 30.0))]
+    faster = headlines([*rows, row("converted/openvino", 5.0)], {})
+    assert [(entry["slower"], entry["times_as_fast"]["median"]) for entry in faster] == [
+        ("plain/openvino", pytest.approx(3)),
+        ("converted/openvino", pytest.approx(0.5)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("scope", "work"), [("pipeline", {"onnxruntime/fp32": 2e9, "rgbposeconv3d/torch": 2e10}), ("compute", {})]
 )

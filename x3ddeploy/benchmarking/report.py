@@ -115,7 +115,7 @@ def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[dict[
     found = []
     groups = [
         [row for row in timed if row["kind"].partition("/")[0].removesuffix("-cuda") == rival]
-        for rival in ("torch", "plain", "rgbposeconv3d")  # what is alike comes first
+        for rival in ("torch", "plain", "converted", "rgbposeconv3d")  # what is alike comes first
     ]
     bundles = dict.fromkeys(row["bundle"] for row in timed if row["bundle"] != ours["bundle"])
     groups += [[row for row in timed if row["bundle"] == bundle] for bundle in bundles]

@@ -9,7 +9,7 @@ from x3ddeploy.benchmarking.view import Report, Row, main_scope, timed_rows
 OURS, SAME_NETWORK, OTHER_NETWORK = "ours", "same", "other"
 MEANING = {
     OURS: "the bundle",
-    SAME_NETWORK: "the same network by PyTorch or a plain torch.onnx.export",
+    SAME_NETWORK: "the same network by PyTorch, a plain torch.onnx.export, a runtime's own tools",
     OTHER_NETWORK: "RGBPoseConv3D, with its own clips",
 }
 
