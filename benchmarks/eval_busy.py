@@ -1,9 +1,10 @@
 """How busy the cores are while `x3ddeploy eval` goes through a thousand videos: its own process, its start included.
 
-The videos are those of the training performers of `x3ddeploy synth`; the network is a preset's with random weights.
-Writes benchmarks/results/eval_busy.json.
+The videos are those of the training performers of `x3ddeploy synth`; the network is the full-size one with random
+weights on small clips, an eighth of its work, or with --full on its own. PyTorch runs beside the runtime, as it always
+does in `eval`. Writes benchmarks/results/eval_busy.json.
 
-    python benchmarks/eval_busy.py [--clips 1008] [--preset ntu60] [--runtime openvino]
+    python benchmarks/eval_busy.py [--clips 1008] [--full] [--runtime openvino]
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 import x3ddeploy
 from x3ddeploy.atomic import write_json
 from x3ddeploy.data.synth.actions import ACTIONS
-from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.machine import machine, usable_cores
 
+SMALL: Any = {"frames": 8, "pose_frames": 16, "size": (112, 112)}
 TRAINING_SHARE = 0.75  # of the performers, and so of the videos
 
 
@@ -36,16 +38,16 @@ def processor_seconds() -> float:
 
 @click.command(help=__doc__)
 @click.option("--clips", default=1008, show_default=True, help="Videos that are gone through.")
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="ntu60", show_default=True)
+@click.option("--full", is_flag=True, help="Clips of full size.")
 @click.option("--runtime", default="openvino", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("benchmarks/results/eval_busy.json"))
-def main(clips: int, preset: str, runtime: str, output: Path) -> None:
+def main(clips: int, full: bool, runtime: str, output: Path) -> None:
     """Measure and write."""
     with tempfile.TemporaryDirectory() as directory:
         checkpoint, bundle, data = (Path(directory) / name for name in ("ckpt.pth", "deploy", "synth"))
-        subprocess.run([sys.executable, "-m", "x3ddeploy.demo", "--preset", preset, checkpoint], check=True)
+        subprocess.run([sys.executable, "-m", "x3ddeploy.demo", checkpoint], check=True)
         target = "openvino" if runtime == "openvino" else "onnxruntime"
-        x3ddeploy.export(checkpoint, bundle, target=target)
+        x3ddeploy.export(checkpoint, bundle, target=target, **({} if full else SMALL))
         x3ddeploy.synth(data, clips_per_class=math.ceil(clips / (TRAINING_SHARE * len(ACTIONS))))
         chosen = ("--data", data, "--split", "xsub_train", "--limit", clips)
         command = ("eval", bundle, *chosen, "--runtime", runtime, "--precision", "fp32", "-o", directory)
@@ -59,7 +61,7 @@ def main(clips: int, preset: str, runtime: str, output: Path) -> None:
             "script": "benchmarks/eval_busy.py",
             "machine": machine(),
             "versions": {name: importlib.metadata.version(name) for name in ("x3ddeploy", "av", runtime)},
-            "preset": preset,
+            "full_size": full,
             "videos": clips,
             "seconds": seconds,
             "processor_seconds": computed,
