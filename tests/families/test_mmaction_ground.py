@@ -147,6 +147,10 @@ def test_what_is_not_understood_is_refused_by_its_name(tmp_path, path, value, sa
     assert said in refused(tmp_path, config)
 
 
+def test_the_scope_of_our_own_trainings_is_no_other_package():
+    assert described({**tsn(), "default_scope": "x3ddeploy"}, "config").recognizer == "Recognizer2D"
+
+
 def test_a_model_that_says_it_has_no_preprocessor_is_given_no_other():
     """As MMEngine's Runner does, which takes the one beside the model only where the model has no such key."""
     beside = {"type": "ActionDataPreprocessor", "mean": [1, 2, 3], "std": [4, 5, 6]}

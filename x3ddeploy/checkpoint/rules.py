@@ -63,8 +63,8 @@ class Place:
     optional: bool = False
 
 
-# Registries in which a class of MMAction2's name is MMAction2's, or of what it stands on.
-SCOPES = ("mmaction", "mmengine", "mmcv", None)
+# Registries in which a class of MMAction2's name is MMAction2's, or of what it stands on; ours looks there, too.
+SCOPES = ("x3ddeploy", "mmaction", "mmengine", "mmcv", None)
 # Beside `type` in any dict that MMEngine builds a module from.
 _ANYWHERE = {
     "_scope_": only(*SCOPES, why="the class is another package's"),
