@@ -1,6 +1,7 @@
 """The recipes of docs/architecture.md, followed: a runtime and a target that are new. A family is support/toy.py."""
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -18,6 +19,11 @@ from x3ddeploy.precision.targets import TargetPrecision
 from x3ddeploy.runtimes.base import Session, check_feeds
 from x3ddeploy.runtimes.registry import RUNTIMES, Runtime
 from x3ddeploy.terms import Precision, Target
+
+
+def test_a_new_family_takes_few_lines():
+    toy = Path(__file__).parent / "support" / "toy.py"
+    assert len(toy.read_text(encoding="utf-8").splitlines()) < 150
 
 
 class NewSession(Session):

@@ -12,7 +12,7 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import print_next
-from x3ddeploy.cli.parameters import Capabilities, Count
+from x3ddeploy.cli.parameters import Capabilities, Count, precisions_chosen
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def command(
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.errors import UsageError
 
-    chosen = [name for name, flag in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if flag]
+    chosen = precisions_chosen(fp16=fp16, bf16=bf16, int8=int8)
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} are two sets of engines", hint="build one after the other")
     engines = x3ddeploy.build_trt(

@@ -14,7 +14,7 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import after_quantizing, print_next
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Weights
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Weights, precisions_chosen
 from x3ddeploy.terms import Target
 from x3ddeploy.text import shell_word
 
@@ -121,7 +121,7 @@ def command(
     from x3ddeploy.cli.output import Steps
     from x3ddeploy.cli.quantize import print_quantized
 
-    precisions = [name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen]
+    precisions = precisions_chosen(fp16=fp16, bf16=bf16, int8=int8)
     flavour = "tensorrt_rtx" if rtx else "tensorrt" if trt else None
     further = OneStep(precisions, calib, calib_random, flavour)
     steps = Steps()

@@ -25,6 +25,11 @@ _LARGEST_SIDE = 8192
 _LARGEST_WEIGHT = 1e6
 
 
+def precisions_chosen(*, fp16: bool, bf16: bool, int8: bool) -> list[str]:
+    """The precisions of `--fp16`, `--bf16` and `--int8`."""
+    return [name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen]
+
+
 class Count(click.IntRange):
     """A whole number from `least` to `most`, both included."""
 

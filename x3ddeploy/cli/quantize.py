@@ -10,7 +10,7 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import after_quantizing, print_next
-from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number, min_keypoint_score
+from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number, min_keypoint_score, precisions_chosen
 
 if TYPE_CHECKING:
     from x3ddeploy.precision.quantize import Quantized
@@ -91,7 +91,7 @@ def command(
     """
     from x3ddeploy.cli.output import Steps
 
-    wanted = [name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen]
+    wanted = precisions_chosen(fp16=fp16, bf16=bf16, int8=int8)
     with Steps().bars() as progress:
         quantized = x3ddeploy.quantize(
             bundle,
