@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ class Averages(base.Session):
     """The logits are the mean of each channel."""
 
     runtime, version = "fake", "1"
+    inputs = MappingProxyType({name: value.clip_shape for name, value in CONTRACT.inputs.items()})
 
     def run(self, feeds):
         assert set(feeds) == {"imgs"}
