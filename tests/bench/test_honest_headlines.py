@@ -45,6 +45,15 @@ def test_alike_networks_are_compared_a_clip_and_unlike_ones_a_multiply_add():
     assert "16 frames of 64 x 64 against 8 frames of 64 x 64" in headline_text(baseline)
 
 
+@pytest.mark.parametrize(
+    ("quartiles", "told"), [((1.9, 2.1), "is 2.00 times as fast"), ((1.5, 2.6), "is 1.5 to 2.6 times as fast")]
+)
+def test_quartiles_that_are_far_apart_stand_in_the_place_of_a_median(quartiles, told):
+    (entry,) = headlines([row("onnxruntime/fp32", 10.0), row("torch/eager", 20.0)], {})
+    entry["times_as_fast"] |= dict(zip(("lower_quartile", "upper_quartile"), quartiles, strict=True))
+    assert told in headline_text(entry)
+
+
 def test_a_runtimes_own_converter_makes_a_headline_as_a_plain_export_does():
     rows = [row(name, time) for name, time in (("onnxruntime/fp32", 10.0), ("plain/openvino", 30.0))]
     faster = headlines([*rows, row("converted/openvino", 5.0)], {})

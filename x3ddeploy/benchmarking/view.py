@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from x3ddeploy.benchmarking.competitor import named
-from x3ddeploy.benchmarking.document import BenchReport, Headline
+from x3ddeploy.benchmarking.document import BenchReport, Headline, RatioEntry
 from x3ddeploy.benchmarking.document import Row as Row
 from x3ddeploy.timing.others import busy_mark
 
 Report = BenchReport
+
+_WIDE = 0.2  # quartiles so far apart, as a share of the median, are told in its place
 
 
 def timed_rows(report: Report, scope: str) -> list[Row]:
@@ -41,9 +43,15 @@ def absent_by_reason(report: Report) -> dict[str, list[str]]:
 def headline_text(entry: Headline) -> str:
     """A ratio in words, with its scope, spread, and in what the two are not alike."""
     ratio, text = entry["times_as_fast"], f"{entry['faster']} is "
-    text += f"{ratio['median']:.2f} times as fast {comparison(entry)} {entry['slower']} ({entry['network']}), scope "
+    text += f"{ratio_text(ratio)} times as fast {comparison(entry)} {entry['slower']} ({entry['network']}), scope "
     text += f"{entry['scope']}, quartiles {ratio['lower_quartile']:.2f} to {ratio['upper_quartile']:.2f}"
     return f"{text}. {unlikeness(entry)}" if entry["unlike"] else text
+
+
+def ratio_text(ratio: RatioEntry) -> str:
+    """'2.04', or its quartiles, '1.5 to 2.6', where they are far apart: their median alone would be a claim."""
+    median, lower, upper = ratio["median"], ratio["lower_quartile"], ratio["upper_quartile"]
+    return f"{median:.2f}" if upper - lower <= _WIDE * median else f"{lower:.3g} to {upper:.3g}"
 
 
 def comparison(entry: Headline) -> str:
@@ -88,8 +96,8 @@ def cautions(report: Report) -> list[str]:
         loads = " and ".join(f"{load:.1f}" for load in machine["load_average"])
         share = f"load average {loads} before and after" if others is None else f"others took {others:.0%}"
         found.append(
-            f"The machine was busy ({share} of {machine['cores']} cores): figures are marked, ratios within a round "
-            "hold, times are longer than on a quiet one."
+            f"The machine was busy ({share} of {machine['cores']} cores): figures are marked, times are "
+            "longer than on a quiet one, and ratios are as good as their quartiles are close."
         )
     rows = [row for row in report["competitors"] if row["samples_ms"]]
     if few := with_few_rounds(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from x3ddeploy.benchmarking.document import GpuEntry
-from x3ddeploy.benchmarking.view import Report, busy, comparison, timed_rows, times_floor, unlikeness
+from x3ddeploy.benchmarking.view import Report, busy, comparison, ratio_text, timed_rows, times_floor, unlikeness
 from x3ddeploy.report.competitors import Numbers
 from x3ddeploy.report.scale import TIMES, number
 
@@ -31,7 +31,7 @@ def tiles(report: Report) -> list[Tile]:
             f"{ratio['lower_quartile']:.2f} to {ratio['upper_quartile']:.2f}.{unlike}"
         )
         says = f"as fast {comparison(entry)} {entry['network']}"
-        found.append(Tile(f"{ratio['median']:.2f} {TIMES}", says, detail, busy(report)))
+        found.append(Tile(f"{ratio_text(ratio)} {TIMES}", says, detail, busy(report)))
     return found
 
 
