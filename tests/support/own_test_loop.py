@@ -65,6 +65,7 @@ def scored_by_mmaction(
     scores = []
     for index in range(len(dataset)):
         batch = pseudo_collate([dataset[index]])
+        np.random.seed(0)  # TRN draws its relations
         with torch.inference_mode():
             samples = model.eval().test_step(batch)
         metric.process(batch, [sample.to_dict() for sample in samples])

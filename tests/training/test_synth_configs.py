@@ -49,7 +49,7 @@ def test_a_step_is_made_and_the_checkpoint_is_of_a_known_family(data, tmp_path, 
         model.init_weights()
         dataset = DATASETS.build(config.train_dataloader.dataset)
         batch = model.data_preprocessor(pseudo_collate([dataset[0], dataset[1]]), True)
-    loss, _ = model.parse_losses(model.train()(**batch, mode="loss"))
+    loss, _ = model.parse_losses(model.train()._run_forward(batch, mode="loss"))
     loss.backward()
     assert torch.isfinite(loss)
     idle = {name for name, value in model.named_parameters() if value.grad is None}
