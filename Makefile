@@ -35,7 +35,6 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file tests/mypy.ini
 
 # Every network of MMAction2's that is known, from the configs of its wheel: exported, compared, built. And a minute's
 # training of the pose network, which must find two people in bare video.
@@ -85,11 +84,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-# Many mutated manifests, and calls of streams, pools and the C interface, under the address and undefined-behaviour sanitizers.
+# The runtime's tests, many mutated manifests, and calls of streams, pools and the C interface, under the address and
+# undefined-behaviour sanitizers with all of their checks; `make test` has the cheaper ones, and the thread sanitizer.
 FUZZ_RUNS ?= 100000
 cpp-fuzz: $(INSTALLED)
-	PATH="$(abspath $(BIN)):$$PATH" cmake -S cpp -B build/fuzz -DX3DDEPLOY_SANITIZE=address,undefined -DX3DDEPLOY_BUILD_FUZZERS=ON -DX3DDEPLOY_BUILD_EXAMPLES=OFF -DX3DDEPLOY_OPENVINO=OFF -DX3DDEPLOY_TENSORRT=OFF -DX3DDEPLOY_ONNXRUNTIME=OFF
+	PATH="$(abspath $(BIN)):$$PATH" cmake -S cpp -B build/fuzz -DX3DDEPLOY_SANITIZE=address,undefined -DX3DDEPLOY_BUILD_FUZZERS=ON -DX3DDEPLOY_BUILD_TESTS=ON -DX3DDEPLOY_BUILD_EXAMPLES=OFF -DX3DDEPLOY_OPENVINO=OFF -DX3DDEPLOY_TENSORRT=OFF -DX3DDEPLOY_ONNXRUNTIME=OFF
 	$(BIN)/cmake --build build/fuzz --parallel
+	$(BIN)/ctest --test-dir build/fuzz --output-on-failure
 	$(BIN)/python -m x3ddeploy.demo --preset tiny build/fuzz/tiny.pth
 	$(BIN)/x3ddeploy export build/fuzz/tiny.pth -o build/fuzz/deploy --overwrite
 	build/fuzz/fuzz/x3ddeploy_fuzz_manifest build/fuzz/deploy/manifest.json $(FUZZ_RUNS)

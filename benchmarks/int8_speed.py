@@ -62,7 +62,7 @@ def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
 
 def runner(session: Session, feeds: dict[str, object]) -> Callable[[], object]:
     """Runs once."""
-    return lambda: session.run(feeds)  # type: ignore[arg-type]
+    return lambda: session.run(feeds)
 
 
 @click.command(help=__doc__)

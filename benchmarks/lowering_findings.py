@@ -111,8 +111,8 @@ def main(seconds: float, output: Path) -> None:
             "openvino_relative_error_on_an_impulse": errors,
         },
     )
-    for part, value in speed.items():
-        click.echo(f"{part}: without names {value['median']:.2f} times the time")
+    for part, ratios in speed.items():
+        click.echo(f"{part}: without names {ratios['median']:.2f} times the time")
     for name, error in errors.items():
         click.echo(f"{name}: relative error {error:.1e}")
 

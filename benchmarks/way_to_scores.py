@@ -140,7 +140,7 @@ def main(bundle: Path, runtime: str, seconds: float, videos: int, output: Path) 
     write_json(output, document)
     for name, values in samples.items():
         click.echo(f"{statistics(values).median_ms:8.1f} ms  {name}")
-    click.echo(f"{document['over_the_longer']['median']:.2f} times the longer of the first two")  # type: ignore[index]
+    click.echo(f"{document['over_the_longer']['median']:.2f} times the longer of the first two")
     click.echo(f"{document['least_over_the_longer']:.2f} times at least, by its processor time on {threads} cores")
     for name, value in computed.items():
         click.echo(f"{value:8.1f} ms of processor time  {name}")

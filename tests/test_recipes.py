@@ -46,8 +46,9 @@ class NewSession(Session):
 def new_runtime(monkeypatch):
     """The two steps of the recipe."""
     module = ModuleType("new_runtime")
-    module.require_device = lambda device: None
-    module.open_model = lambda model, *, device, threads, outputs: NewSession(model)
+    vars(module).update(
+        require_device=lambda device: None, open_model=lambda model, *, device, threads, outputs: NewSession(model)
+    )
     monkeypatch.setitem(sys.modules, "new_runtime", module)
     devices = {"cpu": frozenset({Precision.FP32})}
     monkeypatch.setitem(RUNTIMES, "new", Runtime("new", "onnxruntime", "pip install new", "new_runtime", devices))

@@ -1,5 +1,6 @@
 """`x3ddeploy bench` on a tiny bundle: what it writes, and how it ends."""
 
+import functools
 import json
 import os
 import re
@@ -121,7 +122,7 @@ def test_a_fallback_is_an_error_and_the_others_are_still_written(bundle, tmp_pat
             raise FallbackError("it fell back to the CPU")
         return load(bench, name)
 
-    monkeypatch.setattr(bench_run, "prepare", lambda *arguments: prepare(*arguments, falls_back))
+    monkeypatch.setattr(bench_run, "prepare", functools.partial(prepare, load_one=falls_back))
     options = ["--only", "onnxruntime/fp32", "--only", "openvino/fp32", "--scope", "compute", "--seconds", "0"]
     result = CliRunner().invoke(command, [str(bundle), *options, "-o", str(tmp_path)])
     assert isinstance(result.exception, GateError)

@@ -1,12 +1,15 @@
 """No figure of a benchmark says more than was measured: unlike clips, a busy machine, a graph that is its own judge."""
 
 import json
+import os
 import shutil
 import time
+from typing import cast
 
 import numpy as np
 import pytest
 
+from x3ddeploy.benchmarking.document import BenchReport
 from x3ddeploy.benchmarking.report import headlines
 from x3ddeploy.benchmarking.view import busy, headline_text
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
@@ -76,15 +79,16 @@ def test_unlike_networks_make_no_headline_where_their_work_is_not_what_is_timed_
     [(0.05, [9.0], ""), (0.5, [0.0], "busy machine"), (None, [9.0, 2.0], "busy machine"), (None, [2.0, 2.0], "")],
 )
 def test_a_machine_is_busy_where_others_compute_and_else_by_its_load(share, load, told):
-    assert busy({"machine": {"cpu_of_others": share, "load_average": load, "cores": 2}}) == told
+    report = {"machine": {"cpu_of_others": share, "load_average": load, "cores": 2}}
+    assert busy(cast(BenchReport, report)) == told
 
 
 def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
     stat, own = tmp_path / "stat", [0.0]
-    ticks = others.os.sysconf("SC_CLK_TCK")
+    ticks = os.sysconf("SC_CLK_TCK")
     monkeypatch.setattr(others, "_PROCESSORS", stat)
-    monkeypatch.setattr(others.os, "sched_getaffinity", lambda process: {0, 1})
-    monkeypatch.setattr(others.os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr(os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
     now = iter((100.0, 110.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     stat.write_text("cpu 9 9 9 9\ncpu0 0 0 0 500 3 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0 0 0\n")

@@ -29,12 +29,17 @@ def test_a_good_bundle_opens_with_its_parts(bundle):
 def test_a_file_that_rests_is_hashed_once_and_one_that_was_written_since_again(bundle, tmp_path, monkeypatch):
     copy = shutil.copytree(bundle, tmp_path / "copy")
     hashed = []
-    monkeypatch.setattr(module, "sha256_of", lambda path: hashed.append(path.name) or sha256_of(path))
+
+    def counted(path):
+        hashed.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr(module, "sha256_of", counted)
     opened = Bundle.open(copy)
     assert opened.alteration("head.onnx") == opened.alteration("head.onnx") == ""
     assert len(hashed) == 2  # written a moment ago: the clock may not tell another writing from it
     later = time.time() + 60
-    monkeypatch.setattr(module.time, "time", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: later)
     assert opened.alteration("head.onnx") == opened.alteration("head.onnx") == ""
     assert len(hashed) == 3
     content = (copy / "head.onnx").read_bytes()

@@ -1,6 +1,7 @@
 """Which clips calibrate: the training split, balanced, and never what accuracy is measured on."""
 
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_the_training_split_calibrates_and_the_held_out_split_judges(data_set):
     path, members = data_set()
     chosen = choose_clips(Recipe(data=str(path), clips=6), CONTRACT)
     assert set(chosen.calibration.names()) <= set(members["xsub_train"])
-    assert sorted(chosen.calibration.labels()) == [0, 0, 1, 1, 2, 2]
+    assert Counter(chosen.calibration.labels()) == {0: 2, 1: 2, 2: 2}
     assert chosen.evaluation.names() == members["xsub_val"]
 
 

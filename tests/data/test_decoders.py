@@ -88,7 +88,7 @@ def test_without_such_a_decoder_it_is_said_what_to_install(monkeypatch, error):
     def missing(name):
         raise error
 
-    monkeypatch.setattr(decoders.importlib, "import_module", missing)
+    monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(MissingRequirementError, match=str(error)) as raised:
         require_decoder(Decoder.NVDEC)
     assert raised.value.exit_code == 4

@@ -79,13 +79,13 @@ def test_outputs_are_the_networks(cuda, waves):
     assert cuda.launches == 4
 
 
-def test_an_engine_whose_profile_cannot_be_shared_says_so():
+def test_an_engine_whose_profile_cannot_be_shared_says_so(monkeypatch):
     """TensorRT 8.6 gives it to one context; the others would be refused with another reason, if they said one."""
     cuda = FakeCuda()
     module = Module(SHAPES["8.6"], cuda)
     tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
     network = tensorrt.parse(graphs("fp32")["recognizer"].SerializeToString())
-    network._prepare_for_sessions = lambda config: None
+    monkeypatch.setattr(network, "_prepare_for_sessions", lambda config: None)
     plan, _ = network.build(BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 4)), None, lambda text: None)
     session = session_of_plans(cuda, tensorrt, [[plan]])
     session.run(inputs("recognizer", 1))

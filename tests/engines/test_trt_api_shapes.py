@@ -204,11 +204,12 @@ def test_warnings_are_passed_on_and_chatter_is_not():
     assert log == [("WARNING", "a warning of the builder")]
 
 
-def test_a_builder_that_fails_says_so():
+def test_a_builder_that_fails_says_so(monkeypatch):
     module = Module(SHAPES["10"])
     tensorrt = TensorRT(module, Flavour.TENSORRT, lambda severity, text: None)
     network = tensorrt.parse(graphs("fp32")["head"].SerializeToString())
-    network._allow_precision = lambda config, precision: config.set_flag(module.BuilderFlag.FP16)
+    flag = module.BuilderFlag.FP16
+    monkeypatch.setattr(network, "_allow_precision", lambda config, precision: config.set_flag(flag))
     with pytest.raises(TensorRTError, match="could not build the engine"):
         network.build(options("fp32"), None, print)
 

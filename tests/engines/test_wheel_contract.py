@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from support.fake_tensorrt import SHAPES, Module
@@ -19,7 +20,7 @@ from support.tensorrt_wheels import unpacked, wheels
 from x3ddeploy.bundle.engine_options import HardwareCompatibility
 
 # Class -> what is used of it: a method with its number of arguments besides self, or None for an attribute.
-USED = {
+USED: dict[str, dict[str, Any]] = {
     "Builder": {
         "create_network": 1,
         "create_builder_config": 0,
@@ -69,7 +70,7 @@ USED = {
     "EngineInspector": {"execution_context": None, "get_engine_information": 1},
 }
 # TensorRT-RTX alone has a strategy for kernels, and tells whether it can be captured; what it is told apart by.
-OF_RTX = {
+OF_RTX: dict[str, dict[str, Any]] = {
     "ICudaEngine": {"device_memory_size_v2": None},
     "IExecutionContext": {"is_stream_capturable": 1, "set_device_memory": 2},
     "IRuntimeConfig": {
@@ -82,7 +83,7 @@ TELLING = {
     "IExecutionContext": "is_stream_capturable",
 }
 # From 10 on builds tell how far they are, and contexts take a configuration.
-OF_LATER = {
+OF_LATER: dict[str, dict[str, Any]] = {
     "IProgressMonitor": {"phase_start": 3, "phase_finish": 1, "step_complete": 2},
     "ICudaEngine": {"create_runtime_config": 0, "create_execution_context": 1},
 }

@@ -56,7 +56,12 @@ def test_a_run_that_goes_on_reports_what_one_run_does(bundle, clips, whole, tmp_
     assert (whole["videos"], whole["skipped"]["count"]) == (CLIPS + 1, 1)
     runs = []
     run = Scorer.__call__
-    monkeypatch.setattr(Scorer, "__call__", lambda self, videos: runs.extend(videos) or run(self, videos))
+
+    def counted(self, videos):
+        runs.extend(videos)
+        return run(self, videos)
+
+    monkeypatch.setattr(Scorer, "__call__", counted)
     scores = tmp_path / name
     evaluated(bundle, clips, tmp_path, scores=scores, limit=3)
     first = len(runs)

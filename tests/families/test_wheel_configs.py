@@ -100,7 +100,12 @@ def test_mmaction_is_imported_before_a_familys_own_classes_of_it_are(monkeypatch
     asked = []
     family = family_named("trn")
     monkeypatch.setattr(type(family), "require", lambda self: asked.append("require"))
-    monkeypatch.setattr(type(family), "own", lambda self: asked.append("own") or {})
+
+    def own(self):
+        asked.append("own")
+        return {}
+
+    monkeypatch.setattr(type(family), "own", own)
     with pytest.raises(CheckpointError):
         family.load({}, config, Wishes())
     assert asked[0] == "require"

@@ -13,6 +13,7 @@ from x3ddeploy.errors import GateError
 from x3ddeploy.exporting import export
 from x3ddeploy.exporting.export import build_graphs, export_bundle
 from x3ddeploy.loading import Loaded
+from x3ddeploy.parity.compare import failures
 from x3ddeploy.parity.gates import Float32Gate
 
 # The edits of a form that two of them share are tried on one, and on the other those that its operators make different.
@@ -59,7 +60,7 @@ def test_right_graphs_are_the_network(target):
 def preprocessing_gate(made):
     """Names of the preprocessing graphs that the export does not let pass."""
     rows = export._compare_preprocessing(network(), made, "onnxruntime", options("tensorrt", preprocess=True))
-    return {row.part for row in export.failures(rows, Float32Gate({}))}
+    return {row.part for row in failures(rows, Float32Gate({}))}
 
 
 def test_right_preprocessing_passes():

@@ -25,7 +25,9 @@ def transcribed(keypoints, scores, pose):
                 x, y = keypoints[person, frame, joint] * np.float32(pose.scaling)
                 left, right = max(int(x - 3 * pose.sigma), 0), min(int(x + 3 * pose.sigma) + 1, pose.width)
                 top, bottom = max(int(y - 3 * pose.sigma), 0), min(int(y + 3 * pose.sigma) + 1, pose.height)
-                columns, rows = np.arange(left, right, 1, np.float32), np.arange(top, bottom, 1, np.float32)
+                columns, rows = (
+                    np.arange(first, end, dtype=np.float32) for first, end in ((left, right), (top, bottom))
+                )
                 if not (len(columns) and len(rows)):
                     continue
                 patch = np.exp(-((columns - x) ** 2 + (rows[:, None] - y) ** 2) / 2 / pose.sigma**2) * score

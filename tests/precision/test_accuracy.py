@@ -19,8 +19,8 @@ def one_hot(*classes, strength=4.0):
 
 
 def measured(before, after, labels):
-    logits = [{"rgb": one_hot(*classes), "pose": one_hot(*classes)} for classes in (before, after)]
-    return accuracies(*logits, labels, [f"clip{index}" for index in range(len(before))], two_streams())
+    first, second = ({"rgb": one_hot(*classes), "pose": one_hot(*classes)} for classes in (before, after))
+    return accuracies(first, second, labels, [f"clip{index}" for index in range(len(before))], two_streams())
 
 
 def test_top1_flips_and_class_changes_are_counted():

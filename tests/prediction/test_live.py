@@ -100,7 +100,12 @@ def test_each_person_is_answered_alone_by_a_number_of_the_stream(bundle, filmed,
 
 def test_the_command_gives_a_source_on_as_it_was_typed(run, bundle, monkeypatch):
     asked = []
-    monkeypatch.setattr(x3ddeploy.Recognizer, "stream", lambda self, source, *_, **__: asked.append(source) or iter(()))
+
+    def stream(self, source, *_, **__):
+        asked.append(source)
+        return iter(())
+
+    monkeypatch.setattr(x3ddeploy.Recognizer, "stream", stream)
     for source in ("rtsp://user:word@camera/1?channel=2", "0"):
         process = run("predict", source, "--bundle", bundle)
         assert process.returncode == 0, process.stderr
@@ -209,7 +214,12 @@ def test_a_pipe_that_ends_within_a_picture_is_told():
 def test_pictures_that_come_in_pieces_are_put_together():
     reading, writing = os.pipe()
     os.write(writing, bytes(range(20)))
-    threading.Timer(0.05, lambda: (os.write(writing, bytes(range(20, 24))), os.close(writing))).start()
+
+    def write_the_rest():
+        os.write(writing, bytes(range(20, 24)))
+        os.close(writing)
+
+    threading.Timer(0.05, write_the_rest).start()
     with io.FileIO(reading) as pipe:
         (picture,) = raw_frames(pipe, 2, 4)()
     assert picture.ravel().tolist() == list(range(24))

@@ -22,7 +22,7 @@ from x3ddeploy.evaluation import scores as scores_module
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
 from x3ddeploy.evaluation.scores import open_preparing
 from x3ddeploy.modalities import modalities_of
-from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
+from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES, Heatmaps
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes import tensorrt_session
@@ -198,6 +198,7 @@ def test_who_is_drawn_takes_the_first_places_of_as_few_as_are_needed(bundle):
     assert fed[RAW_KEYPOINTS].shape[1] == 2
     assert np.isfinite(fed[RAW_KEYPOINTS]).all()
     kind = modalities_of(opened.contract.inputs)["heatmap_imgs"]
+    assert isinstance(kind, Heatmaps)
     whole = kind.from_raw({RAW_KEYPOINTS: keypoints, RAW_SCORES: scores})
     np.testing.assert_array_equal(kind.from_raw(fed), whole)
     without = replace(kind, use_score=False)

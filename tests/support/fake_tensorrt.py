@@ -393,7 +393,9 @@ class _Engine:
 
     def _information(self, context):
         words = dict(self._module.shape.words)
-        layers = [{"Name": "Reformatting CopyNode for Input Tensor 0 to x", "LayerType": "Reformat", "Inputs": []}]
+        layers: list[dict[str, object]] = [
+            {"Name": "Reformatting CopyNode for Input Tensor 0 to x", "LayerType": "Reformat", "Inputs": []}
+        ]
         for index, layer in enumerate(graph_precisions(self.model)):
             runs = layer.precision if layer.precision in self._allowed else "fp32"
             text = words[runs] if context is not None and context.has_shapes else "N/A due to dynamic shapes"

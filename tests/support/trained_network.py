@@ -53,7 +53,8 @@ def trained_network(data):
     with torch.random.fork_rng(devices=[]), pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.Conv3d, "forward", _as_images)
         torch.manual_seed(0)
-        network = TwoStreamX3D(SPEC).train().to(memory_format=torch.channels_last_3d)
+        network = TwoStreamX3D(SPEC).train()
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # left out of PyTorch's stubs
         for module in network.modules():
             if isinstance(module, torch.nn.Conv3d):
                 torch.nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -18,6 +18,7 @@ from x3ddeploy.pose.models import Kind, Model
 
 import_everything()
 
+from x3ddeploy.graphs.write import write  # noqa: E402
 from x3ddeploy.training.persons import onnx_files  # noqa: E402
 from x3ddeploy.training.persons.finder import FoundMetric, PersonFinder  # noqa: E402
 from x3ddeploy.training.persons.onnx_files import write_onnx  # noqa: E402
@@ -162,8 +163,6 @@ def test_files_are_known_for_what_they_are_and_are_the_same_each_time(finder, tm
 
 
 def test_a_file_that_is_not_the_network_is_not_written(finder, tmp_path, monkeypatch):
-    write = onnx_files.write
-
     def other(program, *arguments):
         with torch.no_grad():
             program.module.get_parameter("trunk.stages.0.0.0.weight").add_(0.1)

@@ -93,7 +93,7 @@ def trace(module: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> Program:
 
 @contextlib.contextmanager
 def _without_stack_traces() -> Iterator[None]:
-    """Nobody reads where in `forward` a node was made, an eighth of the time; older PyTorch has no such flag."""
+    """Nobody reads where in `forward` a node was made; it takes an eighth of the time. Older PyTorch lacks the flag."""
     before = getattr(fx_config, _NO_TRACES, False)
     setattr(fx_config, _NO_TRACES, True)
     try:
