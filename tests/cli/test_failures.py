@@ -35,6 +35,7 @@ def failing(error, *, cause=None):
         (GeneratorExit(), 1, "internal error: GeneratorExit"),
         (MemoryError(), 1, "error: not enough memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"), 1, "error: not enough memory"),
+        (RuntimeError("Symlink loop from '/a'"), 1, "error: cannot write or read a path: Symlink loop"),
         (SystemExit(0), 1, "error: something in the command left with sys.exit(0)"),
         (SystemExit(None), 1, "error: something in the command left with sys.exit(None)"),
         (KeyboardInterrupt(), 130, "interrupted"),

@@ -168,6 +168,13 @@ def test_nonsense_gets_one_clear_error(run, tmp_path, name, content, code):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.parametrize("option", [("--config", "tiny"), ("--trust-checkpoint",)])
+def test_what_is_for_checkpoints_is_refused_for_a_bundle(run, bundle, option):
+    process = run("inspect", bundle, *option)
+    assert process.returncode == 2
+    assert "is no checkpoint" in process.stderr
+
+
 def test_nothing_there(run, tmp_path):
     assert run("inspect", tmp_path / "none").returncode == 2
     assert run("inspect", tmp_path).returncode == 2
