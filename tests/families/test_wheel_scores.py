@@ -42,6 +42,7 @@ def shrink(config):
         elif step["type"] == "Resize":
             step["scale"] = tuple(part if part == -1 else round(part * SIDE / side) for part in step["scale"])
         elif step["type"] == "RawFrameDecode":
+            step.clear()
             step["type"] = "DecordDecode"
     if steps[0]["type"] != "DecordInit":
         steps.insert(0, {"type": "DecordInit"})
