@@ -268,7 +268,12 @@ def gpu_torch(cuda, monkeypatch):
     theirs = cuda.stream()
     monkeypatch.setattr(tensorrt_session, "Stream", FakeStream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: type("S", (), {"cuda_stream": theirs.handle}))
-    monkeypatch.setattr(torch, "empty", lambda shape, dtype, device: OnGpu(shape))
+    empty = torch.empty  # of networks that a test makes, too
+
+    def allocate(*shape, device=None, **rest):
+        return OnGpu(*shape) if device == OnGpu.device else empty(*shape, device=device, **rest)
+
+    monkeypatch.setattr(torch, "empty", allocate)
     return theirs
 
 
