@@ -9,8 +9,10 @@ import pytest
 from support import quantizing
 from support.documents import of_its_type
 
+import x3ddeploy
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.subset import balanced_choice
+from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.modalities.synthetic import batch_inputs
@@ -167,6 +169,13 @@ def test_without_clips_int8_is_refused_with_the_way_out(fresh, run):
     assert "--calib" in process.stderr
     assert "--calib-random" in process.stderr
     assert contents(fresh) == before
+
+
+def test_what_is_said_of_clips_that_nobody_gave_is_refused(fresh):
+    with pytest.raises(UsageError, match="--videos, --max-drop: no clips are given"):
+        x3ddeploy.quantize(fresh, precisions=["fp16"], videos="videos", max_drop=1)
+    with pytest.raises(UsageError, match="--eval-split"):
+        x3ddeploy.quantize(fresh, calib_random=True, eval_split="xsub_val")
 
 
 def test_half_precision_needs_no_clips(fresh, run):

@@ -14,6 +14,7 @@ from support.command import Forked
 from support.documents import of_its_type
 from support.training_data import TINY, on, small_data
 
+import x3ddeploy
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.loading import load_network
@@ -264,3 +265,9 @@ def test_a_config_that_is_none_is_refused(tmp_path, text, words):
         path.write_text(text)
     with pytest.raises(UsageError, match=words):
         load_config(path, TrainOptions(), print)
+
+
+def test_what_a_config_names_and_nobody_can_make_is_the_configs_fault(tmp_path):
+    config = Path(__file__).parents[2] / "configs" / "synth.py"
+    with pytest.raises(UsageError, match=r"synth\.py: .* cannot be made: .*nonsense"):
+        x3ddeploy.train(config, work_dir=tmp_path / "work", cfg_options=["default_hooks.logger.nonsense=1"])

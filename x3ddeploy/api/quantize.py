@@ -16,6 +16,16 @@ from x3ddeploy.precision.request import Request
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.terms import AnyPath, Precision, named
 
+# What a recipe says of clips that are given, where made-up ones calibrate or none -> the option that sets it.
+_OF_GIVEN_CLIPS = {
+    "videos": "--videos",
+    "split": "--calib-split",
+    "min_keypoint_score": "--min-keypoint-score",
+    "eval_split": "--eval-split",
+    "eval_clips": "--eval-clips",
+    "max_drop": "--max-drop",
+}
+
 
 def quantize(
     bundle: AnyPath = "deploy",
@@ -85,10 +95,15 @@ def quantize(
         "eval_clips": eval_clips,
         "max_drop": max_drop,
     }
+    given = {name: value for name, value in choices.items() if value is not None}
     base = recipe if isinstance(recipe, Recipe) else Recipe() if recipe is None else read_recipe(Path(recipe))
+    chosen = msgspec.structs.replace(base, **given)
+    unused = [_OF_GIVEN_CLIPS[name] for name in given if name in _OF_GIVEN_CLIPS]
+    if chosen.data is None and unused:
+        raise UsageError(f"{', '.join(unused)}: no clips are given", hint="name them with --calib PATH or in a recipe")
     request = Request(
         precisions=tuple(named(Precision, name) for name in precisions),
-        recipe=msgspec.structs.replace(base, **{name: value for name, value in choices.items() if value is not None}),
+        recipe=chosen,
         random=calib_random,
         calibration=None if calib_cache is None else Path(calib_cache),
         opset17=opset == 17,

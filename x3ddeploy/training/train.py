@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
+
+from mmengine.registry.build_functions import build_from_cfg
 
 from x3ddeploy.atomic import write_bytes
+from x3ddeploy.errors import UsageError
 from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.training.adapt import TrainOptions, load_config
 from x3ddeploy.training.best import CheckpointHook
@@ -35,7 +40,7 @@ def train(config: Path, options: TrainOptions, launcher: str, report: Callable[[
     import_everything()
     settings = load_config(config, options, report)
     settings.launcher = launcher
-    with checkpoints_with_history():
+    with checkpoints_with_history(), _faults_of(config):
         runner = TrainingRunner.from_cfg(settings)
         try:
             runner.train()
@@ -52,6 +57,24 @@ def train(config: Path, options: TrainOptions, launcher: str, report: Callable[[
         monitored=next((hook.monitored for hook in runner.hooks if isinstance(hook, CheckpointHook)), None),
         onnx=runner.message_hub.runtime_info.get("onnx", {}),
     )
+
+
+@contextmanager
+def _faults_of(config: Path) -> Iterator[None]:
+    """What MMEngine's registry cannot build is the config's fault. Raises UsageError."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+        building = [frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code is build_from_cfg.__code__]
+        if not building:
+            raise
+        asked = building[-1].f_locals["cfg"]
+        what = asked.get("type") if isinstance(asked, dict) else None
+        name = getattr(what, "__name__", what)
+        raise UsageError(
+            f"{config}: {name or 'a part of it'} cannot be made: {type(error).__name__}: {error}",
+            hint="correct its arguments in the config",
+        ) from error
 
 
 def _keep_best(runner: TrainingRunner) -> Path | None:
