@@ -22,11 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy.atomic import write_json
+from x3ddeploy.environment import variable
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.progress import Step
 
 TORCH_COMPILE, AOT_INDUCTOR = "torch.compile", "AOTInductor"
-_INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
+_INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"  # where its own files go; a temporary folder otherwise
 
 Forward = Callable[..., Mapping[str, Tensor]]
 
@@ -98,7 +99,7 @@ class Compiled:
         logging.getLogger("torch._inductor").setLevel(logging.ERROR)
         try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _inductor_in(self.file.parent / "inductor"), warnings.catch_warnings():
+            with variable(_INDUCTOR, str(self.file.parent / "inductor")), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's compilers tell of their own deprecations
                 yield
         except Exception as error:
@@ -106,17 +107,3 @@ class Compiled:
             raise X3DDeployError(f"{self.compiles} failed: {first}", hint="it needs a C++ compiler (g++)") from error
         if not kept:
             progress(f"{self.name}: compiled in {time.perf_counter() - start:.0f} s, kept in {self.file.parent}")
-
-
-@contextlib.contextmanager
-def _inductor_in(folder: Path) -> Iterator[None]:
-    """PyTorch's compiler keeps its own files in that folder, and not in a temporary one."""
-    before = os.environ.get(_INDUCTOR)
-    os.environ[_INDUCTOR] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_INDUCTOR]
-        else:
-            os.environ[_INDUCTOR] = before

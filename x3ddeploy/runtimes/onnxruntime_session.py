@@ -7,13 +7,13 @@ among them, the session is refused.
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from x3ddeploy.environment import variable
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.runtimes.base import Array, FallbackError, Session, check_feeds, graph_bytes
 
@@ -110,7 +110,7 @@ class OnnxRuntimeSession(Session):
         exact: Mapping[str, Mapping[str, str]] = {} if self._tf32 else _NO_TF32
         providers = [(name, {"device_id": str(self._gpu), **exact.get(name, {})}) for name in wanted]
         try:
-            with contextlib.nullcontext() if self._tf32 else _without_tf32():
+            with contextlib.nullcontext() if self._tf32 else variable(_TF32_OVERRIDE, "0"):
                 session = onnxruntime.InferenceSession(model, options, providers=providers)
         except Exception as error:
             if "fallback" in str(error).lower():
@@ -199,19 +199,6 @@ def nodes_on_cpu(session: onnxruntime.InferenceSession) -> list[tuple[str, str]]
         if part.ep_name == _CPU
         for node in part.get_nodes()
     ]
-
-
-@contextlib.contextmanager
-def _without_tf32() -> Iterator[None]:
-    before = os.environ.get(_TF32_OVERRIDE)
-    os.environ[_TF32_OVERRIDE] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_TF32_OVERRIDE]
-        else:
-            os.environ[_TF32_OVERRIDE] = before
 
 
 def _cpu_session(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
