@@ -22,10 +22,13 @@ rate = 1 / 16
 a = dict(x=-1, y=[1, 2.5, 'text' 'joined'], z=(None, True, False), **dict(w={'k-1': +3}))
 b = c = {**a, 'base': base, 'n': 3 * base - 4 // 3 + 1}
 typed: int = 5
+name = 'a_' + 'name.py'
+steps = [1] + [dict(x=2)] + [a]
+pair = (1,) + (2,)
 """
     expected: dict = {}
     exec(text, expected)  # our own text
-    names = ("base", "rate", "a", "b", "c", "typed")
+    names = ("base", "rate", "a", "b", "c", "typed", "name", "steps", "pair")
     assert _read(text) == {name: expected[name] for name in names}
 
 
@@ -38,6 +41,8 @@ typed: int = 5
         "10 ** 10 ** 10",
         "'a' * 10",
         "[1] * 3",
+        "[1] + (2,)",
+        "'a' + 1",
         "True + 1",
         "1 / 0",
         "9" * 4000,
@@ -110,6 +115,8 @@ def test_syntax_error_names_the_line() -> None:
         "a = " + "[" * 80 + "]" * 80,
         "a = " + "-" * 50_000 + "1",
         "a = " + "1+" * 50_000 + "1",
+        "a = 'x'\n" + "a = a + a\n" * 40,
+        "a = [0]\n" + "a = a + a\n" * 40,
         "a = '" + "x" * (1 << 20) + "'",
         "a = 1\0",
         "a = dict(" + ", ".join(f"k{i}=0" for i in range(9000)) + ")\n" + "b = [" + "{**a}," * 9000 + "]",

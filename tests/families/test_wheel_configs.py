@@ -34,8 +34,6 @@ REFUSED = {
     "slowonly_imagenet-pretrained-r50_32xb8-8x8x1-steplr-150e_kinetics710-rgb.py": "is not a literal",
     "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow.py": "is not a number a channel",
     "tsn_imagenet-pretrained-r50_8xb32_5x1x3-110e_kinetics400-flow.py": "line 24 is not a literal",
-    "i3d_imagenet-pretrained-r50-nl-embedded-gaussian_8xb8-32x2x1-100e_kinetics400-rgb.py": "`_base_`",
-    "i3d_imagenet-pretrained-r50-nl-gaussian_8xb8-32x2x1-100e_kinetics400-rgb.py": "`_base_`",
 }
 
 
@@ -66,7 +64,7 @@ def test_each_config_is_of_one_family_and_understood_or_refused_by_name():
                 modalities_of(family.inputs(described(config, "config"), Wishes(), channels))
             except X3DDeployError as error:
                 refused[name] = str(error)
-    assert claimed >= 103
+    assert claimed >= 105
     assert set(refused) == set(REFUSED)
     assert all(REFUSED[name] in said for name, said in refused.items())
 

@@ -31,13 +31,12 @@ def _marked(path: Path):
     return pytest.param(path, id=name, marks=() if name in IN_TEST else pytest.mark.families)
 
 
-def test_every_family_that_can_be_small_has_one():
+def test_every_family_has_one():
     from x3ddeploy.families import FAMILIES
 
     of_others = {"two_stream_x3d": "synth", "skeleton_streams": "stgcn_synth", "stgcn": "stgcn_synth"}
     trained = {path.stem for path in (ROOT / "configs").glob("*.py")}
-    # C3D's class fixes its widths: it has 46 million parameters at the least.
-    assert {of_others.get(name, f"{name}_synth") for name in FAMILIES} - trained == {"c3d_synth"}
+    assert {of_others.get(name, f"{name}_synth") for name in FAMILIES} <= trained
 
 
 @pytest.mark.parametrize("path", map(_marked, CONFIGS))

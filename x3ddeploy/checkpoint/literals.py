@@ -47,7 +47,7 @@ def read_literals(text: str, origin: str) -> dict[str, Any]:
     """Top-level names of Python text with their literal values; `Unreadable` for those that are none.
 
     Read are `dict(...)` of keywords and literal dicts, braces, lists, tuples, strings, numbers, True, False,
-    None, `+ - * / //` on numbers, and names assigned before.
+    None, `+ - * / //` on numbers, `+` on strings or sequences, and names assigned before.
 
     Args:
         text: Python source.
@@ -160,6 +160,9 @@ class _Reader:
         for side in (left, right):
             if isinstance(side, Unreadable):
                 return side
+        if isinstance(node.op, ast.Add) and type(left) is type(right) and isinstance(left, (str, list, tuple)):
+            self._count(len(left) + len(right))
+            return left + right
         operation = _ARITHMETIC.get(type(node.op))
         # Bounded operands keep a chain of products from growing numbers of a million digits.
         if operation is None or not all(_is_number(side) and abs(side) < _MAX_INTEGER for side in (left, right)):
