@@ -207,9 +207,10 @@ def _family_of(checkpoint: Checkpoint, named: str | None) -> Family:
 
 
 def _classes(config: Mapping[str, Any] | None) -> list[str]:
-    """Names of the classes that a config builds, the recognizer's first."""
+    """Names of the classes that a config builds, the recognizer's first; of its data, where it has no model."""
     paths = ("type", *(f"{part}.type" for part in ("backbone", "neck", "cls_head")))
-    found = [lookup(config or {}, f"model.{path}") for path in paths]
+    names = [f"model.{path}" for path in paths] if "model" in (config or {}) else ["dataset_type"]
+    found = [lookup(config or {}, name) for name in names]
     return [name for name in found if isinstance(name, str)]
 
 

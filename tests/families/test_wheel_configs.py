@@ -74,6 +74,7 @@ NO_RECOGNIZERS = {
     "detection/slowonly/slowonly_kinetics400-pretrained-r50_8xb16-4x16x1-20e_ava21-rgb.py": "detector",
     "detection/videomae/vit-base-p16_videomae-k400-pre_8xb8-16x4x1-20e-adamw_ava-kinetics-rgb.py": "detector",
     "localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature.py": "localizer",
+    "localization/bsn/bsn_pgm_400x100_activitynet-feature.py": "localizer",
     "recognition_audio/resnet/tsn_r18_8xb320-64x1x1-100e_kinetics400-audio-feature.py": "audio",
     "multimodal/vindlu/vindlu_beit-base_vqa-mc_msrvtt-mc.py": "text",
     "recognition/swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb.py": "transformer",
@@ -87,7 +88,8 @@ NO_RECOGNIZERS = {
 @pytest.mark.parametrize("name", NO_RECOGNIZERS)
 def test_what_is_of_no_family_is_refused_by_what_it_is(tmp_path, name):
     config = read_config_file(config_path(name))
-    kept = {"meta": {"cfg": text_of({"model": config["model"]})}, "state_dict": {"backbone.weight": torch.zeros(1)}}
+    built = {key: config[key] for key in ("model", "dataset_type") if key in config}
+    kept = {"meta": {"cfg": text_of(built)}, "state_dict": {"backbone.weight": torch.zeros(1)}}
     torch.save(kept, tmp_path / "best.pth")
     with pytest.raises(CheckpointError, match=f"best.pth is .*{NO_RECOGNIZERS[name]}"):
         load_network(tmp_path / "best.pth")

@@ -15,6 +15,7 @@ _WHY = {
     ),
     **dict.fromkeys(("FastRCNN", "AVARoIHead", "AVAFastRCNN"), _DETECTOR),
     **dict.fromkeys(("BMN", "TEM", "PEM", "DRN", "TCANet"), _LOCALIZER),
+    "ActivityNetDataset": _LOCALIZER,  # BSN's proposals are made by a config that has data and no model
     "RecognizerAudio": "a recognizer of audio: spectrograms are no input of any family",
     "ResNetTIN": "TIN: its shift by learned offsets is an operator of mmcv's own, which mmcv-lite does not have",
     **dict.fromkeys(
