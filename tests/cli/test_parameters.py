@@ -4,6 +4,7 @@ import click
 import pytest
 
 from x3ddeploy import demo
+from x3ddeploy.cli.failures import exit_code_of
 from x3ddeploy.cli.main import VERBS, main
 from x3ddeploy.cli.parameters import Capabilities, Count, Number, Size, Weights
 from x3ddeploy.engines.shapes import parse_shapes
@@ -34,10 +35,17 @@ SHAPES = {"min_shapes", "opt_shapes", "max_shapes"}
 def parameters():
     context = click.Context(main)
     commands = {verb: main.get_command(context, verb) for verb in VERBS} | {"demo": demo.main}
+    group = commands.pop("data")
+    commands |= {f"data {name}": command for name, command in group.commands.items()}
     return {f"{verb} {param.name}": param for verb, command in commands.items() for param in command.params}
 
 
 PARAMETERS = parameters()
+WITH_VALUES = {
+    name: param
+    for name, param in PARAMETERS.items()
+    if not name.startswith("demo") and (isinstance(param, click.Argument) or not param.is_flag)
+}
 NUMERIC = {name: param for name, param in PARAMETERS.items() if not isinstance(param.type, NO_NUMBERS)}
 
 
@@ -53,6 +61,24 @@ def test_every_number_has_bounds():
             assert param.type.min is not None, name
             assert param.type.max is not None, name
     assert len(NUMERIC) > 35
+
+
+@pytest.mark.parametrize("name", WITH_VALUES)
+def test_an_empty_value_is_a_usage_error_that_names_what_it_is_of(name, capsys):
+    param, verb = WITH_VALUES[name], name.split()[:-1]
+    if isinstance(param, click.Argument):
+        arguments = [
+            other
+            for other in PARAMETERS
+            if other.split()[:-1] == verb and PARAMETERS[other].param_type_name == "argument"
+        ]
+        words, named = ["x"] * arguments.index(name), param.human_readable_name
+    else:
+        words, named = param.opts[-1:], param.opts[-1]
+    assert exit_code_of(main, [*verb, *words, ""]) == 2
+    told = capsys.readouterr().err
+    assert "is empty" in told
+    assert named in told
 
 
 @pytest.mark.parametrize("name", NUMERIC)

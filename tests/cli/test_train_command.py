@@ -41,6 +41,16 @@ def test_options_that_cannot_be_met_are_refused(config, options, words):
         CliRunner().invoke(command, [config, *options], catch_exceptions=False)
 
 
+def test_a_pair_behind_resume_is_no_checkpoint(config, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("x3ddeploy.train", lambda config, **options: asked.update(options), raising=False)
+    pairs = ["train_cfg.max_epochs=3", "seed=1"]
+    for given in (["--resume", *pairs], ["--resume", "--cfg-options", *pairs]):
+        assert CliRunner().invoke(command, [config, *given]).exit_code == 0
+        assert asked["resume"] == "auto"
+        assert sorted(asked["cfg_options"]) == sorted(pairs)
+
+
 def test_mixed_precision_without_a_gpu_says_what_is_missing(config, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(MissingRequirementError, match="--amp needs a GPU"):

@@ -8,13 +8,13 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number, decoder, placement_options
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, MOST_THREADS, Count, Number, Verb, decoder, placement_options
 
 _MOST_SECONDS = 7 * 24 * 3600
 _LARGEST_THRESHOLD = 10  # a tenfold time
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("bundle", type=click.Path(path_type=Path), nargs=-1, metavar="[BUNDLE]...")
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Time only these competitors, e.g. onnxruntime; may be repeated."

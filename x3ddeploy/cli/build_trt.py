@@ -12,7 +12,7 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import print_next
-from x3ddeploy.cli.parameters import Capabilities, Count, precisions_chosen
+from x3ddeploy.cli.parameters import Capabilities, Count, Verb, precisions_chosen
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MOST_MIB = 1 << 20  # a TiB
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @click.option("--fp16", is_flag=True, help="From half-typed graphs; they are made first where the bundle has none.")
 @click.option("--bf16", is_flag=True, help="From bfloat16-typed graphs, likewise.")

@@ -8,10 +8,11 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import Verb
 from x3ddeploy.text import shell_word
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @click.option(
     "--pack",

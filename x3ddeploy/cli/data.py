@@ -9,6 +9,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import Verb
 
 if TYPE_CHECKING:
     from x3ddeploy.data.check import DataReport
@@ -21,7 +22,7 @@ def command() -> None:
     """Look at data sets."""
 
 
-@command.command()
+@command.command(cls=Verb)
 @click.argument("annotations", type=click.Path(path_type=Path))
 @click.option("--videos", type=click.Path(path_type=Path), help="Folder of the videos; without it none is opened.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with every sample.")

@@ -14,7 +14,7 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import after_quantizing, print_next
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Weights, precisions_chosen
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Number, Size, Verb, Weights, precisions_chosen
 from x3ddeploy.terms import Target
 from x3ddeploy.text import shell_word
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_FRAMES = 4096  # of a clip, which is held in memory whole
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("checkpoint", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",

@@ -30,6 +30,18 @@ def precisions_chosen(*, fp16: bool, bf16: bool, int8: bool) -> list[str]:
     return [name for name, chosen in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if chosen]
 
 
+class Verb(click.Command):
+    """A command whose options and arguments are either left out or say something: '' is no value of any of them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in self.params:
+            values = given.get(parameter.name)
+            if values == "" or (isinstance(values, list | tuple) and "" in values):
+                raise click.BadParameter("is empty.", ctx, parameter)
+        return super().parse_args(ctx, args)
+
+
 class Count(click.IntRange):
     """A whole number from `least` to `most`, both included."""
 

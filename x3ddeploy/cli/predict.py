@@ -18,6 +18,7 @@ from x3ddeploy.cli.parameters import (
     MOST_THREADS,
     Count,
     Number,
+    Verb,
     check_pose_models,
     decoder,
     min_keypoint_score,
@@ -41,7 +42,7 @@ _OF_FILES = ("keypoints", "window", "stride", "workers", "on_error", "annotate",
 _OF_LIVE = ("seconds", "raw")
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("videos", metavar="VIDEO...", nargs=-1, required=True)  # text: a Path would spoil 'rtsp://'
 @click.option(
     "--keypoints",

@@ -10,7 +10,15 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import after_quantizing, print_next
-from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_CLIPS, Count, Number, min_keypoint_score, precisions_chosen
+from x3ddeploy.cli.parameters import (
+    LARGEST_SEED,
+    MOST_CLIPS,
+    Count,
+    Number,
+    Verb,
+    min_keypoint_score,
+    precisions_chosen,
+)
 
 if TYPE_CHECKING:
     from x3ddeploy.precision.quantize import Quantized
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 _MOST_SENSITIVE = 12
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @click.option("--fp16", is_flag=True, help="Half-typed graphs. The default is --fp16 --int8.")
 @click.option("--bf16", is_flag=True, help="bfloat16-typed graphs, for TensorRT and OpenVINO.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +11,13 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, libraries_on_stderr, print_json
 from x3ddeploy.cli.next_steps import print_next
-from x3ddeploy.cli.parameters import LARGEST_SEED, Count
+from x3ddeploy.cli.parameters import LARGEST_SEED, Count, Verb
 from x3ddeploy.text import shell_word
 
+_PAIR = re.compile(r"[A-Za-z_][\w.]*=")  # a value of the config
 
-@click.command()
+
+@click.command(cls=Verb)
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("more_options", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option(
@@ -63,6 +66,8 @@ def command(
     CONFIG is a Python file of MMEngine's kind and is EXECUTED: give only files that you trust. Several GPUs or
     machines: torchrun --nproc_per_node N -m x3ddeploy train CONFIG. A run that diverges stops and says what was seen.
     """
+    if resume is not None and _PAIR.match(resume) and not Path(resume).exists():
+        resume, more_options = "auto", (resume, *more_options)
     with libraries_on_stderr():  # MMEngine logs to stdout
         result = x3ddeploy.train(
             config,

@@ -9,7 +9,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count
+from x3ddeploy.cli.parameters import MOST_CLIPS_AT_A_TIME, Count, Verb
 from x3ddeploy.terms import Precision
 from x3ddeploy.text import shell_word
 
@@ -17,7 +17,7 @@ _MOST_DELAY_US = 60_000_000  # a minute
 _MOST_INSTANCES = 256
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @click.option(
     "-o",

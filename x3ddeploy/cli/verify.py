@@ -10,7 +10,7 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import print_next
-from x3ddeploy.cli.parameters import Number, placement_options
+from x3ddeploy.cli.parameters import Number, Verb, placement_options
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from x3ddeploy.verification import Check
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("bundle", type=click.Path(path_type=Path), default="deploy")
 @placement_options
 @click.option("--per-block", is_flag=True, help="Compare every block of the backbones, not only the outputs.")
