@@ -6,10 +6,10 @@ some of the clips.
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 
 import click
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import Source
@@ -20,7 +20,6 @@ from x3ddeploy.exporting.export import Options, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
-from x3ddeploy.machine import machine
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.precision.trials import Quantizer
 
@@ -56,13 +55,10 @@ def main(clips: int, output: Path) -> None:
             now, peak_now = resident_mib()
             after[done], peak[done] = round(now - before, 1), round(peak_now - before, 1)
             click.echo(f"{done:4} clips: {after[done]:.0f} MiB more than before, at peak {peak[done]:.0f}", err=True)
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "onnxruntime")}
     write_json(
         output,
         {
-            "script": "benchmarks/calibration_memory.py",
-            "machine": machine(),
-            "versions": versions,
+            **measured_by(__file__, "x3ddeploy", "onnxruntime"),
             "tensors": len(sources),
             "estimate_mib": round(plan.estimate_bytes / 2**20, 1),
             "resident_mib_after_clips": after,

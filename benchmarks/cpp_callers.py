@@ -16,7 +16,6 @@ from __future__ import annotations
 import ctypes
 import itertools
 import json
-import re
 import statistics
 import sys
 import threading
@@ -28,8 +27,9 @@ from typing import Any
 
 import click
 import numpy as np
+from written import write_table
 
-from x3ddeploy.atomic import write_bytes, write_json
+from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.machine import machine
 
@@ -38,8 +38,6 @@ from x3d import FORMATS, FOUND, Frame, Library, Options, PoolOptions, Poses, Str
 
 CALLERS, FRAMES, HEIGHT, WIDTH = 8, 32, 1080, 1920
 RESULT = Path(__file__).parent / "results" / "cpp_callers.json"
-PAGE = Path(__file__).parents[1] / "docs" / "embed.md"
-TABLE = re.compile(r"(?<=<!-- cpp_callers.py writes this table -->\n).*?(?=<!-- and no more -->)", re.DOTALL)
 TURNS = "in turns"
 # What `open` is given; how many windows a pool computes together, or nothing for calls. Two cores can make twice the
 # calls of one thread at most.
@@ -193,8 +191,7 @@ def main(bundle: Path, library: Path, seconds: float, rounds: int) -> None:
         "bundles": {**before, bundle.name: found},
     }
     write_json(RESULT, result)
-    table = "\n" + "\n".join(rows(result)) + "\n\n"
-    write_bytes(PAGE, TABLE.sub(lambda _: table, PAGE.read_text(encoding="utf-8")).encode())
+    write_table("embed.md", __file__, rows(result))
     print(json.dumps(result, indent=2))
 
 

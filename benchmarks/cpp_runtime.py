@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -25,8 +24,9 @@ from typing import Any
 
 import click
 import numpy as np
+from written import write_table
 
-from x3ddeploy.atomic import write_bytes, write_json
+from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import prepare_clips
@@ -38,8 +38,6 @@ CLIPS, CALLERS, FRAMES = 10, 8, 64
 HEIGHT, WIDTH = 1080, 1920
 FEWEST_CALLS, WARM_UP_CALLS = 5, 3
 RESULT = Path(__file__).parent / "results" / "cpp_runtime.json"
-PAGE = Path(__file__).parents[1] / "docs" / "embed.md"
-TABLE = re.compile(r"(?<=<!-- cpp_runtime.py writes this table -->\n).*?(?=<!-- and no more -->)", re.DOTALL)
 
 
 def measured(command: list[str]) -> tuple[dict[str, Any], float]:
@@ -160,8 +158,7 @@ def main(bundle: Path, cli: Path, threads: int, seconds: float, rounds: int, pyt
         "callers": {**callers, "gain": callers["at_once_a_second"] / callers["in_turns_a_second"]},
     }
     write_json(RESULT, result)
-    table = "\n" + "\n".join(rows(result)) + "\n\n"
-    write_bytes(PAGE, TABLE.sub(lambda _: table, PAGE.read_text(encoding="utf-8")).encode())
+    write_table("embed.md", __file__, rows(result))
     print(json.dumps(result, indent=2))
 
 

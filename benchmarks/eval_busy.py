@@ -9,7 +9,6 @@ does in `eval`. Writes benchmarks/results/eval_busy.json.
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import resource
 import subprocess
@@ -20,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from written import measured_by
 
 import x3ddeploy
 from x3ddeploy.atomic import write_json
 from x3ddeploy.data.synth.actions import ACTIONS
-from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.machine import usable_cores
 
 SMALL: Any = {"frames": 8, "pose_frames": 16, "size": (112, 112)}
 TRAINING_SHARE = 0.75  # of the performers, and so of the videos
@@ -58,9 +58,7 @@ def main(clips: int, full: bool, runtime: str, output: Path) -> None:
     write_json(
         output,
         {
-            "script": "benchmarks/eval_busy.py",
-            "machine": machine(),
-            "versions": {name: importlib.metadata.version(name) for name in ("x3ddeploy", "av", runtime)},
+            **measured_by(__file__, "x3ddeploy", "av", runtime),
             "full_size": full,
             "videos": clips,
             "seconds": seconds,

@@ -8,7 +8,6 @@ and not what a real model would lose. Writes benchmarks/results/int8_methods.jso
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ import onnx
 import torch
 import torch.nn.functional as F
 from onnxruntime.quantization.calibrate import HistogramCollector
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import Source
@@ -36,7 +36,6 @@ from x3ddeploy.families.two_stream_x3d.contract import clip_inputs, two_stream_c
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec, ModelSpec
-from x3ddeploy.machine import machine
 from x3ddeploy.modalities import Frames, Heatmaps
 from x3ddeploy.precision.accuracy import accuracies, agreement
 from x3ddeploy.precision.streams import streams_of
@@ -195,13 +194,10 @@ def main(epochs: int, threads: int, output: Path) -> None:
     spec = reduced_spec()
     calibrating, judging = load(spec, "xsub_train"), load(spec, "xsub_val")
     network = train(spec, calibrating, epochs)
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "torch", "onnxruntime", "openvino")}
     write_json(
         output,
         {
-            "script": "benchmarks/int8_methods.py",
-            "machine": machine(),
-            "versions": versions,
+            **measured_by(__file__, "x3ddeploy", "torch", "onnxruntime", "openvino"),
             "epochs": epochs,
             "calibration_clips": CALIBRATION_CLIPS,
             "judging_clips": JUDGING_CLIPS,

@@ -6,7 +6,6 @@ in accuracy. Writes benchmarks/results/int8_speed.json.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import click
 import onnx
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.benchmarking.plain_export import plain_export
@@ -26,7 +26,7 @@ from x3ddeploy.exporting.export import Options, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
-from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.reference import run_network
 from x3ddeploy.precision.targets import TARGETS
@@ -98,13 +98,10 @@ def main(seconds: float, output: Path) -> None:
         runtime: asdict(ratio(samples[f"{runtime} recognizer {PLAIN}"], samples[f"{runtime} recognizer int8"]))
         for runtime in RUNTIMES
     }
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "onnx", *RUNTIMES)}
     write_json(
         output,
         {
-            "script": "benchmarks/int8_speed.py",
-            "machine": machine(),
-            "versions": versions,
+            **measured_by(__file__, "x3ddeploy", "onnx", *RUNTIMES),
             "scope": "compute",
             "batch": 1,
             "threads": threads,

@@ -10,7 +10,6 @@ than a network that has none. Interleaved, full-size NTU-60 network with random 
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.benchmarking.ceilings import measure_ceilings
@@ -30,7 +30,7 @@ from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
-from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
@@ -233,11 +233,8 @@ def main(preset: str, seconds: float, output: Path) -> None:
     speedups = {
         name: asdict(ratio(samples[f"{name.partition(':')[0]}: {PLAIN}"], values)) for name, values in samples.items()
     }
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "torch", "onnxruntime", "openvino")}
     document = {
-        "script": "benchmarks/lowering_bounds.py",
-        "machine": machine(),
-        "versions": versions,
+        **measured_by(__file__, "x3ddeploy", "torch", "onnxruntime", "openvino"),
         "scope": "compute",
         "precision": "fp32",
         "batch": 1,

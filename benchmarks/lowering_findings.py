@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import click
 import onnx
 import torch
 from onnx import helper
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.exporting.export import serialize
@@ -26,7 +26,7 @@ from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
@@ -98,9 +98,7 @@ def main(seconds: float, output: Path) -> None:
     write_json(
         output,
         {
-            "script": "benchmarks/lowering_findings.py",
-            "machine": machine(),
-            "versions": {name: importlib.metadata.version(name) for name in ("torch", "onnxruntime", "openvino")},
+            **measured_by(__file__, "torch", "onnxruntime", "openvino"),
             "threads": threads,
             "named_frames_axis": {
                 "scope": "compute",

@@ -6,18 +6,18 @@ Latency: one request, all cores. Throughput: as many requests and streams as the
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import openvino
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.openvino_session import computes_bfloat16
@@ -59,11 +59,8 @@ def main(bundle: Path, seconds: float, output: Path) -> None:
             runs[label], clips[label] = form(opened.part_path(WHOLE, precision), hint, clip)
     samples = measure(runs, seconds).samples_ms
     each = {name: [value / clips[name] for value in values] for name, values in samples.items()}
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "openvino")}
     document = {
-        "script": "benchmarks/openvino_forms.py",
-        "machine": machine(),
-        "versions": versions,
+        **measured_by(__file__, "x3ddeploy", "openvino"),
         "threads": usable_cores(),
         "computes_bfloat16": computes_bfloat16(),
         "ms_a_clip": {name: {**asdict(statistics(values)), "samples_ms": values} for name, values in each.items()},

@@ -10,13 +10,13 @@ BatchNorm statistics; before timing, every graph is checked against PyTorch.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import torch
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.benchmarking.plain_export import plain_export
@@ -26,7 +26,7 @@ from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
@@ -95,13 +95,10 @@ def main(seconds: float, output: Path) -> None:
         runtime: asdict(ratio(measured[f"{runtime}: plain export"], measured[f"{runtime}: parts for {target}"]))
         for runtime, target in RUNTIMES.items()
     }
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "torch", "onnx", *RUNTIMES)}
     write_json(
         output,
         {
-            "script": "benchmarks/plain_export.py",
-            "machine": machine(),
-            "versions": versions,
+            **measured_by(__file__, "x3ddeploy", "torch", "onnx", *RUNTIMES),
             "scope": "compute",
             "precision": "fp32",
             "batch": 1,

@@ -10,7 +10,6 @@ alike on both.
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 import time
@@ -20,11 +19,11 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.loading import load_network
-from x3ddeploy.machine import machine
 from x3ddeploy.mmaction_compat import import_everything
 
 CONFIG = Path(__file__).parents[1] / "configs" / "synth.py"
@@ -87,9 +86,7 @@ def main(work_dir: Path, output: Path | None) -> None:
     mean, std = (torch.tensor(value).reshape(1, 3, 1, 1, 1) for value in (spec.mean, spec.std))
     clips["imgs"] = (clips["imgs"] - mean) / std
     result = {
-        "script": "benchmarks/synth_training.py",
-        "machine": machine(),
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "mmengine", "mmaction2")},
+        **measured_by(__file__, "torch", "mmengine", "mmaction2"),
         "training_s": seconds,
         "epoch": loaded.source.epoch,
         "clips": len(labels),

@@ -10,7 +10,6 @@ benchmarks/results/verbs.json.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import subprocess
 import sys
@@ -19,9 +18,9 @@ import time
 from pathlib import Path
 
 import click
+from written import measured_by
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.machine import machine
 
 _CLI = (sys.executable, "-c", "from x3ddeploy.cli.main import run; run()")
 
@@ -66,8 +65,7 @@ def main(checkpoint: Path | None, clips: int, target: str, output: Path) -> None
             seconds[f"quantize, {clips} clips, {target}"] = timed(*_CLI, "quantize", bundle, *asked, may_fail=True)
             report = bundle / "int8" / "report.json"
             rounds = len(json.loads(report.read_text())["steps"]) if report.exists() else None
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "torch", "onnxruntime", "openvino")}
-    document = {"script": "benchmarks/verbs.py", "machine": machine(), "versions": versions, "seconds": seconds}
+    document = {**measured_by(__file__, "x3ddeploy", "torch", "onnxruntime", "openvino"), "seconds": seconds}
     if clips:
         document["search_rounds"] = rounds  # none where the gate failed, after all of them
     write_json(output, document)

@@ -8,7 +8,6 @@ through ahead of their use. Writes benchmarks/results/way_to_scores.json.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import av
 import click
 import numpy as np
+from written import measured_by
 
 import x3ddeploy
 from x3ddeploy.atomic import write_json
@@ -28,7 +28,7 @@ from x3ddeploy.contract import Input
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import iter_frames
-from x3ddeploy.machine import machine, usable_cores
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.prediction.inputs import KeypointFiles
 from x3ddeploy.prediction.predict import OpenedVideo, open_video
@@ -125,11 +125,8 @@ def main(bundle: Path, runtime: str, seconds: float, videos: int, output: Path) 
         wall, after = time.perf_counter() - start, os.times()
     busy = (after.user - before.user + after.system - before.system) / (wall * threads)
     longer = [max(pair) for pair in zip(samples["decoding alone"], samples["compute"], strict=True)]
-    versions = {name: importlib.metadata.version(name) for name in ("x3ddeploy", "av", runtime)}
     document = {
-        "script": "benchmarks/way_to_scores.py",
-        "machine": machine(),
-        "versions": versions,
+        **measured_by(__file__, "x3ddeploy", "av", runtime),
         "threads": threads,
         "rows": {name: {**asdict(statistics(values)), "samples_ms": values} for name, values in samples.items()},
         "over_the_longer": asdict(ratio(samples["file to scores"], longer)),
