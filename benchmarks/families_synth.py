@@ -27,6 +27,7 @@ import click
 
 import x3ddeploy
 from x3ddeploy.atomic import write_json
+from x3ddeploy.benchmarking.document import timed
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.machine import machine
 
@@ -94,11 +95,8 @@ def accuracy_of(name: str, work: Path, synth: Path) -> dict[str, Any]:
     return {
         "family": manifest["family"],
         "parameters": parameters(work / name / "best.pth"),
-        "top1": {
-            f"{entry['runtime']}/{entry['precision']}": entry["scores"][report["deployed"]]["top1"]
-            for entry in report["results"]
-        },
-        "videos": report["videos"],
+        "top1": {f"{entry.runtime}/{entry.precision}": entry.scores[report.deployed].top1 for entry in report.results},
+        "videos": report.videos,
         "failed_checks": failed,
         "refused": refused,
     }
@@ -118,10 +116,10 @@ def latency_of(name: str, work: Path, seconds: float) -> dict[str, Any]:
         bundle, only=list(COMPETITORS), scopes=["compute"], seconds=seconds, output=work / name / "bench"
     ).report
     return {
-        "latency_ms": {row["name"]: row["median_ms"] for row in report["competitors"] if "median_ms" in row},
-        "threads": report["threads"],
-        "rounds": report["rounds"],
-        "absent": {entry["name"]: entry["reason"] for entry in report["absent"]},
+        "latency_ms": {row.name: timed(row).median_ms for row in report.competitors if row.samples_ms},
+        "threads": report.threads,
+        "rounds": report.rounds,
+        "absent": {entry.name: entry.reason for entry in report.absent},
     }
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.exchange import exchange, recover
 from x3ddeploy.locks import claim, is_claimed, locked
@@ -75,8 +77,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """`value` as indented JSON. Raises ValueError for NaN and infinity, which are not JSON."""
-    return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    """`value`, a document's type or plain values, as indented JSON. Raises ValueError for NaN and infinity."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False, default=msgspec.to_builtins)
+    return (text + "\n").encode()
 
 
 @contextlib.contextmanager

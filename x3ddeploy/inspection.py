@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 import msgspec
 import onnx
@@ -37,17 +37,16 @@ _HEAD = 64
 _PLAN = ".plan"
 
 
-class InspectedTensor(TypedDict):
+class InspectedTensor(msgspec.Struct, frozen=True):
     """A graph's input or output; 'N' for an axis of any size."""
 
     dtype: str
     shape: list[int | str]
 
 
-class InspectedGraph(TypedDict):
+class InspectedGraph(msgspec.Struct, frozen=True, tag_field="kind", tag="onnx"):
     """An ONNX file; `metadata` is null where the file is not of this tool."""
 
-    kind: Literal["onnx"]
     sha256: str
     size_bytes: int
     producer: str
@@ -62,10 +61,9 @@ class InspectedGraph(TypedDict):
     problems: list[str]
 
 
-class InspectedCheckpoint(TypedDict):
+class InspectedCheckpoint(msgspec.Struct, frozen=True, tag_field="kind", tag="checkpoint"):
     """A checkpoint: whose network it is, and where each value of its model came from."""
 
-    kind: Literal["checkpoint"]
     source: Source
     size_bytes: int
     family: str
@@ -78,10 +76,9 @@ class InspectedCheckpoint(TypedDict):
     notes: list[str]
 
 
-class InspectedBundle(TypedDict):
+class InspectedBundle(msgspec.Struct, frozen=True, tag_field="kind", tag="bundle"):
     """A bundle: its manifest, and in what it is not what that says."""
 
-    kind: Literal["bundle"]
     manifest: Manifest
     batch: int | None
     classes: int
@@ -90,14 +87,13 @@ class InspectedBundle(TypedDict):
     unchecked: list[str]
 
 
-class InspectedAnnotations(TypedDict):
+class InspectedAnnotations(msgspec.Struct, frozen=True, tag_field="kind", tag="annotations"):
     """Annotations of MMAction2's PoseDataset: numbers of samples and classes, and what the keypoints are.
 
     `frames` are the fewest and the most of a sample; `persons` the most of one; of `coordinates` 2 are in pixels, 3 in
     space.
     """
 
-    kind: Literal["annotations"]
     sha256: str
     size_bytes: int
     samples: int
@@ -109,10 +105,9 @@ class InspectedAnnotations(TypedDict):
     frames: list[int]
 
 
-class InspectedEngine(TypedDict):
+class InspectedEngine(msgspec.Struct, frozen=True, tag_field="kind", tag="engine"):
     """A TensorRT plan, and what the bundle that it lies in says of it; null where it lies in none."""
 
-    kind: Literal["engine"]
     sha256: str
     size_bytes: int
     bundle: str | None
@@ -120,10 +115,9 @@ class InspectedEngine(TypedDict):
     problems: list[str]
 
 
-class InspectedFolder(TypedDict):
+class InspectedFolder(msgspec.Struct, frozen=True, tag_field="kind", tag="folder"):
     """A folder of a bundle: its files, and what the manifest says of the precision or the engines in it."""
 
-    kind: Literal["folder"]
     bundle: str
     folder: str
     files: dict[str, FileEntry]
@@ -132,8 +126,13 @@ class InspectedFolder(TypedDict):
     problems: list[str]
 
 
-def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) -> dict[str, Any]:
-    """Say what `path` is and holds, ready for JSON: one of this module's types, told apart by `kind`.
+Inspected = (
+    InspectedGraph | InspectedCheckpoint | InspectedBundle | InspectedAnnotations | InspectedEngine | InspectedFolder
+)
+
+
+def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) -> Inspected:
+    """Say what `path` is and holds; as JSON the types are told apart by `kind`.
 
     Args:
         path: a bundle's directory or a folder in it, an ONNX file, an engine, annotations or a checkpoint.
@@ -145,14 +144,14 @@ def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) ->
         CheckpointError, BundleError, DataError: it is damaged or cannot be understood.
     """
     report = _inspected(Path(path), config, trust)
-    if report["kind"] != "checkpoint" and (config is not None or trust):
+    if not isinstance(report, InspectedCheckpoint) and (config is not None or trust):
         raise UsageError(
             f"{path} is no checkpoint, which alone is read with a config or trusted", hint="leave that option out"
         )
     return report
 
 
-def _inspected(path: Path, config: str | None, trust: bool) -> dict[str, Any]:
+def _inspected(path: Path, config: str | None, trust: bool) -> Inspected:
     if path.is_dir():
         return _bundle(path)
     try:
@@ -172,26 +171,26 @@ def _inspected(path: Path, config: str | None, trust: bool) -> dict[str, Any]:
     raise UsageError(f"{path} is no bundle, ONNX file, engine, annotations or checkpoint that x3ddeploy knows")
 
 
-def _checkpoint(path: Path, config: str | None, trust: bool) -> dict[str, Any]:
+def _checkpoint(path: Path, config: str | None, trust: bool) -> InspectedCheckpoint:
     loaded = load_network(path, Wishes(config), trust=trust)
     network = loaded.network
-    parts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in network.named_children()}
-    return {
-        "kind": "checkpoint",
-        "source": msgspec.to_builtins(loaded.source),
-        "size_bytes": path.stat().st_size,
-        "family": network.family,
-        "classes": network.contract().classes,
-        "parameters": parts,
-        "model": network.model,
-        "values": family_named(network.family).values(network.model),
-        "origins": dict(loaded.origins),
-        "labels": loaded.labels,
-        "notes": loaded.notes,
-    }
+    return InspectedCheckpoint(
+        source=loaded.source,
+        size_bytes=path.stat().st_size,
+        family=network.family,
+        classes=network.contract().classes,
+        parameters={
+            name: sum(weight.numel() for weight in part.parameters()) for name, part in network.named_children()
+        },
+        model=network.model,
+        values=family_named(network.family).values(network.model),
+        origins=dict(loaded.origins),
+        labels=loaded.labels,
+        notes=loaded.notes,
+    )
 
 
-def _onnx(path: Path) -> dict[str, Any]:
+def _onnx(path: Path) -> InspectedGraph:
     try:
         size_bytes = regular_size(path, _LARGEST_GRAPH)
         model = onnx.load(path, load_external_data=False)
@@ -202,7 +201,7 @@ def _onnx(path: Path) -> dict[str, Any]:
                 hint="save it as a single file: onnx.save(onnx.load(FILE), OTHER)",
             )
         onnx.checker.check_model(model)
-        return {"kind": "onnx", "sha256": sha256_of(path), "size_bytes": size_bytes} | _described(model)
+        return _graph(model, sha256_of(path), size_bytes)
     except X3DDeployError:
         raise
     except Exception as error:  # protobuf, the checker and what reads a graph raise many kinds; all mean the same here
@@ -210,28 +209,31 @@ def _onnx(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path} is not a valid ONNX file: {reason}", hint="was it copied whole?") from error
 
 
-def _described(model: onnx.ModelProto) -> dict[str, Any]:
+def _graph(model: onnx.ModelProto, sha256: str, size_bytes: int) -> InspectedGraph:
     graph = model.graph
+    metadata: PartMetadata | None
     try:
         metadata = PartMetadata.of(model)
-        described, problems = msgspec.to_builtins(metadata), _problems(model, metadata)
+        problems = _problems(model, metadata)
     except X3DDeployError:
-        described, problems = None, []
+        metadata, problems = None, []
     work = multiply_adds(model)
-    report = {
-        "producer": f"{model.producer_name} {model.producer_version}".strip(),
-        "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
-        "ir_version": model.ir_version,
-        "inputs": _shapes(graph.input, {tensor.name for tensor in graph.initializer}),
-        "outputs": _shapes(graph.output),
-        "nodes": dict(Counter(node.op_type for node in graph.node).most_common()),
-        "parameters": sum(prod(tensor.dims) for tensor in graph.initializer),
-        "multiply_adds": None if work is None else sum(work.values()),
-        "metadata": described,
-        "problems": problems,
-    }
+    report = InspectedGraph(
+        sha256=sha256,
+        size_bytes=size_bytes,
+        producer=f"{model.producer_name} {model.producer_version}".strip(),
+        opset={entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
+        ir_version=model.ir_version,
+        inputs=_tensors(graph.input, {tensor.name for tensor in graph.initializer}),
+        outputs=_tensors(graph.output),
+        nodes=dict(Counter(node.op_type for node in graph.node).most_common()),
+        parameters=sum(prod(tensor.dims) for tensor in graph.initializer),
+        multiply_adds=None if work is None else sum(work.values()),
+        metadata=metadata,
+        problems=problems,
+    )
     try:
-        json.dumps(report)
+        json.dumps(msgspec.to_builtins(report, builtin_types=(bytes,)))
     except TypeError as error:  # protobuf gives bytes for a string that is none
         raise ValueError("a name in it is not UTF-8 text") from error
     return report
@@ -244,25 +246,24 @@ def _problems(model: onnx.ModelProto, metadata: PartMetadata) -> list[str]:
     return lint_qdq(model) if (metadata.precision, metadata.target) == ("int8", "tensorrt") else []
 
 
-def _annotations(path: Path) -> dict[str, Any]:
+def _annotations(path: Path) -> InspectedAnnotations:
     content = read_annotations(path, pictures=False)
     samples = content.samples.values()
     lengths = [sample.frames for sample in samples]
-    return {
-        "kind": "annotations",
-        "sha256": sha256_of(path),
-        "size_bytes": path.stat().st_size,
-        "samples": len(samples),
-        "splits": {name: len(names) for name, names in content.splits.items()},
-        "classes": len({sample.label for sample in samples}),
-        "joints": sorted({sample.keypoints.shape[2] for sample in samples}),
-        "coordinates": sorted({sample.keypoints.shape[3] for sample in samples}),
-        "persons": max((sample.keypoints.shape[0] for sample in samples), default=0),
-        "frames": [min(lengths), max(lengths)] if lengths else [],
-    }
+    return InspectedAnnotations(
+        sha256=sha256_of(path),
+        size_bytes=path.stat().st_size,
+        samples=len(samples),
+        splits={name: len(names) for name, names in content.splits.items()},
+        classes=len({sample.label for sample in samples}),
+        joints=sorted({sample.keypoints.shape[2] for sample in samples}),
+        coordinates=sorted({sample.keypoints.shape[3] for sample in samples}),
+        persons=max((sample.keypoints.shape[0] for sample in samples), default=0),
+        frames=[min(lengths), max(lengths)] if lengths else [],
+    )
 
 
-def _engine(path: Path) -> dict[str, Any]:
+def _engine(path: Path) -> InspectedEngine:
     found = _bundle_around(path)
     entry, problems = None, ["it lies in no bundle: nothing says what it was built from, with and for"]
     if found:
@@ -273,28 +274,26 @@ def _engine(path: Path) -> dict[str, Any]:
             graph = bundle.manifest.files.get(graph_name(entry.part, entry.options.precision.value))
             stale = graph is None or graph.sha256 != entry.graph_sha256
             problems += ["the bundle has another graph by now than the one that it was built from"] * stale
-    return {
-        "kind": "engine",
-        "sha256": sha256_of(path),
-        "size_bytes": path.stat().st_size,
-        "bundle": str(found[0].path) if found else None,
-        "engine": msgspec.to_builtins(entry),
-        "problems": problems,
-    }
+    return InspectedEngine(
+        sha256=sha256_of(path),
+        size_bytes=path.stat().st_size,
+        bundle=str(found[0].path) if found else None,
+        engine=entry,
+        problems=problems,
+    )
 
 
-def _folder(bundle: Bundle, folder: str) -> dict[str, Any]:
+def _folder(bundle: Bundle, folder: str) -> InspectedFolder:
     manifest = bundle.manifest
     files = {name: entry for name, entry in manifest.files.items() if name.startswith(f"{folder}/")}
-    return {
-        "kind": "folder",
-        "bundle": str(bundle.path),
-        "folder": folder,
-        "files": msgspec.to_builtins(files),
-        "precision": msgspec.to_builtins(manifest.precisions.get(folder)),
-        "engines": msgspec.to_builtins({name: entry for name, entry in manifest.engines.items() if name in files}),
-        "problems": [f"{name}: {problem}" for name in files if (problem := bundle.alteration(name))],
-    }
+    return InspectedFolder(
+        bundle=str(bundle.path),
+        folder=folder,
+        files=files,
+        precision=manifest.precisions.get(folder),
+        engines={name: entry for name, entry in manifest.engines.items() if name in files},
+        problems=[f"{name}: {problem}" for name in files if (problem := bundle.alteration(name))],
+    )
 
 
 def _bundle_around(path: Path) -> tuple[Bundle, str] | None:
@@ -306,7 +305,7 @@ def _bundle_around(path: Path) -> tuple[Bundle, str] | None:
     return None
 
 
-def _bundle(path: Path) -> dict[str, Any]:
+def _bundle(path: Path) -> InspectedBundle | InspectedFolder:
     if not (path / MANIFEST).exists():
         found = _bundle_around(path)
         if found and any(name.startswith(f"{found[1]}/") for name in found[0].manifest.files):
@@ -315,23 +314,22 @@ def _bundle(path: Path) -> dict[str, Any]:
             f"{path} holds no {MANIFEST}: it is not a bundle", hint="name a bundle, an ONNX file or a .pth"
         )
     bundle = Bundle.open(path)
-    return {
-        "kind": "bundle",
-        "manifest": msgspec.to_builtins(bundle.manifest),
-        "batch": bundle.contract.batch,
-        "classes": bundle.contract.classes,
-        "tensors": bundle.manifest.tensors,
-        "problems": problems_of(bundle),
-        "unchecked": unchecked(bundle),
-    }
+    return InspectedBundle(
+        manifest=bundle.manifest,
+        batch=bundle.contract.batch,
+        classes=bundle.contract.classes,
+        tensors=bundle.manifest.tensors,
+        problems=problems_of(bundle),
+        unchecked=unchecked(bundle),
+    )
 
 
-def _shapes(values: Any, leave_out: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+def _tensors(values: Any, leave_out: Collection[str] = ()) -> dict[str, InspectedTensor]:
     return {
-        value.name: {
-            "dtype": onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
-            "shape": [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim],
-        }
+        value.name: InspectedTensor(
+            dtype=onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+            shape=[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim],
+        )
         for value in values
         if value.name not in leave_out
     }

@@ -3,11 +3,13 @@
 import copy
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from support.documents import of_its_type
 
-from x3ddeploy.benchmarking.compare import compare_reports
+from x3ddeploy.benchmarking import compare
+from x3ddeploy.benchmarking.document import Compared
 from x3ddeploy.benchmarking.reading import read_report
 from x3ddeploy.cli.failures import exit_code_of
 from x3ddeploy.cli.main import main
@@ -25,6 +27,11 @@ def made_report(median_ms=100.0, spread_ms=1.0, **row):
         "ceilings": [{"device": "cpu", "gemm_flops": {"fp32": 1e11, "int8": None}, "copy_bytes_per_s": 1e10}],
         "competitors": [described],
     }
+
+
+def compare_reports(before, after, threshold, **options):
+    typed = [msgspec.convert(report, Compared) for report in (before, after)]
+    return compare.compare_reports(*typed, threshold, **options)
 
 
 @pytest.mark.parametrize(

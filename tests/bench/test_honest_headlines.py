@@ -4,12 +4,15 @@ import json
 import os
 import shutil
 import time
-from typing import cast
+from dataclasses import replace
+from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
+from support.documents import bench_row
 
-from x3ddeploy.benchmarking.document import BenchReport
+from x3ddeploy.benchmarking.document import Row
 from x3ddeploy.benchmarking.report import headlines
 from x3ddeploy.benchmarking.view import busy, headline_text
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
@@ -21,29 +24,22 @@ SIZE, FRAMES = (1, 3, 16, 64, 64), (1, 3, 8, 64, 64)
 
 
 def row(name, milliseconds, shape=SIZE, scope="compute", work_of=None):
-    described = {
-        "name": name,
-        "kind": name,
-        "bundle": "",
-        "scope": scope,
-        "precision": "fp32",
-        "batch": 1,
-        "network": name,
-        "runtime": "onnxruntime",
-    }
-    described |= {"shapes": {"imgs": list(shape)}, "work_of": work_of or name, "is_ours": name == "onnxruntime/fp32"}
-    return described | {"samples_ms": [milliseconds] * 5, "median_ms": milliseconds}
+    of = {"network": name, "runtime": "onnxruntime", "is_ours": name == "onnxruntime/fp32"}
+    shapes = {"imgs": list(shape)}
+    return msgspec.convert(
+        bench_row(name, [milliseconds] * 5, shapes=shapes, scope=scope, work_of=work_of or name, **of), Row
+    )
 
 
 def test_alike_networks_are_compared_a_clip_and_unlike_ones_a_multiply_add():
     rows = [row("onnxruntime/fp32", 10.0), row("torch/eager", 40.0), row("rgbposeconv3d/onnxruntime", 50.0, FRAMES)]
     work = {"onnxruntime/fp32": 2e9, "rgbposeconv3d/onnxruntime": 2e10}
     torch, baseline = headlines(rows, work)
-    assert (torch["per"], torch["times_as_fast"]["median"], torch["unlike"]) == ("clip", 4.0, [])
+    assert (torch.per, torch.times_as_fast.median, torch.unlike) == ("clip", 4.0, [])
     assert headline_text(torch).startswith("onnxruntime/fp32 is 4.00 times as fast as torch/eager")
-    assert baseline["per"] == "multiply-add"
-    assert baseline["times_as_fast"]["median"] == pytest.approx(0.5)
-    assert baseline["times_the_work"] == pytest.approx(10)
+    assert baseline.per == "multiply-add"
+    assert baseline.times_as_fast.median == pytest.approx(0.5)
+    assert baseline.times_the_work == pytest.approx(10)
     assert "is 0.50 times as fast a multiply-add as rgbposeconv3d/onnxruntime" in headline_text(baseline)
     assert "16 frames of 64 x 64 against 8 frames of 64 x 64" in headline_text(baseline)
 
@@ -53,14 +49,14 @@ def test_alike_networks_are_compared_a_clip_and_unlike_ones_a_multiply_add():
 )
 def test_quartiles_that_are_far_apart_stand_in_the_place_of_a_median(quartiles, told):
     (entry,) = headlines([row("onnxruntime/fp32", 10.0), row("torch/eager", 20.0)], {})
-    entry["times_as_fast"] |= dict(zip(("lower_quartile", "upper_quartile"), quartiles, strict=True))
-    assert told in headline_text(entry)
+    spread = replace(entry.times_as_fast, **dict(zip(("lower_quartile", "upper_quartile"), quartiles, strict=True)))
+    assert told in headline_text(msgspec.structs.replace(entry, times_as_fast=spread))
 
 
 def test_a_runtimes_own_converter_makes_a_headline_as_a_plain_export_does():
     rows = [row(name, time) for name, time in (("onnxruntime/fp32", 10.0), ("plain/openvino", 30.0))]
     faster = headlines([*rows, row("converted/openvino", 5.0)], {})
-    assert [(entry["slower"], entry["times_as_fast"]["median"]) for entry in faster] == [
+    assert [(entry.slower, entry.times_as_fast.median) for entry in faster] == [
         ("plain/openvino", pytest.approx(3)),
         ("converted/openvino", pytest.approx(0.5)),
     ]
@@ -79,8 +75,7 @@ def test_unlike_networks_make_no_headline_where_their_work_is_not_what_is_timed_
     [(0.05, [9.0], ""), (0.5, [0.0], "busy machine"), (None, [9.0, 2.0], "busy machine"), (None, [2.0, 2.0], "")],
 )
 def test_a_machine_is_busy_where_others_compute_and_else_by_its_load(share, load, told):
-    report = {"machine": {"cpu_of_others": share, "load_average": load, "cores": 2}}
-    assert busy(cast(BenchReport, report)) == told
+    assert busy(SimpleNamespace(machine=SimpleNamespace(cpu_of_others=share, load_average=load, cores=2))) == told
 
 
 def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
@@ -92,19 +87,19 @@ def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
     now = iter((100.0, 110.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     stat.write_text("cpu 9 9 9 9\ncpu0 0 0 0 500 3 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0 0 0\n")
-    with others.cpu_of_others() as share:
+    with others.cpu_of_others() as found:
         # Ten seconds of two cores: this process computed in eight, others in four, one second of them stolen.
         first, second = f"cpu0 {8 * ticks} 0 0 900 3 0 0 0", f"cpu1 {2 * ticks} 0 {ticks} 900 0 0 0 {ticks}"
         stat.write_text(f"{first}\n{second}\ncpu2 {9 * ticks} 0 0 0 0 0 0 0\n")
         own[0] = 8.0
-    assert share == [pytest.approx(0.2)]
+    assert found.share == pytest.approx(0.2)
 
 
 def test_a_system_that_does_not_tell_leaves_it_open(monkeypatch, tmp_path):
     monkeypatch.setattr(others, "_PROCESSORS", tmp_path / "missing")
-    with others.cpu_of_others() as share:
+    with others.cpu_of_others() as found:
         pass
-    assert share == []
+    assert found.share is None
 
 
 def test_the_reference_is_what_pytorch_gave_at_export_and_not_the_graph_under_test(bundle):

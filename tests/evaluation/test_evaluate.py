@@ -8,6 +8,7 @@ import pytest
 import torch
 from support.batches import fixed_to
 
+from x3ddeploy.atomic import json_bytes
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import BundleError, DataError, GateError, UsageError
@@ -90,29 +91,26 @@ def test_accuracies_are_those_counted_by_hand(opened, source, evaluation, by_han
         right = [classes[0] == label for classes, label in zip(ranking, LABELS, strict=True)]
         among_five = [label in classes[:5] for classes, label in zip(ranking, LABELS, strict=True)]
         by_class = [np.mean([r for r, label in zip(right, LABELS, strict=True) if label == c]) for c in range(5)]
-        for result in report["results"]:
-            found = result["scores"][name]
-            assert found["top1"] == pytest.approx(np.mean(right))
-            assert found["top5"] == pytest.approx(np.mean(among_five))
-            assert found["mean_class"] == pytest.approx(np.mean(by_class))
-            assert found["by_class"] == [*map(pytest.approx, by_class), None]
+        for result in report.results:
+            found = result.scores[name]
+            assert found.top1 == pytest.approx(np.mean(right))
+            assert found.top5 == pytest.approx(np.mean(among_five))
+            assert found.mean_class == pytest.approx(np.mean(by_class))
+            assert found.by_class == [*map(pytest.approx, by_class), None]
 
 
 def test_the_report_is_json_and_says_what_was_done(opened, source, evaluation):
-    report = json.loads(
-        json.dumps(eval_report(opened, source, evaluation, Loading(), CLIPS, ["x: y"]), allow_nan=False)
-    )
-    assert (report["videos"], report["num_clips"], report["reference"]) == (9, CLIPS, "torch fp32")
-    assert report["deployed"] == "fused 1:1"
-    assert [entry["videos"] for entry in report["classes"]] == [3, 2, 2, 1, 1, 0]
-    reference, other = report["results"]
-    assert reference["against_reference"] is None
-    against = other["against_reference"]["fused 1:1"]
-    assert against["agreement"] == 1
-    assert 0 < against["largest_difference"] < 1e-5
-    assert sum(entry["videos"] for entry in reference["confusions"]) == round(
-        9 * (1 - reference["scores"]["fused 1:1"]["top1"])
-    )
+    report = eval_report(opened, source, evaluation, Loading(), CLIPS, ["x: y"])
+    assert json.loads(json_bytes(report))["left_out"] == ["x: y"]
+    assert (report.videos, report.num_clips, report.reference) == (9, CLIPS, "torch fp32")
+    assert report.deployed == "fused 1:1"
+    assert [entry.videos for entry in report.classes] == [3, 2, 2, 1, 1, 0]
+    reference, other = report.results
+    assert reference.against_reference is None
+    against = other.against_reference["fused 1:1"]
+    assert against.agreement == 1
+    assert 0 < against.largest_difference < 1e-5
+    assert sum(entry.videos for entry in reference.confusions) == round(9 * (1 - reference.scores["fused 1:1"].top1))
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 100])
@@ -193,10 +191,10 @@ def test_a_skipped_clip_is_named_counted_and_changes_nothing_else(opened, clips,
     result = evaluate(opened, source, [ORT], loading, lambda done, total: seen.append((done, total)))
     assert seen[-1] == (9, 9)
     report = eval_report(opened, source, result, loading, CLIPS, [])
-    assert report["skipped"]["count"] == 1
-    assert report["skipped"]["videos"][0]["name"] == "clip3"
-    assert "NaN" in report["skipped"]["videos"][0]["reason"]
-    assert report["videos"] == 8
+    assert report.skipped.count == 1
+    assert report.skipped.videos[0].name == "clip3"
+    assert "NaN" in report.skipped.videos[0].reason
+    assert report.videos == 8
     kept = [index for index in range(9) if index != 3]
     np.testing.assert_allclose(
         result.outcomes[0].scores.by_logits["rgb_logits"],
@@ -241,9 +239,9 @@ def test_clips_without_a_person_are_named_and_all_of_them_are_refused(opened, tm
     np.savez(folder / "clip1.npz", **arrays)
     source, loading = open_source(folder, CONTRACT, clips=CLIPS), Loading()
     evaluation = evaluate(opened, source, [REFERENCE], loading, quiet)
-    persons = eval_report(opened, source, evaluation, loading, CLIPS, [])["persons"]
-    assert persons["videos_without"] == ["clip1"]
-    assert persons["frames_with_persons"] == persons["frames"] // 2
+    persons = eval_report(opened, source, evaluation, loading, CLIPS, []).persons
+    assert persons.videos_without == ["clip1"]
+    assert persons.frames_with_persons == persons.frames // 2
     np.savez(folder / "clip0.npz", **arrays)
     with pytest.raises(DataError, match=r"none of the 2 videos .* shows a person"):
         evaluate(opened, open_source(folder, CONTRACT, clips=CLIPS), [REFERENCE], loading, quiet)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from x3ddeploy.evaluation.document import ClassChange
 from x3ddeploy.evaluation.metrics import (
     class_accuracy,
     compare_scores,
@@ -60,11 +61,14 @@ def test_a_comparison_names_what_changed_and_by_how_little():
     result = compare_scores(SCORES, after, LABELS, ["a", "b", "c", "d"])
     assert result.agreement == 0.25
     assert result.largest_difference == pytest.approx(0.4)
-    assert result.class_changes == {}  # class 1 lost one and gained one
-    assert [(video.name, video.before, video.after) for video in result.changed] == [
+    assert result.class_changes == []  # class 1 lost one and gained one
+    assert [(video.name, video.before, video.after) for video in result.changed_videos] == [
         ("b", 2, 1),
         ("c", 0, 2),
         ("d", 1, 2),
     ]
-    assert result.changed[2].margin == pytest.approx(0.2)
-    assert compare_scores(SCORES, after, np.array([0, 1, 2, 0]), list("abcd")).class_changes == {1: 1, 2: 1}
+    assert result.changed_videos[2].margin == pytest.approx(0.2)
+    assert compare_scores(SCORES, after, np.array([0, 1, 2, 0]), list("abcd")).class_changes == [
+        ClassChange(1, 1),
+        ClassChange(2, 1),
+    ]

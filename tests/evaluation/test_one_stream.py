@@ -56,13 +56,13 @@ def test_one_score_is_reported_and_nobody_is_looked_for(source, tmp_path, monkey
     )
     evaluation = evaluate(bundle, source, [REFERENCE, ORT], Loading(batch=3), lambda done, total: None)
     report = json.loads(json.dumps(eval_report(bundle, source, evaluation, Loading(), 1, []), allow_nan=False))
-    assert report["deployed"] == "classes"
-    assert report["persons"] is None
-    assert report["bundle"]["fusion"] == [1.0]
-    for result in report["results"]:
-        assert list(result["scores"]) == ["classes"]
-        assert result["scores"]["classes"]["top1"] == 0.75
-    assert len(report["classes"]) == CLASSES
+    assert report.deployed == "classes"
+    assert report.persons is None
+    assert report.bundle.fusion == [1.0]
+    for result in report.results:
+        assert list(result.scores) == ["classes"]
+        assert result.scores["classes"].top1 == 0.75
+    assert len(report.classes) == CLASSES
 
 
 def test_the_activation_is_the_contracts():

@@ -2,13 +2,15 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from support.documents import of_its_type
 
 import x3ddeploy
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.errors import UsageError
+from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.evaluation.rows import WrittenClips
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.modalities.synthetic import batch_inputs
 
@@ -41,7 +43,7 @@ def evaluated(bundle, clips, folder, **words):
         bundle, data=clips, runtimes=["onnxruntime"], precisions=["fp32"], on_error="skip", output=folder, plot=None,
         **words,
     ).report  # fmt: skip
-    return {name: value for name, value in report.items() if name not in ("loading", "limit")}
+    return {name: value for name, value in msgspec.to_builtins(report).items() if name not in ("loading", "limit")}
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +83,19 @@ def test_rows_are_of_their_types_and_of_their_data(bundle, clips, tmp_path):
         of_its_type("eval-failed-row" if "error" in json.loads(line) else "eval-row", line)
     with pytest.raises(UsageError, match="other settings"):
         evaluated(bundle, clips, tmp_path, scores=scores, num_clips=1, batch=1, min_keypoint_score=0.5)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"averages": {"rgb_logits": "much"}}, {"averages": {}}, {"people": 1}, {"precision": "fp4"}, {"error": 1}],
+)
+def test_a_damaged_row_is_one_error_that_names_its_clip(bundle, tmp_path, damage):
+    contract = Bundle.open(bundle).contract
+    averages = {name: [0.5, 0.5] for name in contract.logits.values()}
+    row = {"schema_version": 1, "name": "clip", "label": 0, "people": None, "runtime": "torch", "device": "cpu"}
+    row |= {"precision": "fp32", "version": "1", "computed_on": "cpu", "averages": averages, "run": "r", "rows": 1}
+    (tmp_path / "scores.jsonl").write_text(json.dumps(row) + "\n")
+    WrittenClips(tmp_path / "scores.jsonl", "r", contract).rows.close()
+    (tmp_path / "scores.jsonl").write_text(json.dumps(row | damage) + "\n")
+    with pytest.raises(DataError, match="the rows of clip are damaged"):
+        WrittenClips(tmp_path / "scores.jsonl", "r", contract)

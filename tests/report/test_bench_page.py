@@ -6,30 +6,20 @@ import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 
+import msgspec
 import numpy as np
 import pytest
+from support.documents import bench_row
 
-from x3ddeploy.report.page import render_html, render_markdown
+import x3ddeploy.report.page as pages
+from x3ddeploy.benchmarking.document import BenchReport
 from x3ddeploy.timing.measure import ratio, statistics
 
 
-def row(name, median_ms, scope="compute", **others):
+def row(name, median_ms, **others):
     samples = (median_ms * (1 + 0.02 * np.random.default_rng(0).standard_normal(30))).tolist()
-    described = {
-        "name": name,
-        "kind": name,
-        "bundle": "",
-        "scope": scope,
-        "network": f"network of {name}",
-        "runtime": name.partition("/")[0],
-    }
-    described |= {"version": "1.2", "device": "cpu", "precision": "fp32", "is_ours": name.startswith("onnxruntime")}
-    described |= {"batch": 1, "shapes": {"imgs": [1, 3, 16, 224, 224]}, "relative_error": 2e-7, "load_s": 1.0}
-    described |= {"memory_bytes": {"host_peak": 10**8, "device": None, "engine": None, "file": 10**7}}
-    described |= {"work_of": "onnxruntime/fp32", "floor_ms": {"arithmetic_ms": 50, "memory_ms": 1, "total_ms": 50}}
-    described |= {"samples_ms": samples, "window_cv": 0.01, "stable": True, "unlike": []}
-    described |= vars(statistics(samples)) | {"ratio": vars(ratio(samples, [100.0] * 30))}
-    return described | others
+    described = {"work_of": "onnxruntime/fp32", "floor_ms": {"arithmetic_ms": 50, "memory_ms": 1, "total_ms": 50}}
+    return bench_row(name, samples, ratio=vars(ratio(samples, [100.0] * 30)), **{**described, **others})
 
 
 def made_report():
@@ -55,6 +45,7 @@ def made_report():
     work = {"clips": 1, "multiply_adds": 8 * 10**9, "traffic_bytes": 4 * 10**9, "compulsory_bytes": 3 * 10**7}
     work["by_kind"] = {"pointwise": {"multiply_adds": 8 * 10**9, "traffic_bytes": 4 * 10**9}}
     return {
+        "schema_version": 3,
         "x3ddeploy": "0.1.0",
         "measured_at": "2026-01-01T00:00:00Z",
         "bundles": [
@@ -69,6 +60,7 @@ def made_report():
             "load_average": [0.5, 1.0],
             "cpu_of_others": None,
             "gpu": None,
+            "gpu_load": None,
         },
         "versions": {"torch": "2.13"},
         "batch": 1,
@@ -82,7 +74,9 @@ def made_report():
         "competitors": rows,
         "headlines": [headline],
         "throughput": [
-            {"name": "onnxruntime/fp32", "batch": batch, "clips_per_s": 10.0 + batch} for batch in (1, 2, 4)
+            {"name": "onnxruntime/fp32", "batch": batch, "scope": "with_copies", "samples_ms": [], "median_ms": 9.0}
+            | {"clips_per_s": 10.0 + batch}
+            for batch in (1, 2, 4)
         ],
         "parts": [part],
         "ceilings": [{"device": "cpu", "gemm_flops": {"fp32": 3e11, "int8": None}, "copy_bytes_per_s": 2e10}],
@@ -97,6 +91,14 @@ def made_report():
 @pytest.fixture
 def report():
     return made_report()
+
+
+def render_html(report):
+    return pages.render_html(msgspec.convert(report, BenchReport))
+
+
+def render_markdown(report):
+    return pages.render_markdown(msgspec.convert(report, BenchReport))
 
 
 class Page(html.parser.HTMLParser):
@@ -248,9 +250,10 @@ def test_markdown_tables_have_as_many_cells_as_their_headers(report):
 
 
 def test_the_report_that_is_drawn_is_left_as_it_is(report):
-    before = copy.deepcopy(report)
-    render_html(report)
-    assert report == before
+    typed = msgspec.convert(report, BenchReport)
+    before = copy.deepcopy(typed)
+    pages.render_html(typed)
+    assert typed == before
 
 
 def test_what_comes_from_files_is_text_in_both_pages(report):

@@ -5,6 +5,7 @@ import json
 import msgspec
 
 from x3ddeploy.schemas import DOCUMENTS, type_of
+from x3ddeploy.timing.measure import statistics
 
 
 def of_its_type(document, text):
@@ -51,3 +52,14 @@ def eval_json(sha256, deployed, **top1):
         "deployed": deployed,
         "results": results,
     }
+
+
+def bench_row(name, samples_ms, **others):
+    """A row of bench.json, of a competitor that takes frames alone."""
+    row = {"name": name, "kind": name, "bundle": "", "scope": "compute", "network": f"network of {name}"}
+    row |= {"runtime": name.partition("/")[0], "version": "1.2", "device": "cpu", "precision": "fp32", "batch": 1}
+    row |= {"is_ours": name.startswith("onnxruntime"), "shapes": {"imgs": [1, 3, 16, 224, 224]}}
+    row |= {"relative_error": 2e-7, "load_s": 1.0, "notes": [], "work_of": name, "floor_ms": None}
+    row |= {"memory_bytes": {"host_peak": 10**8, "device": None, "engine": None, "file": 10**7}}
+    row |= {"samples_ms": samples_ms, "device_samples_ms": [], "device_median_ms": None, "ratio": None, "unlike": []}
+    return row | vars(statistics(samples_ms)) | {"window_cv": 0.01, "stable": True} | others

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from x3ddeploy.api.many import cluster_of, identity
 from x3ddeploy.atomic import explain_os_errors, write_json
 from x3ddeploy.bundle import EVAL, Bundle
@@ -152,7 +154,7 @@ def evaluate(
     report = eval_report(opened, source, found, loading, num_clips, left_out)
     write_json(folder / EVAL, report)
     if against is not None and earlier is not None:
-        report["against"] = changes(Path(against), earlier, report)
+        report = msgspec.structs.replace(report, against=changes(Path(against), earlier, report))
         write_json(folder / EVAL, report)
     files = [folder / EVAL]
     if output is not None and (plot or can_plot()):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import numpy as np
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -16,6 +18,10 @@ from x3ddeploy.runtimes.registry import graph_runtimes, open_session
 _MATRIX, _MATRIX_CUDA = 1536, 8192
 _COPIED_BYTES = 256 << 20
 _REPEATS = 6
+
+
+# What is none is refused when a report is read.
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1e21)]
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,8 @@ class Ceilings:
     """
 
     device: str
-    gemm_flops: dict[str, float | None]
-    copy_bytes_per_s: float
+    gemm_flops: dict[str, Rate | None]
+    copy_bytes_per_s: Rate
 
 
 def measure_ceilings(device: str = "cpu", repeats: int = _REPEATS) -> Ceilings:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from x3ddeploy.benchmarking.document import Compared, ComparedMedian, ComparedRow
-from x3ddeploy.benchmarking.reading import check_report
+from x3ddeploy.benchmarking.document import Compared, ComparedRow
 from x3ddeploy.errors import GateError, UsageError
 
 
@@ -18,11 +17,10 @@ def differences(row: ComparedRow, other: ComparedRow) -> list[str]:
 
     Batch and channels are in the shapes, too: (N, C, T, H, W).
     """
-    found = [
-        f"{key} {row[key]} against {other[key]}" for key in ("scope", "precision", "batch") if row[key] != other[key]
-    ]
-    for name in sorted({*row["shapes"], *other["shapes"]}):
-        mine, theirs = row["shapes"].get(name), other["shapes"].get(name)
+    pairs = {key: (getattr(row, key), getattr(other, key)) for key in ("scope", "precision", "batch")}
+    found = [f"{key} {mine} against {theirs}" for key, (mine, theirs) in pairs.items() if mine != theirs]
+    for name in sorted({*row.shapes, *other.shapes}):
+        mine, theirs = row.shapes.get(name), other.shapes.get(name)
         if mine is None or theirs is None:
             found.append(f"only one of them takes {name}")
         elif list(mine[2:]) != list(theirs[2:]):
@@ -105,7 +103,7 @@ def compare_reports(before: Compared, after: Compared, threshold: float, *, unli
     """Compare what both hold, competitor by competitor.
 
     Args:
-        before: as read by `measured.read_report`.
+        before: as read by `reading.read_report`.
         after: the same, of a later measurement.
         threshold: share by which a median may grow before it counts as slower; finite, not negative.
         unlike: also what differs in shape, batch, precision, processor, GPU or number of threads, which is refused
@@ -113,12 +111,9 @@ def compare_reports(before: Compared, after: Compared, threshold: float, *, unli
 
     Raises:
         UsageError: unlike things, nothing in common, or a threshold that is none.
-        X3DDeployError: a report holds what is no measurement.
     """
     if not 0 <= threshold < float("inf"):
         raise UsageError(f"a threshold of {threshold} is none", hint="0.05 lets a median grow by 5 %")
-    for report, name in ((before, "the report of before"), (after, "the report of after")):
-        check_report(report, name)
     old, new = _rows(before), _rows(after)
     common = [key for key in old if key in new]
     if not common:
@@ -142,23 +137,23 @@ def compare_reports(before: Compared, after: Compared, threshold: float, *, unli
     )
 
 
-def _rows(report: Compared) -> dict[str, ComparedMedian]:
-    return {f"{row['name']} [{row['scope']}]": row for row in report["competitors"] if row["samples_ms"]}
+def _rows(report: Compared) -> dict[str, ComparedRow]:
+    return {f"{row.name} [{row.scope}]": row for row in report.competitors if row.samples_ms}
 
 
 def _of_machines(before: Compared, after: Compared) -> Iterator[str]:
-    old, new = before["machine"], after["machine"]
+    old, new = before.machine, after.machine
     for name, mine, theirs in (
-        ("processor", old["cpu"], new["cpu"]),
-        ("GPU", *(machine["gpu"] and machine["gpu"]["name"] for machine in (old, new))),
-        ("threads", before["threads"], after["threads"]),
+        ("processor", old.cpu, new.cpu),
+        ("GPU", *(machine.gpu and machine.gpu.name for machine in (old, new))),
+        ("threads", before.threads, after.threads),
     ):
         if mine != theirs:
             yield f"{name}: {mine} against {theirs}"
 
 
 def _change(old: ComparedRow, new: ComparedRow, threshold: float, unlike: tuple[str, ...]) -> Change:
-    before, after = np.array(old["samples_ms"]), np.array(new["samples_ms"])
+    before, after = np.array(old.samples_ms), np.array(new.samples_ms)
     random = np.random.default_rng(_SEED)
     medians = [np.median(random.choice(values, (_RESAMPLES, len(values))), axis=1) for values in (before, after)]
     lower, upper = np.percentile(medians[1] / medians[0], (2.5, 97.5))
@@ -167,8 +162,8 @@ def _change(old: ComparedRow, new: ComparedRow, threshold: float, unlike: tuple[
     slower = not (value <= 1 + threshold or lower <= 1)
     faster = value < 1 / (1 + threshold) and upper < 1
     return Change(
-        name=old["name"],
-        scope=old["scope"],
+        name=old.name,
+        scope=old.scope,
         before_ms=float(np.median(before)),
         after_ms=float(np.median(after)),
         ratio=value,
@@ -181,12 +176,12 @@ def _change(old: ComparedRow, new: ComparedRow, threshold: float, unlike: tuple[
 
 def _drift(before: Compared, after: Compared) -> Iterator[tuple[str, float]]:
     """The ceilings that both measured, and the later rate over the earlier one."""
-    old = {entry["device"]: entry for entry in before["ceilings"]}
-    for entry in after["ceilings"]:
-        mine = old.get(entry["device"])
+    old = {entry.device: entry for entry in before.ceilings}
+    for entry in after.ceilings:
+        mine = old.get(entry.device)
         if mine is None:
             continue
-        for precision, rate in entry["gemm_flops"].items():
-            if rate and (before_rate := mine["gemm_flops"].get(precision)):
-                yield f"{entry['device']}: {precision} matrix product", rate / before_rate
-        yield f"{entry['device']}: memory copy", entry["copy_bytes_per_s"] / mine["copy_bytes_per_s"]
+        for precision, rate in entry.gemm_flops.items():
+            if rate and (before_rate := mine.gemm_flops.get(precision)):
+                yield f"{entry.device}: {precision} matrix product", rate / before_rate
+        yield f"{entry.device}: memory copy", entry.copy_bytes_per_s / mine.copy_bytes_per_s

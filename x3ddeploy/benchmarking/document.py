@@ -5,11 +5,19 @@ A number that a comparison relies on is bounded: what is none is refused when a 
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from x3ddeploy.benchmarking.accuracy import Accuracy
+from x3ddeploy.benchmarking.ceilings import Ceilings
+from x3ddeploy.benchmarking.competitor import Absent, Memory
+from x3ddeploy.benchmarking.resources import GpuState
 from x3ddeploy.evaluation.document import MachineEntry
+from x3ddeploy.timing.gpu_load import GpuLoad
+from x3ddeploy.timing.measure import Ratio, Statistics
+from x3ddeploy.timing.profile import BlockTime
 
 SCHEMA_VERSION = 3
 # What a comparison reads was the same before headlines said what they are of.
@@ -18,83 +26,33 @@ READABLE = (2, SCHEMA_VERSION)
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 # Over a day no round takes; a median of zero is no measurement. NaN is in no range.
 Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=1e8)]
-Rate = Annotated[float, msgspec.Meta(gt=0, le=1e21)]
 Extent = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 Shape = Annotated[list[Extent], msgspec.Meta(min_length=3, max_length=8)]
 
 
-class Ceiling(TypedDict):
-    """What a device can do at most; see `Ceilings`."""
-
-    device: Name
-    gemm_flops: dict[str, Rate | None]
-    copy_bytes_per_s: Rate
-
-
-class GpuName(TypedDict):
+class GpuName(msgspec.Struct, frozen=True):
     """Which GPU it is."""
 
     name: str
 
 
-class GpuEntry(GpuName):
-    """A GPU right after the comparison; null for what it does not tell."""
-
-    driver: str
-    memory_used_mib: float | None
-    memory_total_mib: float | None
-    clock_mhz: float | None
-    max_clock_mhz: float | None
-    power_w: float | None
-    power_limit_w: float | None
-    temperature_c: float | None
-
-
-class GpuLoadEntry(TypedDict):
-    """A GPU during the comparison; see `GpuLoad`."""
-
-    readings: int
-    sm_mhz: list[int]
-    memory_mhz: int
-    power_w: float
-    temperature_c: int
-    slowed_by: list[str]
-
-
-class ComparedMachine(TypedDict):
+class ComparedMachine(msgspec.Struct, frozen=True):
     """What of a machine two reports must have in common."""
 
     cpu: str
     gpu: GpuName | None
 
 
-class BenchMachine(MachineEntry):
-    """The machine, and how busy it was with other things."""
+class BenchMachine(MachineEntry, frozen=True):
+    """The machine, and how busy it was with other things; the GPU right after the comparison and during it."""
 
     load_average: list[float]
     cpu_of_others: float | None
-    gpu: GpuEntry | None
-    gpu_load: GpuLoadEntry | None
+    gpu: GpuState | None
+    gpu_load: GpuLoad | None
 
 
-class RatioEntry(TypedDict):
-    """Time over the reference's in the same round."""
-
-    median: float
-    lower_quartile: float
-    upper_quartile: float
-
-
-class MemoryBytes(TypedDict):
-    """See `Memory`; null where the system does not tell."""
-
-    host_peak: int | None
-    device: int | None
-    engine: int | None
-    file: int | None
-
-
-class FloorEntry(TypedDict):
+class FloorEntry(msgspec.Struct, frozen=True):
     """No run can be faster than the larger of the two, by this machine's ceilings."""
 
     arithmetic_ms: float
@@ -102,8 +60,8 @@ class FloorEntry(TypedDict):
     total_ms: float
 
 
-class ComparedRow(TypedDict):
-    """What of a row a comparison relies on: a competitor in a scope."""
+class ComparedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a row a comparison relies on: a competitor in a scope; its median is absent where there is no sample."""
 
     name: Name
     scope: Name
@@ -111,31 +69,24 @@ class ComparedRow(TypedDict):
     batch: Extent
     shapes: dict[str, Shape]
     samples_ms: list[Milliseconds]
+    median_ms: Milliseconds | UnsetType = UNSET
 
 
-class ComparedMedian(ComparedRow, total=False):
-    """The same, with its median where there are samples."""
+class Row(ComparedRow, frozen=True, kw_only=True):
+    """A competitor in a scope, and everything that is known of it; see `Competitor`.
 
-    median_ms: Milliseconds
+    What is of its complete rounds, from `p90_ms` to `stable`, is absent where there was none; see `timed`.
+    """
 
-
-class StatisticsEntry(TypedDict, total=False):
-    """Over a row's complete rounds; absent where there was none."""
-
-    p90_ms: Milliseconds
-    p95_ms: Milliseconds
-    p99_ms: Milliseconds
-    mean_ms: Milliseconds
-    min_ms: Milliseconds
-    lower_quartile_ms: Milliseconds
-    upper_quartile_ms: Milliseconds
-    window_cv: float | None
-    stable: bool
-
-
-class Row(ComparedMedian, StatisticsEntry):
-    """A competitor in a scope, and everything that is known of it; see `Competitor`."""
-
+    p90_ms: Milliseconds | UnsetType = UNSET
+    p95_ms: Milliseconds | UnsetType = UNSET
+    p99_ms: Milliseconds | UnsetType = UNSET
+    mean_ms: Milliseconds | UnsetType = UNSET
+    min_ms: Milliseconds | UnsetType = UNSET
+    lower_quartile_ms: Milliseconds | UnsetType = UNSET
+    upper_quartile_ms: Milliseconds | UnsetType = UNSET
+    window_cv: float | UnsetType | None = UNSET
+    stable: bool | UnsetType = UNSET
     bundle: str
     kind: str
     network: str
@@ -146,16 +97,16 @@ class Row(ComparedMedian, StatisticsEntry):
     relative_error: float | None
     notes: list[str]
     load_s: float
-    memory_bytes: MemoryBytes
+    memory_bytes: Memory
     work_of: str | None
     floor_ms: FloorEntry | None
     device_samples_ms: list[float]
     device_median_ms: float | None
-    ratio: RatioEntry | None
+    ratio: Ratio | None
     unlike: list[str]
 
 
-class Headline(TypedDict):
+class Headline(msgspec.Struct, frozen=True):
     """How many times as fast the bundle is as another; `per` says a clip's or a multiply-add's time is compared."""
 
     faster: str
@@ -163,12 +114,12 @@ class Headline(TypedDict):
     network: str
     scope: str
     per: str
-    times_as_fast: RatioEntry
+    times_as_fast: Ratio
     times_the_work: float
     unlike: list[str]
 
 
-class ThroughputEntry(TypedDict):
+class ThroughputEntry(msgspec.Struct, frozen=True):
     """A competitor with a number of clips at a time."""
 
     name: str
@@ -179,7 +130,7 @@ class ThroughputEntry(TypedDict):
     clips_per_s: float
 
 
-class PartEntry(TypedDict):
+class PartEntry(msgspec.Struct, frozen=True):
     """One part of the bundle, or one step of the preparation, timed alone."""
 
     name: str
@@ -194,14 +145,14 @@ class PartEntry(TypedDict):
     samples_ms: list[float]
 
 
-class KindEntry(TypedDict):
+class KindEntry(msgspec.Struct, frozen=True):
     """Work of the layers of one kind."""
 
     multiply_adds: int
     traffic_bytes: int
 
 
-class WorkEntry(TypedDict):
+class WorkEntry(msgspec.Struct, frozen=True):
     """What a float32 graph asks for; see `Work`."""
 
     clips: int
@@ -211,33 +162,7 @@ class WorkEntry(TypedDict):
     by_kind: dict[str, KindEntry]
 
 
-class BlockEntry(TypedDict):
-    """Time of one kind of layer in one block, by a runtime's profiler."""
-
-    stream: str
-    stage: str
-    block: str
-    kind: str
-    time_ms: float
-
-
-class AccuracyEntry(TypedDict):
-    """Top-1 of the deployed score, as a share."""
-
-    top1: float
-    videos: int
-    data: str
-
-
-class AbsentEntry(TypedDict):
-    """Something that was not measured, and why."""
-
-    name: str
-    reason: str
-    failed: bool
-
-
-class BenchBundle(TypedDict):
+class BenchBundle(msgspec.Struct, frozen=True):
     """One of the bundles that were measured; its name is empty where it is the only one."""
 
     name: str
@@ -248,16 +173,16 @@ class BenchBundle(TypedDict):
     random_calibration: list[str]
 
 
-class Compared(TypedDict):
+class Compared(msgspec.Struct, frozen=True):
     """What of a bench.json a comparison relies on, whichever version wrote it."""
 
     machine: ComparedMachine
     threads: Extent
-    ceilings: list[Ceiling]
-    competitors: Annotated[list[ComparedMedian], msgspec.Meta(min_length=1)]
+    ceilings: list[Ceilings]
+    competitors: Annotated[list[ComparedRow], msgspec.Meta(min_length=1)]
 
 
-class BenchReport(TypedDict):
+class BenchReport(msgspec.Struct, frozen=True):
     """What `x3ddeploy bench` writes; docs/bench.md. What an interrupt cut off is empty."""
 
     schema_version: int
@@ -278,9 +203,14 @@ class BenchReport(TypedDict):
     headlines: list[Headline]
     throughput: list[ThroughputEntry]
     parts: list[PartEntry]
-    ceilings: list[Ceiling]
+    ceilings: list[Ceilings]
     work: dict[str, WorkEntry]
-    profiles: dict[str, list[BlockEntry]]
+    profiles: dict[str, list[BlockTime]]
     precisions: dict[str, dict[str, int]]
-    accuracy: dict[str, AccuracyEntry]
-    absent: list[AbsentEntry]
+    accuracy: dict[str, Accuracy]
+    absent: list[Absent]
+
+
+def timed(entry: Row | PartEntry) -> Statistics:
+    """What was measured over its rounds. Raises msgspec.ValidationError where there was none."""
+    return msgspec.convert(entry, Statistics, from_attributes=True)

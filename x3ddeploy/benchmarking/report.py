@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,7 +14,20 @@ from x3ddeploy import __version__
 from x3ddeploy.benchmarking.accuracy import Accuracy, known_accuracy
 from x3ddeploy.benchmarking.compare import differences
 from x3ddeploy.benchmarking.competitor import Absent, named
-from x3ddeploy.benchmarking.document import SCHEMA_VERSION, BenchReport, RatioEntry, Row
+from x3ddeploy.benchmarking.document import (
+    SCHEMA_VERSION,
+    BenchBundle,
+    BenchMachine,
+    BenchReport,
+    FloorEntry,
+    Headline,
+    KindEntry,
+    PartEntry,
+    Row,
+    ThroughputEntry,
+    WorkEntry,
+    timed,
+)
 from x3ddeploy.machine import machine
 from x3ddeploy.timing.measure import is_stable, ratio, statistics, window_cv
 
@@ -49,55 +61,53 @@ def bench_report(
         known, missing = known_accuracy(each.bundle)
         accuracy |= {named(each.name, name): entry for name, entry in known.items()}
         unknown += missing
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "x3ddeploy": __version__,
-        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "bundles": [_bundle(each) for each in benches],
-        "machine": {
+    return BenchReport(
+        schema_version=SCHEMA_VERSION,
+        x3ddeploy=__version__,
+        measured_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        bundles=[_bundle(each) for each in benches],
+        machine=BenchMachine(
             **machine(),
-            "load_average": outcome.load_average,
-            "cpu_of_others": outcome.cpu_of_others,
-            "gpu": asdict(outcome.gpu) if outcome.gpu else None,
-            "gpu_load": asdict(outcome.gpu_load) if outcome.gpu_load else None,
-        },
-        "versions": _versions(),
-        "batch": bench.setting.batch,
-        "threads": bench.setting.threads,
-        "seconds": seconds,
-        "scopes": {scope.value: scope.meaning for scope in scopes},
-        "video": bench.video.description if any(row["scope"] == "pipeline" for row in rows) else None,
-        "rounds": outcome.comparison.rounds,
-        "interrupted": outcome.interrupted,
-        "reference": _reference(rows),
-        "competitors": rows,
-        "headlines": headlines(rows, {name: work.multiply_adds / work.clips for name, work in outcome.work.items()}),
-        "throughput": _throughput(outcome),
-        "parts": _timed(outcome.parts.samples_ms),
-        "ceilings": [asdict(entry) for entry in outcome.ceilings],
-        "work": {name: _work(work) for name, work in outcome.work.items()},
-        "profiles": {name: [asdict(block) for block in blocks] for name, blocks in outcome.profiles.items()},
-        "precisions": outcome.precisions,
-        "accuracy": {name: asdict(entry) for name, entry in accuracy.items()},
-        "absent": [asdict(entry) for entry in (*outcome.absent, *unknown)],
-    }
-    return cast(BenchReport, msgspec.to_builtins(report))
+            load_average=outcome.load_average,
+            cpu_of_others=outcome.cpu_of_others,
+            gpu=outcome.gpu,
+            gpu_load=outcome.gpu_load,
+        ),
+        versions=_versions(),
+        batch=bench.setting.batch,
+        threads=bench.setting.threads,
+        seconds=seconds,
+        scopes={scope.value: scope.meaning for scope in scopes},
+        video=bench.video.description if any(row.scope == "pipeline" for row in rows) else None,
+        rounds=outcome.comparison.rounds,
+        interrupted=outcome.interrupted,
+        reference=_reference(rows),
+        competitors=rows,
+        headlines=headlines(rows, {name: work.multiply_adds / work.clips for name, work in outcome.work.items()}),
+        throughput=list(_throughput(outcome)),
+        parts=list(_parts(outcome.parts.samples_ms)),
+        ceilings=outcome.ceilings,
+        work={name: _work(work) for name, work in outcome.work.items()},
+        profiles=outcome.profiles,
+        precisions=outcome.precisions,
+        accuracy=accuracy,
+        absent=[*outcome.absent, *unknown],
+    )
 
 
-def _bundle(bench: Workbench) -> dict[str, Any]:
+def _bundle(bench: Workbench) -> BenchBundle:
     manifest = bench.bundle.manifest
-    random = [name for name, precision in manifest.precisions.items() if precision.random_calibration]
-    return {
-        "name": bench.name,
-        "family": manifest.family,
-        "source": manifest.source.name,
-        "source_sha256": manifest.source.sha256,
-        "target": manifest.target,
-        "random_calibration": random,
-    }
+    return BenchBundle(
+        name=bench.name,
+        family=manifest.family,
+        source=manifest.source.name,
+        source_sha256=manifest.source.sha256,
+        target=manifest.target,
+        random_calibration=[name for name, entry in manifest.precisions.items() if entry.random_calibration],
+    )
 
 
-def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[dict[str, Any]]:
+def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[Headline]:
     """How many times as fast the bundle's fastest float32 form is as others: a clip, where the clips are alike.
 
     Where they are not, the time of a clip says nothing, and that of a multiply-add is compared; in no other scope than
@@ -107,41 +117,41 @@ def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[dict[
         rows: rows of bench.json. The scope is `compute` or, where that was not timed, the first one.
         multiply_adds: `work_of` -> multiply-adds of one clip.
     """
-    scope = "compute" if any(row["scope"] == "compute" for row in rows) else rows[0]["scope"]
-    timed = [row for row in rows if row["scope"] == scope and row["samples_ms"] and row["precision"] == "fp32"]
-    ours = min((row for row in timed if row["is_ours"]), key=lambda row: float(row["median_ms"]), default=None)
+    scope = "compute" if any(row.scope == "compute" for row in rows) else rows[0].scope
+    known = [row for row in rows if row.scope == scope and row.samples_ms and row.precision == "fp32"]
+    ours = min((row for row in known if row.is_ours), key=lambda row: timed(row).median_ms, default=None)
     if ours is None:
         return []
     found = []
     groups = [
-        [row for row in timed if row["kind"].partition("/")[0].removesuffix("-cuda") == rival]
+        [row for row in known if row.kind.partition("/")[0].removesuffix("-cuda") == rival]
         for rival in ("torch", "plain", "converted", "rgbposeconv3d")  # what is alike comes first
     ]
-    bundles = dict.fromkeys(row["bundle"] for row in timed if row["bundle"] != ours["bundle"])
-    groups += [[row for row in timed if row["bundle"] == bundle] for bundle in bundles]
+    bundles = dict.fromkeys(row.bundle for row in known if row.bundle != ours.bundle)
+    groups += [[row for row in known if row.bundle == bundle] for bundle in bundles]
     for others in groups:
         # Each network at its best, and in the same runtime.
-        best = min(others, key=lambda row: float(row["median_ms"]), default=None)
-        alike = next((row for row in others if row["runtime"] == ours["runtime"]), None)
-        for other in {row["name"]: row for row in (best, alike) if row}.values():
+        best = min(others, key=lambda row: timed(row).median_ms, default=None)
+        alike = next((row for row in others if row.runtime == ours.runtime), None)
+        for other in {row.name: row for row in (best, alike) if row}.values():
             unlike = differences(ours, other)
-            counted = [multiply_adds.get(str(row["work_of"])) for row in (ours, other)]
+            counted = [multiply_adds.get(str(row.work_of)) for row in (ours, other)]
             works = [work for work in counted if work] if unlike and scope == "compute" else [1.0, 1.0]
             if (unlike and scope != "compute") or len(works) < 2:
                 continue
             pairs = zip((ours, other), works, strict=True)
-            mine, theirs = ([sample / work for sample in row["samples_ms"]] for row, work in pairs)
+            mine, theirs = ([sample / work for sample in row.samples_ms] for row, work in pairs)
             found.append(
-                {
-                    "faster": ours["name"],
-                    "slower": other["name"],
-                    "network": other["network"],
-                    "scope": scope,
-                    "per": "multiply-add" if unlike else "clip",
-                    "times_as_fast": asdict(ratio(theirs, mine)),
-                    "times_the_work": works[1] / works[0],
-                    "unlike": unlike,
-                }
+                Headline(
+                    faster=ours.name,
+                    slower=other.name,
+                    network=other.network,
+                    scope=scope,
+                    per="multiply-add" if unlike else "clip",
+                    times_as_fast=ratio(theirs, mine),
+                    times_the_work=works[1] / works[0],
+                    unlike=unlike,
+                )
             )
     return found
 
@@ -155,19 +165,30 @@ def _rows(bench: Workbench, outcome: Outcome) -> list[Row]:
         for scope in entry.runs:
             samples = outcome.comparison.samples_ms.get(row_key(entry.name, scope), [])
             on_device = outcome.comparison.device_ms.get(row_key(entry.name, scope), [])
-            row = _described(bench, outcome, entry) | {"scope": scope.value, "samples_ms": samples}
-            row["notes"] += [entry.pipeline_note] if scope is Scope.PIPELINE and entry.pipeline_note else []
-            row |= {"device_samples_ms": on_device, "device_median_ms": float(median(on_device)) if on_device else None}
+            note = [entry.pipeline_note] if scope is Scope.PIPELINE and entry.pipeline_note else []
+            over_rounds: dict[str, Any] = {}
             if samples:
-                row |= asdict(statistics(samples)) | {"window_cv": window_cv(samples), "stable": is_stable(samples)}
-            rows.append(cast(Row, row))
-    _add_ratios(rows)
-    return rows
+                over_rounds = vars(statistics(samples))
+                over_rounds |= {"window_cv": window_cv(samples), "stable": is_stable(samples)}
+            row = Row(
+                **_described(bench, outcome, entry),
+                scope=scope.value,
+                samples_ms=samples,
+                notes=[*entry.loaded.notes, *note],
+                device_samples_ms=on_device,
+                device_median_ms=float(median(on_device)) if on_device else None,
+                ratio=None,
+                unlike=[],
+                **over_rounds,
+            )
+            rows.append(row)
+    return _with_ratios(rows)
 
 
 def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[str, Any]:
+    """What of a row is the same in every scope."""
     loaded = entry.loaded
-    row = {key: getattr(loaded, key) for key in ("network", "runtime", "version", "device", "precision", "is_ours")}
+    row = {key: getattr(loaded, key) for key in ("network", "runtime", "device", "precision", "is_ours")}
     graph = _graph(outcome, entry)
     return {
         "name": entry.name,
@@ -178,9 +199,8 @@ def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[st
         "batch": bench.setting.batch,
         "shapes": {name: list(shape) for name, shape in entry.shapes.items()},
         "relative_error": entry.relative_error,
-        "notes": list(loaded.notes),
         "load_s": entry.load_s,
-        "memory_bytes": asdict(entry.memory),
+        "memory_bytes": entry.memory,
         "work_of": graph,
         "floor_ms": _floor(bench, outcome, entry, graph),
     }
@@ -199,7 +219,7 @@ def _graph(outcome: Outcome, entry: Competitor) -> str | None:
     return next((other for other in graphs if other in outcome.work), None)
 
 
-def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | None) -> dict[str, float] | None:
+def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | None) -> FloorEntry | None:
     from x3ddeploy.benchmarking.work import floor_of
 
     on_cpu = entry.loaded.device == "cpu"
@@ -209,53 +229,44 @@ def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | N
     # CPU runtimes compute half-typed graphs in float32.
     precision = "fp32" if on_cpu and entry.loaded.precision in ("fp16", "bf16") else entry.loaded.precision
     floor = floor_of(outcome.work[graph], ceilings, precision, bench.setting.batch)
-    return asdict(floor) | {"total_ms": floor.total_ms} if floor else None
+    return FloorEntry(floor.arithmetic_ms, floor.memory_ms, floor.total_ms) if floor else None
 
 
 def _reference(rows: list[Row]) -> str:
-    first = {row["kind"]: row["name"] for row in rows if row["bundle"] == rows[0]["bundle"]}
-    return next((first[kind] for kind in REFERENCES if kind in first), str(rows[0]["name"]))
+    first = {row.kind: row.name for row in rows if row.bundle == rows[0].bundle}
+    return next((first[kind] for kind in REFERENCES if kind in first), rows[0].name)
 
 
-def _add_ratios(rows: list[Row]) -> None:
-    """Time over the reference's in the same scope, round by round, and in what the two differ."""
+def _with_ratios(rows: list[Row]) -> list[Row]:
+    """With the time over the reference's in the same scope, round by round, and in what the two differ."""
     name = _reference(rows)
-    for row in rows:
-        reference = next((other for other in rows if other["name"] == name and other["scope"] == row["scope"]), None)
-        if reference is None or not row["samples_ms"]:
-            row["ratio"], row["unlike"] = None, []
-        else:
-            row["ratio"] = cast(RatioEntry, asdict(ratio(row["samples_ms"], reference["samples_ms"])))
-            row["unlike"] = differences(row, reference)
-
-
-def _throughput(outcome: Outcome) -> list[dict[str, Any]]:
-    found = []
-    for name, batches in outcome.throughput.samples_ms.items():
-        for batch, samples in batches.items():
-            median_ms = statistics(samples).median_ms
-            entry = {"name": name, "batch": batch, "scope": "with_copies", "samples_ms": samples}
-            found.append(entry | {"median_ms": median_ms, "clips_per_s": 1e3 * batch / median_ms})
-    return found
-
-
-def _timed(samples_ms: dict[str, list[float]]) -> list[dict[str, Any]]:
+    references = {row.scope: row for row in rows if row.name == name}
     return [
-        {"name": name, **asdict(statistics(samples)), "samples_ms": samples}
-        for name, samples in samples_ms.items()
-        if samples
+        msgspec.structs.replace(
+            row, ratio=ratio(row.samples_ms, reference.samples_ms), unlike=differences(row, reference)
+        )
+        if (reference := references.get(row.scope)) and row.samples_ms
+        else row
+        for row in rows
     ]
 
 
-def _work(work: Work) -> dict[str, Any]:
-    kinds = work.by_kind().items()
-    return {
-        "clips": work.clips,
-        "multiply_adds": work.multiply_adds,
-        "traffic_bytes": work.traffic_bytes,
-        "compulsory_bytes": work.compulsory_bytes,
-        "by_kind": {kind: {"multiply_adds": adds, "traffic_bytes": moved} for kind, (adds, moved) in kinds},
-    }
+def _throughput(outcome: Outcome) -> Iterator[ThroughputEntry]:
+    for name, batches in outcome.throughput.samples_ms.items():
+        for batch, samples in batches.items():
+            median_ms = statistics(samples).median_ms
+            yield ThroughputEntry(name, batch, "with_copies", samples, median_ms, 1e3 * batch / median_ms)
+
+
+def _parts(samples_ms: dict[str, list[float]]) -> Iterator[PartEntry]:
+    for name, samples in samples_ms.items():
+        if samples:
+            yield PartEntry(name=name, **vars(statistics(samples)), samples_ms=samples)
+
+
+def _work(work: Work) -> WorkEntry:
+    kinds = {kind: KindEntry(adds, moved) for kind, (adds, moved) in work.by_kind().items()}
+    return WorkEntry(work.clips, work.multiply_adds, work.traffic_bytes, work.compulsory_bytes, kinds)
 
 
 def _versions() -> dict[str, str]:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from x3ddeploy.atomic import explain_os_errors, staged_directory, sync_tree, umask, write_bytes, write_json
 from x3ddeploy.bundle.manifest import EngineEntry, FileEntry, Manifest, PrecisionEntry
 from x3ddeploy.bundle.opened import Bundle
@@ -203,7 +201,7 @@ def _lay_out(name: str, contents: Mapping[str, bytes], path: Path, staging: Path
 
 
 def _write_manifest(directory: Path, manifest: Manifest) -> None:
-    write_json(directory / MANIFEST, msgspec.to_builtins(manifest))
+    write_json(directory / MANIFEST, manifest)
     read_manifest(directory / MANIFEST)  # what nobody could read again must not be decided
 
 

@@ -85,7 +85,7 @@ class Calibration:
 
     def to_json(self) -> bytes:
         """The file's content."""
-        return json_bytes(msgspec.to_builtins(self))
+        return json_bytes(self)
 
 
 def calibrate(key: CalibrationKey, histograms: dict[str, Histogram], *, unsigned: bool) -> Calibration:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from x3ddeploy.benchmarking.document import timed
 from x3ddeploy.benchmarking.view import (
     absent_by_reason,
     bundles_text,
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
 def print_report(report: BenchReport) -> None:
     """The figures; what is drawn is in report.html."""
-    for scope in report["scopes"]:
+    for scope in report.scopes:
         _print_scope(report, scope)
     _print_throughput(report)
     _print_parts(report)
     mark = f" ({busy(report)})" if busy(report) else ""
-    for entry in report["headlines"]:
+    for entry in report.headlines:
         echo(f"{headline_text(entry)}{mark}")
-    if report["interrupted"]:
+    if report.interrupted:
         echo("interrupted: only complete rounds are counted")
     for reason, names in absent_by_reason(report).items():
         echo(f"not measured: {', '.join(names)}: {reason}")
@@ -41,38 +42,39 @@ def _print_scope(report: BenchReport, scope: str) -> None:
     rows = timed_rows(report, scope)
     if not rows:
         return
-    machine = report["machine"]
+    machine = report.machine
     print_table(
-        f"scope {scope}, batch {report['batch']}, {report['threads']} threads of {machine['cpu']}, "
-        f"{report['rounds']} interleaved rounds, {bundles_text(report)}"
+        f"scope {scope}, batch {report.batch}, {report.threads} threads of {machine.cpu}, "
+        f"{report.rounds} interleaved rounds, {bundles_text(report)}"
         f"{', BUSY MACHINE' if busy(report) else ''}",
-        ("competitor", "median ms", "p90", "p95", "p99", f"x {report['reference']}", "x floor", "error", "host MB"),
+        ("competitor", "median ms", "p90", "p95", "p99", f"x {report.reference}", "x floor", "error", "host MB"),
         [
             (
-                row["name"],
-                *(f"{row[key]:.1f}" for key in ("median_ms", "p90_ms", "p95_ms", "p99_ms")),
-                f"{row['ratio']['median']:.2f}{'*' if row['unlike'] else ''}" if row["ratio"] else "",
+                row.name,
+                *(f"{value:.1f}" for value in (of.median_ms, of.p90_ms, of.p95_ms, of.p99_ms)),
+                f"{row.ratio.median:.2f}{'*' if row.unlike else ''}" if row.ratio else "",
                 "" if (over := times_floor(row)) is None else f"{over:.1f}",
-                "" if row["relative_error"] is None else f"{row['relative_error']:.0e}",
-                "" if row["memory_bytes"]["host_peak"] is None else f"{row['memory_bytes']['host_peak'] / 1e6:.0f}",
+                "" if row.relative_error is None else f"{row.relative_error:.0e}",
+                "" if row.memory_bytes.host_peak is None else f"{row.memory_bytes.host_peak / 1e6:.0f}",
             )
             for row in rows
+            for of in (timed(row),)
         ],
         right=range(1, 9),
     )
-    for text in dict.fromkeys("; ".join(row["unlike"]) for row in rows if row["unlike"]):
+    for text in dict.fromkeys("; ".join(row.unlike) for row in rows if row.unlike):
         echo(f"* {text}")
     if with_few_rounds(rows):
-        echo(f"too few rounds to tell what is stable: {report['rounds']}; --seconds gives more")
+        echo(f"too few rounds to tell what is stable: {report.rounds}; --seconds gives more")
     if unstable := unstable_rows(rows):
-        echo(f"not stable within the time: {', '.join(row['name'] for row in unstable)}")
+        echo(f"not stable within the time: {', '.join(row.name for row in unstable)}")
     echo()
 
 
 def _print_throughput(report: BenchReport) -> None:
     rates: dict[str, dict[int, float]] = {}
-    for entry in report["throughput"]:
-        rates.setdefault(entry["name"], {})[entry["batch"]] = entry["clips_per_s"]
+    for entry in report.throughput:
+        rates.setdefault(entry.name, {})[entry.batch] = entry.clips_per_s
     if not rates:
         return
     batches = sorted({batch for values in rates.values() for batch in values})
@@ -89,12 +91,12 @@ def _print_throughput(report: BenchReport) -> None:
 
 
 def _print_parts(report: BenchReport) -> None:
-    if not report["parts"]:
+    if not report.parts:
         return
     print_table(
         "Parts, one clip, fp32",
         ("part", "median ms", "p90"),
-        [(part["name"], f"{part['median_ms']:.2f}", f"{part['p90_ms']:.2f}") for part in report["parts"]],
+        [(part.name, f"{part.median_ms:.2f}", f"{part.p90_ms:.2f}") for part in report.parts],
         right=(1, 2),
     )
     echo()

@@ -6,18 +6,20 @@ import importlib.util
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
+from x3ddeploy.cli.parameters import Verb
 from x3ddeploy.doctor.report import Report
 from x3ddeploy.doctor.text import Line, render
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.text import escaped
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Verb)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(as_json: bool) -> None:
     """Say what this machine is, what works here, and what to install for the rest.
@@ -29,7 +31,7 @@ def command(as_json: bool) -> None:
         echo("trying each package in a process of its own ...", err=True)
     report = x3ddeploy.examine()
     if as_json:
-        print_json(report.to_json())
+        print_json(asdict(report.document()))
     else:
         _show(render(report, max(60, min(shutil.get_terminal_size().columns, 110))))
     if not report.core_works:

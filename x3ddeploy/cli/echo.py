@@ -28,9 +28,15 @@ def echo_lines(text: str) -> None:
 
 
 def json_text(value: Any, indent: int | None = 2) -> str:
-    r"""One JSON document; NaN and infinity are refused, what steers a terminal is written as \uXXXX."""
-    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    r"""A document's type, or plain values, as JSON without NaN and infinity; what steers a terminal is \uXXXX."""
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False, default=_plain)
     return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def _plain(document: object) -> Any:
+    from msgspec import to_builtins  # doctor prints plain values where it is missing
+
+    return to_builtins(document)
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:

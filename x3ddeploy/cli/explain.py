@@ -6,14 +6,13 @@ import contextlib
 from pathlib import Path
 
 import click
-import msgspec
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_FRAMES, Count, check_pose_models, min_keypoint_score, pose_models
+from x3ddeploy.cli.parameters import MOST_FRAMES, Count, Verb, check_pose_models, min_keypoint_score, pose_models
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="An .mp4, or a folder for pictures and JSON."
@@ -74,7 +73,7 @@ def command(
         )
     report = found.report()
     if as_json:
-        print_json(msgspec.to_builtins(report))
+        print_json(report)
         return
     echo(f"{report.video}  frames {report.start_frame}-{report.end_frame - 1}  {report.label} {report.score:.1%}")
     if report.joints is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,11 +9,11 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import print_next
-from x3ddeploy.cli.parameters import pose_models
+from x3ddeploy.cli.parameters import Verb, pose_models
 from x3ddeploy.text import shell_word
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("videos", metavar="VIDEO...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @pose_models(required=True)
 @click.option(
@@ -57,7 +56,7 @@ def command(
     with estimator, Steps().bars() as progress:
         for found in x3ddeploy.estimate_poses(videos, output, estimator, annotations=annotations, progress=progress):
             if as_json:
-                print_json(asdict(found.line()), indent=None)
+                print_json(found.line(), indent=None)
             else:
                 echo(
                     f"{found.keypoints}: {found.persons} persons in {found.frames_with_persons} of {found.frames} "

@@ -9,13 +9,13 @@ import click
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.next_steps import after_pictures, after_synth, print_next
-from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_FRAMES, Count, Size
+from x3ddeploy.cli.parameters import LARGEST_SEED, MOST_FRAMES, Count, Size, Verb
 
 _MOST_CLIPS = 100_000
 _OF_CLIPS = ("frames", "clips_per_class", "together")
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--seed",
@@ -76,7 +76,7 @@ def command(
             progress=progress,
         )
     if as_json:
-        print_json(summary.to_json())
+        print_json(summary.document())
         return
     splits = ", ".join(f"{name} {count}" for name, count in summary.splits.items())
     echo(f"{directory}: {summary.clips} clips of {len(summary.classes)} classes, {size_text(summary.size_bytes)}")
@@ -106,7 +106,7 @@ def _write_pictures(
     if as_json:
         print_json(record)
         return
-    splits = ", ".join(f"{name} {count}" for name, count in record["splits"].items())
-    echo(f"{directory}: {record['pictures']} pictures of {record['persons']} persons: {splits}")
+    splits = ", ".join(f"{name} {count}" for name, count in record.splits.items())
+    echo(f"{directory}: {record.pictures} pictures of {record.persons} persons: {splits}")
     if commands := after_pictures(directory):
         print_next(*commands)

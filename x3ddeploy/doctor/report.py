@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, TypedDict, cast
+from dataclasses import dataclass, replace
+from typing import Any
 
 from x3ddeploy import __version__
 from x3ddeploy.child_process import ProbeResult, run_probes
@@ -27,7 +27,8 @@ _GPU_PROBE = "x3ddeploy.doctor.probes:cuda_driver"
 _SETTINGS_PROBE = "x3ddeploy.doctor.probes:gpu_settings"
 
 
-class PackageEntry(TypedDict):
+@dataclass(frozen=True)
+class PackageEntry:
     """A package: what was found of it, what x3ddeploy asks for, and what its probe told."""
 
     name: str
@@ -39,8 +40,9 @@ class PackageEntry(TypedDict):
     facts: dict[str, Any]
 
 
-class DoctorReport(TypedDict):
-    """What `x3ddeploy doctor --json` prints."""
+@dataclass(frozen=True)
+class DoctorReport:
+    """What `x3ddeploy doctor --json` prints, also where msgspec is missing."""
 
     schema_version: int
     x3ddeploy: str
@@ -80,21 +82,20 @@ class Report:
         """Whether export and its parity check can run."""
         return self.core.status is not Status.MISSING
 
-    def to_json(self) -> DoctorReport:
-        """The report as JSON values."""
-        report = {
-            "schema_version": SCHEMA_VERSION,
-            "x3ddeploy": __version__,
-            "core_works": self.core_works,
-            "system": asdict(self.machine),
-            "gpu": asdict(self.gpu),
-            "packages": [_package_json(package) for package in self.packages],
-            "versions_unchecked": self.versions_unchecked,
-            "capabilities": [asdict(capability) for capability in self.capabilities],
-            "faults": [asdict(fault) for fault in self.faults],
-            "traps": [asdict(trap) for trap in self.traps],
-        }
-        return cast(DoctorReport, report)
+    def document(self) -> DoctorReport:
+        """For `--json`."""
+        return DoctorReport(
+            schema_version=SCHEMA_VERSION,
+            x3ddeploy=__version__,
+            core_works=self.core_works,
+            system=self.machine,
+            gpu=self.gpu,
+            packages=[_entry(package) for package in self.packages],
+            versions_unchecked=self.versions_unchecked,
+            capabilities=list(self.capabilities),
+            faults=list(self.faults),
+            traps=list(self.traps),
+        )
 
 
 def examine(known: Sequence[Known] = PACKAGES, timeout_s: float = PROBE_TIMEOUT_S) -> Report:
@@ -141,13 +142,13 @@ def _gpu(outcome: ProbeResult) -> Gpu:
     return Gpu(facts["driver"], facts["cuda"], tuple(facts["devices"]), facts["problem"])
 
 
-def _package_json(package: Package) -> dict[str, Any]:
-    return {
-        "name": package.known.name,
-        "state": package.state,
-        "version": package.version or None,
-        "installed": dict(package.installed),
-        "required": package.required,
-        "problem": package.problem if package.state is not State.OK else "",
-        "facts": dict(package.facts),
-    }
+def _entry(package: Package) -> PackageEntry:
+    return PackageEntry(
+        name=package.known.name,
+        state=package.state,
+        version=package.version or None,
+        installed=dict(package.installed),
+        required=package.required,
+        problem=package.problem if package.state is not State.OK else "",
+        facts=dict(package.facts),
+    )

@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -38,7 +38,7 @@ _TYPES = {
 }
 
 
-class TritonReport(TypedDict):
+class TritonReport(msgspec.Struct, frozen=True):
     """What `x3ddeploy triton --json` prints; `models` are their names, ensembles last."""
 
     schema_version: int

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
+
+from x3ddeploy.bundle import Source
+from x3ddeploy.data.loader import SkippedClip
+from x3ddeploy.data.people import People
+from x3ddeploy.terms import Precision
 
 # Of eval.json and of the rows of `eval --scores`.
 SCHEMA_VERSION = 1
@@ -12,7 +18,7 @@ SCHEMA_VERSION = 1
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class MachineEntry(TypedDict):
+class MachineEntry(msgspec.Struct, frozen=True):
     """The machine in words."""
 
     cpu: str
@@ -21,23 +27,15 @@ class MachineEntry(TypedDict):
     python: str
 
 
-class SourceEntry(TypedDict):
-    """The checkpoint that the bundle was made from."""
-
-    name: str
-    sha256: str
-    epoch: int | None
-
-
-class BundleEntry(TypedDict):
+class BundleEntry(msgspec.Struct, frozen=True):
     """What was evaluated; `fusion` are the weights of the deployed score."""
 
     path: str
-    source: SourceEntry
+    source: Source
     fusion: list[float]
 
 
-class DataEntry(TypedDict):
+class DataEntry(msgspec.Struct, frozen=True):
     """The clips, and what they depend on."""
 
     path: str
@@ -45,7 +43,7 @@ class DataEntry(TypedDict):
     description: dict[str, Any]
 
 
-class ViewsEntry(TypedDict):
+class ViewsEntry(msgspec.Struct, frozen=True):
     """The views of each video; `count` is their number in all."""
 
     count: int
@@ -54,28 +52,21 @@ class ViewsEntry(TypedDict):
     flip: bool
 
 
-class SkippedEntry(TypedDict):
-    """A video that could not be loaded, and why."""
-
-    name: str
-    reason: str
-
-
-class SkippedVideos(TypedDict):
+class SkippedVideos(msgspec.Struct, frozen=True):
     """The videos that could not be loaded."""
 
     count: int
-    videos: list[SkippedEntry]
+    videos: list[SkippedClip]
 
 
-class NoteEntry(TypedDict):
+class NoteEntry(msgspec.Struct, frozen=True):
     """What is odd about a video's keypoints and was taken all the same."""
 
     name: str
     note: str
 
 
-class Persons(TypedDict):
+class PersonsEntry(msgspec.Struct, frozen=True):
     """In how many frames persons were found, and which videos show the network nobody."""
 
     frames: int
@@ -84,7 +75,7 @@ class Persons(TypedDict):
     notes: list[NoteEntry]
 
 
-class LoadingEntry(TypedDict):
+class LoadingEntry(msgspec.Struct, frozen=True):
     """How long the runtimes waited for clips, in seconds and as a share of the whole."""
 
     workers: int
@@ -93,28 +84,47 @@ class LoadingEntry(TypedDict):
     waiting_share: float
 
 
-class LaterAccuracies(TypedDict, total=False):
-    """What the first files of this schema did not have."""
+class Accuracies(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracies of one score; an entry of `by_class` is null where the class has no videos.
 
-    mean1: Share
-
-
-class Accuracies(LaterAccuracies):
-    """Accuracies of one score; an entry of `by_class` is null where the class has no videos, `mean1` is `acc/mean1`."""
+    `mean1` is `acc/mean1`, which the first files of this schema did not have.
+    """
 
     top1: Share
     top5: Share
     mean_class: Share
+    mean1: Share | UnsetType = UNSET
     by_class: list[Share | None]
 
 
-Confusion = TypedDict("Confusion", {"class": int, "predicted": int, "videos": int})
-ClassChange = TypedDict("ClassChange", {"class": int, "videos": int})
-ClassVideos = TypedDict("ClassVideos", {"class": int, "label": str, "videos": int})
+class Confusion(msgspec.Struct, frozen=True):
+    """How many videos of a class were taken for another."""
+
+    class_index: int = msgspec.field(name="class")
+    predicted: int
+    videos: int
 
 
-class ChangedVideo(TypedDict):
-    """A video whose class is another one than the reference's, and by how little it was the reference's."""
+class ClassChange(msgspec.Struct, frozen=True):
+    """How many videos of a class were gained or lost."""
+
+    class_index: int = msgspec.field(name="class")
+    videos: int
+
+
+class ClassVideos(msgspec.Struct, frozen=True):
+    """How many videos a class has."""
+
+    class_index: int = msgspec.field(name="class")
+    label: str
+    videos: int
+
+
+class ChangedVideo(msgspec.Struct, frozen=True):
+    """A video whose class is another one than the reference's.
+
+    `margin` is the reference's probability of its class less that of its second; small ones are coin tosses.
+    """
 
     name: str
     label: int
@@ -123,8 +133,12 @@ class ChangedVideo(TypedDict):
     margin: float
 
 
-class Against(TypedDict):
-    """What differs from the reference; `class_changes` are videos gained or lost."""
+class Against(msgspec.Struct, frozen=True):
+    """One kind of scores against the reference's.
+
+    `agreement` is the share of videos with the same class, `largest_difference` that of any probability;
+    `class_changes` are videos gained (positive) or lost, only of classes that changed.
+    """
 
     agreement: Share
     largest_difference: float
@@ -132,7 +146,7 @@ class Against(TypedDict):
     changed_videos: list[ChangedVideo]
 
 
-class Result(TypedDict):
+class Result(msgspec.Struct, frozen=True):
     """One runtime and precision: accuracies by score, and the deployed score's confusions, most frequent first."""
 
     runtime: str
@@ -144,7 +158,7 @@ class Result(TypedDict):
     against_reference: dict[str, Against] | None
 
 
-class Changes(TypedDict):
+class Changes(msgspec.Struct, frozen=True):
     """Accuracies by score in an earlier eval.json and now, in one runtime and precision; `data` was evaluated then."""
 
     path: str
@@ -155,8 +169,8 @@ class Changes(TypedDict):
     after: dict[str, Accuracies]
 
 
-class EvalCore(TypedDict):
-    """What of an eval.json is read again, whichever version wrote it. The first of `results` is the reference."""
+class KnownEval(msgspec.Struct, frozen=True):
+    """What of an eval.json a benchmark reads, whichever version wrote it. The first of `results` is the reference."""
 
     schema_version: int
     bundle: BundleEntry
@@ -166,7 +180,13 @@ class EvalCore(TypedDict):
     results: list[Result]
 
 
-class EvalReport(EvalCore):
+class EarlierEval(KnownEval, frozen=True):
+    """What of an earlier eval.json another evaluation is compared with."""
+
+    classes: list[ClassVideos]
+
+
+class EvalReport(EarlierEval, frozen=True):
     """What `x3ddeploy eval` writes; docs/eval.md."""
 
     x3ddeploy: str
@@ -177,50 +197,50 @@ class EvalReport(EvalCore):
     average_clips: str
     batch: int
     skipped: SkippedVideos
-    persons: Persons | None
+    persons: PersonsEntry | None
     loading: LoadingEntry
     left_out: list[str]
     random_calibration: list[str]
     reference: str
-    classes: list[ClassVideos]
     against: Changes | None
 
 
-class PeopleEntry(TypedDict):
-    """Who is in a clip; see `People`."""
-
-    frames: int
-    frames_with_persons: int
-    seen: bool
-    notes: list[str]
-
-
-class WrittenClip(TypedDict):
-    """A row of `eval --scores`: a clip in one runtime and precision; `people` is null where nobody is looked for.
+class ClipRow(msgspec.Struct, frozen=True):
+    """What an evaluation knows of a clip in one runtime and precision; `people` is null where nobody is looked for.
 
     `averages` are of the clip's views, by name of the logits: mean probabilities, or mean logits where the bundle
-    averages by 'score'; `rows` is how many rows the clip has, and `run` of which settings they are.
+    averages by 'score'.
     """
 
     schema_version: int
     name: str
     label: int
-    people: PeopleEntry | None
+    people: People | None
     runtime: str
     device: str
-    precision: str
+    precision: Precision
     version: str
     computed_on: str
     averages: dict[str, list[float]]
-    run: str
-    rows: int
 
 
-class FailedClip(TypedDict):
-    """A row about a clip that could not be loaded."""
+class FailedRow(msgspec.Struct, frozen=True):
+    """What it knows of a clip that could not be loaded."""
 
     schema_version: int
     name: str
     error: str
+
+
+class WrittenClip(ClipRow, frozen=True):
+    """A row of `eval --scores`; `rows` is how many rows the clip has, and `run` of which settings they are."""
+
+    run: str
+    rows: int
+
+
+class FailedClip(FailedRow, frozen=True):
+    """A row about a clip that could not be loaded."""
+
     run: str
     rows: int

@@ -85,7 +85,7 @@ def plot_evaluation(
     paths = []
     for outcome in evaluation.outcomes:
         path = folder / f"confusion_{outcome.execution.place}_{outcome.execution.precision}.{suffix}"
-        title = f"{outcome.execution}, {report['deployed']}: {report['videos']} videos {report['data']['split'] or ''}"
+        title = f"{outcome.execution}, {report.deployed}: {report.videos} videos {report.data.split or ''}"
         counted = confusions(evaluation, outcome, deployed_score(bundle.contract))
         plot_confusions(path, counted, class_names(bundle), title)
         paths.append(path)

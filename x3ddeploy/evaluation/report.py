@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Any, cast
+from dataclasses import replace
 
-import msgspec
 import numpy as np
 
 from x3ddeploy import __version__
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import Average, Contract, Score
 from x3ddeploy.data.sources import ClipSource
-from x3ddeploy.evaluation.document import SCHEMA_VERSION, EvalReport
+from x3ddeploy.evaluation.document import (
+    SCHEMA_VERSION,
+    Accuracies,
+    BundleEntry,
+    ClassVideos,
+    Confusion,
+    DataEntry,
+    EvalReport,
+    LoadingEntry,
+    MachineEntry,
+    NoteEntry,
+    PersonsEntry,
+    Result,
+    SkippedVideos,
+    ViewsEntry,
+)
 from x3ddeploy.evaluation.evaluate import Evaluation, ExecutionScores, Loading
 from x3ddeploy.evaluation.metrics import (
     Classes,
-    Comparison,
     class_accuracy,
     compare_scores,
     confusion_matrix,
@@ -53,50 +65,44 @@ def eval_report(
     views = views if clips is None else replace(views, clips=clips)
     names = class_names(bundle)
     reference = evaluation.outcomes[0]
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "x3ddeploy": __version__,
-        "machine": machine(),
-        "bundle": {
-            "path": str(bundle.path),
-            "source": asdict(bundle.manifest.source),
-            "fusion": list(deployed_score(bundle.contract).weights.values()),
-        },
-        "data": {"path": source.name, "split": source.split, "description": dict(source.description)},
-        "videos": len(evaluation.names),
-        "limit": loading.limit,
-        "num_clips": views.clips,
-        "views": {"count": views.count, **asdict(views)},
-        "average_clips": _average(bundle.contract),
-        "batch": evaluation.batch,
-        "skipped": {"count": len(evaluation.skipped), "videos": [asdict(clip) for clip in evaluation.skipped]},
-        "persons": _persons(evaluation),
-        "loading": {
-            "workers": loading.workers,
-            "waiting_s": evaluation.time.waiting_s,
-            "total_s": evaluation.time.total_s,
-            "waiting_share": evaluation.time.waiting_share,
-        },
-        "left_out": list(left_out),
-        "random_calibration": [
+    return EvalReport(
+        schema_version=SCHEMA_VERSION,
+        x3ddeploy=__version__,
+        machine=MachineEntry(**machine()),
+        bundle=BundleEntry(
+            str(bundle.path), bundle.manifest.source, list(deployed_score(bundle.contract).weights.values())
+        ),
+        data=DataEntry(source.name, source.split, dict(source.description)),
+        videos=len(evaluation.names),
+        limit=loading.limit,
+        num_clips=views.clips,
+        views=ViewsEntry(views.count, views.clips, views.crops, views.flip),
+        average_clips=_average(bundle.contract),
+        batch=evaluation.batch,
+        skipped=SkippedVideos(len(evaluation.skipped), list(evaluation.skipped)),
+        persons=_persons(evaluation),
+        loading=LoadingEntry(
+            loading.workers, evaluation.time.waiting_s, evaluation.time.total_s, evaluation.time.waiting_share
+        ),
+        left_out=list(left_out),
+        random_calibration=[
             name for name, precision in bundle.manifest.precisions.items() if precision.random_calibration
         ],
-        "deployed": reported.deployed,
-        "reference": str(reference.execution),
-        "results": [
+        deployed=reported.deployed,
+        reference=str(reference.execution),
+        results=[
             _result(outcome, evaluation, reported, None if outcome is reference else reference)
             for outcome in evaluation.outcomes
         ],
-        "classes": [
-            {"class": index, "label": names[index], "videos": int(videos)}
+        classes=[
+            ClassVideos(index, names[index], int(videos))
             for index, videos in enumerate(np.bincount(evaluation.labels, minlength=len(names)))
         ],
-        "against": None,
-    }
-    return cast(EvalReport, msgspec.to_builtins(report))
+        against=None,
+    )
 
 
-def _persons(evaluation: Evaluation) -> dict[str, Any] | None:
+def _persons(evaluation: Evaluation) -> PersonsEntry | None:
     """In how many frames persons were found, which videos show the network nobody, and what is odd about keypoints.
 
     None where nobody is looked for.
@@ -105,12 +111,12 @@ def _persons(evaluation: Evaluation) -> dict[str, Any] | None:
     people = {name: entry for name, entry in found if entry is not None}
     if not people:
         return None
-    return {
-        "frames": sum(entry.frames for entry in people.values()),
-        "frames_with_persons": sum(entry.frames_with_persons for entry in people.values()),
-        "videos_without": [name for name, entry in people.items() if not entry.seen],
-        "notes": [{"name": name, "note": note} for name, entry in people.items() for note in entry.notes],
-    }
+    return PersonsEntry(
+        frames=sum(entry.frames for entry in people.values()),
+        frames_with_persons=sum(entry.frames_with_persons for entry in people.values()),
+        videos_without=[name for name, entry in people.items() if not entry.seen],
+        notes=[NoteEntry(name, note) for name, entry in people.items() for note in entry.notes],
+    )
 
 
 def class_names(bundle: Bundle) -> list[str]:
@@ -137,53 +143,42 @@ def confusions(evaluation: Evaluation, outcome: ExecutionScores, score: Score) -
 
 def _result(
     outcome: ExecutionScores, evaluation: Evaluation, reported: Reported, reference: ExecutionScores | None
-) -> dict[str, Any]:
-    return {
-        "runtime": outcome.execution.place,
-        "precision": outcome.execution.precision,
-        "version": outcome.version,
-        "device": outcome.device,
-        "scores": {name: _accuracies(outcome, evaluation, score) for name, score in reported.scores.items()},
-        "confusions": _off_diagonal(confusions(evaluation, outcome, reported.scores[reported.deployed])),
-        "against_reference": None
+) -> Result:
+    return Result(
+        runtime=outcome.execution.place,
+        precision=outcome.execution.precision.value,
+        version=outcome.version,
+        device=outcome.device,
+        scores={name: _accuracies(outcome, evaluation, score) for name, score in reported.scores.items()},
+        confusions=_off_diagonal(confusions(evaluation, outcome, reported.scores[reported.deployed])),
+        against_reference=None
         if reference is None
         else {
-            name: _comparison(
-                compare_scores(
-                    reference.scores.of(score), outcome.scores.of(score), evaluation.labels, evaluation.names
-                )
+            name: compare_scores(
+                reference.scores.of(score), outcome.scores.of(score), evaluation.labels, evaluation.names
             )
             for name, score in reported.scores.items()
         },
-    }
+    )
 
 
-def _accuracies(outcome: ExecutionScores, evaluation: Evaluation, score: Score) -> dict[str, Any]:
+def _accuracies(outcome: ExecutionScores, evaluation: Evaluation, score: Score) -> Accuracies:
     scores = outcome.scores.of(score)
     counted = confusions(evaluation, outcome, score)
-    return {
-        "top1": top_k_accuracy(scores, evaluation.labels, 1),
-        "top5": top_k_accuracy(scores, evaluation.labels, 5),
-        "mean_class": mean_class_accuracy(counted),
-        "mean1": mean1(counted),
-        "by_class": [None if math.isnan(share) else share for share in class_accuracy(counted).tolist()],
-    }
+    return Accuracies(
+        top1=top_k_accuracy(scores, evaluation.labels, 1),
+        top5=top_k_accuracy(scores, evaluation.labels, 5),
+        mean_class=mean_class_accuracy(counted),
+        mean1=mean1(counted),
+        by_class=[None if math.isnan(share) else share for share in class_accuracy(counted).tolist()],
+    )
 
 
-def _off_diagonal(counted: Classes) -> list[dict[str, int]]:
+def _off_diagonal(counted: Classes) -> list[Confusion]:
     """Which class was taken for which, the most frequent first."""
     pairs = [
-        {"class": int(label), "predicted": int(predicted), "videos": int(counted[label, predicted])}
+        Confusion(int(label), int(predicted), int(counted[label, predicted]))
         for label, predicted in np.argwhere(counted)
         if label != predicted
     ]
-    return sorted(pairs, key=lambda pair: -pair["videos"])
-
-
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "agreement": comparison.agreement,
-        "largest_difference": comparison.largest_difference,
-        "class_changes": [{"class": index, "videos": change} for index, change in comparison.class_changes.items()],
-        "changed_videos": [asdict(video) for video in comparison.changed],
-    }
+    return sorted(pairs, key=lambda pair: -pair.videos)

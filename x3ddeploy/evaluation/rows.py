@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from x3ddeploy.contract import Contract
 from x3ddeploy.data.loader import SkippedClip
-from x3ddeploy.data.people import People
-from x3ddeploy.evaluation.document import SCHEMA_VERSION
+from x3ddeploy.errors import DataError
+from x3ddeploy.evaluation.document import SCHEMA_VERSION, ClipRow, FailedRow
 from x3ddeploy.evaluation.evaluate import ExecutionScores, Scored, ScoredClip
 from x3ddeploy.evaluation.scores import VideoScores
 from x3ddeploy.rows import Row, Rows, open_rows
 from x3ddeploy.runtimes.registry import Execution
-from x3ddeploy.terms import Precision
 
 _KEY = "name"
 
@@ -39,60 +38,69 @@ class WrittenClips:
     """
 
     def __init__(self, path: Path, run: str, contract: Contract) -> None:
-        self._contract = contract
+        self._path, self._contract = path, contract
         self.known: dict[str, Scored] = {}
         self.rows: Rows = open_rows(path, _KEY, run, self._keep, _row_schema(contract))
 
     def add(self, found: Scored) -> None:
         """Write one clip."""
         self.known[found.name] = found
-        self.rows.add(_rows(found))
+        self.rows.add(msgspec.to_builtins(_rows(found)))
 
     def _keep(self, name: str, rows: Sequence[Row]) -> None:
-        self.known[name] = _scored(name, rows, self._contract)
+        try:
+            self.known[name] = _scored(name, rows, self._contract)
+        except msgspec.ValidationError as error:
+            raise DataError(
+                f"{self._path}: the rows of {name} are damaged: {error}", hint="name another place"
+            ) from error
 
 
-def _rows(found: Scored) -> list[Row]:
-    head = {"schema_version": SCHEMA_VERSION, _KEY: found.name}
+def _rows(found: Scored) -> Sequence[ClipRow | FailedRow]:
     if isinstance(found, SkippedClip):
-        return [{**head, "error": found.reason}]
-    people = None if found.people is None else {**asdict(found.people), "notes": list(found.people.notes)}
+        return [FailedRow(SCHEMA_VERSION, found.name, found.reason)]
     return [
-        {
-            **head,
-            "label": found.label,
-            "people": people,
-            "runtime": outcome.execution.runtime,
-            "device": outcome.execution.device,
-            "precision": outcome.execution.precision.value,
-            "version": outcome.version,
-            "computed_on": outcome.device,
-            "averages": {name: scores[0].tolist() for name, scores in outcome.scores.by_logits.items()},
-        }
+        ClipRow(
+            SCHEMA_VERSION,
+            found.name,
+            label=found.label,
+            people=found.people,
+            runtime=outcome.execution.runtime,
+            device=outcome.execution.device,
+            precision=outcome.execution.precision,
+            version=outcome.version,
+            computed_on=outcome.device,
+            averages={name: scores[0].tolist() for name, scores in outcome.scores.by_logits.items()},
+        )
         for outcome in found.outcomes
     ]
 
 
 def _scored(name: str, rows: Sequence[Row], contract: Contract) -> Scored:
-    if (reason := rows[0].get("error")) is not None:
-        return SkippedClip(name, reason)
-    people = rows[0]["people"]
+    if rows[0].get("error") is not None:
+        return SkippedClip(name, msgspec.convert(rows[0], FailedRow).error)
+    written = msgspec.convert(rows, list[ClipRow])
+    if any(row.averages.keys() != _logits(contract).keys() for row in written):
+        raise msgspec.ValidationError("`averages` are not of the network's logits")
     return ScoredClip(
         name,
-        rows[0]["label"],
-        None if people is None else People(**{**people, "notes": tuple(people["notes"])}),
+        written[0].label,
+        written[0].people,
         tuple(
             ExecutionScores(
-                Execution(row["runtime"], row["device"], Precision(row["precision"])),
-                row["version"],
-                row["computed_on"],
-                VideoScores(
-                    {logits: np.array([values]) for logits, values in row["averages"].items()}, contract.outputs
-                ),
+                Execution(row.runtime, row.device, row.precision),
+                row.version,
+                row.computed_on,
+                VideoScores({logits: np.array([values]) for logits, values in row.averages.items()}, contract.outputs),
             )
-            for row in rows
+            for row in written
         ),
     )
+
+
+def _logits(contract: Contract) -> dict[str, None]:
+    """Names of all logits that scores are made of, in the contract's order."""
+    return dict.fromkeys(name for score in contract.scores.values() for name in score.weights)
 
 
 def _row_schema(contract: Contract) -> Callable[[Any], Any]:
@@ -100,7 +108,6 @@ def _row_schema(contract: Contract) -> Callable[[Any], Any]:
 
     def schema(arrow: Any) -> Any:
         text, whole = arrow.string(), arrow.int64()
-        logits = dict.fromkeys(name for score in contract.scores.values() for name in score.weights)
         people = {"frames": whole, "frames_with_persons": whole, "seen": arrow.bool_(), "notes": arrow.list_(text)}
         columns = {
             "schema_version": whole,
@@ -108,7 +115,7 @@ def _row_schema(contract: Contract) -> Callable[[Any], Any]:
             "label": whole,
             "people": arrow.struct(list(people.items())),
             **dict.fromkeys(("runtime", "device", "precision", "version", "computed_on"), text),
-            "averages": arrow.struct([(name, arrow.list_(arrow.float64())) for name in logits]),
+            "averages": arrow.struct([(name, arrow.list_(arrow.float64())) for name in _logits(contract)]),
             "error": text,
         }
         return arrow.schema(list(columns.items()))

@@ -154,7 +154,7 @@ def export_bundle(
     contents = {f"{name}.onnx": serialize(graph) for name, graph in graphs.items()}
     golden = _golden(contract.inputs, reference, options)
     contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in golden.items()}
-    contents[PARITY] = json_bytes(msgspec.to_builtins(parity_report(rows, gate, _runtime(options.target))))
+    contents[PARITY] = json_bytes(parity_report(rows, gate, _runtime(options.target)))
     if options.labels:
         contents[LABELS] = "".join(f"{name}\n" for name in options.labels).encode()
     bundle = create(output, manifest, contents, lambda: _check_output(output, options))

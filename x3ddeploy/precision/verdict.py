@@ -160,8 +160,7 @@ def judge(
                 convolutions=convolutions_in(runtime, graph),
             )
         )
-    share = others[0] if others else None
-    return Verdict(tuple(timings), tuple(absent), tuple(_sentences(timings, _mark(share))), share)
+    return Verdict(tuple(timings), tuple(absent), tuple(_sentences(timings, _mark(others.share))), others.share)
 
 
 def will_not_pay(
@@ -192,7 +191,7 @@ def will_not_pay(
         return ""
     return (
         f"{execution.precision} will not pay in {execution.place} on this processor: {gain.median:.2f} times the speed "
-        f"of fp32{_mark(others[0] if others else None)}, so that it only makes smaller files"
+        f"of fp32{_mark(others.share)}, so that it only makes smaller files"
     )
 
 

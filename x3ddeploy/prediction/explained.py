@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -71,7 +70,7 @@ def draw_explanation(video: OpenedVideo, explanation: Explanation, output: Path,
     for frame, picture in _pictures(video, explanation.frames.tolist()):
         _, data = cv2.imencode(".png", draw(frame, picture)[..., ::-1])
         write_bytes(output / f"{frame:06}.png", data.tobytes())
-    write_json(output / "explanation.json", msgspec.to_builtins(explanation.report()))
+    write_json(output / "explanation.json", explanation.report())
 
 
 def _pictures(video: OpenedVideo, frames: list[int]) -> Iterator[tuple[int, Frame]]:

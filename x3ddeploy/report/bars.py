@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from x3ddeploy.benchmarking.document import PartEntry
+from x3ddeploy.benchmarking.document import PartEntry, timed
 from x3ddeploy.benchmarking.view import Report, Row, busy, timed_rows, times_floor
 from x3ddeploy.report.competitors import OTHER_NETWORK, Numbers, tone_of
 from x3ddeploy.report.scale import TIMES, milliseconds
@@ -57,26 +57,26 @@ class Stack:
 def latency(report: Report, numbers: Numbers) -> list[Chart]:
     """One chart a scope, and one of its own for another network's clips: no bar shrinks beside theirs."""
     charts = []
-    for scope in report["scopes"]:
+    for scope in report.scopes:
         alike = [row for row in timed_rows(report, scope) if not _other_clips(row)]
         others = [row for row in timed_rows(report, scope) if _other_clips(row)]
         for rows, mark in ((alike, ""), (others, "other clips")):
             if rows:
                 bars = _bars(rows, [tone_of(row) for row in rows], [_detail(row) for row in rows])
-                named = [_numbered(bar, numbers[row["name"]], row) for bar, row in zip(bars, rows, strict=True)]
-                unlike = list(dict.fromkeys("* " + "; ".join(row["unlike"]) for row in rows if row["unlike"]))
+                named = [_numbered(bar, numbers[row.name], row) for bar, row in zip(bars, rows, strict=True)]
+                unlike = list(dict.fromkeys("* " + "; ".join(row.unlike) for row in rows if row.unlike))
                 charts.append(Chart(scope, named, unlike, ", ".join(filter(None, (mark, busy(report))))))
     return charts
 
 
 def _other_clips(row: Row) -> bool:
-    return tone_of(row) == OTHER_NETWORK and bool(row["unlike"])
+    return tone_of(row) == OTHER_NETWORK and bool(row.unlike)
 
 
 def parts(report: Report) -> list[Chart]:
     """One chart for the preparation and one for each runtime, all on the same track."""
-    entries = [part for part in report["parts"] if part["samples_ms"]]
-    groups = list(dict.fromkeys(entry["name"].partition("/")[0] for entry in entries))
+    entries = [part for part in report.parts if part.samples_ms]
+    groups = list(dict.fromkeys(entry.name.partition("/")[0] for entry in entries))
     bars = _bars(entries, ["other" if _group(entry) == "preparation" else "ours" for entry in entries])
     return [Chart(group, [_short(bar) for bar in bars if bar.name.startswith(f"{group}/")], []) for group in groups]
 
@@ -84,7 +84,7 @@ def parts(report: Report) -> list[Chart]:
 def precisions(report: Report) -> list[Stack]:
     """Convolutions of each form of the bundle, by the precision in which the runtime computes them."""
     stacks = []
-    for name, counts in report["precisions"].items():
+    for name, counts in report.precisions.items():
         total = sum(counts.values())
         pieces = [(precision, 100 * count / total, f"{count} {precision}") for precision, count in counts.items()]
         stacks.append(Stack(name, pieces))
@@ -94,18 +94,19 @@ def precisions(report: Report) -> list[Stack]:
 def _bars(
     rows: Sequence[Row] | Sequence[PartEntry], tones: Sequence[str], details: Sequence[str] | None = None
 ) -> list[Bar]:
-    track = _LONGEST * max((float(row["median_ms"]) for row in rows), default=1.0)
+    figures = [timed(row) for row in rows]
+    track = _LONGEST * max((of.median_ms for of in figures), default=1.0)
     return [
         Bar(
-            name=row["name"],
+            name=row.name,
             tone=tone,
-            length=_percent(row["median_ms"], track),
-            quartiles=(_percent(row["lower_quartile_ms"], track), _percent(row["upper_quartile_ms"], track)),
-            p95=_percent(row["p95_ms"], track),
-            text=milliseconds(row["median_ms"]),
+            length=_percent(of.median_ms, track),
+            quartiles=(_percent(of.lower_quartile_ms, track), _percent(of.upper_quartile_ms, track)),
+            p95=_percent(of.p95_ms, track),
+            text=milliseconds(of.median_ms),
             detail=detail,
         )
-        for row, tone, detail in zip(rows, tones, details or [""] * len(rows), strict=True)
+        for row, of, tone, detail in zip(rows, figures, tones, details or [""] * len(rows), strict=True)
     ]
 
 
@@ -115,16 +116,16 @@ def _percent(value: float, track: float) -> float:
 
 def _detail(row: Row) -> str:
     over = times_floor(row)
-    texts = [f"{row['ratio']['median']:.2f} {TIMES} reference"] if row["ratio"] else []
+    texts = [f"{row.ratio.median:.2f} {TIMES} reference"] if row.ratio else []
     return ", ".join(texts + ([f"{over:.1f} {TIMES} floor"] if over is not None else []))
 
 
 def _numbered(bar: Bar, index: int, row: Row) -> Bar:
-    return Bar(**{**vars(bar), "number": index, "mark": "*" if row["unlike"] else ""})
+    return Bar(**{**vars(bar), "number": index, "mark": "*" if row.unlike else ""})
 
 
 def _group(entry: Row | PartEntry) -> str:
-    return str(entry["name"]).partition("/")[0]
+    return entry.name.partition("/")[0]
 
 
 def _short(bar: Bar) -> Bar:

@@ -22,8 +22,8 @@ class Numbers:
 
     @classmethod
     def of(cls, report: Report) -> Numbers:
-        names = [row["name"] for row in timed_rows(report, main_scope(report))]
-        others = [row["name"] for row in report["competitors"]]
+        names = [row.name for row in timed_rows(report, main_scope(report))]
+        others = [row.name for row in report.competitors]
         return cls({name: index for index, name in enumerate(dict.fromkeys([*names, *others]), start=1)})
 
     def __getitem__(self, name: str) -> int:
@@ -32,6 +32,6 @@ class Numbers:
 
 def tone_of(row: Row) -> str:
     """Colour of a row by whose network it is."""
-    if row["is_ours"]:
+    if row.is_ours:
         return OURS
-    return OTHER_NETWORK if row["kind"].startswith("rgbposeconv3d") else SAME_NETWORK
+    return OTHER_NETWORK if row.kind.startswith("rgbposeconv3d") else SAME_NETWORK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from x3ddeploy.benchmarking.document import timed
 from x3ddeploy.benchmarking.view import Report, main_scope, timed_rows
 from x3ddeploy.report.competitors import Numbers, tone_of
 from x3ddeploy.report.plot import Entry, Line, Mark, Plot, spread, with_margin, x_scale, y_scale
@@ -14,8 +15,8 @@ _COLOURS = 6  # of the style sheet; numbers tell what shares one
 def throughput(report: Report, numbers: Numbers) -> Plot | None:
     """One line a competitor; None where nothing was measured."""
     rates: dict[str, dict[int, float]] = {}
-    for entry in report["throughput"]:
-        rates.setdefault(entry["name"], {})[entry["batch"]] = entry["clips_per_s"]
+    for entry in report.throughput:
+        rates.setdefault(entry.name, {})[entry.batch] = entry.clips_per_s
     if not rates:
         return None
     batches = sorted({batch for values in rates.values() for batch in values})
@@ -50,29 +51,29 @@ def accuracy(report: Report, numbers: Numbers) -> Plot | None:
 
     None where no accuracy of a timed competitor is known.
     """
-    scope, known = main_scope(report), report["accuracy"]
-    rows = [row for row in timed_rows(report, scope) if row["name"] in known]
+    scope, known = main_scope(report), report.accuracy
+    rows = [row for row in timed_rows(report, scope) if row.name in known]
     if not rows:
         return None
-    shares = [100 * known[row["name"]]["top1"] for row in rows]
-    x = x_scale(*with_margin([0, *(row["median_ms"] for row in rows)]))
+    shares = [100 * known[row.name].top1 for row in rows]
+    x = x_scale(*with_margin([0, *(timed(row).median_ms for row in rows)]))
     low, high = with_margin(shares)
     more = max(0.0, _LEAST_PERCENT - (high - low)) / 2
     y = y_scale(low - more, high + more)
     places = spread([y(share) for share in shares])
     marks, entries = [], []
     for row, share, place in zip(rows, shares, places, strict=True):
-        index, tone = numbers[row["name"]], tone_of(row)
-        text = f"{share:.2f} % top-1, {milliseconds(row['median_ms'])}"
-        marks.append(Mark(index, x(row["median_ms"]), y(share), place, tone, f"{row['name']}: {text}"))
-        entries.append(Entry(index, tone, row["name"], text))
-    measured_on = known[rows[0]["name"]]
+        index, tone = numbers[row.name], tone_of(row)
+        text = f"{share:.2f} % top-1, {milliseconds(timed(row).median_ms)}"
+        marks.append(Mark(index, x(timed(row).median_ms), y(share), place, tone, f"{row.name}: {text}"))
+        entries.append(Entry(index, tone, row.name, text))
+    measured_on = known[rows[0].name]
     best = [share > max([-1.0, *shares[:place]]) for place, share in enumerate(shares)]  # the fastest first
     frontier = tuple(
-        (x(row["median_ms"]), y(share)) for row, share, is_best in zip(rows, shares, best, strict=True) if is_best
+        (x(timed(row).median_ms), y(share)) for row, share, is_best in zip(rows, shares, best, strict=True) if is_best
     )
     return Plot(
-        title=f"Top-1 on {measured_on['videos']} videos of {measured_on['data']}, scope {scope}",
+        title=f"Top-1 on {measured_on.videos} videos of {measured_on.data}, scope {scope}",
         x_label="median latency, ms",
         y_label="top-1, %",
         x_ticks=x.ticks(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from x3ddeploy.benchmarking.document import BlockEntry
 from x3ddeploy.benchmarking.view import Report
+from x3ddeploy.timing.profile import BlockTime
 
 TOTAL = "all layers"
 _LEAST_SHARE = 0.0005  # a strip that would read 0.0 % is none
@@ -54,23 +54,23 @@ class Share:
 def heats(report: Report) -> list[Heat]:
     """A map for every profiled competitor and each part that has blocks."""
     return [
-        _heat(name, stream, [block for block in blocks if block["stream"] == stream], _total(blocks))
-        for name, blocks in report["profiles"].items()
-        for stream in dict.fromkeys(block["stream"] for block in blocks if block["block"] != block["stream"])
+        _heat(name, stream, [block for block in blocks if block.stream == stream], _total(blocks))
+        for name, blocks in report.profiles.items()
+        for stream in dict.fromkeys(block.stream for block in blocks if block.block != block.stream)
         if stream
     ]
 
 
 def kinds(report: Report) -> tuple[list[str], list[Share]]:
     """Columns, and a row for each kind of layer, most time first; empty where nothing was profiled."""
-    profiled = report["profiles"]
+    profiled = report.profiles
     if not profiled:
         return [], []
     columns = [_by_kind(blocks) for blocks in profiled.values()]
-    work = next((report["work"][name]["by_kind"] for name in profiled if name in report["work"]), {})
+    work = next((report.work[name].by_kind for name in profiled if name in report.work), {})
     counted: list[dict[str, float]] = [
-        {kind: values["multiply_adds"] for kind, values in work.items()},
-        {kind: values["traffic_bytes"] for kind, values in work.items()},
+        {kind: values.multiply_adds for kind, values in work.items()},
+        {kind: values.traffic_bytes for kind, values in work.items()},
     ]
     named = sorted(
         {*work, *(kind for column in columns for kind in column)}, key=lambda kind: -columns[0].get(kind, 0.0)
@@ -79,12 +79,12 @@ def kinds(report: Report) -> tuple[list[str], list[Share]]:
     return ["multiply-adds", "bytes, nothing fused", *(f"time in {name}" for name in profiled)], rows
 
 
-def _heat(name: str, stream: str, blocks: list[BlockEntry], total: float) -> Heat:
-    order = list(dict.fromkeys((str(block["stage"]), str(block["block"])) for block in blocks))
+def _heat(name: str, stream: str, blocks: list[BlockTime], total: float) -> Heat:
+    order = list(dict.fromkeys((block.stage, block.block) for block in blocks))
     times: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for block in blocks:
-        for kind in (TOTAL, block["kind"]):
-            times[kind][block["block"]] += block["time_ms"]
+        for kind in (TOTAL, block.kind):
+            times[kind][block.block] += block.time_ms
     strongest = max(times[TOTAL].values()) or 1.0
     shares = {kind: sum(values.values()) / total for kind, values in times.items()}
     ranked = sorted((kind for kind in shares if shares[kind] >= _LEAST_SHARE), key=lambda kind: -shares[kind])
@@ -105,14 +105,14 @@ def _heat(name: str, stream: str, blocks: list[BlockEntry], total: float) -> Hea
     return Heat(f"{name}, {stream}: {shares[TOTAL]:.0%} of the profiled time", list(stages.items()), strips)
 
 
-def _total(blocks: list[BlockEntry]) -> float:
-    return sum(block["time_ms"] for block in blocks) or 1.0
+def _total(blocks: list[BlockTime]) -> float:
+    return sum(block.time_ms for block in blocks) or 1.0
 
 
-def _by_kind(blocks: list[BlockEntry]) -> dict[str, float]:
+def _by_kind(blocks: list[BlockTime]) -> dict[str, float]:
     sums: dict[str, float] = defaultdict(float)
     for block in blocks:
-        sums[block["kind"]] += block["time_ms"]
+        sums[block.kind] += block.time_ms
     return dict(sums)
 
 

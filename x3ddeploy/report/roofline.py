@@ -7,7 +7,8 @@ traffic possible, the graph's own inputs, weights and outputs.
 
 from __future__ import annotations
 
-from x3ddeploy.benchmarking.document import Ceiling
+from x3ddeploy.benchmarking.ceilings import Ceilings
+from x3ddeploy.benchmarking.document import timed
 from x3ddeploy.benchmarking.view import Report, Row, main_scope, timed_rows
 from x3ddeploy.report.competitors import Numbers, tone_of
 from x3ddeploy.report.plot import Entry, Line, Mark, Note, Plot, spread, with_margin, x_scale, y_scale
@@ -17,23 +18,23 @@ from x3ddeploy.report.scale import number
 def rooflines(report: Report, numbers: Numbers) -> list[Plot]:
     """One for each device whose ceilings were measured and on which something with known work was timed."""
     plots = []
-    for ceilings in report["ceilings"]:
-        on_cpu = ceilings["device"] == "cpu"
+    for ceilings in report.ceilings:
+        on_cpu = ceilings.device == "cpu"
         rows = [
             row
             for row in timed_rows(report, main_scope(report))
-            if row["work_of"] in report["work"] and (row["device"] == "cpu") == on_cpu
+            if row.work_of in report.work and (row.device == "cpu") == on_cpu
         ]
         if rows:
             plots.append(_roofline(report, rows, ceilings, numbers))
     return plots
 
 
-def _roofline(report: Report, rows: list[Row], ceilings: Ceiling, numbers: Numbers) -> Plot:
-    bandwidth = ceilings["copy_bytes_per_s"] / 1e9
-    multiplied_in = {"fp32", *(row["precision"] for row in rows)}
-    peaks = {name: rate / 1e9 for name, rate in ceilings["gemm_flops"].items() if rate and name in multiplied_in}
-    points = {row["name"]: _point(report, row) for row in rows}
+def _roofline(report: Report, rows: list[Row], ceilings: Ceilings, numbers: Numbers) -> Plot:
+    bandwidth = ceilings.copy_bytes_per_s / 1e9
+    multiplied_in = {"fp32", *(row.precision for row in rows)}
+    peaks = {name: rate / 1e9 for name, rate in ceilings.gemm_flops.items() if rate and name in multiplied_in}
+    points = {row.name: _point(report, row) for row in rows}
     top = max(peaks.values())
     intensities = [value for low, high, _ in points.values() for value in (low, high)]
     x = x_scale(*with_margin([*intensities, top / bandwidth], is_log=True), is_log=True)
@@ -44,17 +45,17 @@ def _roofline(report: Report, rows: list[Row], ceilings: Ceiling, numbers: Numbe
     heights = spread([y(peak) - 4 for peak in peaks.values()])
     notes = [Note(x(x.high), height, name, end=True) for name, height in zip(peaks, heights, strict=True)]
     products = ", ".join(f"{name} {number(peak)}" for name, peak in peaks.items())
-    places = spread([y(points[row["name"]][2]) for row in rows])
+    places = spread([y(points[row.name][2]) for row in rows])
     marks, entries = [], []
     for row, place in zip(rows, places, strict=True):
-        low, high, rate = points[row["name"]]
-        index, tone, text = numbers[row["name"]], tone_of(row), f"{number(rate)} GFLOP/s"
+        low, high, rate = points[row.name]
+        index, tone, text = numbers[row.name], tone_of(row), f"{number(rate)} GFLOP/s"
         # CPU runtimes compute half-typed graphs in float32.
-        if peak := peaks.get(row["precision"], peaks.get("fp32") if ceilings["device"] == "cpu" else None):
+        if peak := peaks.get(row.precision, peaks.get("fp32") if ceilings.device == "cpu" else None):
             text += f", {rate / peak:.0%} of the ceiling"
-        marks.append(Mark(index, x(low), y(rate), place, tone, f"{row['name']}: {text}", x(high)))
-        entries.append(Entry(index, tone, row["name"], text))
-    device = "CPU" if ceilings["device"] == "cpu" else ceilings["device"]
+        marks.append(Mark(index, x(low), y(rate), place, tone, f"{row.name}: {text}", x(high)))
+        entries.append(Entry(index, tone, row.name, text))
+    device = "CPU" if ceilings.device == "cpu" else ceilings.device
     return Plot(
         title=f"{device}: matrix product {products} GFLOP/s, copies {number(bandwidth)} GB/s",
         x_label="operations per byte: from nothing fused to everything fused",
@@ -70,7 +71,7 @@ def _roofline(report: Report, rows: list[Row], ceilings: Ceiling, numbers: Numbe
 
 def _point(report: Report, row: Row) -> tuple[float, float, float]:
     """Operations a byte without fusion and with all of it, and GFLOP/s; a multiply-add is two operations."""
-    work = report["work"][str(row["work_of"])]
-    operations = 2 * work["multiply_adds"]
-    rate = operations * row["batch"] / work["clips"] / (row["median_ms"] / 1e3) / 1e9
-    return operations / work["traffic_bytes"], operations / work["compulsory_bytes"], rate
+    work = report.work[str(row.work_of)]
+    operations = 2 * work.multiply_adds
+    rate = operations * row.batch / work.clips / (timed(row).median_ms / 1e3) / 1e9
+    return operations / work.traffic_bytes, operations / work.compulsory_bytes, rate

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROCESSORS = Path("/proc/stat")
@@ -25,23 +26,30 @@ def busy_mark(others: float | None, load_average: Sequence[float] = (), cores: i
     return "busy machine" if is_busy else ""
 
 
-@contextlib.contextmanager
-def cpu_of_others() -> Iterator[list[float]]:
-    """Gives a list that holds, after the block, the share of the usable cores that others computed in during it.
+@dataclass
+class CpuOfOthers:
+    """The share of the usable cores that others computed in; None where the system does not tell."""
 
-    What this process and its children used is not counted; what a hypervisor gave to others is. The list stays empty
-    where the system does not tell (it is Linux that does). Source: proc(5), /proc/stat.
+    share: float | None = None
+
+
+@contextlib.contextmanager
+def cpu_of_others() -> Iterator[CpuOfOthers]:
+    """Gives what others computed during the block, which is known after it.
+
+    What this process and its children used is not counted; what a hypervisor gave to others is. It is Linux that
+    tells. Source: proc(5), /proc/stat.
     """
-    share: list[float] = []
+    found = CpuOfOthers()
     try:
         before, start = _busy_seconds(), time.monotonic()
     except (OSError, ValueError, AttributeError):
-        yield share
+        yield found
         return
-    yield share
+    yield found
     cores = len(os.sched_getaffinity(0))
     others = sum(after - earlier for after, earlier in zip(_busy_seconds(), before, strict=True))
-    share.append(min(1.0, max(0.0, others / (cores * max(time.monotonic() - start, 1e-9)))))
+    found.share = min(1.0, max(0.0, others / (cores * max(time.monotonic() - start, 1e-9))))
 
 
 def _busy_seconds() -> tuple[float, float]:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Annotated
+
+import msgspec
+
+OURS = "x3ddeploy synthetic"
+Kind = Annotated[str, msgspec.Meta(pattern=f"^{OURS}")]
 
 
-class OptionsEntry(TypedDict):
+class AnyRecord(msgspec.Struct, frozen=True):
+    """What of a dataset.json says that the set is synthetic, whichever version made it: such a set may be replaced."""
+
+    kind: Kind
+
+
+class OptionsEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the clips depend on; `size` is height and width in pixels."""
 
     seed: int
@@ -16,7 +27,7 @@ class OptionsEntry(TypedDict):
     together: int
 
 
-class SynthReport(OptionsEntry):
+class SynthReport(OptionsEntry, frozen=True, kw_only=True):
     """What was written; `splits` are numbers of clips."""
 
     directory: str
@@ -26,7 +37,7 @@ class SynthReport(OptionsEntry):
     size_bytes: int
 
 
-class ActionEntry(TypedDict):
+class ActionEntry(msgspec.Struct, frozen=True):
     """A class, and which of its inputs tells it from the others of its group."""
 
     name: str
@@ -34,10 +45,10 @@ class ActionEntry(TypedDict):
     told_apart_by: str
 
 
-class DatasetRecord(OptionsEntry):
+class DatasetRecord(OptionsEntry, frozen=True, kw_only=True):
     """dataset.json; `largest_accuracy_without_seeing` is that of a network that does not see a cue, as a share."""
 
-    kind: str
+    kind: Kind
     schema_version: int
     versions: dict[str, str]
     clips: int
@@ -48,10 +59,10 @@ class DatasetRecord(OptionsEntry):
     does_not_show: str
 
 
-class PicturesRecord(TypedDict):
+class PicturesRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What `synth --pictures --json` prints, and dataset.json beside the pictures; `splits` are numbers of pictures."""
 
-    kind: str
+    kind: Kind
     schema_version: int
     versions: dict[str, str]
     seed: int

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_json
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.cast import CAMERA_YAWS
-from x3ddeploy.data.synth.document import PicturesRecord
+from x3ddeploy.data.synth.document import OURS, PicturesRecord
 from x3ddeploy.data.synth.options import SynthOptions, last_in_training
-from x3ddeploy.data.synth.place import OURS, RECORD, library_versions, require_replaceable
+from x3ddeploy.data.synth.place import RECORD, library_versions, require_replaceable
 from x3ddeploy.data.synth.render import Scene, render
 from x3ddeploy.data.synth.skeleton import Floats
 from x3ddeploy.data.synth.stage import camera_of, performer_of, room_of, stage
@@ -165,16 +165,16 @@ def generate_pictures(
             for place, annotation in enumerate(content["annotations"], 1):
                 annotation["id"] = place
             write_json(staging / f"person_keypoints_{name}.json", content)
-        record: PicturesRecord = {
-            "kind": _KIND,
-            "schema_version": _SCHEMA_VERSION,
-            "versions": library_versions("numpy"),
-            **asdict(options),  # type: ignore[typeddict-item]
-            "splits": {name: len(content["images"]) for name, content in splits.items()},
-            "persons": sum(len(content["annotations"]) for content in splits.values()),
-            "shows": _SHOWS,
-            "does_not_show": _SHOWS_NOT,
-        }
+        record = PicturesRecord(
+            kind=_KIND,
+            schema_version=_SCHEMA_VERSION,
+            versions=library_versions("numpy"),
+            **asdict(options),
+            splits={name: len(content["images"]) for name, content in splits.items()},
+            persons=sum(len(content["annotations"]) for content in splits.values()),
+            shows=_SHOWS,
+            does_not_show=_SHOWS_NOT,
+        )
         write_json(staging / RECORD, record)
     return record
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 
 from x3ddeploy import __version__
+from x3ddeploy.data.synth.document import AnyRecord
 from x3ddeploy.errors import UsageError, X3DDeployError
+from x3ddeploy.files import read_json
 from x3ddeploy.modalities.opencv import require_opencv
 
 RECORD = "dataset.json"
-OURS = "x3ddeploy synthetic"  # how the kind of each of them begins
 
 
 def library_versions(*distributions: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ def require_replaceable(directory: Path, overwrite: bool) -> None:
 
 def _is_ours(directory: Path) -> bool:
     try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        read_json(directory / RECORD, AnyRecord)
     except (OSError, ValueError):
         return False
-    return isinstance(record, dict) and str(record.get("kind")).startswith(OURS)
+    return True

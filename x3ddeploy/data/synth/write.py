@@ -14,14 +14,14 @@ import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from x3ddeploy.atomic import explain_os_errors, staged_directory, write_bytes, write_json
 from x3ddeploy.data.synth.actions import ACTIONS, Cue, ceiling
 from x3ddeploy.data.synth.clip import SynthClip, make_clip
-from x3ddeploy.data.synth.document import DatasetRecord, OptionsEntry, SynthReport
+from x3ddeploy.data.synth.document import OURS, ActionEntry, DatasetRecord, SynthReport
 from x3ddeploy.data.synth.options import SynthOptions, clip_names, splits_of
-from x3ddeploy.data.synth.place import OURS, RECORD, library_versions, require_replaceable
+from x3ddeploy.data.synth.place import RECORD, library_versions, require_replaceable
 from x3ddeploy.data.synth.together import make_together
 from x3ddeploy.data.synth.video import require_pyav, write_video
 from x3ddeploy.modalities.opencv import require_opencv
@@ -54,16 +54,16 @@ class Summary:
     splits: dict[str, int]
     size_bytes: int
 
-    def to_json(self) -> SynthReport:
+    def document(self) -> SynthReport:
         """For `--json`."""
-        return {
-            "directory": str(self.directory),
-            **_entry(self.options),
-            "classes": list(self.classes),
-            "clips": self.clips,
-            "splits": self.splits,
-            "size_bytes": self.size_bytes,
-        }
+        return SynthReport(
+            **asdict(self.options),
+            directory=str(self.directory),
+            classes=list(self.classes),
+            clips=self.clips,
+            splits=self.splits,
+            size_bytes=self.size_bytes,
+        )
 
 
 def generate(
@@ -139,22 +139,15 @@ def _skeleton(name: str, label: int, clip: SynthClip) -> dict[str, Any]:
 
 def _record(options: SynthOptions, clips: int, splits: dict[str, int]) -> DatasetRecord:
     blind = {cue.value: round(ceiling(cue), 4) for cue in Cue if cue is not Cue.BOTH}
-    return {
-        "kind": _KIND,
-        "schema_version": _SCHEMA_VERSION,
-        "versions": library_versions("numpy", "av"),
-        **_entry(options),
-        "clips": clips,
-        "splits": splits,
-        "classes": [
-            {"name": action.name, "group": action.group, "told_apart_by": action.told_apart_by.value}
-            for action in ACTIONS
-        ],
-        "largest_accuracy_without_seeing": blind,
-        "shows": _SHOWS,
-        "does_not_show": _SHOWS_NOT,
-    }
-
-
-def _entry(options: SynthOptions) -> OptionsEntry:
-    return cast(OptionsEntry, asdict(options))
+    return DatasetRecord(
+        **asdict(options),
+        kind=_KIND,
+        schema_version=_SCHEMA_VERSION,
+        versions=library_versions("numpy", "av"),
+        clips=clips,
+        splits=splits,
+        classes=[ActionEntry(action.name, action.group, action.told_apart_by.value) for action in ACTIONS],
+        largest_accuracy_without_seeing=blind,
+        shows=_SHOWS,
+        does_not_show=_SHOWS_NOT,
+    )
