@@ -98,7 +98,7 @@ def test_the_command_line_asks_the_api_alone():
         rooms = {room for room, _ in imports(path, types=False)} - {"cli", "api", "errors", "terms", "text"}
         if rooms:
             found[path.name] = rooms
-    assert found == {"bench_output.py": {"benchmarking"}, "doctor.py": {"doctor"}}
+    assert found == {"bench_output.py": {"benchmarking"}, "doctor.py": {"doctor"}, "inspect.py": {"inspection"}}
 
 
 def test_no_tensor_or_stream_is_known_by_name_outside_its_rooms():

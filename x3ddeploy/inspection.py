@@ -72,8 +72,8 @@ class InspectedCheckpoint(msgspec.Struct, frozen=True, tag_field="kind", tag="ch
     model: dict[str, Any]
     values: dict[str, str]
     origins: dict[str, str]
-    labels: list[str] | None
-    notes: list[str]
+    labels: tuple[str, ...] | None
+    notes: tuple[str, ...]
 
 
 class InspectedBundle(msgspec.Struct, frozen=True, tag_field="kind", tag="bundle"):

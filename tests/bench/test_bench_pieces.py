@@ -3,15 +3,17 @@
 import json
 from dataclasses import replace
 
+import msgspec
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from support.documents import eval_json
+from support.documents import bench_row, eval_json
 
 from x3ddeploy.benchmarking.accuracy import known_accuracy
 from x3ddeploy.benchmarking.ceilings import Ceilings
 from x3ddeploy.benchmarking.compare import differences
 from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory
+from x3ddeploy.benchmarking.document import Row
 from x3ddeploy.benchmarking.resources import parse_state
 from x3ddeploy.benchmarking.throughput import measure_throughput
 from x3ddeploy.benchmarking.work import floor_of, work_of
@@ -35,16 +37,20 @@ def test_a_measurement_is_stable_when_the_medians_of_its_last_windows_agree():
 
 
 def test_rows_are_unlike_by_extent_precision_scope_and_batch_and_alike_by_channels():
-    row = {"scope": "compute", "precision": "fp32", "batch": 1, "shapes": {"imgs": [1, 3, 16, 224, 224]}}
-    assert differences(row, row | {"shapes": {"imgs": [1, 4, 16, 224, 224]}}) == []
-    assert differences(row, row | {"shapes": {"imgs": [1, 3, 16, 112, 224]}}) == [
+    row = msgspec.convert(bench_row("torch/eager", [1.0]), Row)
+
+    def other(**changes):
+        return differences(row, msgspec.structs.replace(row, **changes))
+
+    assert other(shapes={"imgs": [1, 4, 16, 224, 224]}) == []
+    assert other(shapes={"imgs": [1, 3, 16, 112, 224]}) == [
         "imgs of 16 frames of 224 x 224 against 16 frames of 112 x 224"
     ]
-    assert differences(row, row | {"shapes": {"video": [1, 3, 16, 224, 224]}}) == [
+    assert other(shapes={"video": [1, 3, 16, 224, 224]}) == [
         "only one of them takes imgs",
         "only one of them takes video",
     ]
-    assert differences(row, row | {"scope": "pipeline", "batch": 2}) == [
+    assert other(scope="pipeline", batch=2) == [
         "scope compute against pipeline",
         "batch 1 against 2",
     ]

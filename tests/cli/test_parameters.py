@@ -75,7 +75,7 @@ def test_an_empty_value_is_a_usage_error_that_names_what_it_is_of(name, capsys):
         words, named = ["x"] * arguments.index(name), param.human_readable_name
     else:
         words, named = param.opts[-1:], param.opts[-1]
-    assert exit_code_of(main, [*verb, *words, ""]) == 2
+    assert exit_code_of(main, [*verb, *words, *[""] * max(param.nargs, 1)]) == 2
     told = capsys.readouterr().err
     assert "is empty" in told
     assert named in told

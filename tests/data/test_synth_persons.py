@@ -34,7 +34,7 @@ def pictures(tmp_path_factory):
 def test_every_picture_and_person_is_in_coco_form(pictures):
     folder, record = pictures
     persons = 0
-    for name, count in record["splits"].items():
+    for name, count in record.splits.items():
         content = json.loads((folder / f"person_keypoints_{name}.json").read_text())
         assert len(content["images"]) == count
         assert len(content["categories"][0]["keypoints"]) == 17
@@ -48,7 +48,7 @@ def test_every_picture_and_person_is_in_coco_form(pictures):
             assert (seen[:, :2] >= (x - 0.01, y - 0.01)).all()
             assert (seen[:, :2] <= (x + width + 0.01, y + height + 0.01)).all()
         persons += len(content["annotations"])
-    assert (sum(record["splits"].values()), persons) == (20, record["persons"])
+    assert (sum(record.splits.values()), persons) == (20, record.persons)
     assert len(list((folder / "images").iterdir())) == 20
     assert json.loads((folder / "dataset.json").read_text())["seed"] == 3
 

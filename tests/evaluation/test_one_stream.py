@@ -1,6 +1,5 @@
 """A network of one stream: its one score is reported and predicted; what it does not take is not asked for."""
 
-import json
 from dataclasses import replace
 from types import MappingProxyType, SimpleNamespace
 
@@ -55,7 +54,7 @@ def test_one_score_is_reported_and_nobody_is_looked_for(source, tmp_path, monkey
         manifest=SimpleNamespace(source=Source("a.pth", "0" * 64), precisions={}),
     )
     evaluation = evaluate(bundle, source, [REFERENCE, ORT], Loading(batch=3), lambda done, total: None)
-    report = json.loads(json.dumps(eval_report(bundle, source, evaluation, Loading(), 1, []), allow_nan=False))
+    report = eval_report(bundle, source, evaluation, Loading(), 1, [])
     assert report.deployed == "classes"
     assert report.persons is None
     assert report.bundle.fusion == [1.0]

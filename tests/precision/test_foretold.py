@@ -8,6 +8,7 @@ import pytest
 from x3ddeploy.precision import verdict
 from x3ddeploy.runtimes.registry import Execution
 from x3ddeploy.terms import Precision
+from x3ddeploy.timing.others import CpuOfOthers
 
 ORT = Execution("onnxruntime", "cpu", Precision.INT8)
 
@@ -38,10 +39,10 @@ class Clip(Graph):
         return 8
 
 
-@pytest.mark.parametrize(("share", "mark"), [([0.5], " (busy machine)"), ([0.05], ""), ([], "")])
+@pytest.mark.parametrize(("share", "mark"), [(0.5, " (busy machine)"), (0.05, ""), (None, "")])
 def test_figures_from_a_busy_machine_are_marked_before_the_work_and_behind_it(monkeypatch, share, mark):
     monkeypatch.setattr(verdict, "open_session", lambda runtime, graph, **_: graph)
-    monkeypatch.setattr(verdict, "cpu_of_others", lambda: contextlib.nullcontext(share))
+    monkeypatch.setattr(verdict, "cpu_of_others", lambda: contextlib.nullcontext(CpuOfOthers(share)))
     monkeypatch.setattr(verdict, "graph_runtimes", lambda: ("onnxruntime",))
     monkeypatch.setattr(verdict, "convolutions_in", lambda runtime, graph: None)
     foretold = verdict.will_not_pay(ORT, Clip(0.001), Clip(0.008), {}, 1)

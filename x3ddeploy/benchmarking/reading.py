@@ -30,16 +30,16 @@ def read_report(path: Path) -> Compared:
     """
     try:
         data = read_file(path, _LARGEST_REPORT)
-        version = decode_json(data, _Versioned).schema_version
+        versioned: _Versioned = decode_json(data, _Versioned)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise X3DDeployError(f"{path} is no bench.json: {reason}", hint="`x3ddeploy bench` writes one") from error
-    if version not in READABLE:
+    if versioned.schema_version not in READABLE:
         raise X3DDeployError(
-            f"{path} is of schema {version}, and this is schema {SCHEMA_VERSION}", hint="measure again"
+            f"{path} is of schema {versioned.schema_version}, and this is schema {SCHEMA_VERSION}", hint="measure again"
         )
     try:
-        report = decode_json(data, Compared)
+        report: Compared = decode_json(data, Compared)
     except ValueError as error:
         raise X3DDeployError(f"{path} is no bench.json that can be compared: {error}", hint="measure again") from error
     _check(report, path)

@@ -130,7 +130,7 @@ def _engine_text(engine: EngineEntry) -> str:
     batches = options.batches
     built_for = engine.gpu or "GPUs that were not there"
     return (
-        f"{engine.part} in {options.precision}, {options.flavour} {engine.version}, for {built_for} "
+        f"{engine.part} in {options.precision}, {options.flavour.value} {engine.version}, for {built_for} "
         f"({', '.join(engine.compute_capabilities)}), {batches.minimum} to {batches.maximum} clips"
     )
 

@@ -91,9 +91,7 @@ def precisions(report: Report) -> list[Stack]:
     return stacks
 
 
-def _bars(
-    rows: Sequence[Row] | Sequence[PartEntry], tones: Sequence[str], details: Sequence[str] | None = None
-) -> list[Bar]:
+def _bars(rows: Sequence[Row | PartEntry], tones: Sequence[str], details: Sequence[str] | None = None) -> list[Bar]:
     figures = [timed(row) for row in rows]
     track = _LONGEST * max((of.median_ms for of in figures), default=1.0)
     return [
