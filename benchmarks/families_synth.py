@@ -2,7 +2,7 @@
 
 Every step keeps what it finds as it goes, and a second run does what is missing. Accuracies are of the held-out
 subjects' 216 clips (xsub_val); INT8 is calibrated on clips of the others. Latencies are of one clip on all cores, the
-competitors in turn.
+competitors in turn: the least of each, since threads that the one before left spinning make others of any size.
 
     x3ddeploy synth synth
     python benchmarks/families_synth.py train WORK_DIR      configs/*_synth.py without a WORK_DIR/<name>/best.pth
@@ -110,13 +110,13 @@ def parameters(checkpoint: Path) -> int:
 
 
 def latency_of(name: str, work: Path, seconds: float) -> dict[str, Any]:
-    """Median milliseconds of one clip, by competitor, and why others are missing."""
+    """Least milliseconds of one clip, by competitor, and why others are missing."""
     bundle = exported(name, work)
     report = x3ddeploy.bench(
         bundle, only=list(COMPETITORS), scopes=["compute"], seconds=seconds, output=work / name / "bench"
     ).report
     return {
-        "latency_ms": {row.name: timed(row).median_ms for row in report.competitors if row.samples_ms},
+        "latency_ms": {row.name: timed(row).min_ms for row in report.competitors if row.samples_ms},
         "threads": report.threads,
         "rounds": report.rounds,
         "absent": {entry.name: entry.reason for entry in report.absent},
