@@ -16,8 +16,8 @@ constexpr const char* kManifest = "manifest.json";
 constexpr const char* kLabels = "labels.txt";
 // An update that was decided and is not everywhere in place yet: a whole bundle of its own (docs/bundle.md).
 constexpr const char* kNext = ".next";
-// A manifest takes kilobytes; what is larger than this is none.
-constexpr std::uint64_t kLargestManifest = 64u << 20;
+// A manifest takes kilobytes; what is larger than this is none. x3ddeploy/files.py reads as much.
+constexpr std::uint64_t kLargestManifest = 16u << 20;
 
 // UTF-8, on Windows too.
 std::string text_of(const fs::path& path) {
@@ -61,7 +61,6 @@ std::vector<std::string> lines_of(const Bytes& text) {
   for (auto start = text.begin(); start != text.end();) {
     const auto end = std::find(start, text.end(), '\n');
     lines.emplace_back(start, end);
-    if (!lines.back().empty() && lines.back().back() == '\r') lines.back().pop_back();
     start = end == text.end() ? end : end + 1;
   }
   return lines;
@@ -139,6 +138,7 @@ Result<Bundle> Bundle::opened(std::string name, const std::string& where, const 
     }
     for (const std::string& label : contract.labels) {
       if (escaped(label) != label) return bundle.altered(std::string(kLabels) + ": '" + label + "' has characters that are not to be printed");
+      if (label.find_first_not_of(' ') == std::string::npos) return bundle.altered(std::string(kLabels) + ": a class without a name");
     }
   }
   return bundle;

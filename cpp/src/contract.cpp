@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -50,14 +51,15 @@ std::array<float, 3> three(const Place& place, double (*read)(const Place&)) {
   return values;
 }
 
-std::string average(const Place& place) {
+std::string one_of(const Place& place, std::initializer_list<const char*> known, const std::string& what) {
   const std::string value = place.string();
-  const auto known = {"prob", "score", "none"};
   if (std::find(known.begin(), known.end(), value) == known.end()) {
-    place.fail("invalid model specification: average_clips '" + value + "'");
+    place.fail("invalid model specification: " + what + " '" + value + "'");
   }
   return value;
 }
+
+std::string average(const Place& place) { return one_of(place, {"prob", "score", "none"}, "average_clips"); }
 
 Shape shape(const Place& place) {
   Shape sizes;
@@ -232,13 +234,13 @@ void read_outputs(const Place& manifest, Network& network, const std::map<std::s
     const auto found = shapes.find(tensor);
     if (found == shapes.end()) continue;  // reported already
     const Place place = manifest["outputs"][tensor];
-    const std::string kind = place["kind"].string();
+    const std::string kind = one_of(place["kind"], {"features", "logits", "scores"}, "kind");
     Output output = {tensor, OutputKind::features, found->second, Activation::none};
     if (kind == "logits") output.kind = OutputKind::logits;
     if (kind == "scores") output.kind = OutputKind::scores;
     if (output.kind == OutputKind::logits) {
       const Place activation = place["activation"];
-      const bool sigmoid = !activation.is_null() && activation.string() == "sigmoid";
+      const bool sigmoid = !activation.is_null() && one_of(activation, {"softmax", "sigmoid"}, "activation") == "sigmoid";
       output.activation = sigmoid ? Activation::sigmoid : Activation::softmax;
     }
     if (output.kind != OutputKind::features && output.shape.size() != 2) place["shape"].fail("no row of classes");

@@ -105,6 +105,10 @@ TEST(labels_are_as_many_as_classes) {
   files.contents["labels.txt"] = "sit\nst\x1b[31mand\n";
   const auto coloured = Bundle::open(files.embedded(held));
   CHECK(!coloured && coloured.error().text().find("'st\\x1b[31mand' has characters") != std::string::npos);
+  for (const char* other : {"sit\r\nstand\r\n", "sit\n \n", "\nstand\n", "sit\nstand\n\n"}) {
+    files.contents["labels.txt"] = other;
+    CHECK(!Bundle::open(files.embedded(held)));
+  }
 }
 
 // As x3ddeploy/text.py writes it.

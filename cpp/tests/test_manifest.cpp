@@ -79,6 +79,8 @@ TEST(what_is_wrong_with_a_contract_is_said) {
   CHECK(contains(problem_in_2("\"sigma\": 0.6", "\"sigma\": 0"), "not a positive number"));
   CHECK(contains(problem_in_2("\"float32\"", "\"float16\""), "'float16'"));
   CHECK(contains(problem_in_2("[2.0, 4.0, 8.0]", "[2.0, 4.0]"), "length 3"));
+  CHECK(contains(problem_in_2("\"activation\": \"softmax\"", "\"activation\": \"tanh\""), "activation 'tanh'"));
+  CHECK(contains(problem_in_2("\"kind\": \"scores\"", "\"kind\": \"rows\""), "kind 'rows'"));
   CHECK_EQUAL(problem_in_2("\"MMCompact\"", "\"ThreeCrop\""), "");  // ready tensors can be taken
 }
 

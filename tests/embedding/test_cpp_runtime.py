@@ -217,6 +217,14 @@ def test_a_bundle_of_schema_1_runs(cli, bundle, tmp_path):
 
 
 @pytest.mark.openvino
+def test_an_update_that_is_not_everywhere_in_place_is_the_bundle(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "copy" / ".next")
+    shutil.copytree(bundle / "golden", tmp_path / "copy" / "golden")
+    np.save(tmp_path / "copy" / "golden" / "scores.npy", np.zeros((1, 2), np.float32))
+    assert start(cli, tmp_path / "copy", "--self-test").returncode == 0
+
+
+@pytest.mark.openvino
 @pytest.mark.parametrize("damage", ["missing", "altered", "longer"])
 def test_an_altered_graph_is_never_loaded(cli, bundle, tmp_path, damage):
     copy = shutil.copytree(bundle, tmp_path / "copy")

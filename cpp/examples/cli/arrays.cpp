@@ -87,6 +87,11 @@ Result<std::string> read_file(const std::string& path) {
   return bytes;
 }
 
+std::string golden_folder(const std::string& bundle) {
+  std::error_code error;
+  return bundle + (fs::is_directory(bundle + "/.next", error) ? "/.next" : "") + "/golden";
+}
+
 Result<Arrays> read_arrays(const std::string& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) {

@@ -166,7 +166,7 @@ std::vector<float> repeated(const Array& array, int batch) {
 }  // namespace
 
 Result<int> bench(x3ddeploy::Recognizer& recognizer, const Arguments& arguments) {
-  const Result<Arrays> golden = read_arrays(arguments.bundle + "/golden");
+  const Result<Arrays> golden = read_arrays(golden_folder(arguments.bundle));
   if (!golden) return golden.error();
   const x3ddeploy::Contract& contract = recognizer.contract();
   const int batch = arguments.batch > 0 ? arguments.batch : contract.batch.value_or(1);

@@ -164,7 +164,7 @@ Result<int> self_test(x3ddeploy::Recognizer& recognizer, const Arguments& argume
   if (arguments.options.fusion) {
     return Error{ErrorKind::usage, "the golden scores are fused with the bundle's weights", "leave --fusion out", {}};
   }
-  const std::string folder = arguments.bundle + "/golden";
+  const std::string folder = golden_folder(arguments.bundle);
   Result<Arrays> golden = read_arrays(folder);
   if (!golden) return golden.error();
   const x3ddeploy::Contract& contract = recognizer.contract();
