@@ -42,7 +42,24 @@ def explain_os_errors(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
+    """Write `data` to `path`; see `staged_file`.
+
+    Raises:
+        X3DDeployError: the directory is missing, read-only or full; the old file is then untouched.
+    """
+    with staged_file(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """A file beside `path` to be written, and put in place when the block ends well: readers see the old or the new.
 
     A killed process leaves a `.{name}.*.partial` file behind, which is swept by the next write to `path`.
 
@@ -53,14 +70,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         _sweep(path)
         temporary, claimed = _claimed(lambda: _new_file(path))
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | getattr(os, "O_BINARY", 0))
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            yield temporary
+            _sync_file(temporary)
             temporary.chmod(0o666 & ~umask())
             temporary.replace(path)
         except BaseException:
@@ -115,22 +126,23 @@ def sync_tree(directory: Path) -> None:
         if path.is_dir():
             sync_directory(path)
         else:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync_file(path)
     sync_directory(directory)
+
+
+def _sync_file(path: Path) -> None:
+    # Windows syncs what is open for writing alone.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(path: Path) -> None:
     """Bring a directory's entries to the disk; some file systems refuse that."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync_file(path)
 
 
 def _put_in_place(staging: Path, target: Path, may_replace: Callable[[], None]) -> None:

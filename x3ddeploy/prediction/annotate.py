@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.atomic import explain_os_errors
+from x3ddeploy.atomic import staged_file
 from x3ddeploy.data.synth.video import require_pyav
 from x3ddeploy.data.video import VideoInfo, iter_frames
 from x3ddeploy.modalities.opencv import require_opencv
@@ -145,29 +143,19 @@ def video_writer(output: Path, fps: Fraction, size: tuple[int, int]) -> Iterator
     import av
 
     cv2 = require_opencv("drawing")
-    with explain_os_errors(output):
-        descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent)
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            with av.open(name, "w", format="mp4") as container:
-                stream = container.add_stream("libx264", rate=fps, options=_X264)
-                # yuv420p halves both sides: an odd one gets its last row or column twice.
-                stream.height, stream.width = (side + side % 2 for side in size)
-                stream.pix_fmt = "yuv420p"
+    with (
+        staged_file(output) as temporary,
+        av.open(str(temporary), "w", format="mp4") as container,
+    ):
+        stream = container.add_stream("libx264", rate=fps, options=_X264)
+        # yuv420p halves both sides: an odd one gets its last row or column twice.
+        stream.height, stream.width = (side + side % 2 for side in size)
+        stream.pix_fmt = "yuv420p"
 
-                def write(picture: Frame) -> None:
-                    even = np.pad(picture, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), "edge")
-                    planes = cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420)
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        def write(picture: Frame) -> None:
+            even = np.pad(picture, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), "edge")
+            planes = cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
 
-                yield write
-                container.mux(stream.encode())
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
+        yield write
+        container.mux(stream.encode())

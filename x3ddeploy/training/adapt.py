@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 
 from x3ddeploy.errors import MissingRequirementError, UsageError
 from x3ddeploy.registry import SCOPE
+from x3ddeploy.training.divergence import last_checkpoint
 
 _FOREIGN_SCOPES = (None, "mmaction", "mmengine")
 _GUARDS = ("SeedHook", "DivergenceHook")
@@ -57,7 +58,7 @@ def load_config(path: Path, options: TrainOptions, report: Callable[[str], None]
     if options.amp:
         _mixed_precision(config)
     if options.resume is not None:
-        _resume(config, options.resume)
+        _resume(config, options.resume, report)
     if config.get("custom_hooks") is None:
         config.custom_hooks = []
     present = {hook.get("type") for hook in config.custom_hooks}
@@ -98,10 +99,13 @@ def _mixed_precision(config: Config) -> None:
     config.optim_wrapper.setdefault("loss_scale", "dynamic")
 
 
-def _resume(config: Config, resume: str) -> None:
+def _resume(config: Config, resume: str, report: Callable[[str], None]) -> None:
     config.resume = True
     if resume == "auto":
-        config.load_from = None  # MMEngine then takes the last checkpoint of the work directory
+        last = last_checkpoint(Path(config.work_dir))
+        if last is None:
+            report(f"there is no checkpoint in {config.work_dir}: training begins")
+        config.resume, config.load_from = last is not None, None if last is None else str(last)
     elif Path(resume).is_file():
         config.load_from = resume
     else:

@@ -1,4 +1,4 @@
-"""Which metric `save_best='auto'` means: the fused accuracy where there is one, else the first, as in MMEngine."""
+"""Which checkpoint is kept as the best, by what `save_best='auto'` means, and that no kill leaves half of one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import Any
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 
 from x3ddeploy.registry import HOOKS
+from x3ddeploy.training.whole_files import WHOLE_FILES
 
 FUSED_TOP1 = "acc/RGBPose_1:1_top1"  # AccMetric's name of the accuracy with both streams weighted alike
 
 
 @HOOKS.register_module()
 class CheckpointHook(MMEngineCheckpointHook):
-    """MMEngine's, whose 'auto' takes the first metric: of two streams and their fusion that is one stream alone."""
+    """MMEngine's, with whole files, and with the fused accuracy for 'auto': the first metric is one stream's alone."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        elsewhere = named.get("backend_args") or named.get("file_client_args") or "://" in str(named.get("out_dir"))
+        kept = {} if elsewhere else {"backend_args": {"backend": WHOLE_FILES}}
+        super().__init__(*arguments, **{**named, **kept})
 
     def after_val_epoch(self, runner: Any, metrics: Mapping[str, float]) -> None:
         fused = {name: metrics[name] for name in (FUSED_TOP1,) if name in metrics}

@@ -75,7 +75,13 @@ def _diverged(runner: Any, what: str, seen: list[str]) -> DivergedError:
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
-    """The checkpoint that MMEngine wrote last into a work directory, where it is still there."""
+    """The checkpoint that was written last into a work directory: the one of MMEngine's note, where it is still there.
+
+    Else the newest: the note is written after the checkpoint, and a run that is killed just then leaves it empty.
+    """
     note = work_dir / "last_checkpoint"
     path = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else None
-    return path if path is not None and path.is_file() else None
+    if path is not None and path.is_file():
+        return path
+    written = [file for kind in ("epoch", "iter") for file in work_dir.glob(f"{kind}_*.pth")]
+    return max(written, key=lambda file: file.stat().st_mtime_ns, default=None)
