@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -126,6 +127,19 @@ def bundle(exported):
     process, path = exported
     assert process.returncode == 0, process.stderr
     return path
+
+
+@pytest.fixture(scope="session")
+def quantized(bundle, tmp_path_factory):
+    """The bundle with graphs of lower precision. Tests must not change it."""
+
+    def make(folder):
+        shutil.copytree(bundle, folder / "deploy")
+        words = ("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random", "--calib-clips", 2)
+        process = command.run(*words)
+        assert process.returncode == 0, process.stderr
+
+    return once(tmp_path_factory, "quantized", make)[0] / "deploy"
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ from x3ddeploy.errors import BundleError
 BATCH_AXIS, PERSONS_AXIS = "N", "M"
 # The part that is all others in one graph; a network that is not cut has no other.
 WHOLE = "recognizer"
+# Far over any network of this kind, and small enough for products of a few sizes to stay inside 64 bits.
+LARGEST_SIZE = 1 << 14
+LARGEST_CLIP = 1 << 31  # values of one clip's input: 8 GiB of float32
 
 Shape = tuple[int | str, ...]
 

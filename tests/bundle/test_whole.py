@@ -151,6 +151,29 @@ def test_a_manifest_that_its_files_contradict_is_refused(copied, said):
     assert problem in str(error.value)
 
 
+MEASURED = {
+    "random": (lambda m: m["precisions"]["int8"].update(random_calibration=False), "precisions.int8.random"),
+    "float layers": (lambda m: m["precisions"]["fp16"]["float_layers"].popitem(), "precisions.fp16.float_layers"),
+    "an error": (lambda m: m["precisions"]["int8"]["golden_error"].update({"head -> scores": 0}), "golden_error"),
+    "an accuracy": (lambda m: m["precisions"]["int8"].update(accuracy={"fused": {"agreement": 1}}), "int8.accuracy"),
+    "a rounding": (lambda m: m["precisions"]["int8"]["rounding"]["head -> scores"].update(rms=1), "int8.rounding"),
+    "a report less": (lambda m: m["files"].pop("int8/report.json"), "int8/report.json: missing"),
+    "parity.json less": (lambda m: m["files"].pop("parity.json"), "parity.json: missing"),
+    "no rounding": (lambda m: m.pop("rounding"), "rounding: it is not that of parity.json"),
+    "golden less": (lambda m: m["files"].pop("golden/int8/scores.npy"), "golden/int8/scores.npy: missing"),
+}
+
+
+@pytest.mark.parametrize("said", MEASURED)
+def test_what_was_measured_of_a_precision_is_what_was_written_down_then(quantized, tmp_path, said):
+    copied = shutil.copytree(quantized, tmp_path / "copy", copy_function=os.link)
+    change, problem = MEASURED[said]
+    say(copied, change)
+    with pytest.raises(BundleError) as error:
+        open_whole(copied)
+    assert problem in str(error.value)
+
+
 def older(path):
     """Without what older versions did not write: rounding, and the raw golden clip where there was no --preprocess."""
     schema_1.rewrite(path)
@@ -163,6 +186,7 @@ def older(path):
         (path / "golden" / f"{name}.npy").unlink()
     del manifest["rounding"]
     parity = json.loads((path / "parity.json").read_text()) | {"tolerance": 1e-5}
+    del parity["rounding"]
     put(path / "parity.json", json.dumps(parity).encode())
     put(path / "manifest.json", json.dumps(manifest).encode())
     reseal(path)

@@ -1,4 +1,4 @@
-"""A bundle with graphs of lower precision, and the C++ runtime that its archive builds: both made once a test run."""
+"""The C++ runtime that a bundle's archive builds, made once a test run."""
 
 import shutil
 import sys
@@ -23,16 +23,6 @@ from x3d import Library
 from x3ddeploy.bundle import LABELS, Bundle
 from x3ddeploy.bundle.store import Change, update
 from x3ddeploy.embedding.pack import pack
-
-
-@pytest.fixture(scope="session")
-def quantized(bundle, run, tmp_path_factory):
-    def make(folder):
-        shutil.copytree(bundle, folder / "deploy")
-        process = run("quantize", folder / "deploy", "--fp16", "--int8", "--calib-random", "--calib-clips", 2)
-        assert process.returncode == 0, process.stderr
-
-    return once(tmp_path_factory, "quantized", make)[0] / "deploy"
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnx
+from msgspec import UNSET, UnsetType
 
 from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.bundle.graph_check import graph_problems
@@ -38,7 +40,11 @@ Array = npt.NDArray[np.generic]
 class _Measured(msgspec.Struct):
     """What of parity.json or of a precision's report is in the manifest, too; less in those of older versions."""
 
-    rounding: dict[str, float | Spread] | None = None
+    rounding: dict[str, float | Spread] | UnsetType = UNSET
+    golden_error: dict[str, float] | UnsetType = UNSET
+    float_layers: dict[str, str] | UnsetType = UNSET
+    random: bool | UnsetType = UNSET
+    accuracy: dict[str, dict[str, Any]] | UnsetType | None = UNSET
 
 
 def open_whole(path: Path) -> Bundle:
@@ -249,21 +255,39 @@ def _rounding(bundle: Bundle) -> Iterator[str]:
         if (made.rounding or has_golden) and made.rounding.keys() != outputs:
             differing = _odd(made.rounding.keys() ^ outputs)
             yield f"precisions.{precision}.rounding: it is not of the graphs' outputs: {differing}"
-        yield from _as_measured(bundle, f"{precision}/{_REPORT}", f"precisions.{precision}.rounding", made.rounding)
-    yield from _as_measured(bundle, PARITY, "rounding", manifest.rounding)
+        outputs_there = [f"{golden_folder(precision)}/{name}.npy" for name in bundle.contract.outputs]
+        yield from (f"{file}: missing" for file in outputs_there if made.rounding and file not in manifest.files)
+        said = {
+            "rounding": made.rounding,
+            "golden_error": made.golden_error,
+            "float_layers": made.float_layers,
+            "random": made.random_calibration,
+            "accuracy": made.accuracy,
+        }
+        yield from _as_measured(bundle, f"{precision}/{_REPORT}", f"precisions.{precision}.", said)
+    yield from _as_measured(bundle, PARITY, "", {"rounding": manifest.rounding})
 
 
-def _as_measured(bundle: Bundle, file: str, place: str, said: Mapping[str, object]) -> Iterator[str]:
-    """What tolerances are multiples of is what was written down when it was measured; older versions say neither."""
-    if not said or file not in bundle.manifest.files:
+def _as_measured(bundle: Bundle, file: str, place: str, said: Mapping[str, Any]) -> Iterator[str]:
+    """What a manifest says was measured is what was written down when it was; older versions wrote less.
+
+    Tolerances are multiples of some of it.
+    """
+    if file not in bundle.manifest.files:
+        if said["rounding"]:
+            yield f"{file}: missing"
         return
     try:
         measured: _Measured = read_json(bundle.path / file, _Measured, JSON_LIMIT)
     except (OSError, ValueError) as error:
         yield f"{file}: cannot be read: {error}"
         return
-    if measured.rounding is not None and measured.rounding != said:
-        yield f"{place}: it is not that of {file}"
+    for key, value in said.items():
+        found = getattr(measured, key)
+        if key == "accuracy" and found and value:  # the file says more of each score
+            found = {score: {name: entry.get(name) for name in value.get(score, ())} for score, entry in found.items()}
+        if found is not UNSET and found != value:
+            yield f"{place}{key}: it is not that of {file}"
 
 
 def _odd(names: Set[str]) -> str:

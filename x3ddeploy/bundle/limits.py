@@ -11,16 +11,13 @@ import msgspec
 
 from x3ddeploy.bundle.manifest import EngineEntry, Manifest, PrecisionEntry
 from x3ddeploy.bundle.paths import CALIBRATION, ENGINES, names_a_file
-from x3ddeploy.contract import Input, Transform
+from x3ddeploy.contract import LARGEST_CLIP, LARGEST_SIZE, Input, Transform
 from x3ddeploy.errors import BundleError
 from x3ddeploy.terms import Precision
 from x3ddeploy.text import escaped
 
-# Far over any network of this kind, and small enough for products of a few sizes to stay inside 64 bits.
-LARGEST_SIZE = 1 << 14
 _LARGEST_NUMBER = 1e9
 _LARGEST_FILE = 1 << 42
-_LARGEST_VALUES = 1 << 31  # of one clip's input: 8 GiB of float32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 _LOWER = frozenset(Precision) - {Precision.FP32}
@@ -85,7 +82,7 @@ def _network(manifest: Manifest) -> Iterator[str]:
         yield from error.details
         return
     for name, value in contract.inputs.items():
-        if math.prod(value.clip_shape) * (contract.batch or 1) > _LARGEST_VALUES:
+        if math.prod(value.clip_shape) * (contract.batch or 1) > LARGEST_CLIP:
             yield f"{name} of {' x '.join(map(str, value.shape))}: larger than any clip"
         yield from (f"inputs.{name}: {problem}" for problem in _input(value))
     for name, graph in manifest.preprocessing.items():
