@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from x3ddeploy.bundle.labels import label_problems
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, lookup, read_config_file, read_config_text
 from x3ddeploy.checkpoint.reader import Checkpoint, read_checkpoint
+from x3ddeploy.contract import LARGEST_CLIP
 from x3ddeploy.errors import BundleError, CheckpointError, UsageError
 from x3ddeploy.families import JOINED, family_named, family_of, known_families
 from x3ddeploy.families.base import Family, Joining, Trained, Wishes
@@ -63,7 +65,12 @@ def load_network(path: Path, wishes: Wishes | None = None, *, ema: bool = False,
     checkpoint, family, weights, notes = recognize(path, wishes, trust=trust, ema=ema)
     trained = family.load(weights, _own_config(checkpoint), wishes)
     notes += trained.notes
-    labels, classes = checkpoint.class_names, trained.network.contract().classes
+    contract = trained.network.contract()
+    for name, value in contract.inputs.items():
+        if math.prod(value.clip_shape) > LARGEST_CLIP:
+            sizes = " x ".join(map(str, value.clip_shape))
+            raise UsageError(f"{name} of {sizes}: larger than any clip", hint="give fewer frames, or a smaller size")
+    labels, classes = checkpoint.class_names, contract.classes
     if labels is not None and len(labels) != classes:
         notes += (f"ignored {len(labels)} class names: the head has {classes} classes",)
         labels = None

@@ -66,6 +66,24 @@ def lines(pipe):
             yield f"{verb} {parameter.name}", [*verb.split(), *rest]
 
 
+TEXT = "a\x1b[2J\r\x07\x9b\u202eb"
+
+
+@pytest.mark.families
+def test_no_text_of_an_option_reaches_the_terminal_raw(run, given):
+    for verb, command in commands():
+        for parameter in command.params:
+            if not isinstance(parameter.type, click.types.StringParamType | click.Choice):
+                continue
+            rest = _without(list(GIVEN[verb]), parameter.opts)
+            words = [TEXT, *rest[1:]] if isinstance(parameter, click.Argument) else [*rest, parameter.opts[-1], TEXT]
+            process = run(*verb.split(), *(word.format(**given) for word in words))
+            told = process.stdout + process.stderr
+            assert process.returncode in (1, 2, 4), (verb, parameter.name, told)
+            assert "internal error" not in told, (verb, parameter.name, told)
+            assert not set(told) & (set(TEXT) - set("a[2Jb")), (verb, parameter.name, told)
+
+
 def _without(words, options):
     place = next((index for index, word in enumerate(words) if word in options), None)
     return words if place is None else [*words[:place], *words[place + 2 :]]

@@ -32,7 +32,10 @@ def contradictions(model: Mapping[str, Any], contract: Contract) -> Iterator[str
     """
     if contract.family not in known_families():
         return
-    expected = family_named(contract.family).contract(model, contract.fusion, contract.batch)
+    try:
+        expected = family_named(contract.family).contract(model, contract.fusion, contract.batch)
+    except (LookupError, TypeError, AttributeError) as error:  # whatever a family's reading of it meets
+        raise ValueError(f"it lacks something, or has it in another type: {error!r}") from error
     contract = replace(contract, parts={name: replace(part, blocks=()) for name, part in contract.parts.items()})
     for group in (field.name for field in fields(Contract)):
         said, follows = getattr(contract, group), getattr(expected, group)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.contract import Input, Views
+from x3ddeploy.contract import LARGEST_SIZE, Input, Views
 from x3ddeploy.modalities.limbs import draw_limbs
 from x3ddeploy.modalities.view import DRAW, View, parameters, refused
 
@@ -191,12 +191,17 @@ def _means(default: bool | float, value: Any) -> bool:
 
 
 def _pairs(name: str, key: str, value: Any) -> tuple[tuple[int, int], ...]:
-    pairs = [tuple(pair) for pair in value] if isinstance(value, list | tuple) else []
-    if not pairs or not all(
-        len(pair) == 2 and all(type(joint) is int and joint >= 0 for joint in pair) for pair in pairs
-    ):
+    if not (isinstance(value, list | tuple) and value and all(map(_is_pair, value))):
         raise refused(name, f"{DRAW}.{key} = {value!r:.60} is not pairs of joints")
-    return tuple((first, second) for first, second in pairs)
+    return tuple((first, second) for first, second in value)
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(type(joint) is int and 0 <= joint < LARGEST_SIZE for joint in value)
+    )
 
 
 def _mirrored(name: str, sides: tuple[str, str], drawn: Mapping[str, Any], channels: int) -> tuple[int, ...]:

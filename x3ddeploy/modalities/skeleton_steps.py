@@ -7,7 +7,7 @@ cannot mean, is a ValueError. Sampling is always that of testing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -150,7 +150,7 @@ class JointToBone:
     target: str = _KEYPOINT
 
     def __post_init__(self) -> None:
-        _require(self.dataset in BONES, self, "dataset")
+        _require(_is_known(self.dataset, BONES), self, "dataset")
         _require(isinstance(self.target, str), self, "target")
 
     def __call__(self, skeleton: Skeleton) -> None:
@@ -175,7 +175,7 @@ class ToMotion:
     target: str = "motion"
 
     def __post_init__(self) -> None:
-        _require(self.dataset in BONES, self, "dataset")
+        _require(_is_known(self.dataset, BONES), self, "dataset")
         _require(isinstance(self.source, str), self, "source")
         _require(isinstance(self.target, str), self, "target")
 
@@ -217,7 +217,7 @@ class GenSkeFeat:
     axis: int = -1
 
     def __post_init__(self) -> None:
-        _require(self.dataset in BONES, self, "dataset")
+        _require(_is_known(self.dataset, BONES), self, "dataset")
         _require(_are_names(self.feats) and set(self.feats) <= set(FEATURES), self, "feats")
         _require(self.axis in (-1, 3), self, "axis")
 
@@ -347,6 +347,10 @@ def _require(holds: bool, step: object, name: str) -> None:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_known(value: object, names: Collection[str]) -> bool:
+    return isinstance(value, str) and value in names
 
 
 def _are_names(value: object) -> bool:

@@ -26,10 +26,12 @@ from x3ddeploy.modalities.skeleton_steps import (
     UniformSampleFrames,
     step_of,
 )
-from x3ddeploy.modalities.view import refused
+from x3ddeploy.modalities.view import MOST_DRAWN, refused
 
 Floats = npt.NDArray[np.float32]
 
+# Of all clips of a video: more than a thousand times those of any network here, and a gigabyte in float32.
+_MOST_VALUES = 1 << 28
 # Height and width of the pictures that raw keypoints of one clip are pixels of: PreNormalize2D's own.
 PICTURE = (1080, 1920)
 
@@ -84,6 +86,9 @@ class Skeletons:
                 f"its steps make {features[-1]} features of {persons_taken[-1]} persons in {lengths[-1]} frames, and "
                 f"the tensor is {shape}",
             )
+        drawn = length * value.views.count
+        if drawn > MOST_DRAWN or drawn * persons * joints * channels > _MOST_VALUES:
+            raise refused(name, f"its steps draw {drawn} frames of a video, with {persons} persons of {joints} joints")
         ntu = any(isinstance(step, GenSkeFeat | JointToBone) and step.dataset == "nturgb+d" for step in steps)
         in_space = any(isinstance(step, PreNormalize3D) for step in steps) or (ntu and values == 3)
         made = cls(persons, length, joints, channels, steps, in_space, values == 3 and not in_space)

@@ -34,7 +34,7 @@ COMPACTS = ("MMCompact", "PoseCompact")
 CROPS: dict[str, tuple[int, bool]] = {"CenterCrop": (1, False), "ThreeCrop": (3, False), "TenCrop": (5, True)}
 # Steps in their order; of each group a pipeline has one at most.
 _ORDER: tuple[tuple[str, ...], ...] = (tuple(SAMPLERS), COMPACTS, (RESIZE,), tuple(CROPS), (FLIP,))
-_MOST_DRAWN = 1 << 16  # frames of a video, or of an interval
+MOST_DRAWN = 1 << 16  # frames of a video, or of an interval
 # What a sampling step says of training, or what is taken for granted in testing.
 _SAMPLING: dict[str, Any] = {"test_mode": True, "temporal_jitter": False, "keep_tail_frames": None}
 
@@ -188,7 +188,7 @@ def _sampler(name: str, value: Input, frames: int) -> Sampler:
     if step != UniformSampleFrames.__name__ and given.get("test_mode") is not True:
         raise refused(name, f"{step}.test_mode = False", "frames drawn by chance give other scores each time")
     sampler: Sampler = kind(**values)
-    if sampler.frames > _MOST_DRAWN:
+    if sampler.frames > MOST_DRAWN:
         raise refused(name, f"{step} draws {sampler.frames} frames of a video")
     if step == SampleFrames.__name__ and values["clip_len"] > 1 and values.get("twice_sample"):
         raise refused(name, f"{step}.twice_sample = True, with clip_len = {values['clip_len']}", "clip_len = 1 has it")
@@ -205,7 +205,7 @@ def _fits(key: str, annotation: str, value: object) -> bool:
     if annotation == "bool":
         return isinstance(value, bool)
     if annotation == "int":
-        least, most = (0, (1 << 32) - 1) if key == "seed" else (1, _MOST_DRAWN)
+        least, most = (0, (1 << 32) - 1) if key == "seed" else (1, MOST_DRAWN)
         return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
     if annotation == "float | None":
         return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6)
@@ -219,11 +219,11 @@ def _resizing(name: str, value: Input) -> Resizing:
         raise refused(name, f"there is no step {RESIZE}")
     scale, keep_ratio = given.get("scale"), given.get("keep_ratio", True)
     interpolation = given.get("interpolation", "bilinear")
-    if interpolation not in INTERPOLATIONS:
+    if not isinstance(interpolation, str) or interpolation not in INTERPOLATIONS:
         raise refused(name, f"{RESIZE}.interpolation = {interpolation!r:.60}", f"one of {', '.join(INTERPOLATIONS)}")
     if not isinstance(keep_ratio, bool):
         raise refused(name, f"{RESIZE}.keep_ratio = {keep_ratio!r:.60}")
-    if isinstance(scale, float) and keep_ratio and 0 < scale < _MOST_DRAWN:
+    if isinstance(scale, float) and keep_ratio and 0 < scale < MOST_DRAWN:
         return Resizing(scale, keep_ratio, interpolation)
     if isinstance(scale, list | tuple) and len(scale) == 2:
         bounds = [side for side in scale if side != -1 or not keep_ratio]

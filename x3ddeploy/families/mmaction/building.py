@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from x3ddeploy.checkpoint.rules import shown
 from x3ddeploy.errors import BundleError, CheckpointError
@@ -157,6 +160,41 @@ def build(model: Model, own: Classes = NONE) -> dict[str, nn.Module]:
     for module in built.values():
         module.eval()  # gives None where a class's own `train` does
     return built
+
+
+def weights_of(model: Model, most: int, own: Classes = NONE) -> dict[str, Tensor]:
+    """The weights of a recognizer by name, without memory for their values.
+
+    Args:
+        model: see `x3ddeploy.families.mmaction.model`.
+        most: how many there can be; a config that asks for a million blocks is left where it has asked for so many.
+        own: classes of the family's own.
+
+    Raises:
+        CheckpointError: as `build`, and where there are more.
+    """
+    count = itertools.count(1)
+
+    def counted(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        if next(count) > most:
+            raise ValueError(f"it has more than {most} weights")
+
+    with torch.device("meta"), _undrawn(), register_module_parameter_registration_hook(counted):
+        modules = build(model, own)
+    return {f"{part}.{name}": value for part, module in modules.items() for name, value in module.state_dict().items()}
+
+
+@contextmanager
+def _undrawn() -> Iterator[None]:
+    """Nothing is drawn: the constructor of TANet asks for it, and then looks at the values, which are not there."""
+    from mmengine.model import BaseModule
+
+    drawing = BaseModule.init_weights
+    BaseModule.init_weights = lambda module: None
+    try:
+        yield
+    finally:
+        BaseModule.init_weights = drawing
 
 
 def _refusal(part: str, name: str, arguments: Mapping[str, Any], error: Exception) -> CheckpointError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from x3ddeploy.checkpoint.config import CHECKPOINT_CONFIG, is_absent, lookup, read_config_file
+from x3ddeploy.checkpoint.rules import shown
 from x3ddeploy.contract import Activation, Average, Contract, Input, InputKind
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.base import LoweredPart, Trained, Wishes
@@ -37,7 +38,12 @@ if TYPE_CHECKING:
     from x3ddeploy.lowering.rewrite import Rewrite
 
 _LISTED = 12
+# Recognizers that hand `model.test_cfg.fcn_test` on to their heads; with the others it is of no effect.
+_HAND_ON = ("Recognizer2D", "Recognizer3D")
+# Weights that modules may register while they are built, against those that there are: some are registered twice.
+_TWICE, _MORE = 2, 1000
 _COLOURS = 3
+_AVERAGES = (None, Average.PROB.value, Average.SCORE.value)
 _WEIGHTS, _OPTION = "weights", "option"
 
 
@@ -176,20 +182,28 @@ class MMActionFamily:
             "mmaction2": building.version(),
             "recognizer": said.recognizer,
             "modules": modules,
-            "fcn_test": said.fcn_test and self.fcn_test,
+            "fcn_test": said.fcn_test and self.fcn_test and said.recognizer in _HAND_ON,
             "inputs": packed_inputs(inputs),
         }
+        idle = [name for name in weights if self.training_only and name.startswith(self.training_only)]
+        if idle:
+            notes += (f"left out {len(idle)} weights that serve training only ({', '.join(self.training_only)})",)
+        used = {name: value for name, value in weights.items() if name not in idle}
+        most = _TWICE * len(used) + _MORE
+        _require_alike(building.weights_of(model, most, self.own()), used, self.title)
         built = building.build(model, self.own())
-        head = built["cls_head"]
+        head: Any = built["cls_head"]
+        if head.average_clips not in _AVERAGES:
+            raise CheckpointError(
+                f"model.cls_head.average_clips = {shown(head.average_clips)}: MMAction2 averages by 'prob' or 'score'",
+                hint="None stands for neither",
+            )
         model |= self._outputs(model, built)
         model["scored"] = list(self.scored or model["logits"])
         model["average"] = self.average(head).value
         model["activation"] = (Activation.SIGMOID if getattr(head, "multi_class", False) else Activation.SOFTMAX).value
         network = self._network(model, wishes.fusion or equal_fusion(model), built)
-        idle = [name for name in weights if self.training_only and name.startswith(self.training_only)]
-        if idle:
-            notes += (f"left out {len(idle)} weights that serve training only ({', '.join(self.training_only)})",)
-        _fill_strictly(network, {name: value for name, value in weights.items() if name not in idle}, self.title)
+        network.load_state_dict(used, strict=False)
         origins |= dict.fromkeys(("classes", "activation"), origins.get("cls_head.num_classes", origin))
         owner = building.parameters(type(head)).get("average_clips")
         given = "average_clips" in said.modules["cls_head"]
@@ -265,11 +279,9 @@ def _fed(config: Config) -> frozenset[InputKind]:
     return frozenset({InputKind.FRAMES if is_absent(channels) or channels == 3 else InputKind.HEATMAPS})
 
 
-def _fill_strictly(network: nn.Module, weights: Mapping[str, Tensor], title: str) -> None:
+def _require_alike(known: Mapping[str, Tensor], weights: Mapping[str, Tensor], title: str) -> None:
     """Raise CheckpointError where weights are missing, unexpected or of another shape; one error lists all three."""
-    expected = {
-        name: value for name, value in network.state_dict().items() if not name.endswith(".num_batches_tracked")
-    }
+    expected = {name: value for name, value in known.items() if not name.endswith(".num_batches_tracked")}
     lines = [
         *(f"missing: {name}" for name in expected if name not in weights),
         *(f"unexpected: {name}" for name in weights if name not in expected),
@@ -285,4 +297,3 @@ def _fill_strictly(network: nn.Module, weights: Mapping[str, Tensor], title: str
             details=shortened(lines, _LISTED),
             hint="give the config that this very checkpoint was trained with",
         )
-    network.load_state_dict(dict(weights), strict=False)

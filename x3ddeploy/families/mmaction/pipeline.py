@@ -106,7 +106,7 @@ def _with_defaults(step: Transform) -> Transform:
     given = step.parameters
     if step.type in COMPACTS:
         ratio = given.get("hw_ratio")
-        ratio = ratio[0] if isinstance(ratio, list) and len(set(ratio)) == 1 else ratio
+        ratio = ratio[0] if isinstance(ratio, list) and ratio and ratio == ratio[:1] * len(ratio) else ratio
         return Transform(step.type, {**given, "hw_ratio": ratio})
     return Transform(
         step.type, {**given, **{key: value for key, value in _DEFAULTS.get(step.type, {}).items() if key not in given}}
@@ -154,7 +154,8 @@ def clips_sampled(
     positions = _DENSE_POSITIONS if step.type == "DenseSampleFrames" else 1
     positions = whole(step.parameters.get("num_sample_positions", positions), f"{step.type}.num_sample_positions")
     positions *= 2 if step.parameters.get("twice_sample") else 1
-    taken = segments or (count if flat and length == 1 else length)
+    taken = count if flat and length == 1 else length
+    taken = taken if segments is None else whole(segments, "cls_head.num_segments")
     drawn = length * count * positions
     if drawn % taken:
         raise CheckpointError(f"{step.type} draws {drawn} frames of a video, and the network takes {taken} together")
@@ -294,7 +295,8 @@ def heatmaps_input(described: Described, wishes: Wishes, channels: int) -> Input
     if preprocessor.get("mean") is not None:
         raise CheckpointError(f"data_preprocessor.mean = {shown(preprocessor['mean'])}: heatmaps are fed as drawn")
     height, width = (int(side * scaling + 0.5) for side in size_seen(steps))
-    limbs = len(drawn.get("skeletons", [None] * 17)) if drawn.get("with_limb") else 0
+    named = drawn.get("skeletons", [None] * 17)
+    limbs = len(named) if drawn.get("with_limb") and isinstance(named, list) else 0
     joints = channels - limbs if drawn.get("with_kp", True) else 17
     return Input(
         kind,

@@ -13,6 +13,8 @@ from x3ddeploy.contract import Activation
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.mmaction.network import Backbone, Head
 
+_CLIPS = 2  # so that a network that mixes clips, or makes several of one, is seen
+
 
 def shapes_of(
     model: Mapping[str, Any],
@@ -29,13 +31,14 @@ def shapes_of(
         names: names of the features.
 
     Raises:
-        CheckpointError: the network does not take such clips, or gives other features than there are names.
+        CheckpointError: the network does not take such clips, gives other features than there are names, or no row of
+            classes for each clip.
     """
     backbone = Backbone(built, model["recognizer"], names)
     settings: dict[str, Any] = {"fcn_test": model["fcn_test"], "neck": "neck" in built}
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         try:
-            features = backbone.features(*(torch.empty(1, *shape) for shape in clips.values()))
+            features = backbone.features(*(torch.empty(_CLIPS, *shape) for shape in clips.values()))
             head = Head(built["cls_head"], model["recognizer"], (), Activation.SOFTMAX, {}, **settings)
             given = head.classified(features)
         except Exception as error:  # whatever a network raises where tensors do not fit it
@@ -48,6 +51,13 @@ def shapes_of(
     if len(features) != len(names):
         raise CheckpointError(f"the backbone gives {len(features)} tensors, and {len(names)} are known: {names}")
     logits = given if isinstance(given, dict) else {"": given}
+    rows = {tuple(value.shape[:1]) for value in (*features, *logits.values())}
+    if rows != {(_CLIPS,)} or any(value.dim() != 2 for value in logits.values()):
+        found = ", ".join(" x ".join(map(str, value.shape)) for value in logits.values())
+        raise CheckpointError(
+            f"of {_CLIPS} clips the head gives {found}, which is not a row of classes each",
+            hint="its consensus over frames, or the number of its segments, is not that of the backbone's clips",
+        )
     return {
         "features": {name: list(value.shape[1:]) for name, value in zip(names, features, strict=True)},
         "logits": {f"{name}_logits".lstrip("_"): int(value.shape[1]) for name, value in logits.items()},

@@ -8,13 +8,14 @@ show it), where its value is no literal, and where what surrounds the network wo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
 from x3ddeploy.checkpoint.pipeline import find_pipeline
 from x3ddeploy.checkpoint.rules import REPRESENTED, SCOPES, Place, Rule, harmless, only, refusals, shown
+from x3ddeploy.contract import LARGEST_SIZE
 from x3ddeploy.errors import CheckpointError
 
 Config = Mapping[str, Any]
@@ -39,6 +40,8 @@ _PREPROCESSOR = Place(
     },
     optional=True,
 )
+_FED_SEVERAL = "MMRecognizer3D"
+_SEVERAL = Place(("MultiModalDataPreprocessor",), {"preprocessors": REPRESENTED})
 _AROUND: dict[str, Rule | Place] = {
     "data_preprocessor": REPRESENTED,
     "train_cfg": harmless("is stored by the class and never read"),
@@ -122,10 +125,16 @@ def described(config: Config, origin: str) -> Described:
         recognizer=module_type(config, ""),
         types={part: module_type(config, part) for part in modules},
         modules={part: _trained(module) for part, module in modules.items()},
-        fcn_test=bool((model.get("test_cfg") or {}).get("fcn_test", False)),
+        fcn_test=fcn_test(model),
         preprocessors=_preprocessors(config),
         steps=list(found.steps),
     )
+
+
+def fcn_test(model: Config) -> bool:
+    """Whether `model.test_cfg` asks for fully convolutional testing."""
+    settings = model.get("test_cfg")
+    return isinstance(settings, Mapping) and settings.get("fcn_test") is True
 
 
 def refuse(problems: list[str], origin: str) -> None:
@@ -146,12 +155,15 @@ def _problems(config: Config, model: Config) -> Iterator[str]:
             continue
         if key in PARTS:
             yield from _unreadable(_trained(value), path)
+            yield from _oversized(_trained(value), path)
         elif key in _AROUND:
             yield from refusals({key: value}, Place((), {key: _AROUND[key]}), "model")
         else:
             yield f"{path} = {shown(value)}: no recognizer of MMAction2's has such a key"
-    for path, place in _preprocessor_places(config):
-        yield from refusals(place, _PREPROCESSOR, path)
+    if fcn_test(model) and module_type(config, "") == "Recognizer2D" and model.get("neck") is None:
+        yield "model.test_cfg.fcn_test = True: MMAction2's heads of frames cannot be tested so"
+    for path, value, place in _preprocessor_places(config):
+        yield from refusals(value, place, path)
     scopes = {"default_scope": config.get("default_scope"), **dict(_scopes(model, "model"))}
     yield from (f"{path} = {shown(scope)}: classes of another package" for path, scope in scopes.items()
                 if scope not in SCOPES)  # fmt: skip
@@ -167,25 +179,30 @@ def _scopes(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _scopes(item, f"{path}.{key}")
 
 
-def _preprocessor_places(config: Config) -> Iterator[tuple[str, Any]]:
+def _preprocessor_places(config: Config) -> Iterator[tuple[str, Any, Place]]:
+    """Path, value and rules of each data preprocessor, first of the one that holds several, where there is one."""
     for path in ("model.data_preprocessor", "data_preprocessor"):
         value = lookup(config, path)
         if is_absent(value):
             continue
         if value is None:  # MMEngine gives a model that says so no other
             return
-        if isinstance(value, Mapping) and mmaction_class(value.get("type")) == "MultiModalDataPreprocessor":
-            inner = value.get("preprocessors", {})
-            for name in inner:
-                yield f"{path}.preprocessors.{name}", inner[name]
-        else:
-            yield path, value
+        kind = mmaction_class(value.get("type")) if isinstance(value, Mapping) else ""
+        if kind not in _SEVERAL.types or module_type(config, "") != _FED_SEVERAL:
+            yield path, value, _PREPROCESSOR
+            return
+        yield path, value, _SEVERAL
+        inner = value.get("preprocessors")
+        if not isinstance(inner, Mapping):
+            yield f"{path}.preprocessors", inner, replace(_PREPROCESSOR, optional=False)
+            return
+        yield from ((f"{path}.preprocessors.{name}", item, _PREPROCESSOR) for name, item in inner.items())
         return
 
 
 def _preprocessors(config: Config) -> dict[str, Config]:
     return {path.rpartition("preprocessors.")[2] if ".preprocessors." in path else "": value or {}
-            for path, value in _preprocessor_places(config)}  # fmt: skip
+            for path, value, place in _preprocessor_places(config) if place is _PREPROCESSOR}  # fmt: skip
 
 
 def _trained(value: Any) -> Any:
@@ -201,6 +218,18 @@ def _inner(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_inner(item) for item in value)
     return value
+
+
+def _oversized(value: Any, path: str) -> Iterator[str]:
+    """Numbers that no network has: one with them is gone before its memory is."""
+    if type(value) is int and abs(value) > LARGEST_SIZE:
+        yield f"{path} = {shown(value)}: the most is {LARGEST_SIZE}"
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _oversized(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _oversized(item, f"{path}[{index}]")
 
 
 def _unreadable(value: Any, path: str) -> Iterator[str]:
