@@ -18,6 +18,7 @@ import x3ddeploy
 from x3ddeploy.bundle import Bundle, seal
 from x3ddeploy.bundle.check import open_whole, problems_of, unchecked
 from x3ddeploy.bundle.golden import npy_bytes
+from x3ddeploy.bundle.limits import beyond_limits
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
@@ -172,6 +173,14 @@ def test_what_was_measured_of_a_precision_is_what_was_written_down_then(quantize
     with pytest.raises(BundleError) as error:
         open_whole(copied)
     assert problem in str(error.value)
+
+
+def test_a_seed_may_be_any_of_32_bits(bundle):
+    manifest = Bundle.open(bundle).manifest
+    for seed, problems in ((2**32 - 1, 0), (2**32 + 1, 1)):
+        steps = [{"type": "UniformSampleFrames", "parameters": {"seed": seed}}]
+        model = {**manifest.model, "inputs": {"heatmap_imgs": {"pipeline": steps}}}
+        assert len(beyond_limits(replace(manifest, model=model))) == problems
 
 
 def older(path):

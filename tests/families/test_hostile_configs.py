@@ -84,10 +84,15 @@ REFUSED = [
     (posec3d, ("model", "backbone", "base_channels"), 10**6, "base_channels = 1000000: the most is 16384"),
     (posec3d, ("model", "backbone", "base_channels"), 10**4, "differences"),
     (posec3d, ("model", "backbone", "stage_blocks"), [10**4] * 3, r"it has more than \d+ weights"),
-    (posec3d, ("test_pipeline", 6), {"type": "GeneratePoseTarget", "with_limb": True, "skeletons": [1]}, "skeletons"),
+    (posec3d, ("test_pipeline", 5), {"type": "GeneratePoseTarget", "with_limb": True, "skeletons": [1]}, "skeletons"),
     (posec3d, ("test_pipeline", 3, "interpolation"), ["area"], "interpolation = "),
     (lambda: stgcn(STGCNPP), ("test_pipeline", 1, "dataset"), ["coco"], "GenSkeFeat dataset"),
-    (lambda: stgcn(STGCNPP), ("test_pipeline", 2, "num_clips"), 8192, "its steps draw 65536 frames"),
+    (
+        lambda: stgcn(STGCNPP),
+        ("test_pipeline", 2),
+        {"type": "UniformSampleFrames", "clip_len": 8192, "num_clips": 8192},
+        "its steps draw 67108864 frames",
+    ),
 ]
 
 

@@ -16,8 +16,9 @@ from x3ddeploy.errors import BundleError
 from x3ddeploy.terms import Precision
 from x3ddeploy.text import escaped
 
-_LARGEST_NUMBER = 1e9
+_LARGEST_NUMBER = 1 << 32  # seeds are of 32 bits
 _LARGEST_FILE = 1 << 42
+_PIPELINE = "pipeline"  # in a model as in the contract; what its steps say is checked where clips are prepared
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CAPABILITY = re.compile(r"\d{1,2}\.\d")
 _LOWER = frozenset(Precision) - {Precision.FP32}
@@ -62,7 +63,7 @@ def _numbers(value: Any, place: str) -> Iterator[str]:
 
 
 def _sizes(manifest: Manifest) -> Iterator[str]:
-    """Sizes of tensors, and whole numbers of the model, that are larger than any can be."""
+    """Sizes of tensors, and whole numbers of the model, that are larger than any can be; its pipelines hold others."""
     for place, value in _integers(manifest.model, "model"):
         if value > LARGEST_SIZE:
             yield f"{place}: {value}"
@@ -139,7 +140,8 @@ def _are_numbers(values: Any) -> bool:
 def _integers(value: Any, place: str) -> Iterator[tuple[str, int]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _integers(item, f"{place}.{key}")
+            if key != _PIPELINE:
+                yield from _integers(item, f"{place}.{key}")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _integers(item, f"{place}[{index}]")
