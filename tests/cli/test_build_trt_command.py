@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 
+import msgspec
 import onnx
 import pytest
 from support.documents import of_its_type
@@ -65,6 +66,7 @@ def quantized(bundle, tmp_path_factory):
         files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.items()}
         runtime = "openvino" if precision == "bf16" else "onnxruntime"
         golden = with_golden(graphs, precision, Execution(runtime, "cpu", Precision(precision)), clip)
+        files["report.json"] = msgspec.json.encode({"rounding": golden.rounding})
         is_int8 = precision == "int8"
         entry = PrecisionEntry("calib/made_up.json" if is_int8 else None, is_int8, {}, None, {}, golden.rounding)
         ranges_file = b"{}" if is_int8 else b""
@@ -226,8 +228,8 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(start, copied
     add_precision(
         opened,
         "fp16",
-        {f"{part}.onnx": (copied / "fp16" / f"{part}.onnx").read_bytes() for part in PARTS},
-        {},
+        {name: (copied / "fp16" / name).read_bytes() for name in (*(f"{part}.onnx" for part in PARTS), "report.json")},
+        {file.name: file.read_bytes() for file in (copied / "golden" / "fp16").iterdir()},
         opened.manifest.precisions["fp16"],
     )
     process = start(
