@@ -4,10 +4,12 @@ import json
 import shutil
 from dataclasses import replace
 
+import msgspec
 import pytest
 from support.batches import fixed_to
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
+from x3ddeploy.bundle.check import problems_of
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.engines.shapes import parse_shapes, profile_from
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
@@ -92,6 +94,18 @@ def test_the_manifest_has_engine_and_report_and_still_holds(filled):
     assert again.manifest.engines[name].gpu == "NVIDIA H200"
     assert {name, name.replace(".plan", ".json")} <= set(again.manifest.files)
     assert again.altered_files() == []
+
+
+def test_what_the_manifest_says_of_an_engine_is_what_its_report_says(filled):
+    opened, name = filled
+    entry = opened.manifest.engines[name]
+    path = add_engine(opened.path, name, entry, b"a plan", msgspec.json.encode({"entry": entry})).path
+    assert problems_of(Bundle.open(path)) == []
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["engines"][name]["compute_capabilities"] = ["8.9"]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    (problem,) = problems_of(Bundle.open(path))
+    assert problem.startswith(f"engines.{name}: it is not that of")
 
 
 def test_engines_added_from_an_old_manifest_are_all_kept(filled):

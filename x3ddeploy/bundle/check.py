@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.bundle.graph_check import graph_problems
 from x3ddeploy.bundle.labels import read_labels
-from x3ddeploy.bundle.manifest import Manifest, Spread
+from x3ddeploy.bundle.manifest import EngineEntry, Manifest, Spread
 from x3ddeploy.bundle.opened import Bundle
 from x3ddeploy.bundle.paths import GOLDEN, LABELS, PARITY, golden_folder, graph_name
 from x3ddeploy.contract import Contract, OutputKind, Shape
@@ -45,6 +45,12 @@ class _Measured(msgspec.Struct):
     float_layers: dict[str, str] | UnsetType = UNSET
     random: bool | UnsetType = UNSET
     accuracy: dict[str, dict[str, Any]] | UnsetType | None = UNSET
+
+
+class _Built(msgspec.Struct):
+    """What of an engine's report is in the manifest, too."""
+
+    entry: EngineEntry | UnsetType = UNSET
 
 
 def open_whole(path: Path) -> Bundle:
@@ -87,6 +93,7 @@ def problems_of(bundle: Bundle) -> list[str]:
         *_labels(bundle),
         *_golden(bundle),
         *_rounding(bundle),
+        *_engines(bundle),
     ]
 
 
@@ -288,6 +295,22 @@ def _as_measured(bundle: Bundle, file: str, place: str, said: Mapping[str, Any])
             found = {score: {name: entry.get(name) for name in value.get(score, ())} for score, entry in found.items()}
         if found is not UNSET and found != value:
             yield f"{place}{key}: it is not that of {file}"
+
+
+def _engines(bundle: Bundle) -> Iterator[str]:
+    """What a manifest says of an engine is what was written down beside it when it was built."""
+    for name, entry in bundle.manifest.engines.items():
+        file = f"{name.removesuffix('.plan')}.json"
+        if file not in bundle.manifest.files:
+            yield f"{file}: missing"
+            continue
+        try:
+            built: _Built = read_json(bundle.path / file, _Built, JSON_LIMIT)
+        except (OSError, ValueError) as error:
+            yield f"{file}: cannot be read: {error}"
+            continue
+        if built.entry not in (UNSET, entry):
+            yield f"engines.{name}: it is not that of {file}"
 
 
 def _odd(names: Set[str]) -> str:
