@@ -35,6 +35,7 @@ from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import run_network
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.terms import Target
 from x3ddeploy.timing.measure import measure, ratio, statistics
 
 SHIFT, GATE = "shift", "se_module"
@@ -89,30 +90,6 @@ def without(model: onnx.ModelProto, *kinds: str) -> onnx.ModelProto:
             graph.replace(nodes, [])
             for node in graph.nodes:
                 node.input[:] = [read if name == given else name for name in node.input]
-    return graph.model
-
-
-def shift_as_gather(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Frames in the batch: every shift as one Gather of (frame, channel) rows, and zeros where no frame is."""
-    graph = Graph(model)
-    for name, nodes, read, given in graph.modules(SHIFT):
-        _, frames, channels, area = graph.shapes[next(node for node in nodes if node.op_type == "Concat").output[0]]
-        fold = graph.shapes[f"{name}/ahead"][2]
-        row = np.arange(frames * channels).reshape(frames, channels)
-        kept = np.ones((frames, channels), np.float32)
-        kept[-1, :fold] = kept[0, fold : 2 * fold] = 0
-        taken = row.copy()
-        taken[:-1, :fold] = row[1:, :fold]
-        taken[1:, fold : 2 * fold] = row[:-1, fold : 2 * fold]
-        rows, moved, masked = f"{name}/rows", f"{name}/moved", f"{name}/masked"
-        mask = graph.constant(f"{name}/mask", kept.reshape(1, -1, 1))
-        new = [
-            graph.reshape(read, [-1, frames * channels, area], rows),
-            helper.make_node("Gather", [rows, graph.constant(f"{name}/taken", taken.ravel())], [moved], axis=1),
-            helper.make_node("Mul", [moved, mask], [masked]),
-            graph.reshape(masked, [-1, *graph.shapes[given][1:]], given),
-        ]
-        graph.replace(nodes, new)
     return graph.model
 
 
@@ -173,7 +150,7 @@ def shift_in_the_next(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def forms(parts: dict[str, onnx.ModelProto]) -> dict[str, dict[str, tuple[onnx.ModelProto, bool]]]:
     """Runtime -> form -> its graph, and whether it is exact; `parts` has the recognizer of each target."""
-    frames, clips = parts["onnxruntime"], parts["openvino"]
+    frames, sliced, clips = parts["onnxruntime"], parts["tensorrt"], parts["openvino"]
 
     def bounds(model: onnx.ModelProto) -> dict[str, tuple[onnx.ModelProto, bool]]:
         return {
@@ -185,13 +162,13 @@ def forms(parts: dict[str, onnx.ModelProto]) -> dict[str, dict[str, tuple[onnx.M
     return {
         "onnxruntime": {
             PRODUCT: (frames, True),
-            "shift as a Gather": (shift_as_gather(frames), True),
+            "shift as slices": (sliced, True),
             "squeeze-and-excitation in blocks": (gate_in_blocks(frames), True),
             **bounds(frames),
         },
         "openvino": {
             PRODUCT: (clips, True),
-            "frames in the batch": (frames, True),
+            "frames in the batch": (sliced, True),
             "shift in the next convolution": (shift_in_the_next(clips), True),
             **bounds(clips),
         },
@@ -212,9 +189,7 @@ def main(preset: str, seconds: float, output: Path) -> None:
     described = clip_inputs(network.spec)
     inputs = batch_inputs(described, 1, seed=0)
     expected = run_network(network, inputs)
-    recognizers = {
-        target: build_parts(network, target, None, "0" * 64)["recognizer"] for target in ("onnxruntime", "openvino")
-    }
+    recognizers = {target.value: build_parts(network, target, None, "0" * 64)["recognizer"] for target in Target}
     plain = plain_export(network, batch_inputs(described, 2, seed=0), list(expected), dynamic_batch=True)
     runs: dict[str, Callable[[], object]] = {}
     for runtime, graphs in forms(recognizers).items():

@@ -20,9 +20,9 @@ _SPEC.loader.exec_module(bounds)
 
 @pytest.fixture(scope="module")
 def recognizers(bundle, tiny_network):
-    """The graphs of both runtimes' forms; ONNX Runtime's is TensorRT's."""
-    clips = build_parts(tiny_network, "openvino", None, "0" * 64)["recognizer"]
-    return {"onnxruntime": onnx.load(bundle / "recognizer.onnx"), "openvino": clips}
+    """Each target's graph."""
+    made = {name: build_parts(tiny_network, name, None, "0" * 64)["recognizer"] for name in ("onnxruntime", "openvino")}
+    return {"tensorrt": onnx.load(bundle / "recognizer.onnx"), **made}
 
 
 @pytest.fixture(scope="module")

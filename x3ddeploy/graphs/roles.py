@@ -95,8 +95,11 @@ class Structure:
         return self.constants[tensor]
 
     def is_move(self, node: onnx.NodeProto) -> bool:
-        """Whether a node only moves values; the shift as a depthwise convolution with one-hot taps is one, too."""
-        return node.op_type in MOVES or (node.op_type == "Conv" and self._is_shift(node))
+        """Whether a node only moves values, with zeros between.
+
+        The shift as a depthwise convolution with one-hot taps is such a node, and so is its mask of zeros and ones.
+        """
+        return node.op_type in MOVES or self._is_mask(node) or (node.op_type == "Conv" and self._is_shift(node))
 
     def _made_of(self, begins: Callable[[onnx.NodeProto], bool]) -> frozenset[str]:
         """Outputs of the nodes that a tensor of a kind begins with, and what is made of such alone."""
@@ -135,6 +138,11 @@ class Structure:
             return False
         taps = numpy_helper.to_array(weight).reshape(weight.dims[0], -1).astype(np.float32)
         return bool(taps.shape[1] > 1 and ((taps != 0).sum(1) == 1).all() and len(np.unique(taps[taps != 0])) == 1)
+
+    def _is_mask(self, node: onnx.NodeProto) -> bool:
+        """Whether a node multiplies by a constant of zeros and ones."""
+        mask = self.weight(node.input[1]) if node.op_type == "Mul" else None
+        return mask is not None and bool(np.isin(numpy_helper.to_array(mask), (0, 1)).all())
 
     def _reads_input(self, tensor: str) -> bool:
         """Whether a tensor is an input of the graph, looked at behind nodes that move values or change their type."""

@@ -1,4 +1,4 @@
-"""The temporal shift without index assignment: as slices, or as a depthwise convolution over time."""
+"""The temporal shift without index assignment: as slices, as one Gather, or as a depthwise convolution over time."""
 
 from __future__ import annotations
 
@@ -39,6 +39,34 @@ class SliceShift(nn.Module):
         back = self.before_first(self.back(clip, (0, frames - 1), (fold, 2 * fold)), (0, 0, 0, 0, 1, 0))
         stay = self.stay(clip, (0, frames), (2 * fold, channels))
         return self.to_frames(torch.cat((ahead, back, stay), 2), (-1, channels, *space))
+
+
+class GatherShift(nn.Module):
+    """Shift on (N*T, C, H, W): one Gather of the (frame, channel) rows, and a mask where no frame is to be taken.
+
+    A runtime that copies slices in one thread shares the rows of a Gather among all. Exact for finite values.
+    """
+
+    def __init__(self, fold_div: int, frames: int, channels: int) -> None:
+        super().__init__()
+        fold = channels // fold_div
+        rows = torch.arange(frames * channels).view(frames, channels)
+        places, mask = rows.clone(), torch.ones(frames, channels)
+        places[:-1, :fold], mask[-1, :fold] = rows[1:, :fold], 0  # t takes t+1
+        places[1:, fold : 2 * fold], mask[0, fold : 2 * fold] = rows[:-1, fold : 2 * fold], 0  # t takes t-1
+        self.register_buffer("places", places.flatten())
+        self.mask = nn.Parameter(mask.view(1, -1, 1), requires_grad=False)
+        self.fold = fold
+        self.to_rows, self.to_frames = Operation(torch.reshape), Operation(torch.reshape)
+        self.take = Operation(lambda rows, places: rows[:, places])
+        self.only_frames = Operation(torch.mul)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.fold == 0:
+            return x
+        rows = self.to_rows(x, (-1, self.mask.numel(), prod(x.shape[2:])))
+        taken = self.only_frames(self.take(rows, self.places), self.mask)
+        return self.to_frames(taken, (-1, *x.shape[1:]))
 
 
 class TapShift(nn.Module):

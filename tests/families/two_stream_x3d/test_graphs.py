@@ -55,7 +55,8 @@ def test_every_part_of_every_target_is_clean(parts_of_target, part):
     ranks = {kernels[node.input[1]] for node in model.graph.node if node.op_type == "Conv"}
     assert ranks == ({4} if TARGETS[target].layout is Layout.FRAMES else {5}) or part == "head"
     operators = {node.op_type for node in model.graph.node}
-    assert not operators & {"ScatterND", "Loop", "If", "BatchNormalization", "Constant", "Identity", "Shape", "Gather"}
+    assert not operators & {"ScatterND", "Loop", "If", "BatchNormalization", "Constant", "Identity", "Shape"}
+    assert ("Gather" in operators) == (TARGETS[target].shift_as_gather and part != "head")
 
 
 def test_names_say_which_stage_and_block_a_node_belongs_to(parts):

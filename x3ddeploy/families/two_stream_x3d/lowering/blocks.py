@@ -13,7 +13,7 @@ from x3ddeploy.lowering.batchnorm import Conv, folded
 from x3ddeploy.lowering.frames import ToClips, ToFrames, on_frames
 from x3ddeploy.lowering.padding import PaddedInput, grown, padded, round_up
 from x3ddeploy.lowering.rewrite import replaced
-from x3ddeploy.lowering.shift import SliceShift, TapShift
+from x3ddeploy.lowering.shift import GatherShift, SliceShift, TapShift
 from x3ddeploy.lowering.squeeze import ClipSE, FramesSE
 
 M = TypeVar("M", bound=nn.Module)
@@ -62,6 +62,11 @@ def tap_shift(backbone: nn.Module) -> nn.Module:
     return replaced(backbone, Block, lambda part: _with_taps(cast(Block, part)))
 
 
+def gather_shift(backbone: nn.Module, frames: int) -> nn.Module:
+    """Every shift of a BatchNorm-folded backbone with frames in the batch becomes a GatherShift."""
+    return replaced(backbone, Block, lambda part: _with_gather(cast(Block, part), frames))
+
+
 def mean_in_steps(backbone: nn.Module) -> nn.Module:
     """Every squeeze-and-excitation of a 5-D backbone becomes a ClipSE."""
     return replaced(backbone, SqueezeExcitation, lambda part: _clip_se(cast(SqueezeExcitation, part)))
@@ -92,6 +97,12 @@ def _pad_block(block: Block, multiple: int) -> Block:
 def _with_taps(block: Block) -> Block:
     channels = cast(Conv, block.conv1).in_channels
     block.shift = TapShift(cast(TemporalShift, block.shift).fold_div, channels)
+    return block
+
+
+def _with_gather(block: Block, frames: int) -> Block:
+    channels = cast(nn.Conv2d, block.conv1).in_channels
+    block.shift = GatherShift(cast(SliceShift, block.shift).fold_div, frames, channels)
     return block
 
 

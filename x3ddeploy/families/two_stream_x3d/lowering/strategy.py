@@ -10,6 +10,7 @@ from torch import nn
 from x3ddeploy.families.two_stream_x3d.lowering.blocks import (
     fold_batchnorm,
     frames_in_batch,
+    gather_shift,
     mean_in_steps,
     pad_input,
     pad_widths,
@@ -39,16 +40,18 @@ class Strategy:
         width_multiple: bottleneck widths are zero-padded to a multiple of this.
         input_multiple: input channels of the pose stem are zero-padded to a multiple of this; three are few enough
             for the kernels that read images.
+        shift_as_gather: with frames in the batch, whether the shift is one Gather in the place of slices.
     """
 
     layout: Layout
     width_multiple: int
     input_multiple: int
+    shift_as_gather: bool = False
 
 
 TARGETS: dict[Target, Strategy] = {
     Target.TENSORRT: Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4),
-    Target.ONNXRUNTIME: Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4),
+    Target.ONNXRUNTIME: Strategy(Layout.FRAMES, width_multiple=8, input_multiple=4, shift_as_gather=True),
     Target.OPENVINO: Strategy(Layout.CLIP, width_multiple=16, input_multiple=1),
 }
 
@@ -69,6 +72,8 @@ def rewrites(spec: BackboneSpec, frames: int, strategy: Strategy) -> list[Rewrit
         steps.append(Rewrite("input padded", lambda form: pad_input(form, strategy.input_multiple)))
     if strategy.layout is Layout.FRAMES:
         steps.append(Rewrite("frames in the batch", lambda form: frames_in_batch(form, frames)))
+        if strategy.shift_as_gather:
+            steps.append(Rewrite("shift as a Gather", lambda form: gather_shift(form, frames)))
     else:
         steps += [Rewrite("shift as taps", tap_shift), Rewrite("mean in steps", mean_in_steps)]
     return steps
