@@ -23,6 +23,16 @@ def plain_export_rows():
         yield f"| {title} | {plain:.0f} ms | {parts:.0f} ms (`--target {runtime}`) | {speedup['median']:.2f} |"
 
 
+def bound_rows():
+    """What benchmarks/results/lowering_bounds.json says of every form."""
+    result = json.loads((RESULTS / "lowering_bounds.json").read_text())
+    titles = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+    for name, row in result["rows"].items():
+        runtime, form = name.split(": ", 1)
+        speedup = result["speedup_over_plain_export"][name]["median"]
+        yield f"| {titles[runtime]} | {form} | {row['median_ms']:.0f} ms | {speedup:.2f} |"
+
+
 def bench(target):
     """The committed report of the bundle for that target, as rows by competitor in the scope `compute`."""
     report = json.loads((RESULTS / f"bench_{target}.json").read_text())
@@ -208,6 +218,7 @@ def synth_eval_rows():
         ("docs/embed.md", caller_rows),
         ("docs/proof.md", rounding_rows),
         ("docs/lowering.md", plain_export_rows),
+        ("docs/lowering.md", bound_rows),
         ("docs/bench.md", bench_rows),
         ("docs/quantize.md", int8_rows),
         ("docs/quantize.md", method_rows),
@@ -287,6 +298,14 @@ def test_readmes_ratios_are_the_committed_results():
     ]
     work, theirs = (report["work"][name]["multiply_adds"] for name in ("openvino/fp32", "rgbposeconv3d/openvino"))
     assert f"{ratio:.2f} times as long, with {theirs / work:.1f} times the multiply-adds" in text
+
+
+def test_the_bounds_floor_is_the_committed_result():
+    result = json.loads((RESULTS / "lowering_bounds.json").read_text())
+    text = " ".join((ROOT / "docs" / "lowering.md").read_text().split())
+    floor, neither = result["floor"]["total_ms"], result["rows"]["openvino: bound: neither"]["median_ms"]
+    assert f"the floor under the arithmetic and the bytes is {floor:.0f} ms" in text
+    assert f"stands at {neither / floor:.1f} times the floor" in text
 
 
 def test_the_findings_are_the_committed_result():
