@@ -1,12 +1,14 @@
 """What PyTorch's compilers made is kept, and taken by the same network, PyTorch, processor and threads alone."""
 
 import os
+from functools import partial
 
 import pytest
 import torch
 import torch._inductor
 
 from x3ddeploy.benchmarking.competitors import choose, without_slow
+from x3ddeploy.benchmarking.compiled import TORCH_COMPILE, Compiled
 from x3ddeploy.benchmarking.torch_forms import compiled_form
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
 from x3ddeploy.bundle import Bundle
@@ -23,6 +25,15 @@ def cache(tmp_path, monkeypatch):
 
 def workbench(bundle, **setting):
     return Workbench(Bundle.open(bundle), Setting(**{"batch": 1, "threads": 1, **setting}), lambda text: None)
+
+
+class Wrapped(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, clips):
+        return {"scores": self.layer(clips)}
 
 
 class Doubled(torch.nn.Module):
@@ -108,3 +119,15 @@ def test_aot_inductor_itself_gives_the_same_when_it_is_loaded_again(bundle, cach
     clips = {"clips": torch.arange(2.0)[None]}
     for _ in range(2):
         assert compiled.forward(Doubled(), clips, lambda line: None)(**clips)["scores"].tolist() == [[0, 2]]
+
+
+def test_the_ninth_network_of_a_process_is_compiled_as_the_first_is(cache, monkeypatch):
+    """They share their wrapper's code, of which PyTorch compiles eight and then runs the rest as they are."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    graphs = torch._dynamo.utils.counters["stats"]
+    torch._dynamo.reset()
+    before = graphs["unique_graphs"]
+    for width in range(1, 11):
+        network = Wrapped(torch.nn.Linear(width, 1).eval())
+        Compiled("it", TORCH_COMPILE, (width,)).forward(network, {"clips": torch.ones(1, width)}, lambda text: None)
+    assert graphs["unique_graphs"] - before == 10

@@ -28,6 +28,7 @@ from x3ddeploy.progress import Step
 
 TORCH_COMPILE, AOT_INDUCTOR = "torch.compile", "AOTInductor"
 _INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"  # where its own files go; a temporary folder otherwise
+_NETWORKS = 1000  # in one process
 
 Forward = Callable[..., Mapping[str, Tensor]]
 
@@ -73,7 +74,9 @@ class Compiled:
             if self.compiles == AOT_INDUCTOR:
                 return self._ahead_of_time(network, inputs)
             forward: Forward = torch.compile(network, dynamic=False)
-            with torch.inference_mode():
+            # Networks share their wrapper's code: past PyTorch's limit of 8 another would run as it is, uncompiled.
+            limits = torch._dynamo.config.patch(recompile_limit=_NETWORKS, fail_on_recompile_limit_hit=True)
+            with torch.inference_mode(), limits:
                 forward(**inputs)  # now: it compiles when it is first run
             write_json(self.file, {"compiled": self.name})
             return forward
