@@ -92,7 +92,10 @@ def measure(
     warm_up: int = WARM_UP_RUNS,
     warm_up_s: float = 0.0,
 ) -> Measurement:
-    """Run all competitors in turn until all are stable or the time is used up, each round starting with another one.
+    """Run all competitors in turn until all are stable or the time is used up, each round in an order of its own.
+
+    Who ran before tells on a run of few milliseconds: its threads wait actively for more work for a while. Orders are
+    drawn by chance, from one seed, so that everybody follows everybody.
 
     Args:
         competitors: name to what is timed; a run that gives a float tells the milliseconds that its device counted.
@@ -109,7 +112,7 @@ def measure(
         Complete rounds only. Ctrl-C ends the measurement and keeps them.
     """
     result = Measurement({name: [] for name in competitors})
-    names = list(competitors)
+    names, draw = list(competitors), np.random.default_rng(0)
     try:
         start, turns = clock(), 0
         while turns < warm_up or clock() - start < warm_up_s:
@@ -124,9 +127,9 @@ def measure(
                 and all(map(is_stable, result.samples_ms.values()))
             ):
                 break
-            offset = result.rounds % len(names)
             times, on_device = {}, {}
-            for name in names[offset:] + names[:offset]:
+            for index in draw.permutation(len(names)):
+                name = names[index]
                 begin = clock()
                 told = competitors[name]()
                 times[name] = (clock() - begin) * 1e3
