@@ -15,8 +15,8 @@ from x3ddeploy.atomic import write_json
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
-from x3ddeploy.calibration.statistics import Statistics
-from x3ddeploy.exporting.export import Options, build_graphs
+from x3ddeploy.calibration.statistics import TensorHistograms
+from x3ddeploy.exporting.export import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
@@ -39,7 +39,7 @@ def resident_mib() -> tuple[float, float]:
 def main(clips: int, output: Path) -> None:
     """Measure and write."""
     spec = PRESETS["ntu60"]
-    options = Options("tensorrt", batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
+    options = ExportOptions("tensorrt", batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
     recognizer = build_graphs(random_network(spec), Source("random", "0" * 64), options)["recognizer"]
     sources = tuple(sorted({site.source for site in Quantizer(TARGETS["tensorrt"], {}).eligible(recognizer)}))
     plan = plan_runs(recognizer, sources)
@@ -49,7 +49,7 @@ def main(clips: int, output: Path) -> None:
 
     chosen = Chosen(RandomClips(clip_inputs(spec), clips, 0), tuple(range(clips)))
     loaded = ((clip.name, clip.inputs) for clip in chosen.load())
-    for found in collect(recognizer, plan, loaded, Statistics.empty("", sources)):
+    for found in collect(recognizer, plan, loaded, TensorHistograms.empty("", sources)):
         done = len(found.clips)
         if done in (1, 5, 10, 20) or done % 50 == 0:
             now, peak_now = resident_mib()

@@ -26,12 +26,12 @@ from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.histogram import BINS, Histogram
 from x3ddeploy.calibration.ranges import METHODS, choose_range
-from x3ddeploy.calibration.statistics import Statistics
+from x3ddeploy.calibration.statistics import TensorHistograms
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.data.synth import SynthOptions, make_clip
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.options import clip_names, splits_of
-from x3ddeploy.exporting.export import Options, build_graphs
+from x3ddeploy.exporting.export import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs, two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
@@ -135,7 +135,7 @@ def theirs(histogram: Histogram, *, zeros: bool) -> float:
 def measure(network: TwoStreamX3D, target: str, calibrating: Split, judging: Split) -> dict[str, object]:
     """Accuracy of fully quantized graphs by method, and what zeros do to the pose stream's ranges."""
     spec, chosen = network.spec, TARGETS[target]
-    options = Options(target, batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
+    options = ExportOptions(target, batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
     recognizer: onnx.ModelProto = build_graphs(network, Source("brief training", "0" * 64), options)["recognizer"]
 
     def clips(data: Split, count: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
@@ -145,7 +145,7 @@ def measure(network: TwoStreamX3D, target: str, calibrating: Split, judging: Spl
     sites = Quantizer(chosen, {}).eligible(recognizer)
     sources = tuple(sorted({site.source for site in sites}))
     loaded = ((calibrating.names[index], clip) for index, clip in clips(calibrating, CALIBRATION_CLIPS))
-    counted = collect(recognizer, plan_runs(recognizer, sources), loaded, Statistics.empty("", sources))
+    counted = collect(recognizer, plan_runs(recognizer, sources), loaded, TensorHistograms.empty("", sources))
     found = deque(counted, maxlen=1).pop()
     judges = list(clips(judging, JUDGING_CLIPS))
     labels = [int(judging.labels[index]) for index, _ in judges]

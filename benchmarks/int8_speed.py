@@ -21,8 +21,8 @@ from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.ranges import choose_range
-from x3ddeploy.calibration.statistics import Statistics
-from x3ddeploy.exporting.export import Options, build_graphs
+from x3ddeploy.calibration.statistics import TensorHistograms
+from x3ddeploy.exporting.export import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
@@ -45,13 +45,13 @@ PLAIN = "plain torch.onnx.export"
 def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
     """fp32 and int8 graphs of every part."""
     spec = PRESETS["ntu60"]
-    options = Options(target, batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
+    options = ExportOptions(target, batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
     parts = build_graphs(random_network(spec), Source("random", "0" * 64), options)
     recognizer, chosen = parts["recognizer"], TARGETS[target]
     sources = tuple(sorted({site.source for site in Quantizer(chosen, {}).eligible(recognizer)}))
     clips = Chosen(RandomClips(clip_inputs(spec), CALIBRATION_CLIPS, 0), tuple(range(CALIBRATION_CLIPS)))
     loaded = ((clip.name, clip.inputs) for clip in clips.load())
-    counted = collect(recognizer, plan_runs(recognizer, sources), loaded, Statistics.empty("", sources))
+    counted = collect(recognizer, plan_runs(recognizer, sources), loaded, TensorHistograms.empty("", sources))
     found = deque(counted, maxlen=1).pop()
     unsigned = chosen.scheme.unsigned
     ranges = {name: choose_range(values, "mse", unsigned=unsigned) for name, values in found.histograms.items()}

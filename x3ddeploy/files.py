@@ -20,6 +20,12 @@ JSON_LIMIT = 1 << 30
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
+class Versioned(msgspec.Struct, frozen=True):
+    """What is asked of a document before anything else of it is read."""
+
+    schema_version: int
+
+
 def regular_size(path: Path, limit: int | None = None) -> int:
     """Size in bytes of a file that can be read to its end.
 

@@ -12,8 +12,8 @@ from support.documents import bench_row, eval_json
 from x3ddeploy.benchmarking.accuracy import known_accuracy
 from x3ddeploy.benchmarking.ceilings import Ceilings
 from x3ddeploy.benchmarking.compare import differences
-from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory
-from x3ddeploy.benchmarking.document import Row
+from x3ddeploy.benchmarking.competitor import Absent, Competitor, Memory, OpenedNetwork
+from x3ddeploy.benchmarking.document import BenchRow
 from x3ddeploy.benchmarking.resources import parse_state
 from x3ddeploy.benchmarking.throughput import measure_throughput
 from x3ddeploy.benchmarking.work import floor_of, work_of
@@ -37,7 +37,7 @@ def test_a_measurement_is_stable_when_the_medians_of_its_last_windows_agree():
 
 
 def test_rows_are_unlike_by_extent_precision_scope_and_batch_and_alike_by_channels():
-    row = msgspec.convert(bench_row("torch/eager", [1.0]), Row)
+    row = msgspec.convert(bench_row("torch/eager", [1.0]), BenchRow)
 
     def other(**changes):
         return differences(row, msgspec.structs.replace(row, **changes))
@@ -139,7 +139,9 @@ def test_accuracy_is_that_of_the_same_checkpoint_or_none(bundle, tmp_path):
 
 
 def competitor(name, infer):
-    return Competitor(name, Loaded("n", "r", "1", "cpu", "fp32", {}, infer), Memory(None, None, None, None), None, 0.0)
+    return Competitor(
+        name, OpenedNetwork("n", "r", "1", "cpu", "fp32", {}, infer), Memory(None, None, None, None), None, 0.0
+    )
 
 
 def test_throughput_ends_before_its_time_and_says_what_was_left_out():

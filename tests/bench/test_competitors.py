@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from x3ddeploy.benchmarking.competitor import Loaded, Scope
+from x3ddeploy.benchmarking.competitor import OpenedNetwork, Scope
 from x3ddeploy.benchmarking.competitors import choose, of_executions, prepare
 from x3ddeploy.benchmarking.computed_in import computed_in
 from x3ddeploy.benchmarking.torch_forms import _channels_last
@@ -35,7 +35,8 @@ def giving(bench, offset=0.0, **others):
     def loaded(_, name):
         scores = bench.expected + offset * np.abs(bench.expected).max()
         return replace(
-            Loaded("a network", "runtime", "1", "cpu", "fp32", bench.inputs, lambda feeds: {"scores": scores}), **others
+            OpenedNetwork("a network", "runtime", "1", "cpu", "fp32", bench.inputs, lambda feeds: {"scores": scores}),
+            **others,
         )
 
     return loaded

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.documents import bench_row
 
-from x3ddeploy.benchmarking.document import Row
+from x3ddeploy.benchmarking.document import BenchRow
 from x3ddeploy.benchmarking.report import headlines
 from x3ddeploy.benchmarking.view import busy, headline_text
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
@@ -27,7 +27,7 @@ def row(name, milliseconds, shape=SIZE, scope="compute", work_of=None):
     of = {"network": name, "runtime": "onnxruntime", "is_ours": name == "onnxruntime/fp32"}
     shapes = {"imgs": list(shape)}
     return msgspec.convert(
-        bench_row(name, [milliseconds] * 5, shapes=shapes, scope=scope, work_of=work_of or name, **of), Row
+        bench_row(name, [milliseconds] * 5, shapes=shapes, scope=scope, work_of=work_of or name, **of), BenchRow
     )
 
 

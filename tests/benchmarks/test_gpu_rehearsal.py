@@ -17,7 +17,7 @@ from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.engines import worker
 from x3ddeploy.engines.check import CheckResult
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.tensorrt.trt import Network, TensorRT
+from x3ddeploy.tensorrt.trt import ParsedNetwork, TensorRT
 from x3ddeploy.timing.measure import measure
 from x3ddeploy.timing.under_load import UnderLoad
 
@@ -40,7 +40,7 @@ class Rehearsal:
         self.module = Module(SHAPES[shape], cuda)
         tensorrt = TensorRT(self.module, Flavour.TENSORRT, lambda severity, text: None)
         self.part = ""
-        rehearsal, build = self, Network.build
+        rehearsal, build = self, ParsedNetwork.build
 
         def slow_build(network, *arguments, **options):
             rehearsal.event()
@@ -89,7 +89,7 @@ class Rehearsal:
             return UnderLoad(seconds, (1.0,) * len(runs))
 
         own_built = script.Evidence._built
-        monkeypatch.setattr(Network, "build", slow_build)
+        monkeypatch.setattr(ParsedNetwork, "build", slow_build)
         monkeypatch.setattr(script, "run_in_child", in_child)
         monkeypatch.setattr(script.Evidence, "_built", built)
         monkeypatch.setattr(script, "measure", timed)

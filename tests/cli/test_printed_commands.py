@@ -15,7 +15,7 @@ from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.cli.main import VERBS, main
 from x3ddeploy.cli.next_steps import after_predicting, after_quantizing, after_synth
-from x3ddeploy.embedding.triton import Options, write_repository
+from x3ddeploy.embedding.triton import TritonOptions, write_repository
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
@@ -135,7 +135,7 @@ def test_hints_name_the_bundle(odd):
     for precision in (Precision.FP32, Precision.FP16, Precision.INT8):
         assert opened_by(build_command(bundle, precision, Flavour.RTX)) == odd
     with pytest.raises(BundleError) as error:
-        write_repository(bundle, odd.parent / "repository", Options(engines="gpu"))
+        write_repository(bundle, odd.parent / "repository", TritonOptions(engines="gpu"))
     assert opened_by(error.value.hint.partition("`")[2].removesuffix("`")) == odd
     with pytest.raises(BundleError) as error:
         bundle.part_path("head", "int8")

@@ -21,7 +21,7 @@ sys.path.append(str(CPP / "examples" / "python"))
 from x3d import Library
 
 from x3ddeploy.bundle import LABELS, Bundle
-from x3ddeploy.bundle.store import Change, update
+from x3ddeploy.bundle.store import BundleUpdate, update
 from x3ddeploy.embedding.pack import pack
 
 
@@ -34,7 +34,7 @@ def unpacked(quantized, tmp_path_factory):
         with_runtimes()
         path = shutil.copytree(quantized, folder / "packed")
         labels = "".join(f"action {index}\n" for index in range(Bundle.open(path).contract.classes))
-        pack(update(path, lambda manifest: Change(manifest, {LABELS: labels.encode()})), folder / "app.tar")
+        pack(update(path, lambda manifest: BundleUpdate(manifest, {LABELS: labels.encode()})), folder / "app.tar")
         with tarfile.open(folder / "app.tar") as tar:
             tar.extractall(folder, filter="data")
         arguments = [*generator(), *with_runtimes(), FEWER_COMPILATIONS, LESS_OPTIMISED]

@@ -12,7 +12,7 @@ from support.cpp_project import HAS_ONNXRUNTIME
 
 from x3ddeploy.bundle import Bundle, EngineEntry
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
-from x3ddeploy.bundle.store import Change, update
+from x3ddeploy.bundle.store import BundleUpdate, update
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.errors import BundleError
@@ -294,7 +294,7 @@ def test_an_engine_fits_where_python_says_so_and_for_its_reasons(cpp_build, bund
     entry = EngineEntry("head", sha256, version, gpu, (capability,), None, BuildOptions(**options))
     name = plan_name(entry)
     contents = {name: b"plan", f"{name.removesuffix('.plan')}.json": b"{}"}
-    opened = update(copy, lambda manifest: Change(replace(manifest, engines={name: entry}), contents))
+    opened = update(copy, lambda manifest: BundleUpdate(replace(manifest, engines={name: entry}), contents))
     host = Host("NVIDIA H200", "9.0", None, Flavour.TENSORRT, "10.13.2.6")
     try:
         assert engine_path(opened, "head", Precision.FP32, host).read_bytes() == b"plan"

@@ -11,7 +11,7 @@ from support.toy import ToyFamily, toy
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole, problems_of
-from x3ddeploy.embedding.triton import Options, write_repository
+from x3ddeploy.embedding.triton import TritonOptions, write_repository
 from x3ddeploy.families import FAMILIES, register
 
 
@@ -55,7 +55,7 @@ def test_what_its_files_contradict_is_found(toy_bundle, tmp_path, change, proble
 
 
 def test_triton_serves_its_parts_in_their_order(toy_bundle, tmp_path):
-    names = write_repository(Bundle.open(toy_bundle), tmp_path / "out", Options(name="toy"))
+    names = write_repository(Bundle.open(toy_bundle), tmp_path / "out", TritonOptions(name="toy"))
     assert names == ["toy_backbone", "toy_neck", "toy_head", "toy_preprocess", "toy_tensors", "toy"]
     values = {"frames": np.load(toy_bundle / "golden" / "frames.npy")}
     for name in ("toy_preprocess", "toy_backbone", "toy_neck", "toy_head"):

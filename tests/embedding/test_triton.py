@@ -13,7 +13,7 @@ from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
-from x3ddeploy.embedding.triton import Options, write_repository
+from x3ddeploy.embedding.triton import TritonOptions, write_repository
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.tensorrt.place import plan_name
 from x3ddeploy.terms import Precision
@@ -64,7 +64,7 @@ def tensors(model_config, values):
 @pytest.fixture(scope="module")
 def repository(bundle, tmp_path_factory):
     path = tmp_path_factory.mktemp("triton") / "repository"
-    write_repository(Bundle.open(bundle), path, Options(max_batch=4, instances=2))
+    write_repository(Bundle.open(bundle), path, TritonOptions(max_batch=4, instances=2))
     return path
 
 
@@ -124,7 +124,7 @@ def test_an_ensemble_joins_models_whose_tensors_fit(model_config, repository, na
 def test_the_ensemble_computes_the_golden_scores(model_config, quantized, tmp_path, precision, tolerance):
     onnxruntime = pytest.importorskip("onnxruntime")
     repository = tmp_path / "repository"
-    write_repository(Bundle.open(quantized), repository, Options(precision=precision))
+    write_repository(Bundle.open(quantized), repository, TritonOptions(precision=precision))
     values = {file.stem: np.load(file) for file in (quantized / "golden").glob("*.npy")}
     known = {name: values[name] for name in ("frames", "keypoints", "keypoint_scores")}
     for step in read_configs(model_config, repository)["x3d"].ensemble_scheduling.step:
@@ -151,7 +151,7 @@ def with_engines(bundle, tmp_path, **options):
 
 def test_engines_stand_in_the_graphs_place(model_config, bundle, tmp_path):
     opened, folder = with_engines(bundle, tmp_path, batches=Batches(1, 1, 8))
-    write_repository(opened, tmp_path / "repository", Options(engines=folder))
+    write_repository(opened, tmp_path / "repository", TritonOptions(engines=folder))
     configs = read_configs(model_config, tmp_path / "repository")
     assert configs["x3d_head"].backend == "tensorrt"
     assert (tmp_path / "repository" / "x3d_head" / "1" / "model.plan").read_bytes() == b"head"
@@ -161,18 +161,18 @@ def test_engines_stand_in_the_graphs_place(model_config, bundle, tmp_path):
 def test_what_triton_could_not_serve_is_refused(bundle, tmp_path):
     opened, folder = with_engines(bundle, tmp_path, batches=Batches(2, 2, 4))
     with pytest.raises(UsageError, match="takes 2 to 4 clips"):
-        write_repository(opened, tmp_path / "out", Options(engines=folder, max_batch=4))
+        write_repository(opened, tmp_path / "out", TritonOptions(engines=folder, max_batch=4))
     with pytest.raises(BundleError, match="has no engines/another"):
-        write_repository(opened, tmp_path / "out", Options(engines="another"))
+        write_repository(opened, tmp_path / "out", TritonOptions(engines="another"))
     with pytest.raises(BundleError, match=r"has no int8/rgb_backbone\.onnx"):
-        write_repository(opened, tmp_path / "out", Options(precision="int8"))
+        write_repository(opened, tmp_path / "out", TritonOptions(precision="int8"))
     (opened.path / "head.onnx").write_bytes(b"altered")
     with pytest.raises(BundleError, match="is not what its manifest says"):
-        write_repository(opened, tmp_path / "out", Options())
+        write_repository(opened, tmp_path / "out", TritonOptions())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious").touch()
     with pytest.raises(UsageError, match="not empty"):
-        write_repository(opened, tmp_path / "full", Options())
+        write_repository(opened, tmp_path / "full", TritonOptions())
     assert not (tmp_path / "out").exists()
 
 
@@ -186,11 +186,11 @@ def test_the_command_names_the_models(run, bundle, tmp_path):
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "..", "", "-x", "x\n", "a b", "x\x1b[0m", "n" * 101, "x.y"])
 def test_a_name_that_leads_elsewhere_is_refused(bundle, tmp_path, name):
     with pytest.raises(UsageError, match="is no name of a model"):
-        write_repository(Bundle.open(bundle), tmp_path / "a" / "repository", Options(name=name))
+        write_repository(Bundle.open(bundle), tmp_path / "a" / "repository", TritonOptions(name=name))
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("engines", ["../..", "/etc", "..", "a/../../b"])
 def test_engines_are_those_of_the_bundle(bundle, tmp_path, engines):
     with pytest.raises(BundleError, match="has no engines/"):
-        write_repository(Bundle.open(bundle), tmp_path / "repository", Options(engines=engines))
+        write_repository(Bundle.open(bundle), tmp_path / "repository", TritonOptions(engines=engines))

@@ -19,7 +19,7 @@ from x3ddeploy.runtimes import tensorrt_session
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, choose, open_part
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
 from x3ddeploy.tensorrt.place import plan_name
-from x3ddeploy.tensorrt.trt import Network, TensorRT, TensorRTError
+from x3ddeploy.tensorrt.trt import ParsedNetwork, TensorRT, TensorRTError
 from x3ddeploy.terms import Precision
 from x3ddeploy.verification import fitted, verify_bundle
 
@@ -153,7 +153,7 @@ def test_rtx_records_specialized_kernels_from_memory_that_was_given():
 
 
 def test_an_rtx_engine_that_allocates_as_it_runs_is_not_recorded(monkeypatch):
-    monkeypatch.setattr(Network, "_prepare_for_sessions", lambda self, config: None)
+    monkeypatch.setattr(ParsedNetwork, "_prepare_for_sessions", lambda self, config: None)
     cuda = rtx()
     session = open_session(cuda)
     for _ in range(3):

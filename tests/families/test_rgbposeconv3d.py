@@ -8,7 +8,7 @@ from support.small_recognizers import rgbposeconv3d
 
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.exporting.parts import build_parts
-from x3ddeploy.families.two_stream_x3d.head import Head
+from x3ddeploy.families.two_stream_x3d.head import TwoStreamHead
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
 from x3ddeploy.loading import load_network, restore_network
 from x3ddeploy.parity.blocks import compare_blocks
@@ -31,7 +31,7 @@ def modules(config):
 def checkpoint(folder, config, modules, coarse, prototypes):
     """A file with the head of that kind, and prototypes that only training needs."""
     torch.manual_seed(1)
-    head = Head(HeadSpec(512, 128, 5, coarse, prototypes)).eval()
+    head = TwoStreamHead(HeadSpec(512, 128, 5, coarse, prototypes)).eval()
     weights = {**state_dict_of({"backbone": modules["backbone"]}), **state_dict_of({"cls_head": head})}
     if prototypes:
         weights["cls_head.fr_coarse_rgb.spatio_cl_net.avg_f"] = torch.zeros(6, 3)

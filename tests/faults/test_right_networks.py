@@ -8,7 +8,7 @@ from support.faults.micro import SOURCE, SPEC, options
 from x3ddeploy.exporting.export import export_bundle
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
-from x3ddeploy.families.two_stream_x3d.spec import Activation, StageSpec
+from x3ddeploy.families.two_stream_x3d.spec import Nonlinearity, StageSpec
 from x3ddeploy.loading import Loaded
 from x3ddeploy.runtimes.registry import choose
 from x3ddeploy.verification import verify_bundle
@@ -46,7 +46,7 @@ SPECS = {
     "hierarchical head": replace(SPEC, head=replace(SPEC.head, prototype_dim=0)),
     "squeeze everywhere": with_squeeze(8),
     "squeeze nowhere": with_squeeze(0),
-    "no activation": replace(SPEC, pose=replace(SPEC.pose, activation=Activation.NONE)),
+    "no activation": replace(SPEC, pose=replace(SPEC.pose, activation=Nonlinearity.NONE)),
 }
 OPENVINO = pytest.mark.openvino
 EVERYWHERE = [

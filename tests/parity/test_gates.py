@@ -10,7 +10,7 @@ import pytest
 from x3ddeploy.bundle import PrecisionEntry, Spread
 from x3ddeploy.errors import BundleError, GateError, UsageError
 from x3ddeploy.parity import gates
-from x3ddeploy.parity.compare import Row, failures
+from x3ddeploy.parity.compare import ParityRow, failures
 from x3ddeploy.parity.gates import Float32Gate, float32_tolerance, lower_tolerance
 from x3ddeploy.parity.metrics import Difference, compare, compare_output
 
@@ -18,7 +18,7 @@ LABEL = "head -> scores"
 
 
 def row(relative, part="head", output="scores", finite=True):
-    return Row(part, "clips", 1, output, Difference(0.0, 0.0, relative, relative, relative, 1.0, None, finite))
+    return ParityRow(part, "clips", 1, output, Difference(0.0, 0.0, relative, relative, relative, 1.0, None, finite))
 
 
 def passes(relative, gate, **about):

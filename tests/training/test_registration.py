@@ -9,7 +9,7 @@ from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig, read_keys, round_width
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.spec import Activation
+from x3ddeploy.families.two_stream_x3d.spec import Nonlinearity
 from x3ddeploy.mmaction_compat import import_everything
 
 import_everything()
@@ -119,7 +119,7 @@ def test_left_out_keys_have_the_original_classes_defaults():
 
 
 def test_use_swish_is_what_the_original_classes_make_of_it():
-    assert BackboneConfig(use_swish=False).spec().activation is Activation.SWISH
+    assert BackboneConfig(use_swish=False).spec().activation is Nonlinearity.SWISH
     pose = build({"type": "X3DTemporalShiftPose", "use_swish": False, "num_stages": 1, "stage_blocks": (2,)})
     block = pose.layer1[1]
     x = torch.randn(1, 24, 3, 4, 4)

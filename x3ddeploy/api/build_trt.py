@@ -8,7 +8,7 @@ from pathlib import Path
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.bundle.engine_options import BuildOptions, Flavour, HardwareCompatibility
 from x3ddeploy.engines.build import EngineRequest, Engines, build_engines, parts_named
-from x3ddeploy.engines.graphs import Clips, require_graphs
+from x3ddeploy.engines.graphs import CalibrationClips, require_graphs
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.engines.shapes import Shapes, parse_shapes, profile_from
 from x3ddeploy.progress import QUIET, Step
@@ -65,7 +65,7 @@ def build_trt(
         BundleError: the bundle is not what its manifest says.
         MissingRequirementError: there is no GPU, or no TensorRT; the hint says what to do.
     """
-    clips = Clips(None if calib is None else Path(calib), calib_random)
+    clips = CalibrationClips(None if calib is None else Path(calib), calib_random)
     wanted = named(Precision, precision)
     # What is wrong with the bundle or the question is said before what this machine lacks.
     opened = open_whole(Path(bundle))

@@ -8,7 +8,7 @@ from typing import Literal
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.embedding.pack import Packed
 from x3ddeploy.embedding.pack import pack as pack_bundle
-from x3ddeploy.embedding.triton import Options, write_repository
+from x3ddeploy.embedding.triton import TritonOptions, write_repository
 from x3ddeploy.embedding.triton import TritonReport as TritonReport
 from x3ddeploy.terms import AnyPath, Precision, named
 
@@ -56,5 +56,5 @@ def triton(
         BundleError: the bundle is not what its manifest says, or has no such graphs or engines.
         UsageError: the name is none, the output is not empty, or the bundle's number of clips is fixed.
     """
-    options = Options(name, named(Precision, precision), engines, max_batch, queue_delay_us, instances, device)
+    options = TritonOptions(name, named(Precision, precision), engines, max_batch, queue_delay_us, instances, device)
     return write_repository(Bundle.open(Path(bundle)), Path(output), options)

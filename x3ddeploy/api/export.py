@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from x3ddeploy.contract import Contract
-from x3ddeploy.exporting.export import Exported, Options, export_bundle, require_runtime_of
+from x3ddeploy.exporting.export import Exported, ExportOptions, export_bundle, require_runtime_of
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.loading import load_streams, read_labels
@@ -80,5 +80,5 @@ def export(
         names = tuple(labels)
     else:
         names = read_labels(Path(labels), classes)
-    options = Options(target, batch, preprocess, tolerance, names, overwrite)
+    options = ExportOptions(target, batch, preprocess, tolerance, names, overwrite)
     return export_bundle(loaded, Path(output), options, progress)

@@ -14,7 +14,7 @@ from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.contract import Contract
 from x3ddeploy.engines.build import Engines
 from x3ddeploy.engines.document import EnginesReport
-from x3ddeploy.engines.graphs import MADE_UP_CLIPS, Clips
+from x3ddeploy.engines.graphs import MADE_UP_CLIPS, CalibrationClips
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.errors import UsageError
 from x3ddeploy.exporting.export import Exported, ExportReport
@@ -56,7 +56,7 @@ class OneStep:
         flavour: str | Flavour | None = None,
     ) -> None:
         self._precisions = tuple(named(Precision, name) for name in precisions)
-        self._clips = Clips(None if calib is None else Path(calib), calib_random)
+        self._clips = CalibrationClips(None if calib is None else Path(calib), calib_random)
         if self._clips and not self._precisions:
             raise UsageError("clips are for a lower precision, and none is asked for", hint="give --int8, too")
         if not self._clips:

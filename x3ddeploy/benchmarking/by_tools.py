@@ -63,7 +63,7 @@ def _statically_quantized(bench: Workbench) -> Session:
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Clips(CalibrationDataReader):
+    class MadeUpClips(CalibrationDataReader):
         def __init__(self) -> None:
             self._clips = _clips(bench)
 
@@ -75,7 +75,7 @@ def _statically_quantized(bench: Workbench) -> Session:
         plain.write_bytes(bench.plain)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         bench.progress(f"calibrating by ONNX Runtime with {_CALIBRATION_CLIPS} made-up clips")
-        quantize_static(prepared, made, Clips(), per_channel=True)
+        quantize_static(prepared, made, MadeUpClips(), per_channel=True)
         return open_session("onnxruntime", made, threads=bench.setting.threads)
 
 

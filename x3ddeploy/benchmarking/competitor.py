@@ -29,7 +29,7 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class OpenedNetwork:
     """A network in a runtime, ready to run.
 
     Attributes:
@@ -94,7 +94,7 @@ class Competitor:
     """
 
     kind: str
-    loaded: Loaded
+    loaded: OpenedNetwork
     memory: Memory
     relative_error: float | None
     load_s: float

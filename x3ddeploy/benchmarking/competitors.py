@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from x3ddeploy.benchmarking.competitor import Absent, Competitor, Loaded, Memory, Scope, named
+from x3ddeploy.benchmarking.competitor import Absent, Competitor, Memory, OpenedNetwork, Scope, named
 from x3ddeploy.benchmarking.loaders import load, places
 from x3ddeploy.benchmarking.loaders import names as all_names
 from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
@@ -93,7 +93,10 @@ def without_slow(bench: Workbench, names: Sequence[str]) -> tuple[list[str], lis
 
 
 def prepare(
-    bench: Workbench, names: Sequence[str], scopes: Sequence[Scope], load_one: Callable[[Workbench, str], Loaded] = load
+    bench: Workbench,
+    names: Sequence[str],
+    scopes: Sequence[Scope],
+    load_one: Callable[[Workbench, str], OpenedNetwork] = load,
 ) -> tuple[list[Competitor], list[Absent]]:
     """Load, run once, compare and take the memory of everyone that can take part.
 
@@ -131,7 +134,7 @@ def prepare(
 
 
 def _prepared(
-    bench: Workbench, kind: str, scopes: Sequence[Scope], load_one: Callable[[Workbench, str], Loaded]
+    bench: Workbench, kind: str, scopes: Sequence[Scope], load_one: Callable[[Workbench, str], OpenedNetwork]
 ) -> Competitor:
     start, before = time.perf_counter(), read_gpu()
     with host_peak() as growth:
@@ -174,7 +177,7 @@ def require_scores(name: str, expected: Array, actual: Array, precision: str) ->
     return difference.relative
 
 
-def _runs(bench: Workbench, loaded: Loaded, scopes: Sequence[Scope]) -> dict[Scope, Callable[[], object]]:
+def _runs(bench: Workbench, loaded: OpenedNetwork, scopes: Sequence[Scope]) -> dict[Scope, Callable[[], object]]:
     runs: dict[Scope, Callable[[], object]] = {}
     on_cpu = loaded.device == "cpu"
     for scope in scopes:

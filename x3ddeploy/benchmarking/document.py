@@ -17,7 +17,7 @@ from x3ddeploy.benchmarking.resources import GpuState
 from x3ddeploy.evaluation.document import MachineEntry
 from x3ddeploy.timing.gpu_load import GpuLoad
 from x3ddeploy.timing.measure import Ratio, Statistics
-from x3ddeploy.timing.profile import BlockTime
+from x3ddeploy.timing.profile import LayerTime
 
 SCHEMA_VERSION = 3
 # What a comparison reads was the same before headlines said what they are of.
@@ -72,7 +72,7 @@ class ComparedRow(msgspec.Struct, frozen=True, kw_only=True):
     median_ms: Milliseconds | UnsetType = UNSET
 
 
-class Row(ComparedRow, frozen=True, kw_only=True):
+class BenchRow(ComparedRow, frozen=True, kw_only=True):
     """A competitor in a scope, and everything that is known of it; see `Competitor`.
 
     What is of its complete rounds, from `p90_ms` to `stable`, is absent where there was none; see `timed`.
@@ -199,18 +199,18 @@ class BenchReport(msgspec.Struct, frozen=True):
     rounds: int
     interrupted: bool
     reference: str
-    competitors: list[Row]
+    competitors: list[BenchRow]
     headlines: list[Headline]
     throughput: list[ThroughputEntry]
     parts: list[PartEntry]
     ceilings: list[Ceilings]
     work: dict[str, WorkEntry]
-    profiles: dict[str, list[BlockTime]]
+    profiles: dict[str, list[LayerTime]]
     precisions: dict[str, dict[str, int]]
     accuracy: dict[str, Accuracy]
     absent: list[Absent]
 
 
-def timed(entry: Row | PartEntry) -> Statistics:
+def timed(entry: BenchRow | PartEntry) -> Statistics:
     """What was measured over its rounds. Raises msgspec.ValidationError where there was none."""
     return msgspec.convert(entry, Statistics, from_attributes=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from x3ddeploy.benchmarking.by_tools import BY_TOOLS
-from x3ddeploy.benchmarking.competitor import Loaded
+from x3ddeploy.benchmarking.competitor import OpenedNetwork
 from x3ddeploy.benchmarking.torch_forms import DEVICES, FORMS, TF32, load_form, on_torch, require_device
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.bundle import Bundle
@@ -112,7 +112,7 @@ def names() -> tuple[str, ...]:
     )
 
 
-def load(bench: Workbench, name: str) -> Loaded:
+def load(bench: Workbench, name: str) -> OpenedNetwork:
     """Load one competitor.
 
     Raises:
@@ -136,7 +136,7 @@ def load(bench: Workbench, name: str) -> Loaded:
     return _ours(bench, family, Precision(kind))
 
 
-def _in_tf32(bench: Workbench, place: str) -> Loaded:
+def _in_tf32(bench: Workbench, place: str) -> OpenedNetwork:
     """The bundle's float32 graph, its products rounded to TF32."""
     from x3ddeploy.runtimes.onnxruntime_session import open_tf32
 
@@ -147,7 +147,7 @@ def _in_tf32(bench: Workbench, place: str) -> Loaded:
     return _loaded("two-stream X3D recognizer, products in TF32", place, session, TF32, bench.inputs, graph)
 
 
-def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
+def _ours(bench: Workbench, place: str, precision: Precision) -> OpenedNetwork:
     """The bundle's recognizer: its graph, or its engines."""
     runtime, device = places()[place]
     execution = Execution(runtime.name, device, precision)
@@ -163,7 +163,7 @@ def _ours(bench: Workbench, place: str, precision: Precision) -> Loaded:
     return replace(loaded, open_raw=partial(open_raw, bench.bundle, execution, threads=bench.setting.threads))
 
 
-def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feeds) -> Loaded:
+def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feeds) -> OpenedNetwork:
     """A float32 ONNX file that is not the bundle's."""
     runtime, device = places()[place]
     if runtime.builds_engines:
@@ -173,7 +173,7 @@ def _graph(bench: Workbench, network: str, place: str, graph: bytes, feeds: Feed
     return _loaded(network, place, session, Precision.FP32, feeds, graph)
 
 
-def _by_tools(bench: Workbench, name: str) -> Loaded:
+def _by_tools(bench: Workbench, name: str) -> OpenedNetwork:
     """What a runtime's own tools make of the training form."""
     tool, runtime = BY_TOOLS[name], name.partition("/")[2]
     require(runtime, "cpu")
@@ -192,8 +192,8 @@ def _loaded(
     engine_bytes: int | None = None,
     *,
     is_ours: bool = False,
-) -> Loaded:
-    return Loaded(
+) -> OpenedNetwork:
+    return OpenedNetwork(
         network=network,
         runtime=place,
         version=session.version,
@@ -228,7 +228,7 @@ def _gpu_name() -> str:
     return state.name if state else "cuda:0"
 
 
-def _baseline(bench: Workbench, runtime: str) -> Loaded:
+def _baseline(bench: Workbench, runtime: str) -> OpenedNetwork:
     title = "RGBPoseConv3D (random weights)"
     if runtime in DEVICES:
         device, network = require_device(runtime), bench.baseline

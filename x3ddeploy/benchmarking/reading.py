@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import UnsetType
 
 from x3ddeploy.benchmarking.document import READABLE, SCHEMA_VERSION, Compared
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.files import decode_json, read_file
+from x3ddeploy.files import Versioned, decode_json, read_file
 
 # Samples of every competitor and scope: a thousand rounds of a hundred rows are 2 MB.
 _LARGEST_REPORT = 64 << 20
 # A written median is rounded at most by the way through JSON.
 _SAME = 1e-6
-
-
-class _Versioned(msgspec.Struct):
-    schema_version: int
 
 
 def read_report(path: Path) -> Compared:
@@ -30,7 +25,7 @@ def read_report(path: Path) -> Compared:
     """
     try:
         data = read_file(path, _LARGEST_REPORT)
-        versioned: _Versioned = decode_json(data, _Versioned)
+        versioned: Versioned = decode_json(data, Versioned)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise X3DDeployError(f"{path} is no bench.json: {reason}", hint="`x3ddeploy bench` writes one") from error

@@ -19,11 +19,11 @@ from x3ddeploy.benchmarking.document import (
     BenchBundle,
     BenchMachine,
     BenchReport,
+    BenchRow,
     FloorEntry,
     Headline,
     KindEntry,
     PartEntry,
-    Row,
     ThroughputEntry,
     WorkEntry,
     timed,
@@ -107,7 +107,7 @@ def _bundle(bench: Workbench) -> BenchBundle:
     )
 
 
-def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[Headline]:
+def headlines(rows: list[BenchRow], multiply_adds: Mapping[str, float]) -> list[Headline]:
     """How many times as fast the bundle's fastest float32 form is as others: a clip, where the clips are alike.
 
     Where they are not, the time of a clip says nothing, and that of a multiply-add is compared; in no other scope than
@@ -156,7 +156,7 @@ def headlines(rows: list[Row], multiply_adds: Mapping[str, float]) -> list[Headl
     return found
 
 
-def _rows(bench: Workbench, outcome: Outcome) -> list[Row]:
+def _rows(bench: Workbench, outcome: Outcome) -> list[BenchRow]:
     from x3ddeploy.benchmarking.competitor import Scope
     from x3ddeploy.benchmarking.run import row_key
 
@@ -170,7 +170,7 @@ def _rows(bench: Workbench, outcome: Outcome) -> list[Row]:
             if samples:
                 over_rounds = vars(statistics(samples))
                 over_rounds |= {"window_cv": window_cv(samples), "stable": is_stable(samples)}
-            row = Row(
+            row = BenchRow(
                 **_described(bench, outcome, entry),
                 scope=scope.value,
                 samples_ms=samples,
@@ -232,12 +232,12 @@ def _floor(bench: Workbench, outcome: Outcome, entry: Competitor, graph: str | N
     return FloorEntry(floor.arithmetic_ms, floor.memory_ms, floor.total_ms) if floor else None
 
 
-def _reference(rows: list[Row]) -> str:
+def _reference(rows: list[BenchRow]) -> str:
     first = {row.kind: row.name for row in rows if row.bundle == rows[0].bundle}
     return next((first[kind] for kind in REFERENCES if kind in first), rows[0].name)
 
 
-def _with_ratios(rows: list[Row]) -> list[Row]:
+def _with_ratios(rows: list[BenchRow]) -> list[BenchRow]:
     """With the time over the reference's in the same scope, round by round, and in what the two differ."""
     name = _reference(rows)
     references = {row.scope: row for row in rows if row.name == name}

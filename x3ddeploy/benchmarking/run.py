@@ -25,7 +25,7 @@ from x3ddeploy.progress import Progress
 from x3ddeploy.timing.gpu_load import GpuLoad, gpu_load
 from x3ddeploy.timing.measure import Measurement, is_stable, measure
 from x3ddeploy.timing.others import cpu_of_others
-from x3ddeploy.timing.profile import PROFILERS, BlockTime
+from x3ddeploy.timing.profile import PROFILERS, LayerTime
 
 # Shares of the time for timing. The comparison comes first: an interrupted run has it.
 COMPARISON, PARTS, THROUGHPUT = 0.6, 0.15, 0.25
@@ -54,7 +54,7 @@ class Outcome:
     parts: Measurement = field(default_factory=Measurement)
     throughput: Throughput = field(default_factory=Throughput)
     ceilings: list[Ceilings] = field(default_factory=list)
-    profiles: dict[str, list[BlockTime]] = field(default_factory=dict)
+    profiles: dict[str, list[LayerTime]] = field(default_factory=dict)
     work: dict[str, Work] = field(default_factory=dict)
     precisions: dict[str, dict[str, int]] = field(default_factory=dict)
     load_average: list[float] = field(default_factory=list)

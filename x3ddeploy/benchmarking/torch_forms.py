@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy import __version__
-from x3ddeploy.benchmarking.competitor import Loaded
+from x3ddeploy.benchmarking.competitor import OpenedNetwork
 from x3ddeploy.benchmarking.compiled import AOT_INDUCTOR, TORCH_COMPILE, Compiled
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.contract import WHOLE
@@ -38,7 +38,7 @@ TF32 = "tf32"  # a precision of its own: 10 bits of mantissa; only where it is a
 Forward = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
 
-def load_form(bench: Workbench, form: str, runtime: str) -> Loaded:
+def load_form(bench: Workbench, form: str, runtime: str) -> OpenedNetwork:
     """One form of a bundle's network on one device.
 
     Args:
@@ -107,7 +107,7 @@ def on_torch(
     layout: torch.memory_format = torch.contiguous_format,
     *,
     tf32: bool = False,
-) -> Loaded:
+) -> OpenedNetwork:
     """A forward pass as something to time; inputs are brought into `layout` before `compute` begins.
 
     Args:
@@ -147,7 +147,7 @@ def on_torch(
         with torch.inference_mode():
             return {name: value.cpu().numpy() for name, value in forward(given).items()}
 
-    return Loaded(
+    return OpenedNetwork(
         network=network,
         runtime=runtime,
         version=torch.__version__,

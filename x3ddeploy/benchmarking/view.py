@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from x3ddeploy.benchmarking.competitor import named
 from x3ddeploy.benchmarking.document import BenchReport, Headline, timed
-from x3ddeploy.benchmarking.document import Row as Row
+from x3ddeploy.benchmarking.document import BenchRow as BenchRow
 from x3ddeploy.timing.measure import Ratio
 from x3ddeploy.timing.others import busy_mark
 
@@ -15,7 +15,7 @@ Report = BenchReport
 _WIDE = 0.2  # quartiles so far apart, as a share of the median, are told in its place
 
 
-def timed_rows(report: Report, scope: str) -> list[Row]:
+def timed_rows(report: Report, scope: str) -> list[BenchRow]:
     """Competitors timed in a scope, fastest first."""
     rows = [row for row in report.competitors if row.scope == scope and row.samples_ms]
     return sorted(rows, key=lambda row: timed(row).median_ms)
@@ -26,7 +26,7 @@ def main_scope(report: Report) -> str:
     return next(scope for scope in report.scopes if timed_rows(report, scope))
 
 
-def times_floor(row: Row) -> float | None:
+def times_floor(row: BenchRow) -> float | None:
     """The median over what the machine's ceilings allow; None where that is not known or holds more than inference."""
     if row.floor_ms is None or row.scope == "pipeline":
         return None
@@ -76,12 +76,12 @@ def busy(report: Report) -> str:
     return busy_mark(machine.cpu_of_others, machine.load_average, machine.cores)
 
 
-def with_few_rounds(rows: Iterable[Row]) -> list[Row]:
+def with_few_rounds(rows: Iterable[BenchRow]) -> list[BenchRow]:
     """Those of which nobody can tell whether they are stable."""
     return [row for row in rows if not isinstance(row.window_cv, float)]
 
 
-def unstable_rows(rows: Iterable[Row]) -> list[Row]:
+def unstable_rows(rows: Iterable[BenchRow]) -> list[BenchRow]:
     """Those whose medians still moved."""
     return [row for row in rows if isinstance(row.window_cv, float) and not row.stable]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from x3ddeploy.bundle.limits import beyond_limits
 from x3ddeploy.bundle.manifest import SCHEMA_VERSION, Manifest
 from x3ddeploy.bundle.paths import stays_inside
 from x3ddeploy.errors import BundleError, X3DDeployError
-from x3ddeploy.files import TEXT_LIMIT, decode_json, read_file
+from x3ddeploy.files import TEXT_LIMIT, Versioned, decode_json, read_file
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -31,7 +30,7 @@ def read_manifest(file: Path) -> Manifest:
         reason = getattr(error, "strerror", None) or error
         raise BundleError(f"cannot read {file}: {reason}", hint="check the path") from error
     try:
-        versioned: _Versioned = decode_json(text, _Versioned)
+        versioned: Versioned = decode_json(text, Versioned)
         version = versioned.schema_version
         if version not in (1, SCHEMA_VERSION):
             raise BundleError(
@@ -63,8 +62,3 @@ def _from_schema_1(text: bytes) -> Manifest:
 
 def _invalid(file: Path, problems: Sequence[str]) -> BundleError:
     return BundleError(f"{file} is not a valid manifest", details=list(problems), hint="do not use this bundle")
-
-
-@dataclass(frozen=True)
-class _Versioned:
-    schema_version: int

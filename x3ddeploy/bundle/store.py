@@ -30,7 +30,7 @@ from x3ddeploy.locks import locked
 
 
 @dataclass(frozen=True)
-class Change:
+class BundleUpdate:
     """What an update makes of a bundle.
 
     Attributes:
@@ -79,7 +79,7 @@ def create(path: Path, manifest: Manifest, contents: Mapping[str, bytes], may_re
     return Bundle(path, manifest)
 
 
-def update(path: Path, change: Callable[[Manifest], Change]) -> Bundle:
+def update(path: Path, change: Callable[[Manifest], BundleUpdate]) -> Bundle:
     """Change a bundle; the only way in which its manifest and the files that it names are changed.
 
     Under the bundle's lock the manifest is read anew, the new bundle is laid out beside the old one (files that stay
@@ -144,7 +144,7 @@ def add_precision(
     if precision.calibration:
         contents[precision.calibration] = calibration
 
-    def change(manifest: Manifest) -> Change:
+    def change(manifest: Manifest) -> BundleUpdate:
         for part in bundle.manifest.parts:
             _require_same(bundle.path, manifest, graph_name(part), bundle.manifest.files[graph_name(part)].sha256)
         precisions = {**manifest.precisions, name: precision}
@@ -154,7 +154,7 @@ def add_precision(
         kept = {
             file: entry for file, entry in kept.items() if file.split("/")[0] != CALIBRATION or file in calibrations
         }
-        return Change(replace(manifest, files=kept, precisions=precisions), contents)
+        return BundleUpdate(replace(manifest, files=kept, precisions=precisions), contents)
 
     return update(bundle.path, change)
 
@@ -175,9 +175,9 @@ def add_engine(path: Path, name: str, entry: EngineEntry, plan: bytes, report: b
     """
     contents = {name: plan, f"{name.removesuffix('.plan')}.json": report}
 
-    def change(manifest: Manifest) -> Change:
+    def change(manifest: Manifest) -> BundleUpdate:
         _require_same(path, manifest, graph_name(entry.part, entry.options.precision.value), entry.graph_sha256)
-        return Change(replace(manifest, engines={**manifest.engines, name: entry}), contents)
+        return BundleUpdate(replace(manifest, engines={**manifest.engines, name: entry}), contents)
 
     return update(path, change)
 

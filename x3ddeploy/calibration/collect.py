@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from x3ddeploy.calibration.histogram import Histogram
-from x3ddeploy.calibration.statistics import Statistics
+from x3ddeploy.calibration.statistics import TensorHistograms
 from x3ddeploy.errors import DataError
 from x3ddeploy.graphs.builder import BATCH_AXIS
 from x3ddeploy.runtimes.base import Array
@@ -77,8 +77,8 @@ def collect(
     model: onnx.ModelProto,
     plan: Plan,
     clips: Iterable[tuple[str, Mapping[str, Array]]],
-    statistics: Statistics,
-) -> Iterator[Statistics]:
+    statistics: TensorHistograms,
+) -> Iterator[TensorHistograms]:
     """Statistics with one clip more each time: each is whole and can be saved, wherever the next clip is interrupted.
 
     Args:

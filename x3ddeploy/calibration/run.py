@@ -11,7 +11,7 @@ from x3ddeploy.atomic import write_bytes
 from x3ddeploy.calibration.cache import Calibration, CalibrationKey, calibrate, read_calibration
 from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.calibration.collect import collect, plan_runs
-from x3ddeploy.calibration.statistics import Statistics
+from x3ddeploy.calibration.statistics import TensorHistograms
 from x3ddeploy.progress import Step
 
 _SAVE_EVERY = 10  # clips
@@ -56,7 +56,7 @@ def run_calibration(
         f"{plan.estimate_bytes / 2**20:.0f} MiB of memory at most, whatever the number of clips"
     )
     directory.mkdir(parents=True, exist_ok=True)
-    whole = Statistics.load(partial, digest) if partial.exists() else Statistics.empty(digest, tensors)
+    whole = TensorHistograms.load(partial, digest) if partial.exists() else TensorHistograms.empty(digest, tensors)
     if whole.clips:
         progress(f"going on after {len(whole.clips)} clips of an interrupted calibration")
     try:

@@ -17,7 +17,7 @@ from x3ddeploy.errors import DataError
 
 
 @dataclass
-class Statistics:
+class TensorHistograms:
     """Histograms by tensor.
 
     Attributes:
@@ -30,13 +30,13 @@ class Statistics:
     clips: list[str] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, key: str, tensors: tuple[str, ...]) -> Statistics:
+    def empty(cls, key: str, tensors: tuple[str, ...]) -> TensorHistograms:
         """Nothing seen yet."""
         return cls(key, {name: Histogram() for name in tensors})
 
-    def with_room_for(self, clip: str) -> Statistics:
+    def with_room_for(self, clip: str) -> TensorHistograms:
         """A copy that names one clip more, whose values are still to be counted."""
-        return Statistics(self.key, copy.deepcopy(self.histograms), [*self.clips, clip])
+        return TensorHistograms(self.key, copy.deepcopy(self.histograms), [*self.clips, clip])
 
     def save(self, path: Path) -> None:
         """Write the state so that `load` gives it back; a reader sees the old file or the new one."""
@@ -54,7 +54,7 @@ class Statistics:
         write_bytes(path, buffer.getvalue())
 
     @classmethod
-    def load(cls, path: Path, key: str) -> Statistics:
+    def load(cls, path: Path, key: str) -> TensorHistograms:
         """Read a saved state.
 
         Raises:

@@ -49,7 +49,7 @@ def only(*values: Any, why: str, left_out: Any = _MISSING) -> Rule:
 
 
 @dataclass(frozen=True)
-class Place:
+class DictRules:
     """Rules for one dict of a config.
 
     Attributes:
@@ -59,7 +59,7 @@ class Place:
     """
 
     types: tuple[str, ...]
-    keys: Mapping[str, Rule | Place]
+    keys: Mapping[str, Rule | DictRules]
     optional: bool = False
 
 
@@ -72,7 +72,7 @@ _ANYWHERE = {
 }
 
 
-def refusals(value: Any, place: Place, path: str) -> Iterator[str]:
+def refusals(value: Any, place: DictRules, path: str) -> Iterator[str]:
     """One line for each key under `path` that cannot be exported, with its value and the reason."""
     if value is None and place.optional:
         return
@@ -90,7 +90,7 @@ def refusals(value: Any, place: Place, path: str) -> Iterator[str]:
         rule, where = rules.get(key), f"{path}.{key}"
         if rule is None:
             yield f"{where} = {shown(item)}: not a key that is known of {' or '.join(place.types) or path}"
-        elif isinstance(rule, Place):
+        elif isinstance(rule, DictRules):
             yield from refusals(item, rule, where)
         elif rule.needs_value and (isinstance(item, Unreadable) or not rule.allows(item)):
             yield f"{where} = {shown(item)}: {rule.why}"

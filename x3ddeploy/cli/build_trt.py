@@ -16,7 +16,7 @@ from x3ddeploy.cli.parameters import Capabilities, Count, Verb, precisions_chose
 from x3ddeploy.text import shell_word
 
 if TYPE_CHECKING:
-    from x3ddeploy.engines.build import Engines, Made
+    from x3ddeploy.engines.build import Engines, StoredEngine
 
 
 _MOST_MIB = 1 << 20  # a TiB
@@ -139,7 +139,7 @@ def print_engines(engines: Engines) -> None:
         echo(f"  {made.name}")
 
 
-def _row(made: Made, size: str) -> tuple[str, ...]:
+def _row(made: StoredEngine, size: str) -> tuple[str, ...]:
     precision = made.built.precision
     counts = ", ".join(f"{count} {name}" for name, count in precision.counts.items())
     rows = made.check.rows if made.check else ()
@@ -155,7 +155,7 @@ def _row(made: Made, size: str) -> tuple[str, ...]:
     )
 
 
-def _print_outside_int8(all_made: tuple[Made, ...]) -> None:
+def _print_outside_int8(all_made: tuple[StoredEngine, ...]) -> None:
     reasons: dict[str, list[str]] = {}
     for made in all_made:
         for layer in made.built.precision.outside_int8:

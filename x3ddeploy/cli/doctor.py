@@ -14,7 +14,7 @@ import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
 from x3ddeploy.cli.parameters import Verb
 from x3ddeploy.doctor.report import Report
-from x3ddeploy.doctor.text import Line, render
+from x3ddeploy.doctor.text import StyledLine, render
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.text import escaped
 
@@ -42,7 +42,7 @@ def _lacking(report: Report) -> MissingRequirementError:
     return MissingRequirementError(f"export cannot run here: {report.core.reason}", hint=report.core.install)
 
 
-def _show(lines: Sequence[Line]) -> None:
+def _show(lines: Sequence[StyledLine]) -> None:
     """Print with rich where it is, else plain."""
     if importlib.util.find_spec("rich") is None:
         for line in lines:

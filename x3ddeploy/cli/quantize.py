@@ -22,7 +22,7 @@ from x3ddeploy.cli.parameters import (
 
 if TYPE_CHECKING:
     from x3ddeploy.precision.quantize import Quantized
-    from x3ddeploy.precision.request import Made
+    from x3ddeploy.precision.request import MadePrecision
     from x3ddeploy.precision.verdict import Verdict
 
 _MOST_SENSITIVE = 12
@@ -139,7 +139,7 @@ def print_quantized(quantized: Quantized) -> None:
     _print_verdict(quantized.verdict)
 
 
-def _print_made(made: Made) -> None:
+def _print_made(made: MadePrecision) -> None:
     from x3ddeploy.cli.output import print_table
 
     worst = max(made.golden_error, key=lambda name: made.golden_error[name])
@@ -167,7 +167,7 @@ def _print_made(made: Made) -> None:
         )
 
 
-def _print_sensitivities(made: Made, quantized: Quantized) -> None:
+def _print_sensitivities(made: MadePrecision, quantized: Quantized) -> None:
     """The most sensitive units, and every block that stays float; what INT8 does to a block's time."""
     from x3ddeploy.cli.output import print_table
 
@@ -199,7 +199,7 @@ def _print_sensitivities(made: Made, quantized: Quantized) -> None:
     )
 
 
-def _print_kept(made: Made) -> None:
+def _print_kept(made: MadePrecision) -> None:
     reasons: dict[str, list[str]] = {}
     for name, reason in made.float_layers.items():
         reasons.setdefault(reason, []).append(name)

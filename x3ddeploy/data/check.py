@@ -40,7 +40,7 @@ class Finding(msgspec.Struct, frozen=True):
     fatal: bool
 
 
-class Split(msgspec.Struct, frozen=True):
+class FoundSplit(msgspec.Struct, frozen=True):
     """A split: its samples, its classes, and the classes of the whole set that it lacks."""
 
     samples: int
@@ -67,7 +67,7 @@ class DataReport(msgspec.Struct, frozen=True):
     schema_version: int
     annotations: str
     samples: int
-    splits: dict[str, Split]
+    splits: dict[str, FoundSplit]
     classes: dict[int, int]
     joints: dict[int, int]
     coordinates: dict[int, int]
@@ -167,13 +167,13 @@ def _counted(values: Iterable[int]) -> dict[int, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def _splits(splits: Mapping[str, tuple[str, ...]], samples: tuple[LabelledVideo, ...]) -> dict[str, Split]:
+def _splits(splits: Mapping[str, tuple[str, ...]], samples: tuple[LabelledVideo, ...]) -> dict[str, FoundSplit]:
     labels = {sample.name: sample.label for sample in samples}
     every = set(labels.values())
     found = {}
     for split, names in splits.items():
         classes = {labels[name] for name in names if name in labels}
-        found[split] = Split(len(names), len(classes), tuple(sorted(every - classes)))
+        found[split] = FoundSplit(len(names), len(classes), tuple(sorted(every - classes)))
     return found
 
 

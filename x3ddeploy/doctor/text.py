@@ -27,7 +27,7 @@ _STATE_MARKS = {
 }
 
 
-class Line(NamedTuple):
+class StyledLine(NamedTuple):
     """A line of text; its first `styled` characters (None: all) are in `style`, named in the words of rich."""
 
     text: str
@@ -35,7 +35,7 @@ class Line(NamedTuple):
     styled: int | None = None
 
 
-def render(report: Report, width: int) -> list[Line]:
+def render(report: Report, width: int) -> list[StyledLine]:
     """Lay the report out in lines of at most `width` characters (install commands are never broken)."""
     return [
         *_verdict(report),
@@ -48,22 +48,22 @@ def render(report: Report, width: int) -> list[Line]:
     ]
 
 
-def _verdict(report: Report) -> Iterator[Line]:
+def _verdict(report: Report) -> Iterator[StyledLine]:
     if report.core_works:
-        yield Line(f"x3ddeploy {__version__}: export and its parity check work here", "bold green")
+        yield StyledLine(f"x3ddeploy {__version__}: export and its parity check work here", "bold green")
     else:
-        yield Line(f"x3ddeploy {__version__}: export cannot run here", "bold red")
+        yield StyledLine(f"x3ddeploy {__version__}: export cannot run here", "bold red")
 
 
-def _section(title: str, lines: Iterator[Line]) -> Iterator[Line]:
+def _section(title: str, lines: Iterator[StyledLine]) -> Iterator[StyledLine]:
     body = list(lines)
     if body:
-        yield Line("")
-        yield Line(title, "bold")
+        yield StyledLine("")
+        yield StyledLine(title, "bold")
         yield from body
 
 
-def _system(report: Report, width: int) -> Iterator[Line]:
+def _system(report: Report, width: int) -> Iterator[StyledLine]:
     machine = report.machine
     features = "unknown" if machine.cpu_features is None else " ".join(machine.cpu_features) or "no AVX2, no AVX-512"
     of = f" of {machine.cores_total}" if machine.cores_total not in (None, machine.cores_usable) else ""
@@ -80,7 +80,7 @@ def _system(report: Report, width: int) -> Iterator[Line]:
         yield from _row(f"  {label:<9}", value, width)
 
 
-def _gpu(report: Report, width: int) -> Iterator[Line]:
+def _gpu(report: Report, width: int) -> Iterator[StyledLine]:
     gpu = report.gpu
     if gpu.driver or gpu.cuda:
         yield from _row(f"  {'driver':<9}", f"{gpu.driver or 'unknown version'}, serves CUDA {gpu.cuda or '?'}", width)
@@ -94,7 +94,7 @@ def _gpu(report: Report, width: int) -> Iterator[Line]:
         yield from _row(f"  {'note':<9}", f"{torch.title} does not see it", width, "yellow")
 
 
-def _packages(report: Report, width: int) -> Iterator[Line]:
+def _packages(report: Report, width: int) -> Iterator[StyledLine]:
     names = [next(iter(package.installed), package.known.name) for package in report.packages]
     name_width = max(map(len, names))
     version_width = max(len(package.version) for package in report.packages)
@@ -114,38 +114,38 @@ def _package_note(package: Package) -> str:
     return f"and {' and '.join(others)}: see Faults" if package.known.one_of and others else needs
 
 
-def _capabilities(report: Report, width: int) -> Iterator[Line]:
+def _capabilities(report: Report, width: int) -> Iterator[StyledLine]:
     name_width = max(len(capability.name) for capability in report.capabilities)
     for capability in report.capabilities:
         mark, style = _MARKS[capability.status]
         yield from _row(f"  {mark:<11}{capability.name:<{name_width}}  ", capability.reason, width, style)
         if capability.install:
-            yield Line(f"{_INDENT}{capability.install}", "bold")
+            yield StyledLine(f"{_INDENT}{capability.install}", "bold")
 
 
-def _faults(report: Report, width: int) -> Iterator[Line]:
+def _faults(report: Report, width: int) -> Iterator[StyledLine]:
     for fault in report.faults:
         yield from _row("  ! ", fault.message, width, "red")
-        yield Line(f"{'':4}{fault.fix}", "bold")
+        yield StyledLine(f"{'':4}{fault.fix}", "bold")
 
 
-def _traps(report: Report, width: int) -> Iterator[Line]:
+def _traps(report: Report, width: int) -> Iterator[StyledLine]:
     for trap in report.traps:
         yield from _row("  ! ", trap.message, width, "yellow")
-        yield Line(f"{'':4}{trap.fix}", "bold")
+        yield StyledLine(f"{'':4}{trap.fix}", "bold")
 
 
-def _row(head: str, text: str, width: int, style: str = "") -> Iterator[Line]:
+def _row(head: str, text: str, width: int, style: str = "") -> Iterator[StyledLine]:
     """`head`, its mark in `style`, then `text` wrapped into the rest, or below it where the rest is too narrow."""
     if not text or width - len(head) < _NARROW:
-        yield Line(head.rstrip(), style, len(_INDENT))
+        yield StyledLine(head.rstrip(), style, len(_INDENT))
         head = _INDENT
         lines = iter(textwrap.wrap(text, width - len(head), break_on_hyphens=False))
     else:
         lines = iter(textwrap.wrap(text, width - len(head), break_on_hyphens=False))
-        yield Line(head + next(lines), style, len(_INDENT))
+        yield StyledLine(head + next(lines), style, len(_INDENT))
     for line in lines:
-        yield Line(" " * len(head) + line)
+        yield StyledLine(" " * len(head) + line)
 
 
 def _gib(size_bytes: int | None) -> str:

@@ -47,7 +47,7 @@ class TritonReport(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Options:
+class TritonOptions:
     """What the repository is to be.
 
     Attributes:
@@ -95,7 +95,7 @@ class _Model:
         return self.file.endswith(".plan")
 
 
-def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str]:
+def write_repository(bundle: Bundle, output: Path, options: TritonOptions) -> list[str]:
     """Write a model repository.
 
     Args:
@@ -145,7 +145,7 @@ def write_repository(bundle: Bundle, output: Path, options: Options) -> list[str
     return [*models, *ensembles]
 
 
-def _model(bundle: Bundle, part: str, options: Options) -> _Model:
+def _model(bundle: Bundle, part: str, options: TritonOptions) -> _Model:
     graph = bundle.part_path(part, options.precision).relative_to(bundle.path).as_posix()
     if options.engines is None:
         return _graph_model(bundle, part, graph, options)
@@ -163,7 +163,7 @@ def _model(bundle: Bundle, part: str, options: Options) -> _Model:
     return _Model(model.name, name, model.inputs, model.outputs)
 
 
-def _check_engine(bundle: Bundle, name: str, entry: EngineEntry, graph: str, options: Options) -> None:
+def _check_engine(bundle: Bundle, name: str, entry: EngineEntry, graph: str, options: TritonOptions) -> None:
     if entry.graph_sha256 != bundle.manifest.files[graph].sha256:
         raise BundleError(f"{name} was built from another {graph} than the bundle holds now", hint="build it again")
     if entry.options.flavour is not Flavour.TENSORRT:
@@ -176,7 +176,7 @@ def _check_engine(bundle: Bundle, name: str, entry: EngineEntry, graph: str, opt
         )
 
 
-def _graph_model(bundle: Bundle, part: str, file: str, options: Options) -> _Model:
+def _graph_model(bundle: Bundle, part: str, file: str, options: TritonOptions) -> _Model:
     graph = onnx.load_from_string(_checked(bundle, file)).graph
     inputs, outputs = (tuple(map(_tensor, values)) for values in (graph.input, graph.output))
     return _Model(f"{options.name}_{part}", file, inputs, outputs)
@@ -194,7 +194,7 @@ def _checked(bundle: Bundle, file: str) -> bytes:
     return (bundle.path / file).read_bytes()
 
 
-def _write_model(bundle: Bundle, model: _Model, folder: Path, options: Options) -> None:
+def _write_model(bundle: Bundle, model: _Model, folder: Path, options: TritonOptions) -> None:
     write_bytes(folder / _VERSION / ("model.plan" if model.is_plan else "model.onnx"), _checked(bundle, model.file))
     config: dict[str, Value] = {
         "name": model.name,
@@ -248,7 +248,7 @@ def _write_labels(bundle: Bundle, folder: Path) -> None:
         write_bytes(folder / LABELS, _checked(bundle, LABELS))
 
 
-def _ensemble(bundle: Bundle, name: str, steps: list[_Model], options: Options) -> dict[str, Value]:
+def _ensemble(bundle: Bundle, name: str, steps: list[_Model], options: TritonOptions) -> dict[str, Value]:
     """What no step gives is an input; every tensor keeps its name."""
     made = {tensor.name for step in steps for tensor in step.outputs}
     inputs = {tensor.name: tensor for step in steps for tensor in step.inputs if tensor.name not in made}

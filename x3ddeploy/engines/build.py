@@ -23,7 +23,7 @@ from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.engines.bisect import BISECT, BisectRequest
 from x3ddeploy.engines.check import CHECK, CheckRequest, CheckResult
 from x3ddeploy.engines.document import EngineReport, EnginesReport, MadeEngine, built_entry, checked
-from x3ddeploy.engines.graphs import Clips, with_graphs
+from x3ddeploy.engines.graphs import CalibrationClips, with_graphs
 from x3ddeploy.engines.worker import BUILD, BuildRequest, BuildResult
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
@@ -51,13 +51,13 @@ class EngineRequest:
 
     options: BuildOptions
     parts: tuple[str, ...]
-    calib: Clips
+    calib: CalibrationClips
     timing_cache: Path | None
     command: str
 
 
 @dataclass(frozen=True)
-class Made:
+class StoredEngine:
     """One engine in the bundle.
 
     Attributes:
@@ -85,7 +85,7 @@ class Engines:
 
     bundle: Bundle
     host: Host
-    made: tuple[Made, ...]
+    made: tuple[StoredEngine, ...]
     together: CheckResult | None
 
     @property
@@ -138,7 +138,7 @@ class _Run:
             together = self._check_together(plans)
         return Engines(self._bundle, self._host, tuple(made), together)
 
-    def _make(self, part: str, plan: Path) -> Made:
+    def _make(self, part: str, plan: Path) -> StoredEngine:
         options = self._options_of(part)
         precision = options.precision
         what = f"{part}.{precision.value}"
@@ -163,7 +163,7 @@ class _Run:
             check = self._check(part, ((str(plan),),), what, options)
             if check and check.failures:
                 check.raise_for_failures(what, self._diverging(part, graph))
-            made = Made(name, entry, built, check, self._unproven(built, check))
+            made = StoredEngine(name, entry, built, check, self._unproven(built, check))
             report = msgspec.json.format(msgspec.json.encode(self._report(made)), indent=2)
             self._bundle = add_engine(self._bundle.path, name, entry, plan.read_bytes(), report)
         self._progress(f"{name}: {built.size_bytes / 1e6:.1f} MB in {built.seconds:.1f} s")
@@ -274,7 +274,7 @@ class _Run:
                 lines.append("accuracy: quantize had no clips to judge INT8 with")
         return tuple(lines)
 
-    def _report(self, made: Made) -> EngineReport:
+    def _report(self, made: StoredEngine) -> EngineReport:
         return EngineReport(
             schema_version=1,
             x3ddeploy=__version__,
@@ -309,5 +309,5 @@ def parts_named(graphs: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(graph for graph in graphs if graph in names)
 
 
-def _described(made: Made) -> dict[str, Any]:
+def _described(made: StoredEngine) -> dict[str, Any]:
     return vars(made) | {"built": built_entry(made.built), "check": checked(made.check)}

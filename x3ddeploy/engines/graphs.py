@@ -15,7 +15,7 @@ MADE_UP_CLIPS = 16  # ranges of made-up clips stand for nothing; these keep ever
 
 
 @dataclass(frozen=True)
-class Clips:
+class CalibrationClips:
     """What INT8 graphs are calibrated with, where the bundle has none.
 
     Attributes:
@@ -34,7 +34,7 @@ class Clips:
         return self.data is not None or self.made_up
 
 
-def require_graphs(bundle: Bundle, precision: Precision, calib: Clips) -> None:
+def require_graphs(bundle: Bundle, precision: Precision, calib: CalibrationClips) -> None:
     """Refuse a bundle that engines of a precision cannot be built of, before the machine is looked at.
 
     Args:
@@ -62,7 +62,9 @@ def require_graphs(bundle: Bundle, precision: Precision, calib: Clips) -> None:
         )
 
 
-def with_graphs(bundle: Bundle, precision: Precision, calib: Clips, *, opset17: bool, progress: Step) -> Bundle:
+def with_graphs(
+    bundle: Bundle, precision: Precision, calib: CalibrationClips, *, opset17: bool, progress: Step
+) -> Bundle:
     """The bundle with graphs of the precision.
 
     Args:

@@ -40,7 +40,7 @@ from x3ddeploy.loading import Loaded
 from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
-from x3ddeploy.parity.compare import GOLDEN_SEED, Row, cases, compare_parts, failures, parity_error
+from x3ddeploy.parity.compare import GOLDEN_SEED, ParityRow, cases, compare_parts, failures, parity_error
 from x3ddeploy.parity.document import SCHEMA_VERSION as PARITY_SCHEMA_VERSION
 from x3ddeploy.parity.document import JudgedRow, ParityReport
 from x3ddeploy.parity.gates import Float32Gate
@@ -54,7 +54,7 @@ _RUNTIME_OF_TARGET = {"openvino": "openvino"}  # every other target's graphs are
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How to export.
 
     Attributes:
@@ -81,7 +81,7 @@ class ExportReport:
     schema_version: int
     bundle: str
     manifest: Manifest
-    parity: tuple[Row, ...]
+    parity: tuple[ParityRow, ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Exported:
 
     network: Network
     bundle: Bundle
-    rows: list[Row]
+    rows: list[ParityRow]
     gate: Float32Gate
 
     @property
@@ -107,7 +107,7 @@ class Exported:
 def export_bundle(
     loaded: Loaded,
     output: Path,
-    options: Options,
+    options: ExportOptions,
     progress: Callable[[str], None],
 ) -> Exported:
     """Write a verified bundle to `output`, or raise and leave what was there untouched.
@@ -162,7 +162,7 @@ def export_bundle(
     return Exported(network, bundle, rows, gate)
 
 
-def build_graphs(network: Network, source: Source, options: Options) -> dict[str, onnx.ModelProto]:
+def build_graphs(network: Network, source: Source, options: ExportOptions) -> dict[str, onnx.ModelProto]:
     """All graphs of a bundle by name, each checked against ONNX's rules and ours."""
     graphs = build_parts(network, options.target, options.batch, source.sha256)
     for graph in graphs.values():
@@ -186,7 +186,7 @@ def serialize(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def parity_report(rows: list[Row], gate: Float32Gate, runtime: str) -> ParityReport:
+def parity_report(rows: list[ParityRow], gate: Float32Gate, runtime: str) -> ParityReport:
     """What goes into parity.json."""
     return ParityReport(
         schema_version=PARITY_SCHEMA_VERSION,
@@ -200,7 +200,7 @@ def parity_report(rows: list[Row], gate: Float32Gate, runtime: str) -> ParityRep
     )
 
 
-def _check_output(output: Path, options: Options) -> None:
+def _check_output(output: Path, options: ExportOptions) -> None:
     if not output.exists():
         return
     if not output.is_dir():
@@ -240,9 +240,9 @@ def _verify(
     network: Network,
     reference: Reference,
     graphs: dict[str, onnx.ModelProto],
-    options: Options,
+    options: ExportOptions,
     progress: Callable[[str], None],
-) -> tuple[list[Row], Float32Gate]:
+) -> tuple[list[ParityRow], Float32Gate]:
     runtime = _runtime(options.target)
     sessions = {part: open_session(runtime, serialize(graphs[part])) for part in network.contract().parts}
     rows = compare_parts(
@@ -263,7 +263,7 @@ def _verify(
 
 
 def _diverging_block(
-    network: Network, graphs: dict[str, onnx.ModelProto], failed: list[Row], options: Options
+    network: Network, graphs: dict[str, onnx.ModelProto], failed: list[ParityRow], options: ExportOptions
 ) -> str | None:
     contract = network.contract(options.batch)
     for part in contract.backbones:
@@ -278,8 +278,8 @@ def _diverging_block(
 
 
 def _compare_preprocessing(
-    network: Network, graphs: dict[str, onnx.ModelProto], runtime: str, options: Options
-) -> list[Row]:
+    network: Network, graphs: dict[str, onnx.ModelProto], runtime: str, options: ExportOptions
+) -> list[ParityRow]:
     inputs = network.contract(options.batch).inputs
     raw = raw_inputs(inputs, options.batch or 1, GOLDEN_SEED)
     rows = []
@@ -287,17 +287,17 @@ def _compare_preprocessing(
         output = graphs[part].graph.output[0].name
         session = open_session(runtime, serialize(graphs[part]))
         actual = session.run({value.name: raw[value.name] for value in graphs[part].graph.input})[output]
-        rows.append(Row(part, "clips", len(actual), output, compare(raw[output], actual)))
+        rows.append(ParityRow(part, "clips", len(actual), output, compare(raw[output], actual)))
     return rows
 
 
-def _golden(inputs: Mapping[str, Input], reference: Reference, options: Options) -> dict[str, Array]:
+def _golden(inputs: Mapping[str, Input], reference: Reference, options: ExportOptions) -> dict[str, Array]:
     """A clip as camera and pose estimator give it and as the network takes it, and PyTorch's float64 in float32."""
     arrays = raw_inputs(inputs, options.batch or 1, GOLDEN_SEED)
     return {**arrays, **single(reference.outputs({name: arrays[name] for name in inputs}))}
 
 
-def _estimated_bytes(network: Network, options: Options) -> int:
+def _estimated_bytes(network: Network, options: ExportOptions) -> int:
     """Weights lie in a part and in the recognizer; golden tensors are a clip as camera frames and as inputs."""
     weights = sum(value.numel() for value in network.state_dict().values())
     shapes = network.contract().input_shapes(options.batch or 1)

@@ -34,7 +34,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Row:
+class ParityRow:
     """One output of one part on one case."""
 
     part: str
@@ -70,7 +70,7 @@ def compare_parts(
     contract: Contract,
     sessions: Mapping[str, Session],
     on_case: Callable[[Case], None] = lambda case: None,
-) -> list[Row]:
+) -> list[ParityRow]:
     """Every part in `sessions` against the training-form network in float64, on all cases; nothing is judged yet.
 
     Args:
@@ -87,13 +87,13 @@ def compare_parts(
         for part, session in sessions.items():
             actual = session.run({name: available[name] for name in contract.parts[part].inputs})
             rows += [
-                Row(part, case.name, case.batch, name, compare_output(name, expected[name], value))
+                ParityRow(part, case.name, case.batch, name, compare_output(name, expected[name], value))
                 for name, value in actual.items()
             ]
     return rows
 
 
-def failures(rows: Iterable[Row], gate: Float32Gate) -> list[Row]:
+def failures(rows: Iterable[ParityRow], gate: Float32Gate) -> list[ParityRow]:
     """The rows outside the gate. Raises GateError where there is nothing to judge by."""
     judged = list(rows)
     if not judged:
@@ -101,7 +101,7 @@ def failures(rows: Iterable[Row], gate: Float32Gate) -> list[Row]:
     return [row for row in judged if not row.difference.within(gate.tolerance(row.part, row.output))]
 
 
-def describe(row: Row) -> str:
+def describe(row: ParityRow) -> str:
     """One line for an error message."""
     where = f"{row.part} -> {row.output}, {row.case}, batch {row.batch}"
     if not row.difference.finite:
@@ -109,7 +109,7 @@ def describe(row: Row) -> str:
     return f"{where}: relative error {row.difference.relative:.2e} (max {row.difference.max_abs:.2e})"
 
 
-def parity_error(failed: list[Row], gate: Float32Gate, block: str | None) -> GateError:
+def parity_error(failed: list[ParityRow], gate: Float32Gate, block: str | None) -> GateError:
     """The error of a failed parity gate.
 
     Args:

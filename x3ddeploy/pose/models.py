@@ -13,7 +13,7 @@ import numpy as np
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.files import regular_size
 from x3ddeploy.pose.decode import best_boxes, corners, from_heatmaps, from_simcc, from_yolox
-from x3ddeploy.pose.pictures import Floats, Picture, Window, about, cropped, fitted, letterboxed
+from x3ddeploy.pose.pictures import Floats, Picture, PictureWindow, about, cropped, fitted, letterboxed
 from x3ddeploy.runtimes.base import Session
 from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.terms import Pixels, named
@@ -169,7 +169,7 @@ class Model:
             return from_simcc(answers[0], answers[1], self.height, self.width)
         return from_heatmaps(answers[0], self.height, self.width)
 
-    def _persons(self, answers: Sequence[Floats], window: Window) -> Persons:
+    def _persons(self, answers: Sequence[Floats], window: PictureWindow) -> Persons:
         keypoints, scores = np.zeros((0, 0, 2), np.float32), np.zeros((0, 0), np.float32)
         if self.kind is Kind.RTMO or self.kind is Kind.BOXES:
             boxes, sure = answers[0][:, :4], answers[0][:, 4]

@@ -34,7 +34,7 @@ def planes(picture: Picture, pixels: Pixels) -> Floats:
 
 
 @dataclass(frozen=True)
-class Window:
+class PictureWindow:
     """What part of a picture a model sees: pixels of the picture = pixels of the window * scale + origin."""
 
     origin: tuple[float, float]
@@ -55,7 +55,7 @@ class Window:
         return cut
 
 
-def about(box: Floats, height: int, width: int) -> Window:
+def about(box: Floats, height: int, width: int) -> PictureWindow:
     """The window about a person's box: its centre, 1.25 times its size, in the model's aspect (mmpose, TopdownAffine).
 
     Args:
@@ -65,15 +65,15 @@ def about(box: Floats, height: int, width: int) -> Window:
     """
     x0, y0, x1, y1 = (float(value) for value in box)
     scale = max((x1 - x0) * _PADDING / width, (y1 - y0) * _PADDING / height, 1e-3)
-    return Window(((x0 + x1 - width * scale) / 2, (y0 + y1 - height * scale) / 2), scale)
+    return PictureWindow(((x0 + x1 - width * scale) / 2, (y0 + y1 - height * scale) / 2), scale)
 
 
-def fitted(picture: Picture, height: int, width: int) -> Window:
+def fitted(picture: Picture, height: int, width: int) -> PictureWindow:
     """The window that holds the whole picture, in its upper left corner (YOLOX and mmdeploy do so)."""
-    return Window((0.0, 0.0), max(picture.shape[1] / width, picture.shape[0] / height))
+    return PictureWindow((0.0, 0.0), max(picture.shape[1] / width, picture.shape[0] / height))
 
 
-def cropped(picture: Picture, window: Window, height: int, width: int, pixels: Pixels) -> Floats:
+def cropped(picture: Picture, window: PictureWindow, height: int, width: int, pixels: Pixels) -> Floats:
     """(3, height, width), the planes of a person's window; black beside the picture."""
     return planes(window.cut(picture, height, width, 0), pixels)
 

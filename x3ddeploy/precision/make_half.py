@@ -11,7 +11,7 @@ from x3ddeploy.precision.faithful import Intent, require_faithful
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.job import Job
-from x3ddeploy.precision.request import Made
+from x3ddeploy.precision.request import MadePrecision
 from x3ddeploy.terms import Precision
 
 # Largest error of logits and features of half-typed graphs on the golden clip, relative to their range: float16 has 11
@@ -19,7 +19,7 @@ from x3ddeploy.terms import Precision
 _TOLERANCE = {Precision.FP16: 1e-2, Precision.BF16: 8e-2}
 
 
-def make_half(job: Job, precision: Precision) -> tuple[Graphs, Made]:
+def make_half(job: Job, precision: Precision) -> tuple[Graphs, MadePrecision]:
     """The parts, half-typed where that is safe.
 
     Raises:
@@ -43,7 +43,7 @@ def make_half(job: Job, precision: Precision) -> tuple[Graphs, Made]:
         before, after = (job.judged_logits(graph, execution) for graph in recognizers)
         accuracy = accuracies(before, after, job.judges.labels(), job.judges.names(), job.contract)
         _require_accuracy(precision, accuracy, job.request.recipe.max_drop)
-    return graphs, Made(precision, kept, accuracy, errors, graphs.rounding)
+    return graphs, MadePrecision(precision, kept, accuracy, errors, graphs.rounding)
 
 
 def require_close(precision: Precision, errors: Mapping[str, float]) -> None:

@@ -24,8 +24,8 @@ from x3ddeploy.precision.faithful import require_faithful
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.job import Job
 from x3ddeploy.precision.lint import lint_qdq
-from x3ddeploy.precision.request import Made
-from x3ddeploy.precision.search import Choice, Gate, Layers, Sensitivity, measure_sensitivity, search
+from x3ddeploy.precision.request import MadePrecision
+from x3ddeploy.precision.search import Gate, Layers, SearchResult, Sensitivity, measure_sensitivity, search
 from x3ddeploy.precision.sites import ranges_of_parts
 from x3ddeploy.precision.streams import ReusedClips, streams_of_nodes
 from x3ddeploy.precision.trials import Quantizer, Trials
@@ -37,7 +37,7 @@ from x3ddeploy.terms import Precision, Target
 _SENSITIVITY_CLIPS = 16
 
 
-def make_int8(job: Job) -> tuple[Graphs, Made, Calibration]:
+def make_int8(job: Job) -> tuple[Graphs, MadePrecision, Calibration]:
     """The parts with explicit Q/DQ, and the calibration that their scales are from.
 
     Raises:
@@ -67,7 +67,7 @@ def make_int8(job: Job) -> tuple[Graphs, Made, Calibration]:
     floats = dict(choice.kept) if choice else {}
     if job.target.rest and not opset17:
         floats |= {name: reason for name, reason in job.overflow.items() if name not in chosen}
-    made = Made(
+    made = MadePrecision(
         Precision.INT8,
         floats,
         choice.accuracy if choice else None,
@@ -166,7 +166,9 @@ def _sensitivities(
     return [*blocks, *measure_sensitivity(trials, by_kind)], blocks
 
 
-def _search(job: Job, quantizer: Quantizer, calibration: Calibration, blocks: Sequence[Sensitivity]) -> Choice | None:
+def _search(
+    job: Job, quantizer: Quantizer, calibration: Calibration, blocks: Sequence[Sensitivity]
+) -> SearchResult | None:
     if not (job.judges and job.judging):
         job.progress("no clips to judge with: the accuracy of INT8 is NOT known")
         return None

@@ -17,7 +17,7 @@ from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.job import Job
 from x3ddeploy.precision.make_half import make_half
 from x3ddeploy.precision.make_int8 import make_int8
-from x3ddeploy.precision.request import Made, MadeReport, Request
+from x3ddeploy.precision.request import MadePrecision, MadeReport, Request
 from x3ddeploy.precision.verdict import BlockTime, Verdict, block_times, judge
 from x3ddeploy.progress import Progress
 from x3ddeploy.terms import Precision
@@ -57,7 +57,7 @@ class Quantized:
     """
 
     bundle: Bundle
-    made: tuple[Made, ...]
+    made: tuple[MadePrecision, ...]
     verdict: Verdict
     recipe: Recipe
     judging_split: str | None
@@ -110,7 +110,7 @@ def quantize_bundle(bundle: Bundle, request: Request, progress: Progress) -> Qua
     return Quantized(bundle, tuple(made), verdict, request.recipe, split, runtime, times)
 
 
-def _sealed(bundle: Bundle, graphs: Graphs, made: Made, calibration: Calibration | None) -> Bundle:
+def _sealed(bundle: Bundle, graphs: Graphs, made: MadePrecision, calibration: Calibration | None) -> Bundle:
     """The bundle with the precision in it; what an interrupted run would have gone on from is gone."""
     accuracy: dict[str, dict[str, float | None]] | None = None
     if made.accuracy is not None:

@@ -87,7 +87,7 @@ def _entry(found: Sensitivity) -> SensitivityEntry:
 
 
 @dataclass(frozen=True)
-class Made:
+class MadePrecision:
     """One precision, made.
 
     Attributes:

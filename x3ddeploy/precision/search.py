@@ -107,7 +107,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Choice:
+class SearchResult:
     """The outcome.
 
     Attributes:
@@ -123,7 +123,7 @@ class Choice:
     steps: tuple[str, ...]
 
 
-def search(trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Step) -> Choice:
+def search(trials: Trials, sensitivities: Sequence[Sensitivity], gate: Gate, progress: Step) -> SearchResult:
     """Quantize everything, then give up the block that diverges most for the work it saves, until the gate holds.
 
     Each step measures all of the clips again. At the end every given-up block is tried once more, the most expensive
@@ -143,7 +143,7 @@ class _Search:
         self._steps: list[str] = []
         self._streams = streams_of(gate.contract)
 
-    def run(self) -> Choice:
+    def run(self) -> SearchResult:
         accuracy = self._measure(self._kept, "everything quantized")
         reasons: dict[str, str] = {}
         while problems := self._problems(accuracy):
@@ -164,7 +164,7 @@ class _Search:
             if not self._problems(retried):
                 self._kept, accuracy = fewer, retried
                 del reasons[entry.unit.name]
-        return Choice(reasons, self._sites(self._kept), accuracy, tuple(self._steps))
+        return SearchResult(reasons, self._sites(self._kept), accuracy, tuple(self._steps))
 
     def _problems(self, accuracy: dict[str, StreamAccuracy]) -> dict[str, list[str]]:
         found = {name: entry.failures(name, self._gate.max_drop) for name, entry in accuracy.items()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from x3ddeploy.benchmarking.document import PartEntry, timed
-from x3ddeploy.benchmarking.view import Report, Row, busy, timed_rows, times_floor
+from x3ddeploy.benchmarking.view import BenchRow, Report, busy, timed_rows, times_floor
 from x3ddeploy.report.competitors import OTHER_NETWORK, Numbers, tone_of
 from x3ddeploy.report.scale import TIMES, milliseconds
 
@@ -69,7 +69,7 @@ def latency(report: Report, numbers: Numbers) -> list[Chart]:
     return charts
 
 
-def _other_clips(row: Row) -> bool:
+def _other_clips(row: BenchRow) -> bool:
     return tone_of(row) == OTHER_NETWORK and bool(row.unlike)
 
 
@@ -91,7 +91,9 @@ def precisions(report: Report) -> list[Stack]:
     return stacks
 
 
-def _bars(rows: Sequence[Row | PartEntry], tones: Sequence[str], details: Sequence[str] | None = None) -> list[Bar]:
+def _bars(
+    rows: Sequence[BenchRow | PartEntry], tones: Sequence[str], details: Sequence[str] | None = None
+) -> list[Bar]:
     figures = [timed(row) for row in rows]
     track = _LONGEST * max((of.median_ms for of in figures), default=1.0)
     return [
@@ -112,17 +114,17 @@ def _percent(value: float, track: float) -> float:
     return round(min(100.0, 100 * value / track), 2)
 
 
-def _detail(row: Row) -> str:
+def _detail(row: BenchRow) -> str:
     over = times_floor(row)
     texts = [f"{row.ratio.median:.2f} {TIMES} reference"] if row.ratio else []
     return ", ".join(texts + ([f"{over:.1f} {TIMES} floor"] if over is not None else []))
 
 
-def _numbered(bar: Bar, index: int, row: Row) -> Bar:
+def _numbered(bar: Bar, index: int, row: BenchRow) -> Bar:
     return Bar(**{**vars(bar), "number": index, "mark": "*" if row.unlike else ""})
 
 
-def _group(entry: Row | PartEntry) -> str:
+def _group(entry: BenchRow | PartEntry) -> str:
     return entry.name.partition("/")[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from x3ddeploy.benchmarking.view import Report, Row, main_scope, timed_rows
+from x3ddeploy.benchmarking.view import BenchRow, Report, main_scope, timed_rows
 
 OURS, SAME_NETWORK, OTHER_NETWORK = "ours", "same", "other"
 MEANING = {
@@ -30,7 +30,7 @@ class Numbers:
         return self.by_name[name]
 
 
-def tone_of(row: Row) -> str:
+def tone_of(row: BenchRow) -> str:
     """Colour of a row by whose network it is."""
     if row.is_ours:
         return OURS

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from x3ddeploy.benchmarking.view import Report
-from x3ddeploy.timing.profile import BlockTime
+from x3ddeploy.timing.profile import LayerTime
 
 TOTAL = "all layers"
 _LEAST_SHARE = 0.0005  # a strip that would read 0.0 % is none
@@ -30,7 +30,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Heat:
+class PartHeat:
     """One part in one competitor.
 
     Attributes:
@@ -51,7 +51,7 @@ class Share:
     shares: list[float | None]
 
 
-def heats(report: Report) -> list[Heat]:
+def heats(report: Report) -> list[PartHeat]:
     """A map for every profiled competitor and each part that has blocks."""
     return [
         _heat(name, stream, [block for block in blocks if block.stream == stream], _total(blocks))
@@ -79,7 +79,7 @@ def kinds(report: Report) -> tuple[list[str], list[Share]]:
     return ["multiply-adds", "bytes, nothing fused", *(f"time in {name}" for name in profiled)], rows
 
 
-def _heat(name: str, stream: str, blocks: list[BlockTime], total: float) -> Heat:
+def _heat(name: str, stream: str, blocks: list[LayerTime], total: float) -> PartHeat:
     order = list(dict.fromkeys((block.stage, block.block) for block in blocks))
     times: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for block in blocks:
@@ -102,14 +102,14 @@ def _heat(name: str, stream: str, blocks: list[BlockTime], total: float) -> Heat
     stages: dict[str, int] = defaultdict(int)
     for stage, _ in order:
         stages[stage] += 1
-    return Heat(f"{name}, {stream}: {shares[TOTAL]:.0%} of the profiled time", list(stages.items()), strips)
+    return PartHeat(f"{name}, {stream}: {shares[TOTAL]:.0%} of the profiled time", list(stages.items()), strips)
 
 
-def _total(blocks: list[BlockTime]) -> float:
+def _total(blocks: list[LayerTime]) -> float:
     return sum(block.time_ms for block in blocks) or 1.0
 
 
-def _by_kind(blocks: list[BlockTime]) -> dict[str, float]:
+def _by_kind(blocks: list[LayerTime]) -> dict[str, float]:
     sums: dict[str, float] = defaultdict(float)
     for block in blocks:
         sums[block.kind] += block.time_ms

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from x3ddeploy.benchmarking.ceilings import Ceilings
 from x3ddeploy.benchmarking.document import timed
-from x3ddeploy.benchmarking.view import Report, Row, main_scope, timed_rows
+from x3ddeploy.benchmarking.view import BenchRow, Report, main_scope, timed_rows
 from x3ddeploy.report.competitors import Numbers, tone_of
 from x3ddeploy.report.plot import Entry, Line, Mark, Note, Plot, spread, with_margin, x_scale, y_scale
 from x3ddeploy.report.scale import number
@@ -30,7 +30,7 @@ def rooflines(report: Report, numbers: Numbers) -> list[Plot]:
     return plots
 
 
-def _roofline(report: Report, rows: list[Row], ceilings: Ceilings, numbers: Numbers) -> Plot:
+def _roofline(report: Report, rows: list[BenchRow], ceilings: Ceilings, numbers: Numbers) -> Plot:
     bandwidth = ceilings.copy_bytes_per_s / 1e9
     multiplied_in = {"fp32", *(row.precision for row in rows)}
     peaks = {name: rate / 1e9 for name, rate in ceilings.gemm_flops.items() if rate and name in multiplied_in}
@@ -69,7 +69,7 @@ def _roofline(report: Report, rows: list[Row], ceilings: Ceilings, numbers: Numb
     )
 
 
-def _point(report: Report, row: Row) -> tuple[float, float, float]:
+def _point(report: Report, row: BenchRow) -> tuple[float, float, float]:
     """Operations a byte without fusion and with all of it, and GFLOP/s; a multiply-add is two operations."""
     work = report.work[str(row.work_of)]
     operations = 2 * work.multiply_adds

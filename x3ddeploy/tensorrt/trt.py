@@ -112,7 +112,7 @@ class TensorRT:
         self.features = _features(module)
         self._logger = _logger(module, log)
 
-    def parse(self, graph: bytes) -> Network:
+    def parse(self, graph: bytes) -> ParsedNetwork:
         """Read an ONNX graph.
 
         Raises:
@@ -128,7 +128,7 @@ class TensorRT:
                 details=reasons[:12],
                 hint="graphs of opset 18 and newer need TensorRT 10: see docs/build-trt.md for 8.6",
             )
-        return Network(self._trt, self, builder, network, parser)
+        return ParsedNetwork(self._trt, self, builder, network, parser)
 
     def load(self, plan: bytes, *, host_code: bool) -> Engine:
         """Deserialize an engine. Needs the GPU that it was built for.
@@ -162,7 +162,7 @@ class TensorRT:
         return sum(1 << int(getattr(known, name)) for name in wanted)
 
 
-class Network:
+class ParsedNetwork:
     """A parsed graph, ready to be built. Holds on to its parser: the network's weights lie there."""
 
     def __init__(self, module: Any, owner: TensorRT, builder: Any, network: Any, parser: Any) -> None:

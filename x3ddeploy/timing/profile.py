@@ -24,7 +24,7 @@ _WARM_UP = 2
 
 
 @dataclass(frozen=True)
-class BlockTime:
+class LayerTime:
     """One kind of layer in one block.
 
     Attributes:
@@ -42,7 +42,7 @@ class BlockTime:
 Timed = tuple[str, float]  # a node's name and its milliseconds, in the order of execution
 
 
-def fold(runs: Iterable[Iterable[Timed]], places: Places) -> list[BlockTime]:
+def fold(runs: Iterable[Iterable[Timed]], places: Places) -> list[LayerTime]:
     """Add up nodes by place, and take the median over runs.
 
     Layout changes that a runtime put in between are counted as such, in the block of the node before them.
@@ -63,7 +63,7 @@ def fold(runs: Iterable[Iterable[Timed]], places: Places) -> list[BlockTime]:
     for place in dict.fromkeys(place for totals in sums for place in totals):
         time_ms = median(totals.get(place, 0.0) for totals in sums)
         names = (place.stream, place.stage, place.block, place.kind) if place else ("", "", "", "")
-        blocks.append(BlockTime(*names, time_ms))
+        blocks.append(LayerTime(*names, time_ms))
     return blocks
 
 
@@ -72,7 +72,7 @@ def _is_reorder(name: str) -> bool:
     return name.startswith("Reorder") or "_acdb" in name or "_abcd" in name or "_acdeb" in name or "_abcde" in name
 
 
-def profile_onnxruntime(graph: Path, feeds: Feeds, threads: int) -> list[BlockTime]:
+def profile_onnxruntime(graph: Path, feeds: Feeds, threads: int) -> list[LayerTime]:
     """On the CPU provider. Source of the format: ONNX Runtime's profiler, 'Node' events, microseconds."""
     import onnxruntime
 
@@ -99,7 +99,7 @@ def onnxruntime_runs(events: list[dict[str, object]]) -> list[list[Timed]]:
     return [run for run in runs if run]
 
 
-def profile_openvino(graph: Path, feeds: Feeds, threads: int) -> list[BlockTime]:
+def profile_openvino(graph: Path, feeds: Feeds, threads: int) -> list[LayerTime]:
     """On the CPU plugin, with its performance counters."""
     from x3ddeploy.runtimes.openvino_session import core
 
@@ -117,7 +117,7 @@ def profile_openvino(graph: Path, feeds: Feeds, threads: int) -> list[BlockTime]
     return fold(runs[_WARM_UP:], Places(onnx.load(graph)))
 
 
-PROFILERS: dict[str, Callable[[Path, Feeds, int], list[BlockTime]]] = {
+PROFILERS: dict[str, Callable[[Path, Feeds, int], list[LayerTime]]] = {
     "onnxruntime": profile_onnxruntime,
     "openvino": profile_openvino,
 }

@@ -14,13 +14,13 @@ from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, X3DDeployError
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
-from x3ddeploy.families.two_stream_x3d.head import Head
+from x3ddeploy.families.two_stream_x3d.head import TwoStreamHead
 from x3ddeploy.families.two_stream_x3d.lowering import strategy
 from x3ddeploy.families.two_stream_x3d.lowering.strategy import TARGETS, Layout, Strategy
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.spec import Activation, StageSpec, spec_of
+from x3ddeploy.families.two_stream_x3d.spec import Nonlinearity, StageSpec, spec_of
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.lint import check_model, lint
 from x3ddeploy.graphs.work import multiply_adds
@@ -145,7 +145,7 @@ def test_every_kind_of_head_exports_the_outputs_it_has(tiny_network, coarse, pro
         tiny_network.spec, head=replace(tiny_network.spec.head, coarse_classes=coarse, prototype_dim=prototypes)
     )
     network = TwoStreamX3D(spec).eval()
-    network.cls_head = Head(spec.head).eval()
+    network.cls_head = TwoStreamHead(spec.head).eval()
     features = {
         name: np.random.default_rng(0).random(shape, np.float32) for name, shape in spec.feature_shapes(3).items()
     }
@@ -163,10 +163,10 @@ def other_backbones():
     tiny = PRESETS["tiny"]
     first = StageSpec(2, 8, 22, 1, (8, 8))
     rgb, pose = (
-        replace(backbone, stages=(first, *backbone.stages[1:]), activation=Activation.NONE)
+        replace(backbone, stages=(first, *backbone.stages[1:]), activation=Nonlinearity.NONE)
         for backbone in (tiny.rgb, tiny.pose)
     )
-    return replace(tiny, rgb=replace(rgb, activation=Activation.SWISH), pose=pose)
+    return replace(tiny, rgb=replace(rgb, activation=Nonlinearity.SWISH), pose=pose)
 
 
 @pytest.mark.parametrize("target", TARGETS)

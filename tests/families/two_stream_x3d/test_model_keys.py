@@ -14,14 +14,14 @@ import torch
 from support.checkpoint_files import CONFIG, tiny_weights
 
 from x3ddeploy.checkpoint import CHECKPOINT_CONFIG, read_config_text
-from x3ddeploy.checkpoint.rules import Place, refusals
+from x3ddeploy.checkpoint.rules import DictRules, refusals
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes, read_override, resolve_spec
 from x3ddeploy.families.two_stream_x3d.checkpoint.model_keys import MODEL
 from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import Resolved
 from x3ddeploy.families.two_stream_x3d.demo import config_text
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
-from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, HeadSpec, StageSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, HeadSpec, Nonlinearity, StageSpec
 from x3ddeploy.loading import load_network
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -52,14 +52,14 @@ def _in(place: str, keys: str) -> tuple[str, str]:
 
 def test_identity_in_the_place_of_swish_is_part_of_the_network() -> None:
     resolved = _resolve(_in("pose_backbone", "use_swish=False"))
-    assert resolved.spec.pose.activation is Activation.NONE
+    assert resolved.spec.pose.activation is Nonlinearity.NONE
     assert resolved.origins["pose.activation"] == "checkpoint config"
-    assert resolved.spec.rgb.activation is Activation.SWISH
+    assert resolved.spec.rgb.activation is Nonlinearity.SWISH
 
 
 def test_the_rgb_class_takes_use_swish_without_effect_and_says_so() -> None:
     resolved = _resolve(_in("rgb_backbone", "use_swish=False"))
-    assert resolved.spec.rgb.activation is Activation.SWISH
+    assert resolved.spec.rgb.activation is Nonlinearity.SWISH
     assert resolved.origins["rgb.activation"] == "default of X3DTemporalShift"
     assert any("rgb_backbone.use_swish is without effect" in note for note in resolved.notes)
 
@@ -220,7 +220,7 @@ def test_a_wide_and_deep_network_of_the_original_exports_without_options(tmp_pat
             (8, 256, 576, 40),
         )
     )
-    pose = replace(PRESETS["ntu60"].pose, fold_div=3, activation=Activation.NONE)
+    pose = replace(PRESETS["ntu60"].pose, fold_div=3, activation=Nonlinearity.NONE)
     spec = replace(
         PRESETS["ntu60"],
         rgb=BackboneSpec(3, 32, 2, stages, 576, fold_div=8),
@@ -276,8 +276,10 @@ def test_shipped_configs_are_understood_key_by_key(name: str) -> None:
 
 
 def test_every_rule_says_why() -> None:
-    def rules(place: Place) -> list[str]:
-        return [why for rule in place.keys.values() for why in (rules(rule) if isinstance(rule, Place) else [rule.why])]
+    def rules(place: DictRules) -> list[str]:
+        return [
+            why for rule in place.keys.values() for why in (rules(rule) if isinstance(rule, DictRules) else [rule.why])
+        ]
 
     assert len(rules(MODEL)) > 60
     assert all(len(why) > 10 for why in rules(MODEL))

@@ -4,7 +4,7 @@ from functools import cache
 
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.exporting.export import Options, build_graphs
+from x3ddeploy.exporting.export import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import IMAGENET_MEAN, IMAGENET_STD
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
@@ -38,7 +38,7 @@ def network():
 
 
 def options(target, preprocess=False):
-    return Options(target, None, preprocess, None, None, overwrite=False)
+    return ExportOptions(target, None, preprocess, None, None, overwrite=False)
 
 
 @cache

@@ -19,7 +19,7 @@ from x3ddeploy.data.synth.stage import camera_of, performer_of, room_of, stage
 _ACTIONS = tuple(number for number, action in enumerate(ACTIONS, 1) if action.scenery is Scenery.NONE)
 
 
-class Part(NamedTuple):
+class Performance(NamedTuple):
     """Who does what, both counted from 1 as in names of clips."""
 
     performer: int
@@ -36,7 +36,7 @@ class Together(NamedTuple):
     """
 
     number: int
-    parts: tuple[Part, Part]
+    parts: tuple[Performance, Performance]
     frames: npt.NDArray[np.uint8]
 
     @property
@@ -70,13 +70,13 @@ def wide(options: SynthOptions) -> SynthOptions:
     return replace(options, size=(height, 2 * (3 * width // 4)))
 
 
-def draw_parts(random: np.random.Generator, performers: Sequence[int]) -> tuple[Part, Part]:
+def draw_parts(random: np.random.Generator, performers: Sequence[int]) -> tuple[Performance, Performance]:
     """Two performers at two actions that need nothing to stand with them."""
     (left, right), (one, other) = random.choice(performers, 2, replace=False), random.choice(_ACTIONS, 2, replace=False)
-    return Part(int(left), int(one)), Part(int(right), int(other))
+    return Performance(int(left), int(one)), Performance(int(right), int(other))
 
 
-def stage_parts(random: np.random.Generator, options: SynthOptions, parts: Sequence[Part], camera: int) -> Scene:
+def stage_parts(random: np.random.Generator, options: SynthOptions, parts: Sequence[Performance], camera: int) -> Scene:
     """All performers at once, side by side."""
     seed, width = options.seed, options.size[1]
     scenes = [

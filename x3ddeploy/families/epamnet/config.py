@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from x3ddeploy.checkpoint.rules import Place, harmless, only, refusals
+from x3ddeploy.checkpoint.rules import DictRules, harmless, only, refusals
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint.model_keys import BACKBONES, RECOGNIZER
 
@@ -16,7 +16,7 @@ FIXED: dict[str, dict[str, Any]] = {
     "pose": {"gamma_d": 1, "in_channels": 17, "base_channels": 24, "num_stages": 3, "stage_blocks": (5, 11, 7),
              "spatial_strides": (2, 2, 2), "conv1_stride": 1},
 }  # fmt: skip
-_BACKBONE = Place(
+_BACKBONE = DictRules(
     ("EPAMBackbone",),
     {
         "num_classes": harmless("is not read: the head has the classes"),

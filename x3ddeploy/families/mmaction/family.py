@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from x3ddeploy.families.mmaction.building import Classes
-    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.mmaction.network import MMActionNetwork
     from x3ddeploy.families.network import Network
     from x3ddeploy.lowering.rewrite import Rewrite
 
@@ -147,7 +147,7 @@ class MMActionFamily:
             found |= {key: item for key, item in inner.items() if any(True for _ in item.parameters())}
         return found
 
-    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+    def rewrites(self, part: str, network: MMActionNetwork, target: Target) -> Iterable[Rewrite]:
         """Exact steps from the training form of a part to what is deployed; modules keep their names."""
         return ()
 
@@ -231,9 +231,9 @@ class MMActionFamily:
         import_registry()
 
     def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
-        from x3ddeploy.families.mmaction.network import Recognizer
+        from x3ddeploy.families.mmaction.network import MMActionNetwork
 
-        assert isinstance(network, Recognizer)
+        assert isinstance(network, MMActionNetwork)
         lowered = {}
         for part in network.contract().pieces:
             form = network.piece(part)
@@ -255,10 +255,10 @@ class MMActionFamily:
 
     def _network(
         self, model: Mapping[str, Any], fusion: tuple[float, ...], built: Mapping[str, nn.Module]
-    ) -> Recognizer:
-        from x3ddeploy.families.mmaction.network import Recognizer
+    ) -> MMActionNetwork:
+        from x3ddeploy.families.mmaction.network import MMActionNetwork
 
-        return Recognizer(self.name, model, fusion, built, self.blocks).eval()
+        return MMActionNetwork(self.name, model, fusion, built, self.blocks).eval()
 
     def _outputs(self, model: Mapping[str, Any], built: Mapping[str, nn.Module]) -> dict[str, Any]:
         """Features and logits with their shapes, found out without computing anything."""

@@ -112,7 +112,7 @@ class Head(nn.Module):
         return self.cls_head(frames[0] if len(frames) == 1 else frames, num_segs=segments, **more)
 
 
-class Recognizer(Network):
+class MMActionNetwork(Network):
     """See `Network`. `model` is what `x3ddeploy.families.mmaction.model` describes."""
 
     def __init__(

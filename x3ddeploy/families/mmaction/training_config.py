@@ -14,7 +14,7 @@ from typing import Any
 from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
 from x3ddeploy.checkpoint.pipeline import find_pipeline
-from x3ddeploy.checkpoint.rules import REPRESENTED, SCOPES, Place, Rule, harmless, only, refusals, shown
+from x3ddeploy.checkpoint.rules import REPRESENTED, SCOPES, DictRules, Rule, harmless, only, refusals, shown
 from x3ddeploy.contract import LARGEST_SIZE
 from x3ddeploy.errors import CheckpointError
 
@@ -28,7 +28,7 @@ TRAINING_ONLY = frozenset({
     "init_cfg", "pretrained", "pretrained2d", "_scope_", "loss_cls", "topk",
     "label_smooth_eps", "init_std", "frozen_stages", "zero_init_residual",
 })  # fmt: skip
-_PREPROCESSOR = Place(
+_PREPROCESSOR = DictRules(
     ("ActionDataPreprocessor",),
     {
         "mean": REPRESENTED,
@@ -41,11 +41,11 @@ _PREPROCESSOR = Place(
     optional=True,
 )
 _FED_SEVERAL = "MMRecognizer3D"
-_SEVERAL = Place(("MultiModalDataPreprocessor",), {"preprocessors": REPRESENTED})
-_AROUND: dict[str, Rule | Place] = {
+_SEVERAL = DictRules(("MultiModalDataPreprocessor",), {"preprocessors": REPRESENTED})
+_AROUND: dict[str, Rule | DictRules] = {
     "data_preprocessor": REPRESENTED,
     "train_cfg": harmless("is stored by the class and never read"),
-    "test_cfg": Place(
+    "test_cfg": DictRules(
         (),
         {
             "max_testing_views": harmless("is how many views are computed at a time"),
@@ -157,7 +157,7 @@ def _problems(config: Config, model: Config) -> Iterator[str]:
             yield from _unreadable(_trained(value), path)
             yield from _oversized(_trained(value), path)
         elif key in _AROUND:
-            yield from refusals({key: value}, Place((), {key: _AROUND[key]}), "model")
+            yield from refusals({key: value}, DictRules((), {key: _AROUND[key]}), "model")
         else:
             yield f"{path} = {shown(value)}: no recognizer of MMAction2's has such a key"
     if fcn_test(model) and module_type(config, "") == "Recognizer2D" and model.get("neck") is None:
@@ -179,7 +179,7 @@ def _scopes(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _scopes(item, f"{path}.{key}")
 
 
-def _preprocessor_places(config: Config) -> Iterator[tuple[str, Any, Place]]:
+def _preprocessor_places(config: Config) -> Iterator[tuple[str, Any, DictRules]]:
     """Path, value and rules of each data preprocessor, first of the one that holds several, where there is one."""
     for path in ("model.data_preprocessor", "data_preprocessor"):
         value = lookup(config, path)

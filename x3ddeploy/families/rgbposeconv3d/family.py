@@ -58,11 +58,11 @@ class RGBPoseConv3DFamily(MMActionFamily):
         }
 
     def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
-        from x3ddeploy.families.two_stream_x3d.head import Head
+        from x3ddeploy.families.two_stream_x3d.head import TwoStreamHead
         from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
 
         head = network.get_submodule("cls_head")
-        assert isinstance(head, Head)
+        assert isinstance(head, TwoStreamHead)
         weights = network.contract().fusion
         lowered = super().lower(network, target)
         part = replace(lowered[HEAD], module=lower_head(head, (weights[0], weights[1])), path=None)

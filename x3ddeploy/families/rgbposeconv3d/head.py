@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from x3ddeploy.families.two_stream_x3d.head import Head
+from x3ddeploy.families.two_stream_x3d.head import TwoStreamHead
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
 
 STREAMS = ("rgb", "pose")
 COARSE = (*STREAMS, "rgb_coarse", "pose_coarse")
 
 
-class RGBPoseHead(Head):
+class RGBPoseHead(TwoStreamHead):
     """MMAction2's head; with coarse classes and prototypes, that of the two-stream network in the field.
 
     Args:

@@ -16,7 +16,7 @@ from x3ddeploy.terms import Target
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.mmaction.network import MMActionNetwork
     from x3ddeploy.families.network import Network
 
 
@@ -47,7 +47,7 @@ class SkeletonStreamsFamily:
         """
         from x3ddeploy.families.skeleton_streams.network import Streams
 
-        networks: dict[str, Recognizer] = {}
+        networks: dict[str, MMActionNetwork] = {}
         origins: dict[str, str] = {}
         notes: list[str] = []
         named: dict[str, str] = {}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from x3ddeploy.contract import WHOLE, Activation, Contract
 from x3ddeploy.families.mmaction.model import BACKBONE, HEAD, SCORES
-from x3ddeploy.families.mmaction.network import Recognizer
+from x3ddeploy.families.mmaction.network import MMActionNetwork
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.skeleton_streams.model import channels_of, joined_contract
 from x3ddeploy.graphs.write import scope
@@ -55,7 +55,7 @@ class FusedHead(nn.Module):
 class Streams(Network):
     """See `Network`. `model` is what `x3ddeploy.families.skeleton_streams.model` describes."""
 
-    def __init__(self, family: str, fusion: tuple[float, ...], members: Mapping[str, Recognizer]) -> None:
+    def __init__(self, family: str, fusion: tuple[float, ...], members: Mapping[str, MMActionNetwork]) -> None:
         super().__init__()
         self.family = family  # type: ignore[misc]
         self.fusion = fusion
@@ -86,9 +86,9 @@ class Streams(Network):
         """The module of a part; its submodules have the names that they have in the network."""
         return self._parts[name]
 
-    def member(self, stream: str) -> Recognizer:
+    def member(self, stream: str) -> MMActionNetwork:
         """The network of one stream."""
-        return cast(Recognizer, self.get_submodule(stream))
+        return cast(MMActionNetwork, self.get_submodule(stream))
 
     def part(self, name: str) -> Callable[..., dict[str, Tensor]]:
         return self.whole if name == WHOLE else self.piece(name)

@@ -17,7 +17,7 @@ from x3ddeploy.terms import Target
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.mmaction.network import MMActionNetwork
     from x3ddeploy.families.network import Network
     from x3ddeploy.lowering.rewrite import Rewrite
 
@@ -64,7 +64,7 @@ class StgcnFamily(MMActionFamily):
     def blocks(self, backbone: nn.Module) -> dict[str, nn.Module]:
         return {f"gcn.{name}": block for name, block in backbone.get_submodule("gcn").named_children()}
 
-    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+    def rewrites(self, part: str, network: MMActionNetwork, target: Target) -> Iterable[Rewrite]:
         from x3ddeploy.families.stgcn.lowering import REWRITES
 
         return REWRITES

@@ -15,7 +15,7 @@ from x3ddeploy.lowering.rewrite import Rewrite, replaced
 Raise = Callable[[Any, str, Mapping[str, Tensor]], dict[str, Tensor]]
 
 
-class Backbone(nn.Module):
+class GCNBackbone(nn.Module):
     """A backbone whose BatchNorm of the data is a product and a sum where the data lie, before any axis moves."""
 
     def __init__(self, backbone: Any) -> None:
@@ -52,7 +52,7 @@ class _DataNorm(nn.Module):
         return x * self.weight + self.bias
 
 
-class Head(nn.Module):
+class MeanHead(nn.Module):
     """`GCNHead`: one mean over persons, frames and joints, since every person has as many of both."""
 
     def __init__(self, head: Any) -> None:
@@ -78,8 +78,8 @@ def _exchanged(forms: Mapping[str, Callable[[Any], nn.Module]]) -> Callable[[nn.
 REWRITES = (
     Rewrite("graphs in one constant", _exchanged({"unit_gcn": lowered_unit, "unit_aagcn": lowered_adaptive})),
     Rewrite("dilations in one convolution", _exchanged({"mstcn": lowered_scales})),
-    Rewrite("data normalised where they lie", _exchanged({"STGCN": Backbone, "AAGCN": Backbone})),
-    Rewrite("one mean of all", _exchanged({"GCNHead": Head})),
+    Rewrite("data normalised where they lie", _exchanged({"STGCN": GCNBackbone, "AAGCN": GCNBackbone})),
+    Rewrite("one mean of all", _exchanged({"GCNHead": MeanHead})),
 )
 _RAISED: dict[str, Raise] = {"unit_gcn": raised_unit, "unit_aagcn": raised_adaptive, "mstcn": raised_scales}
 

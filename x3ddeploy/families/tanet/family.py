@@ -10,7 +10,7 @@ from x3ddeploy.families.mmaction.model import BACKBONE
 from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
-    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.mmaction.network import MMActionNetwork
     from x3ddeploy.lowering.rewrite import Rewrite
 
 
@@ -23,7 +23,7 @@ class TANetFamily(MMActionFamily):
     backbones: ClassVar[tuple[str, ...]] = ("TANet",)
     heads: ClassVar[tuple[str, ...]] = ("TSMHead",)
 
-    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+    def rewrites(self, part: str, network: MMActionNetwork, target: Target) -> Iterable[Rewrite]:
         from x3ddeploy.families.tanet.adaptive import KERNELS_AS_BANDS
 
         return (KERNELS_AS_BANDS,) if part == BACKBONE else ()

@@ -16,7 +16,7 @@ from x3ddeploy.terms import Target
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.mmaction.network import MMActionNetwork
     from x3ddeploy.families.network import Network
     from x3ddeploy.lowering.rewrite import Rewrite
 
@@ -44,7 +44,7 @@ class TPNFamily(MMActionFamily):
             )
         return inputs
 
-    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+    def rewrites(self, part: str, network: MMActionNetwork, target: Target) -> Iterable[Rewrite]:
         from x3ddeploy.families.tsm.shift import SHIFT_AS_SLICES
 
         return (SHIFT_AS_SLICES,) if part == BACKBONE else ()

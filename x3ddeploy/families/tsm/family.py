@@ -10,7 +10,7 @@ from x3ddeploy.families.mmaction.model import BACKBONE
 from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
-    from x3ddeploy.families.mmaction.network import Recognizer
+    from x3ddeploy.families.mmaction.network import MMActionNetwork
     from x3ddeploy.lowering.rewrite import Rewrite
 
 
@@ -23,7 +23,7 @@ class TSMFamily(MMActionFamily):
     backbones: ClassVar[tuple[str, ...]] = ("ResNetTSM", "MobileNetV2TSM", "MobileOneTSM")
     heads: ClassVar[tuple[str, ...]] = ("TSMHead",)
 
-    def rewrites(self, part: str, network: Recognizer, target: Target) -> Iterable[Rewrite]:
+    def rewrites(self, part: str, network: MMActionNetwork, target: Target) -> Iterable[Rewrite]:
         from x3ddeploy.families.tsm.shift import NON_LOCAL_OF_CLIPS, SHIFT_AS_SLICES
 
         return (NON_LOCAL_OF_CLIPS, SHIFT_AS_SLICES) if part == BACKBONE else ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from x3ddeploy.errors import UsageError
-from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, StageSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, Nonlinearity, StageSpec
 
 # Blocks a stage before the depth factor gamma_d (https://arxiv.org/abs/2004.04730).
 _BASE_BLOCKS = (1, 2, 5, 3)
@@ -99,9 +99,9 @@ class BackboneConfig:
             self.in_channels, stem, self.conv1_stride, stages, out_channels, self.fold_div, self.activation()
         )
 
-    def activation(self) -> Activation:
+    def activation(self) -> Nonlinearity:
         """What stands before each block's projection."""
-        return Activation.SWISH
+        return Nonlinearity.SWISH
 
     def _squeeze(self, depth: int, width: int) -> tuple[int, ...]:
         if self.se_ratio is None:
@@ -146,8 +146,8 @@ class PoseBackboneConfig(BackboneConfig):
 
     fixed: ClassVar[tuple[tuple[str, Any], ...]] = ()
 
-    def activation(self) -> Activation:
-        return Activation.SWISH if self.use_swish else Activation.NONE
+    def activation(self) -> Nonlinearity:
+        return Nonlinearity.SWISH if self.use_swish else Nonlinearity.NONE
 
 
 def round_width(width: float, factor: float) -> int:

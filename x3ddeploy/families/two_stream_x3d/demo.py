@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
-from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, ModelSpec, Nonlinearity
 
 DEMO = "x3ddeploy_demo"  # what a demo checkpoint says that it is
 
@@ -52,7 +52,7 @@ test_pipeline = [
 def _backbone_text(spec: BackboneSpec) -> str:
     strides = tuple(stage.stride for stage in spec.stages)
     blocks = tuple(stage.blocks for stage in spec.stages)
-    swish = "" if spec.activation is Activation.SWISH else ", use_swish=False"
+    swish = "" if spec.activation is Nonlinearity.SWISH else ", use_swish=False"
     return (
         f"dict(in_channels={spec.in_channels}, num_stages={len(spec.stages)}, stage_blocks={blocks}, "
         f"conv1_stride={spec.stem_stride}, spatial_strides={strides}, fold_div={spec.fold_div}{swish})"

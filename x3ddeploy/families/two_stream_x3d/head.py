@@ -38,7 +38,7 @@ class Rectification(nn.Module):
         return self.spatio_cl_net(x)
 
 
-class Head(nn.Module):
+class TwoStreamHead(nn.Module):
     """Pools each stream over T, H and W and classifies it; the scores are fused by the recognizer."""
 
     def __init__(self, spec: HeadSpec) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
-from x3ddeploy.families.two_stream_x3d.x3d import Block, ConvBN
+from x3ddeploy.families.two_stream_x3d.x3d import ConvBN, X3DBlock
 from x3ddeploy.modalities.synthetic import batch_inputs
 
 _BATCHES = 2
@@ -30,7 +30,7 @@ def random_network(spec: ModelSpec, seed: int = 0) -> TwoStreamX3D:
             nn.init.uniform_(norm.weight, 0.5, 1.2)
             nn.init.normal_(norm.bias, 0.0, 0.15)
             norm.momentum = None  # a plain average over the batches
-        for block in (module for module in network.modules() if isinstance(module, Block)):
+        for block in (module for module in network.modules() if isinstance(module, X3DBlock)):
             # Trained residual branches are small beside the path that they add to; at full strength a random network
             # is chaotic, and amplifies rounding by hundreds.
             nn.init.uniform_(cast(ConvBN, block.conv3).bn.weight, 0.1, 0.4)

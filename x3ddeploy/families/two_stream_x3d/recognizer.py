@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION, FAMILY, two_stream_contract
-from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
+from x3ddeploy.families.two_stream_x3d.head import TwoStreamHead, fuse_scores
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec, model_of
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone
+from x3ddeploy.families.two_stream_x3d.x3d import X3DBackbone
 
 
 class TwoStreamX3D(Network):
@@ -24,9 +24,9 @@ class TwoStreamX3D(Network):
         super().__init__()
         self.spec = spec
         self.fusion = fusion
-        self.rgb_backbone = Backbone(spec.rgb)
-        self.pose_backbone = Backbone(spec.pose)
-        self.cls_head = Head(spec.head)
+        self.rgb_backbone = X3DBackbone(spec.rgb)
+        self.pose_backbone = X3DBackbone(spec.pose)
+        self.cls_head = TwoStreamHead(spec.head)
 
     def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> dict[str, Tensor]:
         """Features, logits and fused scores.
@@ -63,7 +63,7 @@ class TwoStreamX3D(Network):
 
     def blocks(self, part: str) -> dict[str, nn.Module]:
         backbone = getattr(self, part, None)
-        if not isinstance(backbone, Backbone):
+        if not isinstance(backbone, X3DBackbone):
             return {}
         return {f"{part}/{name}": backbone.get_submodule(name) for name in backbone.blocks}
 

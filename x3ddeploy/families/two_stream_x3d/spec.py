@@ -18,7 +18,7 @@ class HeadKind(Enum):
     PROTOTYPE = "prototype"
 
 
-class Activation(Enum):
+class Nonlinearity(Enum):
     """What stands between a block's depthwise convolution (and its squeeze-and-excitation) and its projection."""
 
     SWISH = "swish"
@@ -69,7 +69,7 @@ class BackboneSpec:
     stages: tuple[StageSpec, ...]
     out_channels: int
     fold_div: int
-    activation: Activation = Activation.SWISH
+    activation: Nonlinearity = Nonlinearity.SWISH
 
     def __post_init__(self) -> None:
         _require(self.in_channels > 0 and self.stem_channels > 0 and self.out_channels > 0, "positive channels")

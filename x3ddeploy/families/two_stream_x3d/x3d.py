@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, Nonlinearity
 
 
 def temporal_shift(x: Tensor, fold_div: int) -> Tensor:
@@ -78,7 +78,7 @@ class SqueezeExcitation(nn.Module):
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(gate))))
 
 
-class Block(nn.Module):
+class X3DBlock(nn.Module):
     """Inverted bottleneck: shift, expand, depthwise, squeeze-and-excitation, activation, project, add, ReLU."""
 
     def __init__(
@@ -91,14 +91,14 @@ class Block(nn.Module):
         squeeze: int,
         fold_div: int,
         downsample: bool,
-        activation: Activation,
+        activation: Nonlinearity,
     ) -> None:
         super().__init__()
         self.shift: nn.Module = TemporalShift(fold_div)
         self.conv1: nn.Module = ConvBN(in_channels, width, relu=True)
         self.conv2: nn.Module = ConvBN(width, width, kernel=3, stride=stride, groups=width, relu=False)
         self.se_module: nn.Module | None = SqueezeExcitation(width, squeeze) if squeeze else None
-        self.swish: nn.Module = nn.SiLU() if activation is Activation.SWISH else nn.Identity()
+        self.swish: nn.Module = nn.SiLU() if activation is Nonlinearity.SWISH else nn.Identity()
         self.conv3: nn.Module = ConvBN(width, out_channels, relu=False)
         self.downsample: nn.Module | None = (
             ConvBN(in_channels, out_channels, stride=stride, relu=False) if downsample else None
@@ -114,7 +114,7 @@ class Block(nn.Module):
         return F.relu(out + identity)
 
 
-class Backbone(nn.Module):
+class X3DBackbone(nn.Module):
     """One stream: stem `conv1_s`, stages `layer1`, `layer2`, ..., and `conv5`."""
 
     def __init__(self, spec: BackboneSpec) -> None:
@@ -151,7 +151,7 @@ def _make_stage(in_channels: int, number: int, spec: BackboneSpec) -> nn.Sequent
     stage = spec.stages[number]
     return nn.Sequential(
         *(
-            Block(
+            X3DBlock(
                 in_channels if index == 0 else stage.channels,
                 stage.channels,
                 width=stage.width,

@@ -15,7 +15,7 @@ from x3ddeploy.data.annotations import leads_out
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import read_json
 from x3ddeploy.modalities.opencv import read_picture
-from x3ddeploy.pose.pictures import Floats, Picture, Window, about, cropped, fitted, planes
+from x3ddeploy.pose.pictures import Floats, Picture, PictureWindow, about, cropped, fitted, planes
 from x3ddeploy.registry import DATASETS
 from x3ddeploy.terms import Pixels
 
@@ -165,7 +165,7 @@ def _decoded(path: Path) -> Picture:
     return picture
 
 
-def _moved(window: Window, size: Sequence[int], random: np.random.Generator | None) -> Window:
+def _moved(window: PictureWindow, size: Sequence[int], random: np.random.Generator | None) -> PictureWindow:
     if random is None:
         return window
     scale = window.scale * random.uniform(1 - _SCALE, 1 + _SCALE)
@@ -173,15 +173,15 @@ def _moved(window: Window, size: Sequence[int], random: np.random.Generator | No
     across, down = random.uniform(-_SHIFT, _SHIFT, 2) * max(size) * window.scale
     # About the same middle, before it is moved.
     x, y = window.origin
-    return Window(
+    return PictureWindow(
         (x + (window.scale - scale) * width / 2 + across, y + (window.scale - scale) * height / 2 + down), scale
     )
 
 
-def _zoomed(window: Window, random: np.random.Generator | None) -> Window:
-    return window if random is None else Window(window.origin, window.scale * random.uniform(1, _ZOOM))
+def _zoomed(window: PictureWindow, random: np.random.Generator | None) -> PictureWindow:
+    return window if random is None else PictureWindow(window.origin, window.scale * random.uniform(1, _ZOOM))
 
 
-def _inside(window: Window, points: Floats) -> Floats:
-    """Pixels of a picture as pixels of a window; the way back from `Window.back`."""
+def _inside(window: PictureWindow, points: Floats) -> Floats:
+    """Pixels of a picture as pixels of a window; the way back from `PictureWindow.back`."""
     return ((points - np.array(window.origin)) / window.scale).astype(np.float32)

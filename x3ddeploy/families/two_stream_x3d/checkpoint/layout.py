@@ -9,9 +9,9 @@ from torch import Tensor
 
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.two_stream_x3d.checkpoint.weights import WeightsSpec
-from x3ddeploy.families.two_stream_x3d.head import Head
+from x3ddeploy.families.two_stream_x3d.head import TwoStreamHead
 from x3ddeploy.families.two_stream_x3d.spec import ModelSpec
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone
+from x3ddeploy.families.two_stream_x3d.x3d import X3DBackbone
 from x3ddeploy.text import shortened
 
 # Coarse prototypes, a loss of the training alone.
@@ -26,7 +26,11 @@ def expected_shapes(spec: ModelSpec | WeightsSpec) -> dict[str, tuple[int, ...]]
     They are those of the network itself, built without memory for its weights.
     """
     with torch.device("meta"):
-        parts = {"rgb_backbone": Backbone(spec.rgb), "pose_backbone": Backbone(spec.pose), "cls_head": Head(spec.head)}
+        parts = {
+            "rgb_backbone": X3DBackbone(spec.rgb),
+            "pose_backbone": X3DBackbone(spec.pose),
+            "cls_head": TwoStreamHead(spec.head),
+        }
     return {
         f"{part}.{name}": tuple(value.shape)
         for part, module in parts.items()

@@ -11,7 +11,7 @@ from typing import Any
 
 from x3ddeploy.checkpoint.config import is_absent, lookup
 from x3ddeploy.checkpoint.literals import Unreadable
-from x3ddeploy.checkpoint.rules import REPRESENTED, SHOWN, Place, harmless, only, refusals
+from x3ddeploy.checkpoint.rules import REPRESENTED, SHOWN, DictRules, harmless, only, refusals
 from x3ddeploy.errors import CheckpointError
 
 RECOGNIZER = "RGBPoseX3DRecognizer"
@@ -24,7 +24,7 @@ _START = harmless("says how weights start before training")
 
 # The original classes build BatchNorm3d with eps 1e-5 whatever a config says, or with what it says: the code in the
 # field differs, so only what is the same in both is taken. The same of convolutions and activations.
-_NORM = Place(
+_NORM = DictRules(
     ("BN3d", "BN", "SyncBN"),
     {
         "requires_grad": harmless("freezes parameters in training"),
@@ -33,12 +33,12 @@ _NORM = Place(
     },
     optional=True,
 )
-_CONV = Place(("Conv3d",), {}, optional=True)
-_ACT = Place(("ReLU",), {"inplace": harmless("saves memory")}, optional=True)
+_CONV = DictRules(("Conv3d",), {}, optional=True)
+_ACT = DictRules(("ReLU",), {"inplace": harmless("saves memory")}, optional=True)
 
 
-def _backbone(stream: str, stem: Place | Any, use_swish: Any) -> Place:
-    return Place(
+def _backbone(stream: str, stem: DictRules | Any, use_swish: Any) -> DictRules:
+    return DictRules(
         (BACKBONES[stream],),
         {
             "in_channels": SHOWN,
@@ -70,7 +70,7 @@ def _backbone(stream: str, stem: Place | Any, use_swish: Any) -> Place:
     )
 
 
-MODEL = Place(
+MODEL = DictRules(
     (RECOGNIZER,),
     {
         "rgb_backbone": _backbone(
@@ -79,7 +79,7 @@ MODEL = Place(
             harmless("is accepted and without effect: the class has swish always"),
         ),
         "pose_backbone": _backbone("pose", REPRESENTED, REPRESENTED),
-        "cls_head": Place(
+        "cls_head": DictRules(
             (HEAD,),
             {
                 "num_classes": SHOWN,
@@ -102,13 +102,13 @@ MODEL = Place(
                 "topk": harmless("says which accuracies are logged"),
             },
         ),
-        "data_preprocessor": Place(
+        "data_preprocessor": DictRules(
             ("RGBPoseDataPreprocessor", "MultiModalDataPreprocessor"),
             {
-                "preprocessors": Place(
+                "preprocessors": DictRules(
                     (),
                     {
-                        "imgs": Place(
+                        "imgs": DictRules(
                             (PREPROCESSOR,),
                             {
                                 "mean": REPRESENTED,
@@ -119,7 +119,7 @@ MODEL = Place(
                                 "blending": harmless("mixes clips in training"),
                             },
                         ),
-                        "heatmap_imgs": Place(
+                        "heatmap_imgs": DictRules(
                             (PREPROCESSOR,),
                             {
                                 "mean": only(None, why="heatmaps are fed as they are drawn"),
@@ -152,7 +152,7 @@ def check_model_keys(config: Mapping[str, Any], origin: str) -> None:
         found += refusals(config["model"], MODEL, "model")
     beside = config.get("data_preprocessor")
     place = MODEL.keys["data_preprocessor"]
-    assert isinstance(place, Place)
+    assert isinstance(place, DictRules)
     if is_absent(lookup(config, "model.data_preprocessor")) and not isinstance(beside, Unreadable):
         found += refusals(beside, place, "data_preprocessor")  # MMEngine gives it to a model that has none of its own
     refuse(found, origin, "the model")

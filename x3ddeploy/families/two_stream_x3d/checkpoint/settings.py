@@ -24,7 +24,7 @@ from x3ddeploy.families.two_stream_x3d.checkpoint.model_keys import (
 )
 from x3ddeploy.families.two_stream_x3d.checkpoint.transforms import missing_transforms, refused_transforms
 from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig
-from x3ddeploy.families.two_stream_x3d.spec import Activation, BackboneSpec, ModelSpec
+from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec, ModelSpec, Nonlinearity
 
 # Dotted names in ModelSpec ('..stage_strides' stands for the strides inside of '..stages').
 NAMES = (
@@ -137,7 +137,7 @@ def _backbone_settings(settings: Settings, config: Mapping[str, Any], stream: st
         if stream == "rgb" and key == "use_swish":
             if not is_absent(value) and value is not True:
                 settings.notes.append(f"{settings.origin}: {path} is without effect: its class has swish always")
-            settings.default(full_name, Activation.SWISH, BACKBONES[stream])
+            settings.default(full_name, Nonlinearity.SWISH, BACKBONES[stream])
         elif is_absent(value):
             settings.take(full_name, default, check, f"{path}, left out,")
             settings.defaults[full_name] = BACKBONES[stream]
@@ -220,8 +220,8 @@ def _first_extents(value: Any, count: int) -> tuple[int, ...]:
     return _extents(value[:count] if isinstance(value, (list, tuple)) else value, count)
 
 
-def _activation(value: Any) -> Activation:
-    return Activation.SWISH if _boolean(value) else Activation.NONE
+def _activation(value: Any) -> Nonlinearity:
+    return Nonlinearity.SWISH if _boolean(value) else Nonlinearity.NONE
 
 
 def _extents(value: Any, count: int) -> tuple[int, ...]:

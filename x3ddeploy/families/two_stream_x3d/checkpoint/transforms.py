@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from x3ddeploy.checkpoint.pipeline import Split, Step, frame_size, step_name
-from x3ddeploy.checkpoint.rules import REPRESENTED, Place, Rule, harmless, only, refusals, shown
+from x3ddeploy.checkpoint.rules import REPRESENTED, DictRules, Rule, harmless, only, refusals, shown
 
 _FLIPPING = harmless("is used for limbs and doubled heatmaps alone, which are refused")
 
 # In the order in which a pipeline has them.
-TRANSFORMS: dict[str, dict[str, Rule | Place]] = {
+TRANSFORMS: dict[str, dict[str, Rule | DictRules]] = {
     "MMUniformSampleFrames": {
-        "clip_len": Place((), {"RGB": REPRESENTED, "Pose": REPRESENTED}),
+        "clip_len": DictRules((), {"RGB": REPRESENTED, "Pose": REPRESENTED}),
         "num_clips": harmless("is how many clips of a video are averaged, an option of eval and predict"),
         "test_mode": harmless("chooses the fixed draw of frames, which is always taken"),
         "seed": only(255, why="frames are drawn with the seed 255"),
@@ -94,7 +94,7 @@ def refused_transforms(pipeline: list[Any], split: Split) -> Iterator[str]:
             kind = step.get("type") if isinstance(step, dict) else step
             yield f"{where} = {shown(kind)}: not a transform that the preprocessing knows"
             continue
-        yield from refusals(step, Place((name,), TRANSFORMS[name]), f"{where} {name}")
+        yield from refusals(step, DictRules((name,), TRANSFORMS[name]), f"{where} {name}")
         if order.index(name) <= last:
             yield f"{where} {name}: comes twice, or after {order[last]}, and the preprocessing has one order"
         last = max(last, order.index(name))

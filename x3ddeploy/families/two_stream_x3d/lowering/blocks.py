@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 from torch import nn
 
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone, Block, ConvBN, SqueezeExcitation, TemporalShift
+from x3ddeploy.families.two_stream_x3d.x3d import ConvBN, SqueezeExcitation, TemporalShift, X3DBackbone, X3DBlock
 from x3ddeploy.lowering.batchnorm import Conv, folded
 from x3ddeploy.lowering.frames import ToClips, ToFrames, on_frames
 from x3ddeploy.lowering.padding import PaddedInput, grown, padded, round_up
@@ -26,12 +26,12 @@ def fold_batchnorm(module: M) -> M:
 
 def pad_widths(backbone: nn.Module, multiple: int) -> nn.Module:
     """Pad every bottleneck of a BatchNorm-folded backbone to a multiple of `multiple` channels. Exact."""
-    return replaced(backbone, Block, lambda part: _pad_block(cast(Block, part), multiple))
+    return replaced(backbone, X3DBlock, lambda part: _pad_block(cast(X3DBlock, part), multiple))
 
 
 def pad_input(backbone: nn.Module, multiple: int) -> nn.Module:
     """Widen the stem to a multiple of `multiple` input channels and feed the added ones zeros. Exact."""
-    result = cast(Backbone, copy.deepcopy(backbone))
+    result = cast(X3DBackbone, copy.deepcopy(backbone))
     stem = cast(Conv, result.conv1_s)
     result.conv1_s = padded(stem, PaddedInput, inputs=round_up(stem.in_channels, multiple))
     return result
@@ -59,7 +59,7 @@ def frames_in_batch(backbone: nn.Module, frames: int) -> nn.Sequential:
 
 def tap_shift(backbone: nn.Module) -> nn.Module:
     """Every shift of a 5-D, BatchNorm-folded backbone becomes a TapShift."""
-    return replaced(backbone, Block, lambda part: _with_taps(cast(Block, part)))
+    return replaced(backbone, X3DBlock, lambda part: _with_taps(cast(X3DBlock, part)))
 
 
 def gather_shift(backbone: nn.Module, frames: int) -> nn.Module:
@@ -76,7 +76,7 @@ def _fold(layer: ConvBN) -> Conv:
     return folded(layer.conv, layer.bn, relu=layer.relu)
 
 
-def _pad_block(block: Block, multiple: int) -> Block:
+def _pad_block(block: X3DBlock, multiple: int) -> X3DBlock:
     width = round_up(cast(Conv, block.conv1).out_channels, multiple)
     block.conv1 = padded(cast(Conv, block.conv1), outputs=width)
     block.conv2 = padded(cast(Conv, block.conv2), outputs=width)
@@ -94,7 +94,7 @@ def _pad_block(block: Block, multiple: int) -> Block:
     return block
 
 
-def _with_taps(block: Block) -> Block:
+def _with_taps(block: X3DBlock) -> X3DBlock:
     channels = cast(Conv, block.conv1).in_channels
     block.shift = TapShift(cast(TemporalShift, block.shift).fold_div, channels)
     return block

@@ -13,11 +13,17 @@ import operator
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.families.two_stream_x3d.head import COSINE_EPS, POSE_RECTIFICATION, RGB_RECTIFICATION, Head, Prototypes
+from x3ddeploy.families.two_stream_x3d.head import (
+    COSINE_EPS,
+    POSE_RECTIFICATION,
+    RGB_RECTIFICATION,
+    Prototypes,
+    TwoStreamHead,
+)
 from x3ddeploy.lowering.rewrite import Operation
 
 
-def lower_head(head: Head, fusion: tuple[float, float]) -> LoweredHead:
+def lower_head(head: TwoStreamHead, fusion: tuple[float, float]) -> LoweredHead:
     """The head and the score fusion in the form that is deployed. Exact up to float rounding."""
     return LoweredHead(copy.deepcopy(head), fusion)
 
@@ -48,7 +54,7 @@ class Rectify(nn.Module):
 class StreamHead(nn.Module):
     """One stream's features (N, C, T, H, W) to its logits, its coarse logits or None, and its share of the scores."""
 
-    def __init__(self, head: Head, stream: str, strength: float, weight: float) -> None:
+    def __init__(self, head: TwoStreamHead, stream: str, strength: float, weight: float) -> None:
         super().__init__()
         self.weights_of = "cls_head"
         self.stream = stream
@@ -81,7 +87,7 @@ class StreamHead(nn.Module):
 class LoweredHead(nn.Module):
     """Features of both streams to the logits and `scores`, in the order of the bundle's outputs."""
 
-    def __init__(self, head: Head, fusion: tuple[float, float]) -> None:
+    def __init__(self, head: TwoStreamHead, fusion: tuple[float, float]) -> None:
         super().__init__()
         total = sum(fusion)
         self.rgb = StreamHead(head, "rgb", RGB_RECTIFICATION, fusion[0] / total)

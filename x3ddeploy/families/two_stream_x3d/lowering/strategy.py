@@ -17,7 +17,7 @@ from x3ddeploy.families.two_stream_x3d.lowering.blocks import (
     tap_shift,
 )
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone
+from x3ddeploy.families.two_stream_x3d.x3d import X3DBackbone
 from x3ddeploy.lowering.rewrite import Rewrite
 from x3ddeploy.terms import Target
 
@@ -79,7 +79,7 @@ def rewrites(spec: BackboneSpec, frames: int, strategy: Strategy) -> list[Rewrit
     return steps
 
 
-def lower(backbone: Backbone, frames: int, strategy: Strategy) -> nn.Module:
+def lower(backbone: X3DBackbone, frames: int, strategy: Strategy) -> nn.Module:
     """A trained backbone in evaluation mode to its deploy form: same input, same output, equal to float rounding."""
     form: nn.Module = backbone.eval()
     for rewrite in rewrites(backbone.spec, frames, strategy):

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # SyncBatchNorm is one, too
 
 from x3ddeploy.families.two_stream_x3d.config_keys import BackboneConfig, PoseBackboneConfig, read_keys
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone, Block, ConvBN
+from x3ddeploy.families.two_stream_x3d.x3d import ConvBN, X3DBackbone, X3DBlock
 from x3ddeploy.registry import MODELS
 
 
 @MODELS.register_module()
-class X3DTemporalShift(Backbone, BaseModule):
+class X3DTemporalShift(X3DBackbone, BaseModule):
     """RGB stream; the keys are those of `BackboneConfig`, and MMEngine's `init_cfg`."""
 
     config_kind: type[BackboneConfig] = BackboneConfig
@@ -34,7 +34,7 @@ class X3DTemporalShift(Backbone, BaseModule):
             elif isinstance(module, _BatchNorm):
                 constant_init(module, 1)
         if self.config.zero_init_residual:
-            for block in (module for module in self.modules() if isinstance(module, Block)):
+            for block in (module for module in self.modules() if isinstance(module, X3DBlock)):
                 constant_init(cast(ConvBN, block.conv3).bn, 0)
         if self.config.pretrained is not None:
             load_checkpoint(self, self.config.pretrained, map_location="cpu", strict=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.config_keys import read_keys
 from x3ddeploy.families.two_stream_x3d.contract import EQUAL_FUSION
-from x3ddeploy.families.two_stream_x3d.head import Head, fuse_scores
+from x3ddeploy.families.two_stream_x3d.head import TwoStreamHead, fuse_scores
 from x3ddeploy.families.two_stream_x3d.spec import HeadSpec
 from x3ddeploy.families.two_stream_x3d.training.coarse import coarse_map
 from x3ddeploy.registry import MODELS
@@ -82,7 +82,7 @@ class HeadConfig:
 
 
 @MODELS.register_module()
-class RGBPoseHead(Head, BaseModule):
+class RGBPoseHead(TwoStreamHead, BaseModule):
     """Dropout and classifiers of both streams, weighted cross-entropies, predictions; keys as in `HeadConfig`."""
 
     coarse_of: Tensor

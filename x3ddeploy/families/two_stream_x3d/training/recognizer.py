@@ -14,7 +14,7 @@ from torch import Tensor
 
 from x3ddeploy.errors import UsageError
 from x3ddeploy.families.two_stream_x3d.training.head import STREAMS
-from x3ddeploy.families.two_stream_x3d.x3d import Backbone
+from x3ddeploy.families.two_stream_x3d.x3d import X3DBackbone
 from x3ddeploy.registry import MODELS
 
 _INPUTS = {"rgb": "imgs", "pose": "heatmap_imgs"}
@@ -45,7 +45,7 @@ class TwoStreamRecognizer(BaseModel):
             raise UsageError(f"{type(self).__name__} has no use for train_cfg and test_cfg", hint="leave them out")
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
 
-    def add_head(self, cls_head: dict[str, Any], *backbones: Backbone) -> None:
+    def add_head(self, cls_head: dict[str, Any], *backbones: X3DBackbone) -> None:
         """Build the head, after the backbones: a seed gives each module its weights by their order.
 
         Args:
