@@ -31,7 +31,8 @@ from x3ddeploy.parity.metrics import Difference, Spread, compare_output
 from x3ddeploy.precision.stored import require_stored_faithful
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
-from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, Choice, Execution, open_part
+from x3ddeploy.runtimes.choice import Choice
+from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, Execution, open_part
 from x3ddeploy.tensorrt.place import engines_of
 from x3ddeploy.terms import Precision
 from x3ddeploy.text import shell_word
@@ -147,7 +148,7 @@ def verify_bundle(
 
     Args:
         bundle: an opened bundle.
-        choice: what `x3ddeploy.runtimes.registry.choose` returned.
+        choice: what `x3ddeploy.runtimes.choice.choose` returned.
         per_block: also compare each backbone's blocks with the training-form network rebuilt from the weights.
         tolerance: largest relative error of the float32 graphs; None for what the export held them to.
         progress: receives each step.

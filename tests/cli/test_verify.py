@@ -13,7 +13,8 @@ from support.documents import of_its_type
 
 from x3ddeploy.bundle import Bundle, seal
 from x3ddeploy.errors import MissingRequirementError
-from x3ddeploy.runtimes.registry import RUNTIMES, choose, graph_runtimes
+from x3ddeploy.runtimes.choice import choose
+from x3ddeploy.runtimes.registry import RUNTIMES, graph_runtimes
 from x3ddeploy.verification import verify_bundle
 
 

@@ -16,10 +16,12 @@ from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes import tensorrt_session
-from x3ddeploy.runtimes.registry import RUNTIMES, Execution, choose, open_part
+from x3ddeploy.runtimes.choice import choose
+from x3ddeploy.runtimes.registry import RUNTIMES, Execution, open_part
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.tensorrt.engine import TensorRTError
 from x3ddeploy.tensorrt.place import plan_name
-from x3ddeploy.tensorrt.trt import ParsedNetwork, TensorRT, TensorRTError
+from x3ddeploy.tensorrt.trt import ParsedNetwork, TensorRT
 from x3ddeploy.terms import Precision
 from x3ddeploy.verification import fitted, verify_bundle
 

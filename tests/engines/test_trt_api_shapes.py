@@ -10,7 +10,8 @@ from support.fake_tensorrt import SHAPES, Module
 
 import x3ddeploy
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour, HardwareCompatibility
-from x3ddeploy.tensorrt.trt import TensorRT, TensorRTError
+from x3ddeploy.tensorrt.engine import TensorRTError
+from x3ddeploy.tensorrt.trt import TensorRT
 from x3ddeploy.terms import Precision
 
 ALL = list(SHAPES)

@@ -20,7 +20,7 @@ from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.files import read_json
 from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
-from x3ddeploy.runtimes.registry import choose
+from x3ddeploy.runtimes.choice import choose
 from x3ddeploy.verification import verify_bundle
 
 PRECISIONS = ("fp32", "fp16", "int8")

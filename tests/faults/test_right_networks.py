@@ -10,7 +10,7 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.spec import Nonlinearity, StageSpec
 from x3ddeploy.loading import Loaded
-from x3ddeploy.runtimes.registry import choose
+from x3ddeploy.runtimes.choice import choose
 from x3ddeploy.verification import verify_bundle
 
 DEEP = (StageSpec(6, 10, 22, 2, (8, 0) * 3), StageSpec(4, 12, 26, 2, (8,) * 4))

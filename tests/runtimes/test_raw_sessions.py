@@ -28,8 +28,9 @@ from x3ddeploy.parity.metrics import compare
 from x3ddeploy.runtimes import tensorrt_session
 from x3ddeploy.runtimes.base import FallbackError
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, open_part, open_raw
+from x3ddeploy.tensorrt.engine import TensorRTError
 from x3ddeploy.tensorrt.place import plan_name
-from x3ddeploy.tensorrt.trt import TensorRT, TensorRTError
+from x3ddeploy.tensorrt.trt import TensorRT
 from x3ddeploy.terms import Precision
 
 ON_CPU = Execution("onnxruntime", "cpu", Precision.FP32)

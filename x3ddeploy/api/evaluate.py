@@ -29,7 +29,8 @@ from x3ddeploy.evaluation.rows import WrittenClips
 from x3ddeploy.places import REPORT_BYTES, require_place
 from x3ddeploy.progress import QUIET, Step, counting
 from x3ddeploy.rows import run_of
-from x3ddeploy.runtimes.registry import REFERENCE, Execution, choose, is_usable
+from x3ddeploy.runtimes.choice import choose, is_usable
+from x3ddeploy.runtimes.registry import REFERENCE, Execution
 from x3ddeploy.terms import AnyPath, Precision
 
 _CLIPS_A_TASK = 16  # so that a worker loads clips while it computes

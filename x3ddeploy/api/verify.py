@@ -7,7 +7,7 @@ from pathlib import Path
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.progress import QUIET, Step
-from x3ddeploy.runtimes.registry import choose
+from x3ddeploy.runtimes.choice import choose
 from x3ddeploy.terms import AnyPath, Precision
 from x3ddeploy.verification import Verification, verify_bundle
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,8 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError
-from x3ddeploy.families import family_named
 from x3ddeploy.runtimes.base import Session
-from x3ddeploy.tensorrt.place import build_command, engines_of, flavour_of
 from x3ddeploy.terms import Precision, named
-from x3ddeploy.text import shell_word
 
 _GRAPHS = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
 _EVERY = frozenset(Precision)
@@ -135,15 +132,7 @@ def execution_named(runtime: str, device: str | None = None, precision: str = Pr
     Raises:
         UsageError: there is no such runtime, device or precision.
     """
-    return Execution(runtime, _device(runtime_named(runtime), device), named(Precision, precision))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a bundle is run in, and what it is not run in, with the reason."""
-
-    executions: tuple[Execution, ...]
-    left_out: tuple[str, ...]
+    return Execution(runtime, device_of(runtime_named(runtime), device), named(Precision, precision))
 
 
 def runtime_named(name: str) -> Runtime:
@@ -171,13 +160,13 @@ def require(name: str, device: str | None = None) -> None:
         MissingRequirementError: its package or its device is not here; the hint says what to install.
     """
     runtime = runtime_named(name)
-    device = _device(runtime, device)
+    device = device_of(runtime, device)
     if not runtime.is_installed:
         raise MissingRequirementError(f"{runtime.package} is not installed", hint=runtime.install)
     runtime.backend().require_device(device)
 
 
-def _device(runtime: Runtime, name: str | None) -> str:
+def device_of(runtime: Runtime, name: str | None) -> str:
     """The device of that name, the runtime's first for None. Raises UsageError where it has none of that name."""
     device = name or runtime.default_device
     if device.partition(":")[0] not in runtime.devices:
@@ -292,99 +281,6 @@ def preprocessing_of(bundle: Bundle) -> tuple[str, ...]:
             hint="x3ddeploy export --preprocess makes them",
         )
     return tuple(found)
-
-
-def choose(
-    bundle: Bundle,
-    runtimes: Sequence[str] = (),
-    device: str | None = None,
-    precisions: Iterable[str] = (),
-    *,
-    here: bool = True,
-) -> Choice:
-    """Every runtime with every precision that it can run of this bundle.
-
-    Args:
-        bundle: an opened bundle.
-        runtimes: keys of RUNTIMES. None means all that are installed; engines where the bundle has some.
-        device: device for the runtimes that were named; None for the default of each.
-        precisions: None means all that the bundle has.
-        here: whether runtimes that are named must run on this machine.
-
-    Raises:
-        UsageError: no such runtime, device or precision, or a runtime that was named computes in none of those asked.
-        MissingRequirementError: what was asked for is not on this machine.
-        BundleError: the bundle lacks a precision that was asked for, or has no engine of it that fits this machine.
-    """
-    wanted = tuple(named(Precision, name) for name in precisions)
-    for name in runtimes:
-        _device(runtime_named(name), device)
-        if here:
-            require(name, device)
-    left_out: list[str] = []
-    chosen = list(runtimes) or [name for name in RUNTIMES if is_usable(bundle, name, left_out)]
-    executions: list[Execution] = []
-    for name in chosen:
-        runtime = RUNTIMES[name]
-        place = device or runtime.default_device
-        held, count, problem = _held(bundle, runtime), len(executions), ""
-        for precision in wanted or (
-            Precision.FP32,
-            *(word for word in Precision if word in bundle.manifest.precisions),
-        ):
-            if problem := unsupported(Execution(name, place, precision)):
-                left_out.append(problem)
-            elif precision in held:
-                if runtime.builds_engines and here:
-                    try:
-                        runtime.backend().require_engines(bundle, precision, name, place)
-                    except BundleError as error:
-                        if runtimes:
-                            raise
-                        left_out.append(": ".join([f"{name} {precision}", error.message, *error.details]))
-                        continue
-                executions.append(Execution(name, place, precision))
-            elif runtimes and wanted:
-                if runtime.builds_engines:
-                    what, make = "engine", build_command(bundle, precision, flavour_of(name))
-                else:
-                    what, make = "graph", f"x3ddeploy quantize {shell_word(bundle.path)} --{precision}"
-                raise BundleError(f"{bundle.path} has no {precision} {what} for {name}", hint=f"make it with `{make}`")
-            else:
-                left_out.append(f"{name} {precision}: the bundle has none")
-        if runtimes and problem and len(executions) == count:
-            raise UsageError(problem, hint="--precision names another")
-    return Choice(tuple(executions), tuple(left_out))
-
-
-def is_usable(bundle: Bundle, name: str, left_out: list[str]) -> bool:
-    """Whether a runtime that nobody named takes part; if not, `left_out` is told why.
-
-    PyTorch rebuilds the training form, which may need what no bundle needs.
-    """
-    runtime = RUNTIMES[name]
-    if runtime.builds_engines and not _held(bundle, runtime):
-        return False
-    try:
-        require(name)
-        if name == REFERENCE.runtime:
-            family_named(bundle.manifest.family).require()
-    except MissingRequirementError as error:
-        left_out.append(f"{name}: {error.message} ({error.hint})")
-        return False
-    return True
-
-
-def _held(bundle: Bundle, runtime: Runtime) -> set[Precision]:
-    """The precisions that the bundle has for a runtime."""
-    if runtime.builds_engines:
-        parts = bundle.contract.parts
-        return {
-            precision
-            for precision in Precision
-            if any(entry.part in parts for entry in engines_of(bundle, runtime.name, precision))
-        }
-    return {Precision.FP32, *(word for word in Precision if word in bundle.manifest.precisions)}
 
 
 def unsupported(execution: Execution) -> str:

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,10 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds
-from x3ddeploy.tensorrt.cuda import Cuda, DeviceMemory, Event, Graph, PinnedArray, Stream
+from x3ddeploy.runtimes.tensorrt_batch import HostCopies, PreparedBatch, Waves, Way, size_bytes
+from x3ddeploy.tensorrt.cuda import Cuda, DeviceMemory, PinnedArray, Stream
 from x3ddeploy.tensorrt.place import Host, engine_path, engines_of, flavour_of
-from x3ddeploy.tensorrt.trt import Context, Engine, Tensor, TensorRT, open_tensorrt
+from x3ddeploy.tensorrt.trt import TensorRT, open_tensorrt
 from x3ddeploy.terms import Precision
 
 if TYPE_CHECKING:
@@ -35,12 +35,7 @@ if TYPE_CHECKING:
 
 # Each number of clips, and of persons, has execution contexts of its own, which hold activations: few are kept.
 _KEPT_BATCHES = 4
-# Recorded graphs are small; PyTorch's allocator gives a loop the same few addresses again and again.
-_KEPT_GRAPHS = 8
 _ALIGNMENT = 256  # bytes, of every address that TensorRT is given; IExecutionContext::setTensorAddress
-
-Waves = Sequence[Sequence[Engine]]
-Addresses = Mapping[str, int]
 
 
 class TensorRTSession(Session):
@@ -77,12 +72,12 @@ class TensorRTSession(Session):
         self._streams = [cuda.stream() for _ in range(max(map(len, waves)))]
         self.notes: list[str] = []
         self._marks = cuda.event(timing=True), cuda.event(timing=True)
-        self._batches: OrderedDict[tuple[object, ...], _Batch] = OrderedDict()
+        self._batches: OrderedDict[tuple[object, ...], PreparedBatch] = OrderedDict()
         most = {name: (self.max_batch, *tensor.largest[1:]) for name, tensor in self._given.items()}
-        largest = _Batch(cuda, waves, most, self._streams)
+        largest = PreparedBatch(cuda, waves, most, self._streams)
         types = {tensor.name: tensor.dtype for tensor in tensors}
         self._memory: dict[str, DeviceMemory] = {
-            name: cuda.allocate(_size(shape, types[name])) for name, shape in largest.shapes.items()
+            name: cuda.allocate(size_bytes(shape, types[name])) for name, shape in largest.shapes.items()
         }
         self._staging: dict[str, PinnedArray] = {
             name: cuda.allocate_pinned(largest.shapes[name], types[name]) for name in (*self._given, *self._results)
@@ -94,7 +89,7 @@ class TensorRTSession(Session):
         batch = self._of({name: value.shape for name, value in feeds.items()})
         for name, value in feeds.items():
             np.copyto(_front(self._staging[name].array, value.shape), value, casting="same_kind")
-        self._launch(batch.way(self._own_addresses(), _HostCopies(self._staging, self._given, self._results)))
+        self._launch(batch.way(self._own_addresses(), HostCopies(self._staging, self._given, self._results)))
         self._streams[0].synchronize()
         return {name: _front(self._staging[name].array, batch.shapes[name]).copy() for name in self.outputs}
 
@@ -187,7 +182,7 @@ class TensorRTSession(Session):
         """Whether no run had to be enqueued kernel by kernel because it could not be recorded."""
         return not self.notes
 
-    def _launch(self, way: _Way) -> None:
+    def _launch(self, way: Way) -> None:
         problem = way.run(self._streams)
         if problem:
             note = f"runs of {way.clips} clips are not recorded as a CUDA graph: {problem}"
@@ -207,7 +202,7 @@ class TensorRTSession(Session):
             and value.data_ptr() % _ALIGNMENT == 0
         )
 
-    def _of(self, shapes: Mapping[str, tuple[int, ...]]) -> _Batch:
+    def _of(self, shapes: Mapping[str, tuple[int, ...]]) -> PreparedBatch:
         """The contexts for inputs of these shapes, made where they are not there yet."""
         self._cuda.make_current()
         counts = {shape[0] for shape in shapes.values()}
@@ -221,155 +216,12 @@ class TensorRTSession(Session):
             )
         key = tuple(shapes[name] for name in self._given)
         if key not in self._batches:
-            self._batches[key] = _Batch(self._cuda, self._waves, shapes, self._streams)
+            self._batches[key] = PreparedBatch(self._cuda, self._waves, shapes, self._streams)
             if len(self._batches) > _KEPT_BATCHES:
                 self._streams[0].synchronize()  # the oldest one's contexts may be at work still
                 self._batches.popitem(last=False)
         self._batches.move_to_end(key)
         return self._batches[key]
-
-
-class _HostCopies:
-    """Copies between page-locked host memory and the GPU, before and after a run."""
-
-    def __init__(
-        self, staging: Mapping[str, PinnedArray], inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]
-    ) -> None:
-        self._staging, self._inputs, self._outputs = staging, inputs, outputs
-
-    def load(
-        self, stream: Stream, names: Iterable[str], addresses: Addresses, shapes: Mapping[str, tuple[int, ...]]
-    ) -> None:
-        for name in names:
-            if name in self._inputs:
-                size = _size(shapes[name], self._inputs[name].dtype)
-                stream.to_device(addresses[name], self._staging[name].address, size)
-
-    def store(self, stream: Stream, addresses: Addresses, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        for name, tensor in self._outputs.items():
-            stream.to_host(self._staging[name].address, addresses[name], _size(shapes[name], tensor.dtype))
-
-
-class _Batch:
-    """Execution contexts for inputs of some shapes, and the ways of running them.
-
-    Contexts are not shared between shapes: a recorded graph is of the shapes that its context had.
-    """
-
-    def __init__(
-        self, cuda: Cuda, waves: Waves, inputs: Mapping[str, tuple[int, ...]], streams: Sequence[Stream]
-    ) -> None:
-        self.clips = next(iter(inputs.values()))[0]
-        self.shapes = dict(inputs)
-        self.waves: list[list[tuple[Sequence[Tensor], Context]]] = []
-        for wave in waves:
-            self.waves.append(
-                [
-                    (engine.tensors(), engine.context(stream.handle))
-                    for engine, stream in zip(wave, streams, strict=False)
-                ]
-            )
-            for tensors, context in self.waves[-1]:
-                for tensor in tensors:
-                    if tensor.is_input:
-                        context.set_shape(tensor.name, self.shapes[tensor.name])
-                self.shapes |= {tensor.name: context.shape_of(tensor.name) for tensor in tensors if not tensor.is_input}
-                if context.scratch_bytes:
-                    context.set_scratch(cuda.allocate(context.scratch_bytes))
-        self.events: list[Event] = [cuda.event() for wave in waves for _ in range(2 * len(wave))]
-        self._ways: OrderedDict[tuple[object, ...], _Way] = OrderedDict()
-
-    def way(self, addresses: Addresses, copies: _HostCopies | None, repeats: int = 1) -> _Way:
-        """To run from and to some memory, with what was recorded of it before."""
-        key = (copies is None, repeats, *sorted(addresses.items()))
-        if key not in self._ways:
-            self._ways[key] = _Way(self, addresses, copies, repeats)
-            if len(self._ways) > _KEPT_GRAPHS:
-                self._ways.popitem(last=False)
-        self._ways.move_to_end(key)
-        return self._ways[key]
-
-
-class _Progress(Enum):
-    """State of a way of running: a context prepares in its first run, so that the second is recorded."""
-
-    NEW = "never run"
-    PREPARED = "run once"
-    RECORDED = "replayed from now on"
-    PLAIN = "cannot be recorded: enqueued each time"
-
-
-class _Way:
-    """One way of running a batch: from and to some memory, with or without copies."""
-
-    def __init__(self, batch: _Batch, addresses: Addresses, copies: _HostCopies | None, repeats: int) -> None:
-        self._repeats = repeats
-        self.clips = batch.clips
-        self._waves, self._events, self._shapes = batch.waves, batch.events, batch.shapes
-        self._addresses, self._copies = addresses, copies
-        self._progress = _Progress.NEW
-        self._graph: Graph | None = None
-
-    def run(self, streams: Sequence[Stream]) -> str:
-        """Put one run into the streams; gives why it could not be recorded, in the run that tried, else ''."""
-        problem = ""
-        if self._progress is _Progress.PREPARED:
-            try:
-                self._graph = self._record(streams)
-                self._progress = _Progress.RECORDED
-            except X3DDeployError as error:
-                problem = error.message
-        if self._graph is not None:
-            streams[0].launch(self._graph)
-            return ""
-        self._put(streams)  # where more than the capture is wrong, this says so
-        if problem:
-            self._progress = _Progress.PLAIN
-        elif self._progress is _Progress.NEW:
-            self._progress = _Progress.PREPARED
-        return problem
-
-    def _record(self, streams: Sequence[Stream]) -> Graph:
-        contexts = [context for wave in self._waves for _, context in wave]
-        if not all(context.is_capturable(streams[0].handle) for context in contexts):
-            raise X3DDeployError("TensorRT says that a stream cannot be captured with it")
-        with streams[0].capture() as captured:
-            self._put(streams)
-        (graph,) = captured
-        return graph
-
-    def _put(self, streams: Sequence[Stream]) -> None:
-        for _ in range(self._repeats):
-            self._put_once(streams)
-
-    def _put_once(self, streams: Sequence[Stream]) -> None:
-        """It begins and ends in the first stream. What one engine alone takes is copied in that engine's stream."""
-        addresses, main, events = self._addresses, streams[0], iter(self._events)
-        taken = Counter(
-            tensor.name for wave in self._waves for tensors, _ in wave for tensor in tensors if tensor.is_input
-        )
-        if self._copies is not None:
-            self._copies.load(main, (name for name, takers in taken.items() if takers > 1), addresses, self._shapes)
-        for wave in self._waves:
-            beside = streams[1 : len(wave)]
-            if beside:
-                start = next(events)
-                main.record(start)
-                for stream in beside:
-                    stream.wait(start)
-            for stream, (tensors, context) in zip(streams, wave, strict=False):
-                if self._copies is not None:
-                    own = (tensor.name for tensor in tensors if tensor.is_input and taken[tensor.name] == 1)
-                    self._copies.load(stream, own, addresses, self._shapes)
-                for tensor in tensors:
-                    context.set_address(tensor.name, addresses[tensor.name])
-                context.enqueue(stream.handle)
-            for stream in beside:
-                done = next(events)
-                stream.record(done)
-                main.wait(done)
-        if self._copies is not None:
-            self._copies.store(main, addresses, self._shapes)
 
 
 def require_device(device: str) -> None:
@@ -457,10 +309,6 @@ def _log(severity: str, message: str) -> None:
 
 def _axis(size: int) -> int | None:
     return None if size == -1 else size
-
-
-def _size(shape: Sequence[int], dtype: str) -> int:
-    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
 def _front(memory: Array, shape: tuple[int, ...]) -> Array:
