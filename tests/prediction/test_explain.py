@@ -30,7 +30,7 @@ from x3ddeploy.data.people import People
 from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.data.synth.video import write_video
 from x3ddeploy.data.video import VideoInfo, count_frames, probe
-from x3ddeploy.errors import UsageError
+from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.modalities import sample_clips
@@ -250,3 +250,22 @@ def test_what_is_not_there_cannot_be_explained(bundle, filmed, monkeypatch, opti
     monkeypatch.chdir(filmed.parent)
     with pytest.raises(UsageError, match=said):
         x3ddeploy.explain("a.mp4", bundle=bundle, **options)
+
+
+@pytest.mark.parametrize("runtime", ["torch", pytest.param("openvino", marks=pytest.mark.openvino)])
+def test_each_runtime_explains_its_own_answer(bundle, filmed, monkeypatch, runtime):
+    words = {"bundle": bundle, "frames": (4, 16)}
+    expected = x3ddeploy.explain(filmed, **words)
+    opened = []
+    maps_in = GradCam.__init__
+    monkeypatch.setattr(GradCam, "__init__", lambda cam, *given: opened.append(given[1:]) or maps_in(cam, *given))
+    found = x3ddeploy.explain(filmed, runtime=runtime, **words)
+    assert opened == [("openvino", "cpu") if runtime == "openvino" else ("onnxruntime", "cpu")]
+    assert found.view_score == pytest.approx(expected.view_score, abs=1e-5)
+    np.testing.assert_allclose(found.joints, expected.joints, atol=1e-3)
+    np.testing.assert_allclose(found.heat.values, expected.heat.values, atol=0.02 * expected.heat.values.max())
+
+
+def test_a_precision_that_the_bundle_lacks_is_not_explained_in_another(bundle, filmed):
+    with pytest.raises(BundleError, match="int8"):
+        x3ddeploy.explain(filmed, bundle=bundle, precision="int8")

@@ -9,7 +9,15 @@ import click
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo, print_json
-from x3ddeploy.cli.parameters import MOST_FRAMES, Count, Verb, check_pose_models, min_keypoint_score, pose_models
+from x3ddeploy.cli.parameters import (
+    MOST_FRAMES,
+    Count,
+    Verb,
+    check_pose_models,
+    min_keypoint_score,
+    one_placement,
+    pose_models,
+)
 
 
 @click.command(cls=Verb)
@@ -30,6 +38,7 @@ from x3ddeploy.cli.parameters import MOST_FRAMES, Count, Verb, check_pose_models
 @click.option("--label", help="Name or number of the class to explain.  [default: the best one]")
 @click.option("--person", type=Count(MOST_FRAMES, 0), help="Explain this person's answer.  [default: that about all]")
 @min_keypoint_score
+@one_placement
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
 def command(
     video: Path,
@@ -44,12 +53,15 @@ def command(
     label: str | None,
     person: int | None,
     min_keypoint_score: float | None,
+    runtime: str,
+    device: str | None,
+    precision: str,
     as_json: bool,
 ) -> None:
     """Say where in VIDEO its label was seen, and which joints decided; -o draws both.
 
-    Pictures: Grad-CAM on the last feature maps. Joints: each is taken away in turn, and the network asked again. It
-    takes the float32 graph of a bundle, in ONNX Runtime on the CPU, whatever the network's family (docs/explain.md).
+    Pictures: Grad-CAM on the last feature maps, of the float32 graph in any precision. Joints: each is taken away in
+    turn, and the network asked again. Whatever the network's family; docs/explain.md says what it means.
     """
     from x3ddeploy.cli.output import Steps, print_table
 
@@ -68,6 +80,9 @@ def command(
             label=label,
             person=person,
             min_keypoint_score=min_keypoint_score,
+            runtime=runtime,
+            device=device,
+            precision=precision,
             output=output,
             progress=progress,
         )

@@ -29,7 +29,9 @@ from x3ddeploy.text import shell_word
     type=click.Path(path_type=Path),
     help="MMAction2's annotations of the videos: write them again, with these keypoints, to train and evaluate on.",
 )
-@click.option("--runtime", default="onnxruntime", show_default=True, help="onnxruntime or openvino.")
+@click.option(
+    "--runtime", default="onnxruntime", show_default=True, help="onnxruntime or openvino; precision is the files' own."
+)
 @click.option("--device", help="Of the runtime: cpu, cuda, gpu, ...  [default: its first]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one a video.")
 def command(

@@ -29,7 +29,11 @@ from x3ddeploy.prediction.document import SCHEMA_VERSION, ExplainedFrame, Explai
 from x3ddeploy.prediction.gradcam import GradCam
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
 from x3ddeploy.progress import Progress
+from x3ddeploy.runtimes.registry import Execution
+from x3ddeploy.terms import Precision
 
+# Maps are found by small differences, which the steps of a lower precision would swallow: they are float32's always.
+MAPS_IN = Execution("onnxruntime", "cpu", Precision.FP32)
 _LEAST = 1e-12  # of a probability and of its rest: 27.6 in log odds
 
 Floats = npt.NDArray[np.float32]
@@ -143,6 +147,7 @@ def explain_window(
     scorer: Scorer,
     min_keypoint_score: float | None,
     progress: Progress,
+    maps_in: Execution = MAPS_IN,
 ) -> Explanation:
     """Explain a prediction.
 
@@ -154,6 +159,7 @@ def explain_window(
         scorer: runs its network.
         min_keypoint_score: as in the prediction.
         progress: counts joints.
+        maps_in: where the float32 graph's maps are computed.
 
     Raises:
         DataError: a frame cannot be decoded.
@@ -179,7 +185,7 @@ def explain_window(
         progress.count("joints", count, count)
         without = np.array(lost)
         joints = log_odds(score) - log_odds(without)
-    heat = _heat(bundle, view, clip, label) if needs_frames(inputs) else None
+    heat = _heat(bundle, view, clip, label, maps_in) if needs_frames(inputs) else None
     looked = np.unique(np.concatenate([drawn.ravel() for drawn in indices.values()]))
     return Explanation(prediction, label, score, looked, heat, joints, without)
 
@@ -230,11 +236,11 @@ def _class_score(scorer: Scorer, contract: Contract, label: int) -> Any:
     return score
 
 
-def _heat(bundle: Bundle, view: _View, clip: Mapping[str, Floats], label: int) -> Heat:
+def _heat(bundle: Bundle, view: _View, clip: Mapping[str, Floats], label: int, maps_in: Execution) -> Heat:
     (name,) = (name for name, value in view.inputs.items() if value.kind is InputKind.FRAMES)
     frames = view.indices[name][0]
     shape = modalities_of(view.inputs)[name].clip_shape
-    cam = GradCam(bundle)
+    cam = GradCam(bundle, maps_in.runtime, maps_in.device)
     try:
         values = cam.maps(clip, label).at(len(frames), *shape[-2:])
     finally:

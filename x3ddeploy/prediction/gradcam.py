@@ -30,7 +30,6 @@ from x3ddeploy.runtimes.registry import open_session
 
 Floats = npt.NDArray[np.float32]
 
-_RUNTIME = "onnxruntime"
 _STEP = 0.005  # of a channel, as a share of the map's largest value: small beside it, large beside float32's rounding
 _AT_A_TIME = 32  # channels
 
@@ -53,13 +52,18 @@ class ClassMaps:
 
 
 class GradCam:
-    """A bundle's float32 graph in ONNX Runtime on the CPU, cut behind its last maps; `close` gives both pieces back.
+    """A bundle's float32 graph, cut behind its last maps; `close` gives both pieces back.
+
+    Args:
+        bundle: opened.
+        runtime: one that runs graphs, and gives inner tensors.
+        device: device of the runtime.
 
     Raises:
         X3DDeployError: the graph has no last map of the pictures.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, runtime: str = "onnxruntime", device: str | None = None) -> None:
         contract = bundle.contract
         self._weights = contract.scores[contract.deployed].shares()
         self._batch = contract.batch
@@ -71,8 +75,8 @@ class GradCam:
                 hint="its network stops looking at places before its graph's end, or in none that is known",
             )
         self._tail: Tail = tail
-        self._front: Session = open_session(_RUNTIME, tail.whole.SerializeToString(), outputs=tail.inputs)
-        self._behind: Session = open_session(_RUNTIME, tail.model.SerializeToString())
+        self._front: Session = open_session(runtime, tail.whole.SerializeToString(), device=device, outputs=tail.inputs)
+        self._behind: Session = open_session(runtime, tail.model.SerializeToString(), device=device)
 
     def maps(self, clip: Mapping[str, Array], label: int) -> ClassMaps:
         """The class's maps of one clip, (1, ...) of each input."""
