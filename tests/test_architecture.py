@@ -112,6 +112,23 @@ def test_no_tensor_or_stream_is_known_by_name_outside_its_rooms():
     assert found == []
 
 
+def test_cpp_knows_two_streams_in_schema_1_and_in_the_helpers_of_its_interface():
+    """By function: what stands at the beginning of a line begins one."""
+    found = set()
+    for path in sorted((PACKAGE.parent / "cpp" / "src").glob("*.[ch]pp")):
+        function = ""
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if name := re.match(r"\w[\w:<>&*, ]*?(\w+)\(", line):
+                function = name[1]
+            if NAMES.search(line):
+                found.add((path.name, function))
+    assert found == {
+        ("contract.cpp", "name_streams"),
+        ("contract.cpp", "network_of_schema_1"),
+        ("scores.cpp", "name_streams"),
+    }
+
+
 def test_docstrings_name_what_they_speak_of():
     """'frames: of the clip.' leaves out what is of the clip; 'likewise' sends the reader elsewhere."""
     genitive = re.compile(r'^ +(\w+(, \w+)*: (of|by|that|likewise|told)\b|"""(Of|By) )')

@@ -12,10 +12,10 @@ from x3ddeploy.benchmarking.loaders import load, places
 from x3ddeploy.benchmarking.loaders import names as all_names
 from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
 from x3ddeploy.benchmarking.torch_forms import compiled_form
-from x3ddeploy.benchmarking.workbench import SCORES, Workbench
+from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import BundleError, GateError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
-from x3ddeploy.parity.metrics import compare
+from x3ddeploy.parity.metrics import SCORES, compare
 from x3ddeploy.runtimes.base import Array, FallbackError, Session
 from x3ddeploy.runtimes.registry import REFERENCE, RUNTIMES, execution_named, require, unsupported
 from x3ddeploy.terms import Precision

@@ -17,11 +17,10 @@ from x3ddeploy.families import family_named, known_families
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.loading import restore_network
+from x3ddeploy.parity.metrics import SCORES
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Feeds
 from x3ddeploy.terms import Decoder
-
-SCORES = "scores"
 
 
 @dataclass(frozen=True)
