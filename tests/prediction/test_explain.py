@@ -257,8 +257,13 @@ def test_each_runtime_explains_its_own_answer(bundle, filmed, monkeypatch, runti
     words = {"bundle": bundle, "frames": (4, 16)}
     expected = x3ddeploy.explain(filmed, **words)
     opened = []
-    maps_in = GradCam.__init__
-    monkeypatch.setattr(GradCam, "__init__", lambda cam, *given: opened.append(given[1:]) or maps_in(cam, *given))
+
+    class Watched(GradCam):
+        def __init__(self, bundle, *place):
+            opened.append(place)
+            super().__init__(bundle, *place)
+
+    monkeypatch.setattr("x3ddeploy.prediction.explain.GradCam", Watched)
     found = x3ddeploy.explain(filmed, runtime=runtime, **words)
     assert opened == [("openvino", "cpu") if runtime == "openvino" else ("onnxruntime", "cpu")]
     assert found.view_score == pytest.approx(expected.view_score, abs=1e-5)

@@ -9,11 +9,11 @@ from x3ddeploy.bundle import Bundle, EngineEntry
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.errors import BundleError, MissingRequirementError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
+from x3ddeploy.runtimes.choice import choose
 from x3ddeploy.runtimes.registry import (
     REFERENCE,
     RUNTIMES,
     Execution,
-    choose,
     graph_runtimes,
     open_part,
     open_session,
