@@ -64,7 +64,7 @@ def tap_shift(backbone: nn.Module) -> nn.Module:
 
 def gather_shift(backbone: nn.Module, frames: int) -> nn.Module:
     """Every shift of a BatchNorm-folded backbone with frames in the batch becomes a GatherShift."""
-    return replaced(backbone, Block, lambda part: _with_gather(cast(Block, part), frames))
+    return replaced(backbone, X3DBlock, lambda part: _with_gather(cast(X3DBlock, part), frames))
 
 
 def mean_in_steps(backbone: nn.Module) -> nn.Module:
@@ -100,7 +100,7 @@ def _with_taps(block: X3DBlock) -> X3DBlock:
     return block
 
 
-def _with_gather(block: Block, frames: int) -> Block:
+def _with_gather(block: X3DBlock, frames: int) -> X3DBlock:
     channels = cast(nn.Conv2d, block.conv1).in_channels
     block.shift = GatherShift(cast(SliceShift, block.shift).fold_div, frames, channels)
     return block
