@@ -131,3 +131,21 @@ def test_the_ninth_network_of_a_process_is_compiled_as_the_first_is(cache, monke
         network = Wrapped(torch.nn.Linear(width, 1).eval())
         Compiled("it", TORCH_COMPILE, (width,)).forward(network, {"clips": torch.ones(1, width)}, lambda text: None)
     assert graphs["unique_graphs"] - before == 10
+
+
+def test_a_network_that_its_first_run_changes_is_compiled_before_it_is_timed(cache, monkeypatch):
+    class Counting(torch.nn.Module):
+        seen = 0
+
+        def forward(self, clips):
+            self.seen = min(self.seen + 1, 1)
+            return {"scores": clips * self.seen}
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    inputs = {"clips": torch.ones(1, 2)}
+    forward = Compiled("it", TORCH_COMPILE, ("counting",)).forward(Counting(), inputs, lambda text: None)
+    graphs = torch._dynamo.utils.counters["stats"]
+    before = graphs["unique_graphs"]
+    with torch.inference_mode():
+        forward(**inputs)
+    assert graphs["unique_graphs"] == before

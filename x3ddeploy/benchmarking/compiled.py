@@ -77,7 +77,8 @@ class Compiled:
             # Networks share their wrapper's code: past PyTorch's limit of 8 another would run as it is, uncompiled.
             limits = torch._dynamo.config.patch(recompile_limit=_NETWORKS, fail_on_recompile_limit_hit=True)
             with torch.inference_mode(), limits:
-                forward(**inputs)  # now: it compiles when it is first run
+                for _ in range(2):  # it compiles when it is run, and anew where its first run changed it (TPN)
+                    forward(**inputs)
             write_json(self.file, {"compiled": self.name})
             return forward
 
