@@ -170,13 +170,25 @@ def test_without_engines_of_the_preprocessing_the_host_prepares(bundle, tmp_path
 
 
 @one_version
-def test_videos_are_prepared_on_the_gpu_where_it_can(bundle, tmp_path, gpu):
-    opened = with_engines(bundle, tmp_path, gpu)
+def test_videos_are_prepared_on_the_gpu_where_it_can(bundle, tmp_path, gpu, scores, monkeypatch):
+    """The network's engines are loaded once, and again for clips that are prepared already."""
+    opened, loaded = with_engines(bundle, tmp_path, gpu), []
+    plain = TensorRT.load
+
+    def counted(tensorrt, plan, **others):
+        loaded.append(plan)
+        return plain(tensorrt, plan, **others)
+
+    monkeypatch.setattr(TensorRT, "load", counted)
     video, keypoints = make_video(tmp_path / "a.mp4"), write_npz(tmp_path / "a.npz", *make_keypoints())
     with x3ddeploy.open(opened.path, runtime="tensorrt") as recognizer:
         assert recognizer.prepares_on_device
         (there,) = recognizer.predict(video, keypoints)
         assert set(recognizer.inputs) == set(opened.contract.inputs)
+        assert len(loaded) == len(PREPROCESSING) + len(PIECES)
+        _, prepared = raw_of(opened, 1)
+        np.testing.assert_allclose(recognizer.predict_clips(prepared)["scores"], scores(prepared), atol=1e-5)
+        assert len(loaded) == len(PREPROCESSING) + 2 * len(PIECES)
     (here,) = x3ddeploy.open(opened.path).predict(video, keypoints)
     np.testing.assert_allclose(there.deployed, here.deployed, atol=1e-5)
     assert there.people == here.people

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from io import FileIO
 from os import PathLike, fspath
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import BinaryIO, Literal
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
-from x3ddeploy.contract import Contract
+from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.data.decoders import require_decoder
 from x3ddeploy.data.prepare import feeding
 from x3ddeploy.errors import UsageError, X3DDeployError
@@ -75,8 +76,8 @@ def open(  # noqa: A001 (what it is called)
 def opened_in(bundle: Bundle, execution: Execution, threads: int | None, decoder: Decoder) -> Recognizer:
     """See `open`; of a bundle that is opened already."""
     require_decoder(decoder)
-    session = open_part(bundle, execution, threads=threads)
-    return Recognizer(bundle, session, open_preparing(bundle, execution, threads), decoder)
+    preparing = open_preparing(bundle, execution, threads)
+    return Recognizer(bundle, partial(open_part, bundle, execution, threads=threads), preparing, decoder)
 
 
 class Recognizer:
@@ -91,15 +92,20 @@ class Recognizer:
     """
 
     def __init__(
-        self, bundle: Bundle, session: Session, raw: Session | None = None, decoder: Decoder = Decoder.PYAV
+        self, bundle: Bundle, open_ready: Callable[[], Session], raw: Session | None, decoder: Decoder
     ) -> None:
-        self._opened: Session | None = session
-        self._decoder = decoder
+        # What prepares clips holds the whole network: the session of clips that are ready is opened beside it for them
+        # alone, as it holds the network again.
+        self._open_ready, self._ready = open_ready, None if raw is not None else open_ready()
+        self._decoder, self._closed = decoder, False
         self._raw, self.prepares_on_device = raw, raw is not None
-        self.inputs: Mapping[str, Axes] = session.inputs
-        self.outputs: tuple[str, ...] = session.outputs
-        self.labels: tuple[str, ...] = tuple(class_names(bundle))
         self.contract: Contract = bundle.contract
+        self.inputs: Mapping[str, Axes] = {
+            name: tuple(size if isinstance(size, int) else None for size in value.shape)
+            for name, value in self.contract.inputs.items()
+        }
+        self.outputs: tuple[str, ...] = self.contract.parts[WHOLE].outputs
+        self.labels: tuple[str, ...] = tuple(class_names(bundle))
 
     def predict(
         self,
@@ -295,13 +301,15 @@ class Recognizer:
         Raises:
             X3DDeployError: a name or a shape is not the network's.
         """
-        return self._session().run(clips)
+        self._require_open()
+        self._ready = self._ready or self._open_ready()
+        return self._ready.run(clips)
 
     def close(self) -> None:
         """Give back what the runtime holds; the recognizer cannot be used afterwards."""
-        for session in filter(None, (self._opened, self._raw)):
+        for session in filter(None, (self._ready, self._raw)):
             session.close()
-        self._opened = self._raw = None
+        self._ready, self._raw, self._closed = None, None, True
 
     def __enter__(self) -> Recognizer:
         return self
@@ -311,16 +319,16 @@ class Recognizer:
     ) -> None:
         self.close()
 
-    def _session(self) -> Session:
-        if self._opened is None:
+    def _require_open(self) -> None:
+        if self._closed:
             raise X3DDeployError("the recognizer is closed", hint="x3ddeploy.open opens the bundle anew")
-        return self._opened
 
     def _scorer(self) -> Scorer:
-        session = self._session()
-        if self._raw is None:
-            return Scorer(session, self.contract, _VIEWS_AT_A_TIME)
-        return Scorer(self._raw, self.contract, _VIEWS_AT_A_TIME, feeding(self._raw.inputs))
+        self._require_open()
+        if self._raw is not None:
+            return Scorer(self._raw, self.contract, _VIEWS_AT_A_TIME, feeding(self._raw.inputs))
+        assert self._ready is not None
+        return Scorer(self._ready, self.contract, _VIEWS_AT_A_TIME)
 
 
 def _path(path: AnyPath | None) -> Path | None:
