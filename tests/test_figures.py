@@ -98,6 +98,8 @@ def int8_rows():
         times = [f"{result['rows'][f'{name} {precision}']['median_ms']:.0f} ms" for precision in ("fp32", "int8")]
         version = result["versions"][runtime]
         yield f"| {runtime} {version} | {part} | {' | '.join(times)} | {speedup['median']:.2f} |"
+    over = {runtime: f"{gain['median']:.2f} times" for runtime, gain in result["speedup_over_plain_export"].items()}
+    yield f"INT8 is {over['openvino']} as fast in OpenVINO and {over['onnxruntime']} in ONNX Runtime"
 
 
 def rounding_rows():
