@@ -235,6 +235,15 @@ def test_a_figure_below_the_floor_an_unstable_one_and_a_busy_machine_are_caution
     assert "Faster than the ceilings that were measured: onnxruntime/fp32" in text
 
 
+def test_graphs_in_a_runtime_that_they_are_not_for_are_cautioned_against(report):
+    report["bundles"][0]["target"] = "openvino"
+    ours = [row["name"] for row in report["competitors"] if row["is_ours"]]
+    assert f"Graphs for openvino in another runtime: {', '.join(sorted(set(ours)))}." in render_html(report)
+    for row in report["competitors"]:
+        row["runtime"] = "openvino"
+    assert "in another runtime" not in render_html(report)
+
+
 def test_a_strip_runs_through_the_network_in_its_order(report):
     strip = render_html(report).partition("onnxruntime/fp32, first:")[2].partition("second:")[0]
     first = list(dict.fromkeys(re.findall(r'title="([\w.]+), all layers: ', strip)))

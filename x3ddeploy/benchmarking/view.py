@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from x3ddeploy.benchmarking.competitor import named
 from x3ddeploy.benchmarking.document import BenchReport, Headline, timed
 from x3ddeploy.benchmarking.document import BenchRow as BenchRow
+from x3ddeploy.terms import Target
 from x3ddeploy.timing.measure import Ratio
 from x3ddeploy.timing.others import busy_mark
 
@@ -86,6 +87,12 @@ def unstable_rows(rows: Iterable[BenchRow]) -> list[BenchRow]:
     return [row for row in rows if isinstance(row.window_cv, float) and not row.stable]
 
 
+def _is_strange_to(target: str, row: BenchRow) -> bool:
+    """Whether a row of the bundle's is in a runtime whose kernels like another form; TensorRT's is ONNX Runtime's."""
+    in_openvino = row.runtime.partition("-")[0] == Target.OPENVINO
+    return row.is_ours and in_openvino != (target == Target.OPENVINO)
+
+
 def cautions(report: Report) -> list[str]:
     """What a reader has to know before quoting a figure."""
     found = []
@@ -116,6 +123,15 @@ def cautions(report: Report) -> list[str]:
             f"Faster than the ceilings that were measured: {', '.join(over)}. Kernels that multiply less than the "
             "graph says (Winograd), or a machine that was busy while the ceilings were measured."
         )
+    for bundle in report.bundles:
+        strangers = sorted(
+            {row.name for row in rows if row.bundle == bundle.name and _is_strange_to(bundle.target, row)}
+        )
+        if strangers:
+            found.append(
+                f"Graphs for {bundle.target} in another runtime: {', '.join(strangers)}. Right, and slower than what "
+                "`x3ddeploy export --target` makes for it."
+            )
     found += [
         f"{named(bundle.name, name)} was calibrated with made-up clips: its accuracy is not what real ones would give."
         for bundle in report.bundles
