@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -244,7 +245,10 @@ def _verify(
     progress: Callable[[str], None],
 ) -> tuple[list[ParityRow], Float32Gate]:
     runtime = _runtime(options.target)
-    sessions = {part: open_session(runtime, serialize(graphs[part])) for part in network.contract().parts}
+    parts = network.contract().parts
+    with ThreadPoolExecutor() as pool:  # a runtime lays one graph out in one thread
+        opened = pool.map(lambda part: open_session(runtime, serialize(graphs[part])), parts)
+        sessions = dict(zip(parts, opened, strict=True))
     rows = compare_parts(
         reference,
         network.contract(options.batch),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from x3ddeploy.parity.metrics import compare_output
 from x3ddeploy.runtimes.base import Array
 
 Arrays = dict[str, Array]
+
+_IN_CACHE = 1 << 18  # values of 8 bytes that both threads share: about what a core's second-level cache holds
 
 
 class Reference:
@@ -83,11 +86,54 @@ class _AsProduct(nn.Module):
         return made.unflatten(2, clips.shape[2:])
 
 
+class _ByTaps(nn.Module):
+    """A depthwise convolution as the sum of its taps, each a product of all places with one number a channel.
+
+    PyTorch's float64 kernel goes through one channel after the other, and copies each tap's values before it multiplies
+    them. Here some channels at a time do, so few that they stay in the processor's cache from tap to tap.
+    """
+
+    def __init__(self, conv: nn.Conv3d, padding: tuple[int, ...]) -> None:
+        super().__init__()
+        self.conv, self.padding = conv, padding
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C, T', H', W')."""
+        sizes = [
+            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for size, padding, dilation, kernel, stride in zip(
+                clips.shape[2:],
+                self.padding,
+                self.conv.dilation,
+                self.conv.kernel_size,
+                self.conv.stride,
+                strict=True,
+            )
+        ]
+        at_a_time = max(1, _IN_CACHE // clips[:, 0].numel())
+        made = clips.new_empty(*clips.shape[:2], *sizes)
+        for start in range(0, clips.shape[1], at_a_time):
+            channels = slice(start, start + at_a_time)
+            self._some(clips[:, channels], self.conv.weight[channels], made[:, channels])
+        return made if self.conv.bias is None else made.add_(self.conv.bias[:, None, None, None])
+
+    def _some(self, clips: Tensor, weight: Tensor, made: Tensor) -> None:
+        places = F.pad(clips, [size for padding in reversed(self.padding) for size in (padding, padding)])
+        factors = weight.flatten(1).T[..., None, None, None]
+        for index, tap in enumerate(product(*map(range, self.conv.kernel_size))):
+            along = zip(tap, self.conv.dilation, made.shape[2:], self.conv.stride, strict=True)
+            time, rows, columns = (
+                slice(place * dilation, place * dilation + (size - 1) * stride + 1, stride)
+                for place, dilation, size, stride in along
+            )
+            taken = places[:, :, time, rows, columns]
+            torch.mul(taken, factors[index], out=made) if index == 0 else made.addcmul_(taken, factors[index])
+
+
 class _ByImages(nn.Module):
     """A convolution of one frame, computed frame by frame as one of images.
 
-    PyTorch has no float64 kernel of its own for one in three dimensions. What it takes instead is several times slower
-    where the convolution is depthwise, and runs in one thread.
+    PyTorch has no float64 kernel of its own for one in three dimensions, and what it takes instead runs in one thread.
     """
 
     def __init__(self, conv: nn.Conv3d, padding: tuple[int, int]) -> None:
@@ -107,6 +153,8 @@ def _quicker(conv: nn.Module) -> nn.Module:
         return conv
     if {*conv.kernel_size, *conv.stride, conv.groups} == {1} and not any(conv.padding):
         return _AsProduct(conv)
+    if conv.groups == conv.in_channels == conv.out_channels:
+        return _ByTaps(conv, conv.padding)
     along_time, *padding = conv.padding
     is_of_one_frame = (conv.kernel_size[0], conv.stride[0], along_time) == (1, 1, 0)
     return _ByImages(conv, (padding[0], padding[1])) if is_of_one_frame else conv
