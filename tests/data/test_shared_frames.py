@@ -1,11 +1,12 @@
 """Clips that overlap read each frame of their video once, and get the frames that they would get alone."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from x3ddeploy.data.shared_frames import SharedFrames
+from x3ddeploy.data.shared_frames import SharedFrames, decoded_ahead
 from x3ddeploy.errors import DataError
 
 CLIPS = [[0, 2, 4], [2, 3, 4, 6], [4, 6, 8]]
@@ -68,3 +69,30 @@ def test_no_more_is_held_than_may_be():
     assert [numbers(shared(clip)) for clip in CLIPS] == CLIPS
     assert sum(frame.nbytes for frame in shared._held.values()) <= 30
     assert len(decoder.decoded) > 6
+
+
+def test_frames_are_decoded_while_others_are_used_and_no_more_than_some():
+    decoder, ahead, threads = Decoder(), threading.Semaphore(0), set()
+
+    def decode(indices):
+        for frame in decoder(indices):
+            threads.add(threading.current_thread())
+            ahead.release()
+            yield frame
+
+    frames = decoded_ahead(decode)(range(20))
+    assert int(next(frames)[0, 0, 0]) == 0
+    for _ in range(5):  # the first, and four that nobody asked for
+        assert ahead.acquire(timeout=10)
+    assert not ahead.acquire(timeout=0.01)
+    frames.close()
+    assert decoder.decoded == [0, 1, 2, 3, 4]
+    assert threads.isdisjoint({threading.current_thread()})
+    assert numbers(decoded_ahead(decode)(range(20))) == [*range(20)]
+
+
+def test_damage_comes_behind_the_frames_before_it():
+    frames = decoded_ahead(Decoder(damaged=3))([1, 2, 3, 4])
+    assert numbers([next(frames), next(frames)]) == [1, 2]
+    with pytest.raises(DataError, match="frame 3"):
+        next(frames)

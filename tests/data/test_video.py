@@ -9,7 +9,7 @@ import pytest
 from support.action_data import moving_picture, write_video
 
 from x3ddeploy.data import video
-from x3ddeploy.data.video import count_frames, probe, read_frames
+from x3ddeploy.data.video import count_frames, open_video, probe, read_frames
 from x3ddeploy.errors import DataError, MissingRequirementError
 
 FORMS = {
@@ -67,8 +67,8 @@ def test_what_no_frame_leans_on_is_not_decoded_and_changes_nothing(videos, form,
             decoded.append(picture.pts)
             yield picture
 
-    decode = video._decoded
-    monkeypatch.setattr(video, "_decoded", counted)
+    decode = video._File._onwards
+    monkeypatch.setattr(video._File, "_onwards", counted)
     for indices in (list(range(0, 40, 9)), [7], [38, 39], list(range(1, 40, 2))):
         np.testing.assert_array_equal(read_frames(videos[form], indices, threads), whole[indices])
     decoded.clear()
@@ -79,6 +79,26 @@ def test_what_no_frame_leans_on_is_not_decoded_and_changes_nothing(videos, form,
 def test_probe_tells_frames_size_and_rate(plain):
     info = probe(plain)
     assert (info.frames, info.height, info.width, info.fps) == (40, 96, 128, 30)
+
+
+@pytest.mark.parametrize("form", ["reordered.mp4", "open_groups.mp4", "hevc.mp4", "h264.avi"])
+@pytest.mark.parametrize("indices", [[0, 20, 21], [1, 2, 3], [7, 38, 39]], ids=str)
+def test_a_file_that_was_opened_once_gives_its_frames_and_gives_them_again(videos, form, indices, monkeypatch):
+    """First from where the probe left it, then, with others in other threads, from a file that is opened anew."""
+    whole, opened = read_frames(videos[form], range(40)), []
+    plain = video._opened
+
+    def counted(path):
+        opened.append(path)
+        return plain(path)
+
+    monkeypatch.setattr(video, "_opened", counted)
+    info, read = open_video(videos[form], threads=2)
+    assert info == probe(videos[form])
+    opened[1:] = []
+    for times in (1, 2, 3):
+        np.testing.assert_array_equal(np.stack([*read(indices)]), whole[indices])
+        assert len(opened) == times
 
 
 @pytest.mark.parametrize(

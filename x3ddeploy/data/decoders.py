@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from x3ddeploy.data.prepare import FrameReader
-from x3ddeploy.data.video import Frames, iter_frames
+from x3ddeploy.data.video import Frames, VideoInfo, iter_frames, open_video, probe
 from x3ddeploy.errors import DataError, MissingRequirementError
 from x3ddeploy.terms import Decoder
 
@@ -43,6 +43,13 @@ def frames_of(decoder: Decoder, path: Path, threads: int = 1) -> FrameReader:
         threads: threads of FFmpeg's decoder; 0 lets it choose.
     """
     return NvdecFrames(path) if decoder is Decoder.NVDEC else partial(iter_frames, path, threads=threads)
+
+
+def opened_by(decoder: Decoder, path: Path, threads: int = 1) -> tuple[VideoInfo, FrameReader]:
+    """What a video says of itself, and `frames_of` it; FFmpeg opens it once for both."""
+    if decoder is Decoder.NVDEC:
+        return probe(path), NvdecFrames(path)
+    return open_video(path, threads)
 
 
 class NvdecFrames:

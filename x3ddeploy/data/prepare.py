@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -69,17 +70,19 @@ def prepare_clips(
     others = {name: value for name, value in inputs.items() if name not in posed}
     if posed and annotation is None:
         raise DataError(f"there are no keypoints, and {' and '.join(inputs)} need them")
-    raw = raw_clips(read_frames, annotation, others, indices, min_keypoint_score, without, within) if others else {}
-    made = {name: kind.from_raw(raw) for name, kind in kinds.items() if name not in posed}
-    made |= {
-        name: kind.with_twins(made[name]) for name, kind in kinds.items() if isinstance(kind, Heatmaps) and kind.twin
-    }
+    made: ClipTensors = {}
+    if others:
+        for name, raw in _raw_parts(read_frames, annotation, others, indices, min_keypoint_score, without, within):
+            kind = kinds[name]
+            made[name] = kind.from_raw(raw)
+            if isinstance(kind, Heatmaps):
+                made[name] = kind.with_twins(made[name])
     if annotation is not None:
         made |= {
             name: _skeletons(kind, annotation, indices[name], min_keypoint_score, without)
             for name, kind in posed.items()
         }
-    return made
+    return {name: made[name] for name in kinds}
 
 
 def raw_clips(
@@ -106,6 +109,20 @@ def raw_clips(
         `frames` (N, T, H, W, 3) uint8, `keypoints` (N, M, T, K, 2) and `keypoint_scores` (N, M, T, K, 1) float32, as
         far as the inputs are made of them. Joints that are left out are infinite.
     """
+    parts = _raw_parts(read_frames, annotation, inputs, indices, min_keypoint_score, without, within)
+    return {tensor: value for _, part in parts for tensor, value in part.items()}
+
+
+def _raw_parts(
+    read_frames: FrameReader,
+    annotation: Annotation | None,
+    inputs: Mapping[str, Input],
+    indices: Mapping[str, Indices],
+    min_keypoint_score: float | None,
+    without: int | None,
+    within: slice,
+) -> Iterator[tuple[str, RawTensors]]:
+    """See `raw_clips`: each input's name and raw tensors, those of keypoints first: they wait for one frame alone."""
     needed = needs_keypoints(inputs)
     if needed and annotation is None:
         raise DataError(f"there are no keypoints, and {' and '.join(inputs)} need them")
@@ -115,28 +132,15 @@ def raw_clips(
     persons = None
     if needed and annotation is not None:
         persons = _Persons(annotation, drawn, indices, min_keypoint_score, within)
-    # Of each frame its crops.
-    pictures: dict[str, list[list[npt.NDArray[np.uint8]]]] = {name: [] for name in framed}
-    crops: dict[str, Crop] | None = None
-    if framed:
-        wanted = {name: frozenset(indices[name].ravel().tolist()) for name in framed}
-        every = frames_read(inputs, indices)
-        # One by one: memory stays that of the cropped clips.
-        for number, frame in zip(every, read_frames(every), strict=True):
-            if crops is None:
-                crops = _crops(kinds, persons, (frame.shape[0], frame.shape[1]))
-            for name, frames in framed.items():
-                if number in wanted[name]:
-                    seen = frames.view.cropping.pictures(crops[name].frame(frame))
-                    pictures[name].append([*map(np.ascontiguousarray, seen)])
-    elif persons is not None:
+    every = frames_read(inputs, indices)
+    frames = zip(every, read_frames(every) if framed else (), strict=True)
+    first = list(islice(frames, 1))  # says how large they are
+    if first:
+        height, width = first[0][1].shape[:2]
+        crops = _crops(kinds, persons, (height, width))
+    else:
+        assert persons is not None
         crops = _crops(kinds, persons, persons.image_size)
-    assert crops is not None
-    raw: RawTensors = {}
-    for name, shown in pictures.items():
-        places = np.unique(indices[name], return_inverse=True)[1].reshape(indices[name].shape)
-        clips = [np.stack([crop[place] for place in clip]) for crop in zip(*shown, strict=True) for clip in places]
-        raw[RAW_FRAMES] = np.stack(clips)
     for name, kind in drawn.items():
         assert persons is not None
         crop, each = crops[name], len(indices[name])
@@ -144,9 +148,25 @@ def raw_clips(
         keypoints = kind.view.cropping.keypoints(keypoints, (crop.height, crop.width))
         if without is not None:
             keypoints[:, :, without] = np.inf  # draws nothing
-        raw[RAW_KEYPOINTS] = np.stack(np.split(keypoints, each, 1)).astype(np.float32)
-        raw[RAW_SCORES] = np.stack(np.split(scores, each, 1))[..., None]
-    return raw
+        yield (
+            name,
+            {
+                RAW_KEYPOINTS: np.stack(np.split(keypoints, each, 1)).astype(np.float32),
+                RAW_SCORES: np.stack(np.split(scores, each, 1))[..., None],
+            },
+        )
+    # Of each frame its crops, one frame at a time: memory stays that of the cropped clips.
+    pictures: dict[str, list[list[npt.NDArray[np.uint8]]]] = {name: [] for name in framed}
+    wanted = {name: frozenset(indices[name].ravel().tolist()) for name in framed}
+    for number, frame in chain(first, frames):
+        for name, taken in framed.items():
+            if number in wanted[name]:
+                seen = taken.view.cropping.pictures(crops[name].frame(frame))
+                pictures[name].append([*map(np.ascontiguousarray, seen)])
+    for name, shown in pictures.items():
+        places = np.unique(indices[name], return_inverse=True)[1].reshape(indices[name].shape)
+        clips = [np.stack([crop[place] for place in clip]) for crop in zip(*shown, strict=True) for clip in places]
+        yield name, {RAW_FRAMES: np.stack(clips)}
 
 
 def fed_clips(raw: RawTensors, taken: Container[str]) -> RawTensors:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,24 @@ from x3ddeploy.errors import DataError
 Frame = npt.NDArray[np.uint8]
 
 HELD_BYTES = 1 << 30
+_AHEAD = 4  # frames that are decoded before they are asked for
+
+
+def decoded_ahead(decode: FrameReader) -> Callable[[Sequence[int]], Iterator[Frame]]:
+    """The same frames, each decoded in a thread of its own while what came before it is used."""
+
+    def frames(indices: Sequence[int]) -> Iterator[Frame]:
+        decoded = iter(decode(indices))
+        with ThreadPoolExecutor(1, thread_name_prefix="decoder") as pool:
+            try:
+                waiting = deque(pool.submit(next, decoded, None) for _ in range(_AHEAD))
+                while (frame := waiting.popleft().result()) is not None:
+                    waiting.append(pool.submit(next, decoded, None))
+                    yield frame
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    return frames
 
 
 class SharedFrames:

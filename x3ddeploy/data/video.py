@@ -72,10 +72,30 @@ def probe(path: Path) -> VideoInfo:
         DataError: the file is absent, damaged, or no video.
         MissingRequirementError: PyAV is not installed.
     """
-    (first,) = iter_frames(path, [0])
     with _opened(path) as (container, stream):
-        index = _index(path, container, stream)
-        return VideoInfo(len(index.times), first.shape[0], first.shape[1], stream.average_rate)
+        return _File(path, container, stream, 1).info()
+
+
+def open_video(path: Path, threads: int = 1) -> tuple[VideoInfo, Callable[[Sequence[int]], Iterator[Frames]]]:
+    """What `probe` says, and `iter_frames` of the file, which stays open until somebody read of it once.
+
+    Opening decodes the first frames to learn what they are, which takes as long as decoding them for use.
+    """
+    with contextlib.ExitStack() as stack:
+        container, stream = stack.enter_context(_opened(path))
+        file = _File(path, container, stream, threads)
+        info, kept = file.info(), [(file, stack.pop_all())]
+
+    def read(indices: Sequence[int]) -> Iterator[Frames]:
+        try:
+            opened, closing = kept.pop()
+        except IndexError:
+            yield from iter_frames(path, indices, threads)
+            return
+        with closing:
+            yield from opened.frames(indices)
+
+    return info, read
 
 
 def count_frames(path: Path) -> int:
@@ -118,76 +138,96 @@ def iter_frames(path: Path, indices: Sequence[int], threads: int = 1) -> Iterato
         threads: number of threads of the decoder; 0 lets it choose.
     """
     with _opened(path) as (container, stream):
-        index = _index(path, container, stream)
-        outside = [frame for frame in indices if not 0 <= frame < len(index.times)]
-        if outside:
-            raise DataError(
-                f"{path} has {len(index.times)} frames, and frame {outside[0]} was asked for",
-                hint="the file is cut short, or its annotation is of another video",
-            )
+        yield from _File(path, container, stream, threads).frames(indices)
+
+
+class _File:
+    """An open video: decoding goes on from where it was left, where that is on the way."""
+
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream, threads: int) -> None:
+        self._path, self._container, self._stream = path, container, stream
+        self._index = _index(path, container, stream)
         stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
         stream.codec_context.options = {"err_detect": "explode"}  # else what is damaged is painted over with a guess
-        if container.format.name in _TIMED:
-            yield from _by_time(path, container, stream, index, indices)
-        else:
-            yield from _by_count(path, container, stream, indices)
+        self._decoded: Iterator[VideoFrame] = iter(())
+        self._reached: int | None = None  # presentation time of the frame that was decoded last
+        self._wanted: Collection[int] | None = None  # presentation times; None for all
+        self._leaping = True
 
+    def info(self) -> VideoInfo:
+        """See `VideoInfo`; the first frame is decoded, and whatever is behind it may be asked for yet."""
+        (first,) = self._frames([0])
+        return VideoInfo(len(self._index.times), first.shape[0], first.shape[1], self._stream.average_rate)
 
-def _by_time(
-    path: Path, container: InputContainer, stream: VideoStream, index: _Index, indices: Sequence[int]
-) -> Iterator[Frames]:
-    """Find frames by their presentation time, leaping over the keyframes' groups that hold none of them."""
-    from av.error import FFmpegError
+    def frames(self, indices: Sequence[int]) -> Iterator[Frames]:
+        """See `iter_frames`."""
+        times = self._index.times
+        outside = [frame for frame in indices if not 0 <= frame < len(times)]
+        if outside:
+            raise DataError(
+                f"{self._path} has {len(times)} frames, and frame {outside[0]} was asked for",
+                hint="the file is cut short, or its annotation is of another video",
+            )
+        self._wanted = {times[frame] for frame in indices}
+        return self._frames(indices)
 
-    wanted = {index.times[frame] for frame in indices}
+    def _frames(self, indices: Sequence[int]) -> Iterator[Frames]:
+        return self._by_time(indices) if self._container.format.name in _TIMED else self._by_count(indices)
 
-    def decode_from(time: int) -> Iterator[VideoFrame]:
-        container.seek(time, stream=stream)
-        return _decoded(container, stream, wanted)
+    def _by_time(self, indices: Sequence[int]) -> Iterator[Frames]:
+        """Find frames by their presentation time, leaping over the keyframes' groups that hold none of them."""
+        from av.error import FFmpegError
 
-    convert = _converter(path)
-    decoded: Iterator[VideoFrame] = iter(())
-    reached: int | None = None  # presentation time of the frame that was decoded last
-    leaping = True
-    for frame in indices:
-        time, keyframe = index.times[frame], index.keyframe_before(frame)
-        picture = None
-        with _explained(path, frame):
-            if leaping and (reached is None or reached < keyframe):
-                decoded = decode_from(keyframe)
-                with contextlib.suppress(FFmpegError):
-                    picture = _advance(decoded, time)
-                if picture is None:  # groups that lean on the one before (open GOPs), or a demuxer that leaps too far
-                    leaping, decoded = False, decode_from(index.times[0])
+        convert = _converter(self._path)
+        for frame in indices:
+            time, keyframe = self._index.times[frame], self._index.keyframe_before(frame)
+            picture = None
+            with _explained(self._path, frame):
+                if self._reached is not None and time <= self._reached:
+                    self._reached = None  # it was passed: there is no way back but from a keyframe
+                if self._leaping and (self._reached is None or self._reached < keyframe):
+                    self._decode_from(keyframe)
+                    with contextlib.suppress(FFmpegError):
+                        picture = _advance(self._decoded, time)
+                    if (
+                        picture is None
+                    ):  # groups that lean on the one before (open GOPs), or a demuxer that leaps too far
+                        self._leaping = False
+                        self._decode_from(self._index.times[0])
+                elif self._reached is None:
+                    self._decode_from(self._index.times[0])
+                if picture is None:
+                    picture = _advance(self._decoded, time)
             if picture is None:
-                picture = _advance(decoded, time)
-        if picture is None:
-            raise _damaged(path, frame)
-        reached = time
-        yield convert(picture)
+                raise _damaged(self._path, frame)
+            self._reached = time
+            yield convert(picture)
 
+    def _by_count(self, indices: Sequence[int]) -> Iterator[Frames]:
+        """Decode from the start and count: for containers whose times say little."""
+        convert = _converter(self._path)
+        with _explained(self._path, indices[0]):
+            self._container.seek(0)
+            decoded = enumerate(self._container.decode(self._stream))
+        for frame in indices:
+            with _explained(self._path, frame):
+                picture = next((picture for place, picture in decoded if place == frame or picture.is_corrupt), None)
+            if picture is None or picture.is_corrupt:
+                raise _damaged(self._path, frame)
+            yield convert(picture)
 
-def _by_count(path: Path, container: InputContainer, stream: VideoStream, indices: Sequence[int]) -> Iterator[Frames]:
-    """Decode from the start and count: for containers whose times say little."""
-    convert = _converter(path)
-    with _explained(path, indices[0]):
-        container.seek(0)
-        decoded = enumerate(container.decode(stream))
-    for frame in indices:
-        with _explained(path, frame):
-            picture = next((picture for place, picture in decoded if place == frame or picture.is_corrupt), None)
-        if picture is None or picture.is_corrupt:
-            raise _damaged(path, frame)
-        yield convert(picture)
+    def _decode_from(self, time: int) -> None:
+        self._container.seek(time, stream=self._stream)
+        self._decoded = self._onwards()
 
-
-def _decoded(container: InputContainer, stream: VideoStream, wanted: Collection[int]) -> Iterator[VideoFrame]:
-    """Frames in the order of presentation; of those shown at no wanted time, what no frame leans on is left out."""
-    context = stream.codec_context
-    for packet in container.demux(stream):
-        if context.name in _SKIPPING:
-            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-        yield from packet.decode()
+    def _onwards(self) -> Iterator[VideoFrame]:
+        """Frames in the order of presentation; of those at no wanted time, what no frame leans on is left out."""
+        context = self._stream.codec_context
+        for packet in self._container.demux(self._stream):
+            if context.name in _SKIPPING:
+                is_wanted = self._wanted is None or packet.pts in self._wanted
+                context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+            yield from packet.decode()
 
 
 def _advance(decoded: Iterator[VideoFrame], time: int) -> VideoFrame | None:

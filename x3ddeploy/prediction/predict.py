@@ -13,12 +13,15 @@ from msgspec import UNSET
 
 from x3ddeploy.contract import Contract, Input
 from x3ddeploy.data.annotations import Annotation
+from x3ddeploy.data.decoders import opened_by
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.people import People
+from x3ddeploy.data.prepare import FrameReader
 from x3ddeploy.data.sources import LabelledClip
 from x3ddeploy.data.video import VideoInfo, probe
 from x3ddeploy.errors import DataError
 from x3ddeploy.evaluation.scores import Scorer, Scores
+from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities import needs_frames, needs_keypoints
 from x3ddeploy.prediction.document import SCHEMA_VERSION, PredictionLine, RankedClass
 from x3ddeploy.prediction.inputs import KeypointSource, is_video
@@ -119,13 +122,13 @@ class OpenedVideo:
     """A video that agrees with its keypoints, which are None where the network needs none.
 
     Attributes:
-        decoder: decodes its frames for the network.
+        read: gives its frames for the network; None for who needs none.
     """
 
     path: Path
     info: VideoInfo
     annotation: Annotation | None
-    decoder: Decoder = Decoder.PYAV
+    read: FrameReader | None = None
 
 
 def open_video(
@@ -139,9 +142,14 @@ def open_video(
     Raises:
         DataError: they are missing, or of another number of frames; or one of both cannot be read.
     """
-    if not needs_keypoints(inputs):
-        return OpenedVideo(path, probe(path), None, decoder)
-    shown = probe(path) if needs_frames(inputs) or is_video(path) else None
+    shown: VideoInfo | None = None
+    read: FrameReader | None = None
+    if needs_frames(inputs):
+        shown, read = opened_by(decoder, path, usable_cores())
+    elif is_video(path) or not needs_keypoints(inputs):
+        shown = probe(path)
+    if shown is not None and not needs_keypoints(inputs):
+        return OpenedVideo(path, shown, None, read)
     found = keypoints.of(path, shown)
     if shown is not None:
         info = shown
@@ -154,7 +162,7 @@ def open_video(
         )
     else:
         info = VideoInfo(found.frames, *found.image_size, None)
-    return OpenedVideo(path, info, found.of_video(path, info), decoder)
+    return OpenedVideo(path, info, found.of_video(path, info), read)
 
 
 def predict_windows(
@@ -190,7 +198,7 @@ def predict_chosen(
         windowing.clips,
         windowing.min_keypoint_score,
         None if video.info.fps is None else float(video.info.fps),
-        decoder=video.decoder,
+        decode=video.read,
         prepare=scorer.prepare,
     )
     with contextlib.closing(iterate_clips(source, workers=workers)) as clips:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.decoders import frames_of
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
 from x3ddeploy.data.prepare import FrameReader, Preparation, frames_read, looked_at, prepare_clips
-from x3ddeploy.data.shared_frames import SharedFrames
+from x3ddeploy.data.shared_frames import SharedFrames, decoded_ahead
 from x3ddeploy.data.sources import LabelledClip
+from x3ddeploy.data.video import iter_frames
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities import Indices, sample_clips, with_clips
-from x3ddeploy.terms import Decoder
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class VideoWindows:
         min_keypoint_score: see `prepare_clips`.
         fps: frames a second of the video, where it says them.
         read: gives its frames; None decodes the file, each frame once however many windows it is in.
-        decoder: decodes the file.
+        decode: decodes the file, where `read` is None.
         prepare: makes a clip's tensors, as `prepare_clips` does.
 
     Raises:
@@ -85,7 +85,7 @@ class VideoWindows:
         min_keypoint_score: float | None,
         fps: float | None = None,
         read: FrameReader | None = None,
-        decoder: Decoder = Decoder.PYAV,
+        decode: FrameReader | None = None,
         prepare: Preparation = prepare_clips,
     ) -> None:
         self.name = str(video)
@@ -95,7 +95,7 @@ class VideoWindows:
         self.windows, self._min_score = tuple(windows), min_keypoint_score
         self._indices = [self._sampled(window) for window in self.windows]
         self._read = read or SharedFrames(
-            frames_of(decoder, video, usable_cores()),
+            decoded_ahead(decode or partial(iter_frames, video, threads=usable_cores())),
             [frames_read(self._inputs, indices) for indices in self._indices],
         )
         odd = () if annotation is None else check_keypoints(annotation, min_keypoint_score)
