@@ -37,7 +37,7 @@ def unpacked(quantized, tmp_path_factory):
         pack(update(path, lambda manifest: BundleUpdate(manifest, {LABELS: labels.encode()})), folder / "app.tar")
         with tarfile.open(folder / "app.tar") as tar:
             tar.extractall(folder, filter="data")
-        arguments = [*generator(), *with_runtimes(), FEWER_COMPILATIONS, LESS_OPTIMISED]
+        arguments = [*generator(), *with_runtimes(), *FEWER_COMPILATIONS, LESS_OPTIMISED]
         return checked(folder / "app" / "self_test.sh", *arguments).stdout
 
     folder, said = once(tmp_path_factory, "archive", make)
