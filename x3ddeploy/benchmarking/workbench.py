@@ -13,7 +13,7 @@ from x3ddeploy.benchmarking.video import VideoClip
 from x3ddeploy.bundle import Bundle, golden_folder
 from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.families import family_named, known_families
+from x3ddeploy.families import family_named, is_known
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.loading import restore_network
@@ -60,7 +60,7 @@ class Workbench:
     def title(self) -> str:
         """What the bundle's network is called, for people; the family's name where the family is not known here."""
         name = self.bundle.contract.family
-        return family_named(name).title if name in known_families() else name
+        return family_named(name).title if is_known(name) else name
 
     @cached_property
     def network(self) -> Network:

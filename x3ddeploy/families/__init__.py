@@ -54,6 +54,11 @@ def known_families() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*FAMILIES, *sorted(entry.name for entry in entry_points(group=GROUP))]))
 
 
+def is_known(name: str) -> bool:
+    """Whether a family of that name is here; other packages are asked, which takes milliseconds, for others' names."""
+    return name in FAMILIES or name in known_families()
+
+
 def family_named(name: str) -> Family:
     """The family that a bundle or a graph names.
 

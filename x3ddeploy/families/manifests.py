@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from x3ddeploy.contract import Contract
-from x3ddeploy.families import family_named, known_families
+from x3ddeploy.families import family_named, is_known
 
 
 def upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def contradictions(model: Mapping[str, Any], contract: Contract) -> Iterator[str
     Raises:
         ValueError, X3DDeployError: the model is none of its family.
     """
-    if contract.family not in known_families():
+    if not is_known(contract.family):
         return
     try:
         expected = family_named(contract.family).contract(model, contract.fusion, contract.batch)
