@@ -15,6 +15,8 @@ os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")
 import torch
 from support import command, quantizing
 from support.cpu_times import CpuTimes
+from support.forked_children import forked_children
+from support.opened_once import opened_once
 from support.shared import once
 from support.traced_once import traced_once
 
@@ -49,6 +51,13 @@ def spawn():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def children():
+    """What `run_in_child` starts is a copy of this process as it is now (support/forked_children.py)."""
+    with forked_children():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def brief_quantize():
     """In this process `quantize` does what its gates need, but for tests that ask for more (support/quantizing.py)."""
     with quantizing.briefly():
@@ -59,6 +68,13 @@ def brief_quantize():
 def traced_modules():
     """In this process a module is traced once (support/traced_once.py)."""
     with traced_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def opened_graphs():
+    """In this process a graph is loaded into a runtime once (support/opened_once.py)."""
+    with opened_once():
         yield
 
 

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from support.forked_children import AS_USERS_DO
 
+from x3ddeploy import child_process
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.errors import GateError, X3DDeployError
 
@@ -36,6 +38,7 @@ def tasks(tmp_path, monkeypatch):
         "    progress(str(os.getpid()))\n"
         "    time.sleep(60)\n"
     )
+    monkeypatch.setattr(child_process, "_start", AS_USERS_DO)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

@@ -120,14 +120,7 @@ def _run(
     task: str, request: Request | None, progress: Step, limit_s: float | None, stderr: IO[bytes]
 ) -> tuple[dict[str, Any] | None, int | None]:
     """The child's reply; or None, and the return code, None where its time was up."""
-    child = subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
-        [sys.executable, "-c", _BOOTSTRAP, str(os.getpid()), *sys.path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        errors="replace",
-    )
+    child = _start(stderr)
     try:
         reply, is_late = _converse(child, {"task": task, "request": request}, progress, limit_s)
         if reply is None and not is_late:
@@ -137,6 +130,17 @@ def _run(
         child.kill()  # for an interrupt; a child that has ended does not mind
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_LAST_WAIT_S)
+
+
+def _start(stderr: IO[bytes]) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 (this interpreter, our own code)
+        [sys.executable, "-c", _BOOTSTRAP, str(os.getpid()), *sys.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        errors="replace",
+    )
 
 
 def _converse(

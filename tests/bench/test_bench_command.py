@@ -145,7 +145,7 @@ def test_ctrl_c_keeps_what_was_measured(bundle, tmp_path):
     for line in process.stderr:
         if "timing" in line:
             break
-    time.sleep(2)
+    time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
     stdout, _ = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -206,8 +206,8 @@ def test_an_unknown_verb_is_a_usage_error(run):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_behind_stdout_is_one_error():
-    process = Forked("doctor", stdout="/dev/full")
+def test_a_full_disk_behind_stdout_is_one_error(bundle):
+    process = Forked("inspect", bundle, stdout="/dev/full")
     told = process.stderr.read()
     assert process.wait() == 1
     assert told.strip().endswith("cannot write or read standard output: No space left on device")
