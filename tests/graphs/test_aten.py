@@ -214,6 +214,7 @@ def test_the_same_module_gives_the_same_bytes():
         (nn.AvgPool3d((2, 8, 8)), "over a tensor of 4 axes"),
         (nn.GELU("tanh"), "GELU by tanh"),
         (nn.AdaptiveAvgPool2d(3), "windows of pooling"),
+        (lambda x: F.pad(x, (1, 1, 1, 1), mode="circular"), "no ONNX form|mode 'circular'"),
     ],
 )
 def test_what_has_no_form_is_refused_by_name(function, said):

@@ -133,6 +133,9 @@ def _cat(draft: Draft, node: ATen) -> Operand:
     return draft.node("Concat", *pieces, axis=argument(node, 1, "dim", 0) % rank_of(node))
 
 
+_PAD_MODES = {"reflect": "reflect", "replicate": "edge"}  # PyTorch's word -> ONNX's
+
+
 @handles("pad.default", "constant_pad_nd.default")
 def _pad(draft: Draft, node: ATen) -> Operand:
     pads = list(arguments(node)[1])
@@ -145,7 +148,12 @@ def _pad(draft: Draft, node: ATen) -> Operand:
     x = draft.tensor(arguments(node)[0])
     amounts = (*before, *after)
     if mode != "constant":
-        return draft.node("Pad", x, amounts, mode={"replicate": "edge"}.get(mode, mode))
+        if mode not in _PAD_MODES:
+            raise X3DDeployError(
+                f"{draft.path}: padding in the mode {mode!r} has no form in ONNX's opset 17",
+                hint=f"pad with {', '.join(_PAD_MODES)} or a constant",
+            )
+        return draft.node("Pad", x, amounts, mode=_PAD_MODES[mode])
     return draft.node("Pad", x, amounts, *([draft.tensor(value)] if value else []))
 
 
