@@ -22,7 +22,7 @@ from written import measured_by
 
 from x3ddeploy.atomic import write_json
 
-_CLI = (sys.executable, "-c", "from x3ddeploy.cli.main import run; run()")
+_CLI = (sys.executable, "-c", "from x3ddeploy.cli.main import program; program()")
 
 
 CLIPS_PER_CLASS = 24  # of twelve actions; three quarters of the performers calibrate, and a quarter judges

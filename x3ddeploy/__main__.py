@@ -1,4 +1,4 @@
-from x3ddeploy.cli.main import run
+from x3ddeploy.cli.main import program
 
 if __name__ == "__main__":
-    run()
+    program()

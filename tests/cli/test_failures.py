@@ -129,3 +129,15 @@ def test_what_a_library_logs_and_raises_is_told_once(monkeypatch, shown):
     finally:
         logger.removeHandler(collect)
     assert len(records) == (1 if shown else 0)
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["no-such-verb"], 2)])
+def test_the_process_ends_at_once_and_what_waits_for_its_end_is_done(arguments, code):
+    script = (
+        "import atexit, sys, threading, time\nfrom x3ddeploy.cli.main import program\n"
+        "atexit.register(print, 'tidied up', file=sys.stderr)\nthreading.Thread(target=time.sleep, args=[60]).start()\n"
+        f"sys.argv = ['x3ddeploy', *{arguments}]\nprogram()"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    assert process.returncode == code
+    assert process.stderr.endswith("tidied up\n")
