@@ -178,6 +178,8 @@ def way_rows():
     ):
         yield f"| {title} | {result['rows'][name]['median_ms']:.0f} ms |"
     videos = result["videos"]
+    yield f"one file takes {result['over_the_longer']['median']:.1f} times the longer"
+    yield f"its processor time would take {result['least_over_the_longer']:.1f} times"
     each = f"{1000 * videos['seconds'] / videos['count']:.0f} ms, {videos['busy_share_of_cores']:.0%} of the cores busy"
     yield f"| each of {videos['count']} files | {each} |"
 
