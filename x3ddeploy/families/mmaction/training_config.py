@@ -222,23 +222,23 @@ def _inner(value: Any) -> Any:
 
 def _oversized(value: Any, path: str) -> Iterator[str]:
     """Numbers that no network has: one with them is gone before its memory is."""
-    if type(value) is int and abs(value) > LARGEST_SIZE:
-        yield f"{path} = {shown(value)}: the most is {LARGEST_SIZE}"
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _oversized(item, f"{path}.{key}")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _oversized(item, f"{path}[{index}]")
+    for place, leaf in _leaves(value, path):
+        if type(leaf) is int and abs(leaf) > LARGEST_SIZE:
+            yield f"{place} = {shown(leaf)}: the most is {LARGEST_SIZE}"
 
 
 def _unreadable(value: Any, path: str) -> Iterator[str]:
     """Places in a literal that are none."""
-    if isinstance(value, Unreadable):
-        yield f"{path} {value}"
-    elif isinstance(value, Mapping):
+    yield from (f"{place} {leaf}" for place, leaf in _leaves(value, path) if isinstance(leaf, Unreadable))
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every place in a literal that holds no further ones, and what is there."""
+    if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _unreadable(item, f"{path}.{key}")
+            yield from _leaves(item, f"{path}.{key}")
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _unreadable(item, f"{path}[{index}]")
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
