@@ -7,7 +7,9 @@ import shutil
 import sys
 
 import pytest
+from support.forked_children import AS_USERS_DO
 
+from x3ddeploy import child_process
 from x3ddeploy.atomic import write_bytes
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -69,6 +71,7 @@ def test_every_write_of_an_engine_goes_to_a_temporary_name(run, bundle, tmp_path
     (tmp_path / "site" / "sitecustomize.py").write_text(OF_A_CHILD)
     monkeypatch.setenv("OPENED", str(tmp_path / "opened.partial"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setattr(child_process, "_start", AS_USERS_DO)  # which reads sitecustomize
     words = ("build-trt", tmp_path / "deploy", "--rtx", "--compute-capability", "8.9", "--parts", "head")
     assert written_past(tmp_path, lambda: run(*words), tmp_path / "opened.partial") == []
     assert list((tmp_path / "deploy" / "engines").rglob("*.plan"))

@@ -57,14 +57,14 @@ class GatherShift(nn.Module):
         self.register_buffer("places", places.flatten())
         self.mask = nn.Parameter(mask.view(1, -1, 1), requires_grad=False)
         self.fold = fold
-        self.to_rows, self.to_frames = Operation(torch.reshape), Operation(torch.reshape)
+        self.to_clip, self.to_frames = Operation(torch.reshape), Operation(torch.reshape)
         self.take = Operation(lambda rows, places: rows[:, places])
         self.only_frames = Operation(torch.mul)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.fold == 0:
             return x
-        rows = self.to_rows(x, (-1, self.mask.numel(), prod(x.shape[2:])))
+        rows = self.to_clip(x, (-1, self.mask.numel(), prod(x.shape[2:])))
         taken = self.only_frames(self.take(rows, self.places), self.mask)
         return self.to_frames(taken, (-1, *x.shape[1:]))
 

@@ -15,7 +15,7 @@ LAYOUT = "layout"
 _KINDS = {Role.SQUEEZE: "squeeze-excitation"}
 # Operators of layers that have no role of their own.
 _OPERATORS = {
-    **dict.fromkeys(("Slice", "Pad", "Concat"), "temporal shift"),
+    **dict.fromkeys(("Slice", "Pad", "Concat", "Gather"), Role.SHIFT.value),
     **dict.fromkeys(("Reshape", "Transpose"), LAYOUT),
     **dict.fromkeys(("Relu", "Sigmoid", "Mul", "HardSigmoid", "HardSwish"), "activation"),
     **dict.fromkeys(("Cast", "QuantizeLinear", "DequantizeLinear"), "conversion"),
@@ -104,6 +104,8 @@ def _kind(node: onnx.NodeProto, structure: Structure) -> str:
         return _KINDS.get(role, role.value)
     if not structure.gates.isdisjoint((*node.input, *node.output)):
         return _KINDS[Role.SQUEEZE]
+    if node.op_type == "Mul" and structure.is_move(node):  # a Gather's mask
+        return Role.SHIFT.value
     before = structure.producers.get(node.input[0])
     if node.op_type in _JOINED and before is not None and before.name in structure.roles:
         return _kind(before, structure)

@@ -103,6 +103,7 @@ _OPERATORS = {
     "Conv": _conv,
     "DequantizeLinear": _dequantize,
     "Div": torch.div,
+    "Gather": lambda x, places, *, axis: x.index_select(axis, places.long()),
     "Gemm": _gemm,
     "Identity": lambda x: x,
     "MatMul": torch.matmul,
