@@ -44,7 +44,8 @@ class SliceShift(nn.Module):
 class GatherShift(nn.Module):
     """Shift on (N*T, C, H, W): one Gather of the (frame, channel) rows, and a mask where no frame is to be taken.
 
-    A runtime that copies slices in one thread shares the rows of a Gather among all. Exact for finite values.
+    Two passes over the tensor, where slices, zero frames and their concatenation take two and a quarter or more. Exact
+    for finite values.
     """
 
     def __init__(self, fold_div: int, frames: int, channels: int) -> None:
