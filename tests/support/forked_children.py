@@ -6,6 +6,7 @@ tests/test_child_process.py, and by each verb in tests/test_processes.py.
 
 import contextlib
 import ctypes
+import faulthandler
 import importlib
 import json
 import os
@@ -136,6 +137,7 @@ def _become(asked, descriptors):
             os.dup2(descriptor, number)
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        faulthandler.disable()  # pytest's; children that play a crash would fill the log
         os.environ.clear()
         os.environ.update(asked["environment"])
         os.chdir(asked["folder"])
