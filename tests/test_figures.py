@@ -166,6 +166,7 @@ def verb_rows():
     seconds = json.loads((RESULTS / "verbs.json").read_text())["seconds"]
     yield f"| `export`, its parity check included | {seconds['export']:.1f} s |"
     yield f"| `bench --only onnxruntime/fp32 --scope compute --seconds 5` | {seconds['bench']:.1f} s |"
+    yield f"| `quantize --int8` with 24 clips, its search included | {seconds['quantize, 24 clips, openvino']:.0f} s |"
 
 
 def way_rows():
