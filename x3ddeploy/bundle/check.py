@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,6 +35,7 @@ _TOLERANCE = 1e-4
 _REPORT = "report.json"  # in the folder of a precision
 
 Array = npt.NDArray[np.generic]
+D = TypeVar("D")
 
 
 class _Measured(msgspec.Struct):
@@ -284,10 +285,9 @@ def _as_measured(bundle: Bundle, file: str, place: str, said: Mapping[str, Any])
         if said["rounding"]:
             yield f"{file}: missing"
         return
-    try:
-        measured: _Measured = read_json(bundle.path / file, _Measured, JSON_LIMIT)
-    except (OSError, ValueError) as error:
-        yield f"{file}: cannot be read: {error}"
+    measured = _written(bundle, file, _Measured)
+    if isinstance(measured, str):
+        yield measured
         return
     for key, value in said.items():
         found = getattr(measured, key)
@@ -304,13 +304,19 @@ def _engines(bundle: Bundle) -> Iterator[str]:
         if file not in bundle.manifest.files:
             yield f"{file}: missing"
             continue
-        try:
-            built: _Built = read_json(bundle.path / file, _Built, JSON_LIMIT)
-        except (OSError, ValueError) as error:
-            yield f"{file}: cannot be read: {error}"
-            continue
-        if built.entry not in (UNSET, entry):
+        built = _written(bundle, file, _Built)
+        if isinstance(built, str):
+            yield built
+        elif built.entry not in (UNSET, entry):
             yield f"engines.{name}: it is not that of {file}"
+
+
+def _written(bundle: Bundle, file: str, kind: type[D]) -> D | str:
+    """What a report in the bundle says, or why it cannot be read."""
+    try:
+        return read_json(bundle.path / file, kind, JSON_LIMIT)
+    except (OSError, ValueError) as error:
+        return f"{file}: cannot be read: {error}"
 
 
 def _odd(names: Set[str]) -> str:
