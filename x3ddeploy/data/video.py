@@ -189,9 +189,8 @@ class _File:
                     self._decode_from(keyframe)
                     with contextlib.suppress(FFmpegError):
                         picture = _advance(self._decoded, time)
-                    if (
-                        picture is None
-                    ):  # groups that lean on the one before (open GOPs), or a demuxer that leaps too far
+                    if picture is None:
+                        # Groups that lean on the one before (open GOPs), or a demuxer that leaps too far.
                         self._leaping = False
                         self._decode_from(self._index.times[0])
                 elif self._reached is None:
