@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from x3ddeploy.checkpoint import Unreadable, read_config_file, read_config_text
+from x3ddeploy.checkpoint.pipeline import Pipeline, find_pipeline
 from x3ddeploy.errors import CheckpointError
 
 
@@ -30,6 +31,26 @@ pair = (1,) + (2,)
     exec(text, expected)  # our own text
     names = ("base", "rate", "a", "b", "c", "typed", "name", "steps", "pair")
     assert _read(text) == {name: expected[name] for name in names}
+
+
+def test_what_a_key_is_given_later_is_seen_by_all_names_of_its_dict() -> None:
+    text = """
+model = dict(backbone=dict(depth=50, stages=[1, 2]), head=dict(n=3))
+same = model['backbone']
+holder = [dict(model=model), (same, 1)]
+flat = same.copy()
+same['depth'] = flat['n'] = 101
+model['backbone']['stages'][-1] = model['head']['n']
+model.update({'test-cfg': None}, head=dict(n=5))
+same['list'] = same['stages'].copy()
+same['stages'][0] = 7
+sizes = len(same['stages'])
+"""
+    expected: dict = {}
+    exec(text, expected)  # our own text
+    config = _read(text)
+    assert isinstance(config.pop("sizes"), Unreadable)  # a call; but it leaves what it counts as it is
+    assert config == {name: expected[name] for name in ("model", "same", "holder", "flat")}
 
 
 @pytest.mark.parametrize(
@@ -81,13 +102,34 @@ def test_marker_stays_inside_the_dict_that_holds_it() -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["a['x'] = 2", "a.update(x=2)", "a += 1", "for i in b: a[i] = 2", "if b: a = 2", "del a", "def f(): a.clear()",
-     "(a, b) = 1, 2", "with b: a = 3", "a.x = 1"],
+    ["a[b()] = 2", "a.update(b)", "a += 1", "a['x'], b = 2, 3", "a['x'] = a", "c = a.pop('x')", "a.pop('x')", "del a",
+     "c = [b(a)]", "c = dict(d=a)\nf(c)", "c = [i.pop() for i in (a,)]", "c = dict(a=[a])\nc['d'] = a['e'] = c",
+     "a.x = 1", "for i in b: a[i] = 2", "if b: a = 2", "def f(): a.clear()", "(a, b) = 1, 2",
+     "with b: a = 3", "import a"],
 )  # fmt: skip
 def test_names_that_code_may_have_changed_are_not_believed(statement: str) -> None:
     config = _read(f"a = dict(x=1)\nb = 1\nkept = 1\n{statement}")
     assert isinstance(config["a"], Unreadable)
     assert config["kept"] == 1
+
+
+def test_other_names_of_what_code_may_have_changed_are_not_believed() -> None:
+    config = _read("steps = [1]\nloader = dict(pipeline=steps)\nother = dict(pipeline=[1])\nsteps.append(2)")
+    assert isinstance(config["loader"], Unreadable)
+    assert config["other"] == {"pipeline": [1]}
+
+
+def test_the_pipeline_of_data_sets_that_are_tested_as_one_is_theirs() -> None:
+    def joined(*lengths: int) -> dict:
+        datasets = [{"pipeline": [{"type": "SampleFrames", "clip_len": length}]} for length in lengths]
+        left_behind = [{"type": "SampleFrames", "clip_len": 9}]
+        return {"test_pipeline": left_behind, "test_dataloader": {"dataset": {"datasets": datasets}}}
+
+    found = find_pipeline(joined(8, 8))
+    assert isinstance(found, Pipeline)
+    assert found.steps[0]["clip_len"] == 8
+    with pytest.raises(CheckpointError, match="pipelines differ"):
+        find_pipeline(joined(8, 7))
 
 
 def test_renamed_dict_is_not_believed() -> None:
@@ -120,6 +162,7 @@ def test_syntax_error_names_the_line() -> None:
         "a = '" + "x" * (1 << 20) + "'",
         "a = 1\0",
         "a = dict(" + ", ".join(f"k{i}=0" for i in range(9000)) + ")\n" + "b = [" + "{**a}," * 9000 + "]",
+        "a = [" + "0," * 5000 + "]\nb = {}\n" + "b[0] = a\n" * 500,
         "with read_base():\n    from .base import *",
         "_base_ = './other.py'",
     ],

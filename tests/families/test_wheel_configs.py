@@ -31,7 +31,6 @@ OTHERS = {
 }  # fmt: skip
 # What keeps a config of a known network from being exported, in the error's words.
 REFUSED = {
-    "slowonly_imagenet-pretrained-r50_32xb8-8x8x1-steplr-150e_kinetics710-rgb.py": "is not a literal",
     "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow.py": "is not a number a channel",
     "tsn_imagenet-pretrained-r50_8xb32_5x1x3-110e_kinetics400-flow.py": "line 24 is not a literal",
 }

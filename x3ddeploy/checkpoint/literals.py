@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
 }
+
+# Builtins that leave what they are given as it is.
+_UNCHANGING = frozenset(
+    {"dict", "float", "int", "len", "list", "max", "min", "range", "round", "sorted", "str", "sum", "tuple"}
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ def read_literals(text: str, origin: str) -> dict[str, Any]:
     """Top-level names of Python text with their literal values; `Unreadable` for those that are none.
 
     Read are `dict(...)` of keywords and literal dicts, braces, lists, tuples, strings, numbers, True, False,
-    None, `+ - * / //` on numbers, `+` on strings or sequences, and names assigned before.
+    None, `+ - * / //` on numbers, `+` on strings or sequences, names assigned before, what they hold by key or
+    index, and `.copy()` of a dict or a list. A key or an index may be assigned to; as in Python, all names of one
+    dict see it. Whatever else code may have changed is `Unreadable`, by each of its names.
 
     Args:
         text: Python source.
@@ -83,29 +90,81 @@ class _Reader:
 
     def module(self, module: ast.Module) -> dict[str, Any]:
         for statement in module.body:
-            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-            if (
-                isinstance(statement, (ast.Assign, ast.AnnAssign))
-                and statement.value is not None
-                and all(isinstance(target, ast.Name) for target in targets)
-            ):
-                value = self.value(statement.value, 0)
-                self.names.update({target.id: value for target in targets if isinstance(target, ast.Name)})
-            elif not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
-                self._distrust(statement)
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue
+            whole = statement.value if isinstance(statement, ast.Expr) else None
+            calls = [node for node in ast.walk(statement) if self._may_change(node) and node is not whole]
+            changed, doubtful = self._mentioned(calls), set[str]()
+            if not self._changes_as_read(statement):
+                self._refuse_read_base(statement)
+                changed |= self._mentioned([statement])
+                doubtful = _names(statement) | (_made(statement) & (self.names.keys() | _UNCHANGING))
+            if changed:
+                doubtful |= {name for name, value in self.names.items() if changed & self._held([value])}
+            self.names.update(dict.fromkeys(doubtful, self.unreadable(statement)))
         return self.names
 
-    def _distrust(self, statement: ast.stmt) -> None:
-        """Whatever is no plain assignment may have changed (or made) any name that it mentions."""
+    def _changes_as_read(self, statement: ast.stmt) -> bool:
+        """Carry out an assignment, or the `update` of a dict; False for what is neither."""
+        match statement:
+            case ast.Assign(targets=targets, value=ast.expr() as right):
+                value = self.value(right, 0)
+                return all(self._assign(target, value) for target in targets)
+            case ast.AnnAssign(target=target, value=ast.expr() as right):
+                return self._assign(target, self.value(right, 0))
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=held, attr="update"), args=[] | [_]) as call):
+                holder, new = self.value(held, 0), self._dict(call, _pairs(call), 0)
+                if isinstance(holder, dict) and isinstance(new, dict) and id(holder) not in self._held([new]):
+                    holder.update(new)
+                    return True
+        return False
+
+    def _assign(self, target: ast.expr, value: Any) -> bool:
+        """Give a name, a key or an index its value; False for a target that is none of them."""
+        if isinstance(target, ast.Name):
+            self.names[target.id] = value
+            return True
+        if not isinstance(target, ast.Subscript):
+            return False
+        holder, key = self.value(target.value, 0), self.value(target.slice, 0)
+        place = isinstance(key, (str, int)) if isinstance(holder, dict) else _has(holder, key)
+        if not isinstance(holder, (dict, list)) or not place or id(holder) in self._held([value]):
+            return False  # also what would hold itself, and have no end
+        holder[key] = value
+        return True
+
+    def _may_change(self, node: ast.AST) -> bool:
+        """Whether it calls what is not known here, perhaps for each item of something."""
+        match node:
+            case ast.Call(func=ast.Name(id=name)):
+                return name not in _UNCHANGING or name in self.names
+            case ast.Call(func=ast.Attribute(attr="copy"), args=[], keywords=[]):
+                return False
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                return any(isinstance(part, ast.Call) and self._may_change(part) for part in ast.walk(node))
+        return isinstance(node, ast.Call)
+
+    def _mentioned(self, nodes: Iterable[ast.AST]) -> set[int]:
+        return self._held([self.names.get(name) for node in nodes for name in _names(node)])
+
+    def _held(self, values: list[Any]) -> set[int]:
+        """Identities of the dicts and lists among values and in them, however deep."""
+        found: dict[int, Any] = {}
+        waiting = values
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, (dict, list, tuple)) and id(value) not in found:
+                self._count(len(value))
+                found[id(value)] = value
+                waiting += value.values() if isinstance(value, dict) else value
+        return {key for key, value in found.items() if not isinstance(value, tuple)}
+
+    def _refuse_read_base(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.With) and any("read_base" in ast.dump(item) for item in statement.items):
             raise CheckpointError(
                 f"{self.origin} line {statement.lineno}: `with read_base()` configs import code and cannot be read",
                 hint="give the merged config that training dumped into its work directory",
             )
-        marker = self.unreadable(statement)
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name):
-                self.names[node.id] = marker
 
     def value(self, node: ast.expr, depth: int) -> Any:
         self._count(1)
@@ -125,11 +184,17 @@ class _Reader:
                 return values if isinstance(node, ast.List) else tuple(values)
             case ast.Dict(keys=keys, values=nodes):
                 return self._dict(node, [(key, value) for key, value in zip(keys, nodes, strict=True)], depth)
-            case ast.Call(func=ast.Name(id="dict"), args=[] | [_], keywords=keywords) if "dict" not in self.names:
-                # MMEngine dumps a dict whose keys are no identifiers as dict({...}), which is dict(**{...}).
-                unpacked = [(None, argument) for argument in node.args]
-                named = [(word.arg and ast.Constant(word.arg), word.value) for word in keywords]
-                return self._dict(node, [*unpacked, *named], depth)
+            case ast.Call(func=ast.Name(id="dict"), args=[] | [_]) if "dict" not in self.names:
+                return self._dict(node, _pairs(node), depth)
+            case ast.Call(func=ast.Attribute(value=held, attr="copy"), args=[], keywords=[]):
+                value = self.value(held, depth + 1)
+                if not isinstance(value, (dict, list)):
+                    return value if isinstance(value, Unreadable) else self.unreadable(node)
+                self._count(len(value))
+                return value.copy()
+            case ast.Subscript(value=held, slice=place):
+                value, key = self.value(held, depth + 1), self.value(place, depth + 1)
+                return value[key] if _has(value, key) else self.unreadable(node)
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
                 value = self.value(operand, depth + 1)
                 if isinstance(value, Unreadable) or not _is_number(value):
@@ -179,6 +244,30 @@ class _Reader:
         self.values_left -= values
         if self.values_left < 0:
             raise CheckpointError(f"{self.origin} makes more than {_MAX_VALUES} values; no config does")
+
+
+def _pairs(call: ast.Call) -> list[tuple[Any, ast.expr]]:
+    """Keys and values of what `dict` or `update` is called with; key None for what is unpacked."""
+    # MMEngine dumps a dict whose keys are no identifiers as dict({...}), which is dict(**{...}).
+    unpacked = [(None, argument) for argument in call.args]
+    return [*unpacked, *((word.arg and ast.Constant(word.arg), word.value) for word in call.keywords)]
+
+
+def _names(node: ast.AST) -> set[str]:
+    """Names that it mentions."""
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _made(statement: ast.stmt) -> set[str]:
+    """Names of the functions, classes and modules that it makes or imports."""
+    return {getattr(part, field, "") for part in ast.walk(statement) for field in ("name", "asname")}
+
+
+def _has(holder: object, key: object) -> bool:
+    """Whether there is something at a key or an index."""
+    if isinstance(holder, dict):
+        return isinstance(key, (str, int)) and key in holder
+    return isinstance(holder, (list, tuple)) and type(key) is int and -len(holder) <= key < len(holder)
 
 
 def _is_number(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from x3ddeploy.checkpoint.literals import Unreadable
 from x3ddeploy.checkpoint.rules import class_name
+from x3ddeploy.errors import CheckpointError
 
 Step = Mapping[str, Any]
 
@@ -33,6 +34,9 @@ def find_pipeline(config: Mapping[str, Any]) -> Pipeline | Unreadable:
     """The test pipeline, else the validation's, else the training's; empty where the config has none.
 
     What the data loader runs goes before the top-level variable, which command-line overrides may have left behind.
+
+    Raises:
+        CheckpointError: the data loader joins data sets whose pipelines differ.
     """
     for split in Split:
         for pipeline in (_of_loader(config.get(f"{split.value}_dataloader")), config.get(f"{split.value}_pipeline")):
@@ -84,8 +88,21 @@ def _of_loader(loader: Any) -> Any:
             return dataset if isinstance(dataset, Unreadable) else None
         if "pipeline" in dataset:
             return dataset["pipeline"]
-        dataset = dataset.get("dataset")
+        dataset = dataset.get("dataset") or _alike(dataset.get("datasets"))
     return None
+
+
+def _alike(datasets: Any) -> Any:
+    """The first of the data sets that are tested as one; None where there are none."""
+    if not isinstance(datasets, (list, tuple)) or not datasets:
+        return None
+    pipelines = [_of_loader(dataset) for dataset in datasets]
+    if any(pipeline != pipelines[0] for pipeline in pipelines):
+        raise CheckpointError(
+            "the config joins data sets whose pipelines differ: a bundle has one",
+            hint="give a config with one data set",
+        )
+    return datasets[0]
 
 
 def step_name(step: Any) -> str:
