@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,13 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.data.prepare import can_be_fed_raw
+from x3ddeploy.data.feeding import can_be_fed_raw
 from x3ddeploy.engines.worker import BUILD, BuildRequest
 from x3ddeploy.errors import GateError
-from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
+from x3ddeploy.families import BASELINES
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.progress import Step
-from x3ddeploy.runtimes.base import Array, Feeds, Session
+from x3ddeploy.runtimes.base import Feeds, Session
 from x3ddeploy.runtimes.registry import (
     REFERENCE,
     RUNTIMES,
@@ -83,7 +84,7 @@ def _log(severity: str, message: str) -> None:
     logging.getLogger("x3ddeploy.tensorrt").warning("%s: %s", severity, message)
 
 
-PLAIN, BASELINE = "plain", "rgbposeconv3d"
+PLAIN = "plain"
 _BASELINE_TOLERANCE = 1e-3  # an export that is off by more computes another network, and its time means nothing
 
 # Where float32 graphs can be run with products in TF32. Our engines clear it.
@@ -107,7 +108,7 @@ def names() -> tuple[str, ...]:
         *(f"{place}/{TF32}" for place in TF32_PLACES),
         *(f"{runtime}/{form}" for runtime in DEVICES for form in FORMS if runtime != REFERENCE.runtime or form != TF32),
         *(f"{PLAIN}/{place}" for place in places()),
-        *(f"{BASELINE}/{place}" for place in (*DEVICES, *places())),
+        *(f"{name}/{place}" for name in BASELINES for place in (*DEVICES, *places())),
         *BY_TOOLS,
     )
 
@@ -125,8 +126,8 @@ def load(bench: Workbench, name: str) -> OpenedNetwork:
     if family == PLAIN:
         require(places()[kind][0].name, places()[kind][1])  # before the network is exported
         return _graph(bench, f"{bench.title}, plain torch.onnx.export", kind, bench.plain, bench.inputs)
-    if family == BASELINE:
-        return _baseline(bench, kind)
+    if family in BASELINES:
+        return _baseline(bench, family, kind)
     if family in DEVICES:
         return load_form(bench, kind, family)
     if name in BY_TOOLS:
@@ -228,28 +229,29 @@ def _gpu_name() -> str:
     return state.name if state else "cuda:0"
 
 
-def _baseline(bench: Workbench, runtime: str) -> OpenedNetwork:
-    title = "RGBPoseConv3D (random weights)"
+def _baseline(bench: Workbench, name: str, runtime: str) -> OpenedNetwork:
+    baseline = bench.baseline(name)
+    title = f"{baseline.title} (random weights)"
     if runtime in DEVICES:
-        device, network = require_device(runtime), bench.baseline
+        device, network = require_device(runtime), baseline.network
 
         def forward(values: dict[str, Tensor]) -> dict[str, Tensor]:
-            return dict(zip(rgbposeconv3d.OUTPUTS, network(**values), strict=True))
+            return dict(zip(baseline.outputs, network(**values), strict=True))
 
         if device != "cpu":
-            network = rgbposeconv3d.build(bench.bundle.contract.classes).to(device)
-        return on_torch(title, forward, runtime, bench.baseline_inputs)
+            network = baseline.build().to(device)
+        return on_torch(title, forward, runtime, baseline.inputs)
     require(places()[runtime][0].name, places()[runtime][1])
-    loaded = _graph(bench, title, runtime, bench.baseline_graph, bench.baseline_inputs)
+    loaded = _graph(bench, title, runtime, baseline.graph, baseline.inputs)
     with torch.inference_mode():
-        expected = bench.baseline(**{name: torch.from_numpy(value) for name, value in loaded.feeds.items()})
-    require_same(expected, dict(loaded.infer(loaded.feeds)))
+        values = baseline.network(**{name: torch.from_numpy(value) for name, value in loaded.feeds.items()})
+    require_same(baseline.title, dict(zip(baseline.outputs, values, strict=True)), loaded.infer(loaded.feeds))
     return loaded
 
 
-def require_same(expected: tuple[Tensor, ...], actual: dict[str, Array]) -> None:
-    """Raise GateError where the baseline's export does not compute what PyTorch does."""
-    for name, value in zip(rgbposeconv3d.OUTPUTS, expected, strict=True):
+def require_same(title: str, expected: Mapping[str, Tensor], actual: Feeds) -> None:
+    """Raise GateError where a baseline's export does not compute what PyTorch does."""
+    for name, value in expected.items():
         difference = compare(value.numpy(), actual[name])
         if not difference.within(_BASELINE_TOLERANCE):
-            raise GateError(f"the exported RGBPoseConv3D's {name} differs by {difference.relative:.1e}")
+            raise GateError(f"the exported {title}'s {name} differs by {difference.relative:.1e}")

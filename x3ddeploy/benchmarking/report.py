@@ -28,6 +28,7 @@ from x3ddeploy.benchmarking.document import (
     WorkEntry,
     timed,
 )
+from x3ddeploy.families import BASELINES
 from x3ddeploy.machine import machine
 from x3ddeploy.timing.measure import is_stable, ratio, statistics, window_cv
 
@@ -125,7 +126,7 @@ def headlines(rows: list[BenchRow], multiply_adds: Mapping[str, float]) -> list[
     found = []
     groups = [
         [row for row in known if row.kind.partition("/")[0].removesuffix("-cuda") == rival]
-        for rival in ("torch", "plain", "converted", "rgbposeconv3d")  # what is alike comes first
+        for rival in ("torch", "plain", "converted", *BASELINES)  # what is alike comes first
     ]
     bundles = dict.fromkeys(row.bundle for row in known if row.bundle != ours.bundle)
     groups += [[row for row in known if row.bundle == bundle] for bundle in bundles]
@@ -209,8 +210,8 @@ def _described(bench: Workbench, outcome: Outcome, entry: Competitor) -> dict[st
 def _graph(outcome: Outcome, entry: Competitor) -> str | None:
     """Whose work counts for a competitor: its own float32 graph's, else that of another graph of the same network."""
     name, family = entry.name, entry.kind.partition("/")[0]
-    if family == "rgbposeconv3d":
-        graphs = [other for other in outcome.work if other.startswith("rgbposeconv3d/")]
+    if family in BASELINES:
+        graphs = [other for other in outcome.work if other.startswith(f"{family}/")]
     elif entry.loaded.is_ours:
         same = [other for other in outcome.competitors if other.loaded.is_ours and other.bundle == entry.bundle]
         graphs = [name, named(entry.bundle, f"{family}/fp32"), *(other.name for other in same)]

@@ -7,15 +7,15 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch import nn
 
 from x3ddeploy.benchmarking.plain_export import plain_export
 from x3ddeploy.benchmarking.video import VideoClip
 from x3ddeploy.bundle import Bundle, golden_folder
 from x3ddeploy.bundle.golden import read_array
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.families import family_named, is_known
+from x3ddeploy.families import baseline_named, family_named, is_known
 from x3ddeploy.families.network import Network
-from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
 from x3ddeploy.loading import restore_network
 from x3ddeploy.parity.metrics import SCORES
 from x3ddeploy.progress import Step
@@ -33,7 +33,7 @@ class Setting:
 
 
 class Workbench:
-    """See the module. Every attribute may raise what making it raises, each time anew."""
+    """A bundle and what competitors share of it. Every attribute may raise what making it raises, each time anew."""
 
     def __init__(self, bundle: Bundle, setting: Setting, progress: Step, name: str = "") -> None:
         """Nothing is made yet.
@@ -45,6 +45,7 @@ class Workbench:
             name: name of the bundle, where several are compared.
         """
         self.bundle, self.setting, self.progress, self.name = bundle, setting, progress, name
+        self._baselines: dict[str, BaselineNetwork] = {}
         torch.set_num_threads(setting.threads)
 
     def feeds(self, batch: int) -> Feeds:
@@ -91,26 +92,42 @@ class Workbench:
         with torch.inference_mode():
             return list(self.network(**{name: torch.from_numpy(value) for name, value in self.inputs.items()}))
 
-    @cached_property
-    def baseline(self) -> rgbposeconv3d.RGBPoseConv3D:
-        """RGBPoseConv3D of as many classes."""
-        self.progress("building RGBPoseConv3D from MMAction2's config")
-        return rgbposeconv3d.build(self.bundle.contract.classes)
-
-    @cached_property
-    def baseline_inputs(self) -> dict[str, Array]:
-        """Clips of as many frames as its config says, of the bundle's size."""
-        return rgbposeconv3d.inputs(self.setting.batch, self.bundle.contract.inputs)
-
-    @cached_property
-    def baseline_graph(self) -> bytes:
-        """Its ONNX file, fixed batch."""
-        network = self.baseline
-        self.progress("exporting RGBPoseConv3D with torch.onnx.export")
-        return plain_export(network, self.baseline_inputs, list(rgbposeconv3d.OUTPUTS))
+    def baseline(self, name: str) -> BaselineNetwork:
+        """A network of `x3ddeploy.families.BASELINES`, of as many classes as the bundle's."""
+        return self._baselines.setdefault(name, BaselineNetwork(self, name))
 
     @cached_property
     def video(self) -> VideoClip:
         """What the scope `pipeline` starts from."""
         self.progress("making a video for the scope pipeline")
         return VideoClip(self.bundle.contract.inputs, self.setting.threads, self.setting.decoder)
+
+
+class BaselineNetwork:
+    """A published network with random weights, on clips of its own; what is made of it is made when it is asked for."""
+
+    def __init__(self, bench: Workbench, name: str) -> None:
+        self._bench, self._published = bench, baseline_named(name)
+        self.title, self.outputs = self._published.title, self._published.outputs
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network on the CPU."""
+        self._bench.progress(f"building {self.title}")
+        return self.build()
+
+    def build(self) -> nn.Module:
+        """The network anew."""
+        return self._published.build(self._bench.bundle.contract.classes)
+
+    @cached_property
+    def inputs(self) -> Feeds:
+        """One batch of random clips."""
+        return self._published.inputs(self._bench.setting.batch, self._bench.bundle.contract.inputs)
+
+    @cached_property
+    def graph(self) -> bytes:
+        """The network's ONNX file by torch.onnx.export, of a fixed batch."""
+        network = self.network
+        self._bench.progress(f"exporting {self.title} with torch.onnx.export")
+        return plain_export(network, self.inputs, list(self.outputs))

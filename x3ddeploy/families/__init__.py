@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from x3ddeploy.errors import BundleError, X3DDeployError
 
 if TYPE_CHECKING:
-    from x3ddeploy.families.base import Family
+    from x3ddeploy.families.base import Baseline, Family
 
 # Name -> 'module:object', or the family itself.
 FAMILIES: dict[str, str | Family] = {
@@ -40,6 +40,8 @@ FAMILIES: dict[str, str | Family] = {
 }
 # Family of networks that can be streams of one network -> the family that this one is of.
 JOINED = {"stgcn": "skeleton_streams"}
+# Networks that every bundle is timed against, a family's each: name -> 'module:object'.
+BASELINES = {"rgbposeconv3d": "x3ddeploy.families.rgbposeconv3d.baseline:PUBLISHED"}
 # Other packages bring families as entry points of this group: name = "module:object".
 GROUP = "x3ddeploy.families"
 
@@ -74,6 +76,13 @@ def family_named(name: str) -> Family:
         family: Family = getattr(import_module(module), attribute)
         return family
     return known
+
+
+def baseline_named(name: str) -> Baseline:
+    """A network of BASELINES; PyTorch is imported."""
+    module, _, attribute = BASELINES[name].partition(":")
+    baseline: Baseline = getattr(import_module(module), attribute)
+    return baseline
 
 
 def _brought(name: str) -> Family:

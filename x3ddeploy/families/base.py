@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from x3ddeploy.contract import Contract
+from x3ddeploy.contract import Contract, Input
 from x3ddeploy.terms import Target
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor, nn
 
     from x3ddeploy.families.network import Network
@@ -79,22 +81,58 @@ class Joining(Protocol):
         """
 
 
+class Baseline(Protocol):
+    """A published network of random weights, which a bundle is timed against; see `x3ddeploy.families.BASELINES`."""
+
+    @property
+    def title(self) -> str:
+        """Title that people read."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what the network gives, in its order."""
+
+    def build(self, classes: int) -> nn.Module:
+        """The network in evaluation mode; it takes `inputs` by name, and gives a tuple of tensors.
+
+        Raises:
+            MissingRequirementError: what it is built by is not here.
+        """
+
+    def inputs(self, batch: int, like: Mapping[str, Input]) -> dict[str, npt.NDArray[np.float32]]:
+        """Random clips by the names of the network's inputs.
+
+        Args:
+            batch: clips.
+            like: inputs of the bundle's network; camera frames are of the same height and width where that is possible.
+        """
+
+
 class Family(Protocol):
     """One kind of network. Importing it is cheap: PyTorch is imported by what needs it.
 
-    Attributes:
-        name: key in `x3ddeploy.families`, and what a manifest calls it.
-        title: title that people read.
-        presets: names that `--config` takes beside files.
-        prefixes: the network's weights are named so in a checkpoint; others are left out.
-        training: modules that register the network's classes with MMEngine, in the scope 'x3ddeploy'.
+    What stands here as a property may be an attribute of the class.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    presets: Collection[str]
-    prefixes: ClassVar[tuple[str, ...]]
-    training: ClassVar[tuple[str, ...]]
+    @property
+    def name(self) -> str:
+        """Key in `x3ddeploy.families`, and what a manifest calls it."""
+
+    @property
+    def title(self) -> str:
+        """Title that people read."""
+
+    @property
+    def presets(self) -> Collection[str]:
+        """Names that `--config` takes beside files."""
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The network's weights are named so in a checkpoint; others are left out."""
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """Modules that register the network's classes with MMEngine, in the scope 'x3ddeploy'."""
 
     def claims(self, keys: Collection[str], config: Mapping[str, Any] | None) -> bool:
         """Whether a network of this family is what a checkpoint holds, whole or damaged.

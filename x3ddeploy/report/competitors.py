@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from x3ddeploy.benchmarking.view import BenchRow, Report, main_scope, timed_rows
+from x3ddeploy.families import BASELINES
 
 OURS, SAME_NETWORK, OTHER_NETWORK = "ours", "same", "other"
 MEANING = {
     OURS: "the bundle",
     SAME_NETWORK: "the same network by PyTorch, a plain torch.onnx.export, a runtime's own tools",
-    OTHER_NETWORK: "RGBPoseConv3D, with its own clips",
+    OTHER_NETWORK: "another published network, with its own clips",
 }
 
 
@@ -34,4 +35,4 @@ def tone_of(row: BenchRow) -> str:
     """Colour of a row by whose network it is."""
     if row.is_ours:
         return OURS
-    return OTHER_NETWORK if row.kind.startswith("rgbposeconv3d") else SAME_NETWORK
+    return OTHER_NETWORK if row.kind.partition("/")[0] in BASELINES else SAME_NETWORK

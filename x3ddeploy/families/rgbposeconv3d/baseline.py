@@ -7,9 +7,10 @@ multiply, as long as nothing is denormal, and the networks' own initialisations 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -40,26 +41,27 @@ class RGBPoseConv3D(nn.Module):
         return first, second
 
 
-def build(classes: int) -> RGBPoseConv3D:
-    """The network in evaluation mode. Raises MissingRequirementError where MMAction2 cannot be imported."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return RGBPoseConv3D(classes).eval()
+class _Published:
+    """See `x3ddeploy.families.base.Baseline`."""
+
+    title: ClassVar[str] = "RGBPoseConv3D"
+    outputs: ClassVar[tuple[str, ...]] = OUTPUTS
+
+    def build(self, classes: int) -> RGBPoseConv3D:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return RGBPoseConv3D(classes).eval()
+
+    def inputs(self, batch: int, like: Mapping[str, Input]) -> dict[str, npt.NDArray[np.float32]]:
+        """Clips of as many frames as its config says; heatmaps are a quarter of the frames' height and width."""
+        sizes = [value.clip_shape[-2:] for value in like.values() if value.kind is InputKind.FRAMES]
+        height, width = next((size for size in sizes if not any(side % HEATMAP_SCALE for side in size)), SIZE)
+        shapes = {
+            "imgs": (batch, 3, 8, height, width),
+            "heatmap_imgs": (batch, 17, 32, height // HEATMAP_SCALE, width // HEATMAP_SCALE),
+        }
+        random = np.random.default_rng(0)
+        return {name: random.random(shape, np.float32) for name, shape in shapes.items()}
 
 
-def inputs(batch: int, like: Mapping[str, Input]) -> dict[str, np.ndarray[Any, Any]]:
-    """Random clips of as many frames as its config says.
-
-    Args:
-        batch: clips.
-        like: inputs of the network that it is compared with; camera frames are of the same height and width where
-            these are multiples of four, as heatmaps are a quarter of them.
-    """
-    sizes = [value.clip_shape[-2:] for value in like.values() if value.kind is InputKind.FRAMES]
-    height, width = next((size for size in sizes if not any(side % HEATMAP_SCALE for side in size)), SIZE)
-    shapes = {
-        "imgs": (batch, 3, 8, height, width),
-        "heatmap_imgs": (batch, 17, 32, height // HEATMAP_SCALE, width // HEATMAP_SCALE),
-    }
-    random = np.random.default_rng(0)
-    return {name: random.random(shape, np.float32) for name, shape in shapes.items()}
+PUBLISHED = _Published()
