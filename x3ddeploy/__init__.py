@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from x3ddeploy.api.verify import verify as verify
     from x3ddeploy.data.check import check_data as check_data
     from x3ddeploy.doctor.report import examine as examine
-    from x3ddeploy.inspection import inspect as inspect
+    from x3ddeploy.inspection.inspect import inspect as inspect
     from x3ddeploy.pose.estimate import PoseEstimator as PoseEstimator
 
 __version__ = "0.1.0"
@@ -53,7 +53,7 @@ _PUBLIC = {
     "examine": "x3ddeploy.doctor.report",
     "explain": "x3ddeploy.api.explain",
     "export": "x3ddeploy.api.export",
-    "inspect": "x3ddeploy.inspection",
+    "inspect": "x3ddeploy.inspection.inspect",
     "open": "x3ddeploy.api.recognizer",
     "pack": "x3ddeploy.api.embed",
     "predict": "x3ddeploy.api.predict",

@@ -18,7 +18,9 @@ _LOCATIONS = {
     + ["x3ddeploy.training.persons.finder"],
     "DATASETS": ["x3ddeploy.training.dataset", "x3ddeploy.training.persons.pictures"],
     "TRANSFORMS": ["x3ddeploy.training.decode"],
-    "HOOKS": [f"x3ddeploy.training.{module}" for module in ("best", "repeatable", "divergence", "persons.onnx_files")],
+    "HOOKS": [
+        f"x3ddeploy.training.{module}" for module in ("checkpoints", "repeatable", "divergence", "persons.onnx_files")
+    ],
     "METRICS": ["x3ddeploy.training.persons.finder"],
 }
 # One child for each of MMAction2's, empty or not: where a scope has no registry, MMEngine falls back to its own root,

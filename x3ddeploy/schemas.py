@@ -43,12 +43,12 @@ DOCUMENTS = {
     "synth-pictures": "x3ddeploy.data.synth.document:PicturesRecord",
     "dataset": "x3ddeploy.data.synth.document:DatasetRecord",
     "calibration": "x3ddeploy.calibration.cache:Calibration",
-    "inspect-annotations": "x3ddeploy.inspection:InspectedAnnotations",
-    "inspect-bundle": "x3ddeploy.inspection:InspectedBundle",
-    "inspect-checkpoint": "x3ddeploy.inspection:InspectedCheckpoint",
-    "inspect-engine": "x3ddeploy.inspection:InspectedEngine",
-    "inspect-folder": "x3ddeploy.inspection:InspectedFolder",
-    "inspect-onnx": "x3ddeploy.inspection:InspectedGraph",
+    "inspect-annotations": "x3ddeploy.inspection.document:InspectedAnnotations",
+    "inspect-bundle": "x3ddeploy.inspection.document:InspectedBundle",
+    "inspect-checkpoint": "x3ddeploy.inspection.document:InspectedCheckpoint",
+    "inspect-engine": "x3ddeploy.inspection.document:InspectedEngine",
+    "inspect-folder": "x3ddeploy.inspection.document:InspectedFolder",
+    "inspect-onnx": "x3ddeploy.inspection.document:InspectedGraph",
 }
 
 

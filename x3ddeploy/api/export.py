@@ -7,7 +7,9 @@ from os import PathLike
 from pathlib import Path
 
 from x3ddeploy.contract import Contract
-from x3ddeploy.exporting.export import Exported, ExportOptions, export_bundle, require_runtime_of
+from x3ddeploy.exporting.comparison import require_runtime_of
+from x3ddeploy.exporting.export import Exported, export_bundle
+from x3ddeploy.exporting.parts import ExportOptions
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.loading import load_streams, read_labels

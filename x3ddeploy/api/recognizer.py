@@ -14,7 +14,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.contract import WHOLE, Contract
 from x3ddeploy.data.decoders import require_decoder
-from x3ddeploy.data.prepare import feeding
+from x3ddeploy.data.feeding import feeding
 from x3ddeploy.errors import UsageError, X3DDeployError
 from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer, open_preparing

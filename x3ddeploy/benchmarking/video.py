@@ -13,7 +13,8 @@ import numpy.typing as npt
 from x3ddeploy.contract import Input
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.decoders import frames_of, require_decoder
-from x3ddeploy.data.prepare import feeding, looked_at, prepare_clips
+from x3ddeploy.data.feeding import feeding
+from x3ddeploy.data.prepare import looked_at, prepare_clips
 from x3ddeploy.data.synth.video import FRAMES_PER_SECOND, require_pyav, write_video
 from x3ddeploy.modalities import (
     Frames,

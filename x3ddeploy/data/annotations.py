@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.data.annotation_values import MOST, float_array, image_shape, leads_out, whole_number, word, words
 from x3ddeploy.data.compressed import decompressed, is_compressed
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError, UsageError
@@ -24,8 +25,6 @@ _SEVERAL = "several classes a video: accuracy and calibration take one (average 
 _MORE_CLASSES = re.compile(r"\.\w+( \d+)+$")  # behind a file's name
 _LISTED = 20
 _LONGEST_NAME = 1000  # bytes; a path of Linux has at most 4096
-_MOST = 1 << 31
-LARGEST_SIDE_PX = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +193,7 @@ def _read(path: Path, sample_of: Callable[[Any], Sample]) -> Annotations[Sample]
             details=shortened(problems, _LISTED),
         )
     try:
-        splits = {word("a split's name", name): _words(names) for name, names in content["split"].items()}
+        splits = {word("a split's name", name): words(names) for name, names in content["split"].items()}
     except TypeError as error:
         raise DataError(f"{path}: {error}", hint="a split is a list of names, each the frame_dir of one") from error
     return Annotations(splits, samples)
@@ -219,7 +218,7 @@ def _name(name: str) -> str:
 
 
 def _class(label: int) -> int:
-    if not 0 <= label <= _MOST:
+    if not 0 <= label <= MOST:
         raise ValueError("its class is no number that can be meant")
     return label
 
@@ -233,7 +232,7 @@ def _label(item: dict[str, Any]) -> int:
     value = item["label"]
     if isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim):
         raise ValueError(_SEVERAL)
-    return _whole("label", value)
+    return whole_number("label", value)
 
 
 def _annotation(item: Any) -> Annotation:
@@ -248,67 +247,16 @@ def _posed(item: dict[str, Any], coordinates: tuple[int, ...]) -> Annotation:
     compressed = is_compressed(item)
     item = decompressed(item) if compressed else item
     name = _name(word("frame_dir", item["frame_dir"]))
-    frames, label = _whole("total_frames", item["total_frames"]), _label(item)
+    frames, label = whole_number("total_frames", item["total_frames"]), _label(item)
     if frames < 1 or label < 0:
         raise ValueError(f"total_frames {frames}, label {label}")
-    keypoints = _floats("keypoint", item["keypoint"])
+    keypoints = float_array("keypoint", item["keypoint"])
     if keypoints.ndim != 4 or keypoints.shape[3] not in coordinates or keypoints.shape[1] != frames:
         wanted = " or ".join(map(str, coordinates))
         raise ValueError(f"keypoint {keypoints.shape} is not (persons, {frames} frames, joints, {wanted})")
     size = image_shape(item["img_shape"]) if "img_shape" in item and keypoints.shape[3] == 2 else None
     scores = item.get("keypoint_score")
-    scores = np.ones(keypoints.shape[:3], np.float32) if scores is None else _floats("keypoint_score", scores)
+    scores = np.ones(keypoints.shape[:3], np.float32) if scores is None else float_array("keypoint_score", scores)
     if scores.shape != keypoints.shape[:3]:
         raise ValueError(f"keypoint_score {scores.shape} and keypoint {keypoints.shape} do not agree")
     return Annotation(name, label, size, frames, keypoints, scores, compressed)
-
-
-# What a pickle holds may hold itself a million times over, so its type is known before it is printed or gone through.
-def word(key: str, value: object) -> str:
-    """A string, or a whole number in digits. Raises TypeError."""
-    if isinstance(value, int | np.integer):
-        return str(_whole(key, value))
-    if not isinstance(value, str):
-        raise TypeError(f"{key} is no string but {type(value).__name__}")
-    return str(value)
-
-
-def image_shape(value: object) -> tuple[int, int]:
-    """Height and width. Raises ValueError or TypeError."""
-    if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
-        raise ValueError("img_shape is not (height, width)")
-    height, width = (_whole("img_shape", side) for side in value)
-    if not 1 <= min(height, width) <= max(height, width) <= LARGEST_SIDE_PX:
-        raise ValueError(f"img_shape ({height}, {width}) is not (height, width)")
-    return height, width
-
-
-def leads_out(name: str) -> bool:
-    """Whether a path of a file leads out of the folder that it is meant to be in, on any system."""
-    paths = PurePosixPath(name), PureWindowsPath(name)
-    return not name or any(path.anchor or ".." in path.parts for path in paths)
-
-
-def _words(names: object) -> tuple[str, ...]:
-    if not isinstance(names, list | tuple | set | frozenset | np.ndarray):
-        raise TypeError(f"a split is no list but {type(names).__name__}")
-    return tuple(word("a name in a split", name) for name in names)
-
-
-def _whole(key: str, value: object) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        text = repr(value) if isinstance(value, float | bool) else type(value).__name__
-        raise TypeError(f"{key} {text} is not a whole number")
-    if not -_MOST <= value <= _MOST:
-        raise ValueError(f"{key} is no number that can be meant")
-    return int(value)
-
-
-def _floats(key: str, value: object) -> npt.NDArray[np.floating]:
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{key} is no array but {type(value).__name__}")
-    if value.dtype.kind in "iu":
-        return value.astype(np.float32)
-    if value.dtype.kind != "f":
-        raise TypeError(f"{key} is of type {value.dtype}")
-    return value

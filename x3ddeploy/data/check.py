@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -76,10 +75,6 @@ class DataReport(msgspec.Struct, frozen=True):
     pictures: dict[str, int]
     videos: str | None
     findings: tuple[Finding, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`; keys of numbers are text."""
-        return cast(dict[str, Any], msgspec.to_builtins(self, str_keys=True))
 
     def raise_for_findings(self) -> None:
         """Raises DataError where something would stop `eval` or `train`."""

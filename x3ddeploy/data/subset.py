@@ -60,7 +60,7 @@ def subject_of(frame_dir: str) -> str | None:
 
 
 def leaking_names(names: Iterable[str], annotations: Annotations[Any], split: str | None = None) -> tuple[str, ...]:
-    """Those of `names` on which, or on whose subjects, the accuracy of the same protocol is measured.
+    """Names, of those given, on which, or on whose subjects, the accuracy of the same protocol is measured.
 
     Args:
         names: the clips chosen, say for calibration.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from x3ddeploy.bundle import Bundle
+from x3ddeploy.data.feeding import feeding
 from x3ddeploy.data.loader import LoadingTime, SkippedClip, iterate_clips
 from x3ddeploy.data.people import People
-from x3ddeploy.data.prepare import feeding
 from x3ddeploy.data.sources import ClipSource, LabelledClip, PreparedSource
 from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.errors import DataError, GateError, UsageError

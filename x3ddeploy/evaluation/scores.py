@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import Contract, Output, Score
-from x3ddeploy.data.prepare import Preparation, can_be_fed_raw, one_behind_the_other, prepare_clips
+from x3ddeploy.data.feeding import can_be_fed_raw, one_behind_the_other
+from x3ddeploy.data.prepare import Preparation, prepare_clips
 from x3ddeploy.errors import BundleError, GateError, UsageError
 from x3ddeploy.probabilities import fused, of_views
 from x3ddeploy.runtimes.base import Array, FallbackError, Session
@@ -76,7 +77,7 @@ class VideoScores:
     outputs: Mapping[str, Output]
 
     def video(self, place: int) -> VideoScores:
-        """Those of one of the videos."""
+        """The scores of one of the videos."""
         return VideoScores({name: scores[place : place + 1] for name, scores in self.by_logits.items()}, self.outputs)
 
     def of(self, score: Score) -> Scores:
@@ -99,7 +100,7 @@ def averaged(logits: Logits, output: Output) -> Scores:
 def open_preparing(bundle: Bundle, execution: Execution, threads: int | None = None) -> Session | None:
     """A session that prepares clips on its GPU; None where the host does: see `open_raw`.
 
-    A GPU that leaves a part of the preparation to the CPU is told of by a warning.
+    A GPU that leaves a part of the preparation to the CPU is reported by a warning.
     """
     if not execution.on_gpu or not can_be_fed_raw(bundle.contract.inputs):
         return None

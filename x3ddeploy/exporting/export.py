@@ -5,12 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
-import msgspec
 import onnx
 
 from x3ddeploy import __version__
@@ -23,7 +20,6 @@ from x3ddeploy.bundle import (
     Bundle,
     Manifest,
     Preprocessing,
-    Source,
     create,
     derived_files,
 )
@@ -32,47 +28,18 @@ from x3ddeploy.bundle.labels import label_problems
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.contract import Input, Part
 from x3ddeploy.errors import BundleError, UsageError
-from x3ddeploy.exporting.parts import build_parts, part_metadata
+from x3ddeploy.exporting.comparison import compare_graphs, parity_report, runtime_of
+from x3ddeploy.exporting.parts import ExportOptions, build_graphs, serialize
 from x3ddeploy.families import family_named
 from x3ddeploy.families.network import Network
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
-from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.loading import Loaded
-from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.modalities.synthetic import raw_inputs
-from x3ddeploy.parity.blocks import compare_blocks, first_diverging
-from x3ddeploy.parity.compare import GOLDEN_SEED, ParityRow, cases, compare_parts, failures, parity_error
-from x3ddeploy.parity.document import SCHEMA_VERSION as PARITY_SCHEMA_VERSION
-from x3ddeploy.parity.document import JudgedRow, ParityReport
+from x3ddeploy.parity.compare import GOLDEN_SEED, ParityRow
 from x3ddeploy.parity.gates import Float32Gate
-from x3ddeploy.parity.metrics import compare
 from x3ddeploy.parity.reference import Reference, single
 from x3ddeploy.places import require_place
 from x3ddeploy.runtimes.base import Array
-from x3ddeploy.runtimes.registry import open_session, require
-
-_RUNTIME_OF_TARGET = {"openvino": "openvino"}  # every other target's graphs are verified in ONNX Runtime
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How to export.
-
-    Attributes:
-        target: lowering target.
-        batch: fixed number of clips, None for a dynamic axis.
-        preprocess: also write the preprocessing graphs.
-        tolerance: largest relative error of any output; None for a factor of PyTorch's own float32 rounding.
-        labels: class names, or None.
-        overwrite: replace a bundle even if that loses files which export does not make.
-    """
-
-    target: str
-    batch: int | None
-    preprocess: bool
-    tolerance: float | None
-    labels: tuple[str, ...] | None
-    overwrite: bool
 
 
 @dataclass(frozen=True)
@@ -99,10 +66,9 @@ class Exported:
         """What the model is, in the words of its family."""
         return family_named(self.network.family).values(self.network.model)
 
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`, an ExportReport."""
-        report = ExportReport(SCHEMA_VERSION, str(self.bundle.path), self.bundle.manifest, tuple(self.rows))
-        return cast(dict[str, Any], msgspec.to_builtins(report))
+    def document(self) -> ExportReport:
+        """For `--json`."""
+        return ExportReport(SCHEMA_VERSION, str(self.bundle.path), self.bundle.manifest, tuple(self.rows))
 
 
 def export_bundle(
@@ -116,7 +82,7 @@ def export_bundle(
     Args:
         loaded: the network and what is known of it.
         output: the bundle's directory.
-        options: see Options.
+        options: how to export.
         progress: receives each step.
 
     Raises:
@@ -132,7 +98,7 @@ def export_bundle(
     graphs = build_graphs(network, loaded.source, options)
     progress(f"lowered for {options.target} and written as {len(graphs)} ONNX graphs")
     reference = Reference(network)
-    rows, gate = _verify(network, reference, graphs, options, progress)
+    rows, gate = compare_graphs(network, reference, graphs, options, progress)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         versions=_versions(),
@@ -155,50 +121,12 @@ def export_bundle(
     contents = {f"{name}.onnx": serialize(graph) for name, graph in graphs.items()}
     golden = _golden(contract.inputs, reference, options)
     contents |= {f"{GOLDEN}/{name}.npy": npy_bytes(value) for name, value in golden.items()}
-    contents[PARITY] = json_bytes(parity_report(rows, gate, _runtime(options.target)))
+    contents[PARITY] = json_bytes(parity_report(rows, gate, runtime_of(options.target)))
     if options.labels:
         contents[LABELS] = "".join(f"{name}\n" for name in options.labels).encode()
     bundle = create(output, manifest, contents, lambda: _check_output(output, options))
     progress(f"sealed {len(contents)} files with their sha256")
     return Exported(network, bundle, rows, gate)
-
-
-def build_graphs(network: Network, source: Source, options: ExportOptions) -> dict[str, onnx.ModelProto]:
-    """All graphs of a bundle by name, each checked against ONNX's rules and ours."""
-    graphs = build_parts(network, options.target, options.batch, source.sha256)
-    for graph in graphs.values():
-        check_model(graph)
-    if options.preprocess:
-        contract = network.contract(options.batch)
-        made = preprocessing_graphs(
-            contract.inputs,
-            contract.parts,
-            options.batch,
-            lambda name: part_metadata(network, name, options.target, source.sha256).props(),
-        )
-        for graph in made.values():
-            check_model(graph)
-        graphs |= made
-    return graphs
-
-
-def serialize(model: onnx.ModelProto) -> bytes:
-    """The same bytes for the same model."""
-    return model.SerializeToString(deterministic=True)
-
-
-def parity_report(rows: list[ParityRow], gate: Float32Gate, runtime: str) -> ParityReport:
-    """What goes into parity.json."""
-    return ParityReport(
-        schema_version=PARITY_SCHEMA_VERSION,
-        tolerance=gate.explicit,
-        reference="PyTorch, training-form network, float64",
-        runtime=runtime,
-        rule=gate.describe(),
-        rounding=dict(gate.rounding),
-        passed=not failures(rows, gate),
-        rows=tuple(JudgedRow(**vars(row), tolerance=gate.tolerance(row.part, row.output)) for row in rows),
-    )
 
 
 def _check_output(output: Path, options: ExportOptions) -> None:
@@ -231,68 +159,6 @@ def _check_labels(labels: tuple[str, ...] | None, classes: int) -> None:
         raise UsageError(
             "the class names cannot be written one a line", details=problems[:12], hint="give others with --labels FILE"
         )
-
-
-def _runtime(target: str) -> str:
-    return _RUNTIME_OF_TARGET.get(target, "onnxruntime")
-
-
-def _verify(
-    network: Network,
-    reference: Reference,
-    graphs: dict[str, onnx.ModelProto],
-    options: ExportOptions,
-    progress: Callable[[str], None],
-) -> tuple[list[ParityRow], Float32Gate]:
-    runtime = _runtime(options.target)
-    parts = network.contract().parts
-    with ThreadPoolExecutor() as pool:  # a runtime lays one graph out in one thread
-        opened = pool.map(lambda part: open_session(runtime, serialize(graphs[part])), parts)
-        sessions = dict(zip(parts, opened, strict=True))
-    rows = compare_parts(
-        reference,
-        network.contract(options.batch),
-        sessions,
-        lambda case: progress(f"comparing in {runtime}: {case.name}, batch {case.batch}"),
-    )
-    if options.preprocess:
-        rows += _compare_preprocessing(network, graphs, runtime, options)
-    gate = Float32Gate(reference.rounding, options.tolerance)
-    failed = failures(rows, gate)
-    if failed:
-        raise parity_error(failed, gate, _diverging_block(network, graphs, failed, options))
-    worst = max(row.difference.relative for row in rows)
-    progress(f"parity holds: {len(rows)} comparisons, largest relative error {worst:.1e}")
-    return rows, gate
-
-
-def _diverging_block(
-    network: Network, graphs: dict[str, onnx.ModelProto], failed: list[ParityRow], options: ExportOptions
-) -> str | None:
-    contract = network.contract(options.batch)
-    for part in contract.backbones:
-        if any(row.part == part for row in failed):
-            case = next(cases(contract.inputs, options.batch))
-            inputs = {name: case.inputs[name] for name in contract.parts[part].inputs}
-            blocks = compare_blocks(network, part, serialize(graphs[part]), _runtime(options.target), inputs)
-            block = first_diverging(blocks, options.tolerance)
-            if block:
-                return block
-    return None
-
-
-def _compare_preprocessing(
-    network: Network, graphs: dict[str, onnx.ModelProto], runtime: str, options: ExportOptions
-) -> list[ParityRow]:
-    inputs = network.contract(options.batch).inputs
-    raw = raw_inputs(inputs, options.batch or 1, GOLDEN_SEED)
-    rows = []
-    for part in (name for name in graphs if name not in network.contract().parts):
-        output = graphs[part].graph.output[0].name
-        session = open_session(runtime, serialize(graphs[part]))
-        actual = session.run({value.name: raw[value.name] for value in graphs[part].graph.input})[output]
-        rows.append(ParityRow(part, "clips", len(actual), output, compare(raw[output], actual)))
-    return rows
 
 
 def _golden(inputs: Mapping[str, Input], reference: Reference, options: ExportOptions) -> dict[str, Array]:
@@ -329,8 +195,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def require_runtime_of(target: str) -> None:
-    """Fail before any work where the runtime that a target's parity check needs is not installed."""
-    require(_runtime(target))

@@ -1,4 +1,4 @@
-"""A network's parts as ONNX models: each piece by itself, and the recognizer that is all of them."""
+"""A network's graphs: each piece by itself, the recognizer that is all of them, and those that prepare clips."""
 
 from __future__ import annotations
 
@@ -6,15 +6,39 @@ from dataclasses import dataclass, replace
 
 import onnx
 
+from x3ddeploy.bundle import Source
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.contract import WHOLE, Block, Contract, Shape
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import LoweredPart
 from x3ddeploy.families.network import Network
 from x3ddeploy.graphs.builder import GraphBuilder
+from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.graphs.trace import Program, trace
 from x3ddeploy.graphs.write import Value, Written, write
+from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.terms import Precision, Target
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        target: lowering target.
+        batch: fixed number of clips, None for a dynamic axis.
+        preprocess: also write the preprocessing graphs.
+        tolerance: largest relative error of any output; None for a factor of PyTorch's own float32 rounding.
+        labels: class names, or None.
+        overwrite: replace a bundle even if that loses files which export does not make.
+    """
+
+    target: str
+    batch: int | None
+    preprocess: bool
+    tolerance: float | None
+    labels: tuple[str, ...] | None
+    overwrite: bool
 
 
 @dataclass(frozen=True)
@@ -94,3 +118,27 @@ def _part(graph: GraphBuilder, traced: _Traced, part: str, pieces: list[str]) ->
         graph.output(values[name].name, name, traced.shape(name))
         outside[values[name].name] = name
     return tuple(Block(block.name, outside.get(block.tensor, block.tensor)) for block in blocks)
+
+
+def build_graphs(network: Network, source: Source, options: ExportOptions) -> dict[str, onnx.ModelProto]:
+    """All graphs of a bundle by name, each checked against ONNX's rules and ours."""
+    graphs = build_parts(network, options.target, options.batch, source.sha256)
+    for graph in graphs.values():
+        check_model(graph)
+    if options.preprocess:
+        contract = network.contract(options.batch)
+        made = preprocessing_graphs(
+            contract.inputs,
+            contract.parts,
+            options.batch,
+            lambda name: part_metadata(network, name, options.target, source.sha256).props(),
+        )
+        for graph in made.values():
+            check_model(graph)
+        graphs |= made
+    return graphs
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """The same bytes for the same model."""
+    return model.SerializeToString(deterministic=True)

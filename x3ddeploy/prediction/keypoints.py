@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.data.annotations import LARGEST_SIDE_PX, Annotation, image_shape
+from x3ddeploy.data.annotation_values import LARGEST_SIDE_PX, image_shape
+from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.arrays import KEYPOINTS_LIMIT, read_arrays
 from x3ddeploy.data.video import VideoInfo
 from x3ddeploy.errors import DataError

@@ -21,7 +21,7 @@ def video_answers(
     stride_s: float,
     tell: Step,
 ) -> Iterator[LiveAnswer]:
-    """Answers as they are known; a video that cannot be used is told, and tried again when it is written anew.
+    """Answers as they are known; a video that cannot be used is reported, and tried again when it is written anew.
 
     A video that does not say how many frames a second it has is one window.
 

@@ -100,7 +100,7 @@ def page_data(video: OpenedVideo, predictions: Sequence[Prediction]) -> dict[str
 
 
 def _top_classes(predictions: Sequence[Prediction]) -> list[int]:
-    """Those that win most windows first, then those of the highest scores."""
+    """Classes that win most windows first, then those of the highest scores."""
     seen = [entry.deployed for entry in predictions if entry.seen]
     if not seen:
         return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from x3ddeploy.data.annotations import image_shape
+from x3ddeploy.data.annotation_values import image_shape
 from x3ddeploy.data.folder import samples_of
 from x3ddeploy.data.unpickling import unpickle_data
 from x3ddeploy.errors import DataError

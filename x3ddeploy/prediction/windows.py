@@ -28,7 +28,7 @@ class Window:
 
     @property
     def frames(self) -> slice:
-        """Its frames of all of the video's."""
+        """The window's frames among those of the video."""
         return slice(self.start, self.end)
 
 

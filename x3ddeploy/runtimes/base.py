@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.errors import BundleError, X3DDeployError
@@ -20,7 +20,7 @@ from x3ddeploy.errors import BundleError, X3DDeployError
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=gc.freeze)
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]  # of numbers, in whichever type a tensor has
 Axes = tuple[int | None, ...]
 # Arrays by the names of tensors.
 Feeds = Mapping[str, Array]

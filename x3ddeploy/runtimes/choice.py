@@ -95,7 +95,7 @@ def choose(
 
 
 def is_usable(bundle: Bundle, name: str, left_out: list[str]) -> bool:
-    """Whether a runtime that nobody named takes part; if not, `left_out` is told why.
+    """Whether a runtime that nobody named takes part; if not, `left_out` receives the reason.
 
     PyTorch rebuilds the training form, which may need what no bundle needs.
     """

@@ -45,7 +45,7 @@ _COMPUTING = ("Conv", "Gemm", "MatMul", "Pool", "Norm", "Softmax", "Sigmoid", "R
 
 
 def computing_nodes(nodes: Sequence[tuple[str, str]]) -> list[str]:
-    """Those of the nodes (name, operator) that compute values, in words."""
+    """Nodes, of those given (name, operator), that compute values, in words."""
     return [
         f"{name or 'a node'} ({operator})" for name, operator in nodes if any(map(operator.__contains__, _COMPUTING))
     ]

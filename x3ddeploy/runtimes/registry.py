@@ -86,12 +86,12 @@ RUNTIMES: dict[str, Runtime] = {
             f"{_SESSIONS}.openvino_session",
             {"cpu": _EVERY, "gpu": _EVERY, "npu": _EVERY},
         ),
-        Runtime("tensorrt", "tensorrt", _TENSORRT, f"{_SESSIONS}.tensorrt_session", {"cuda": _EVERY}, True),
+        Runtime("tensorrt", "tensorrt", _TENSORRT, f"{_SESSIONS}.tensorrt_engines", {"cuda": _EVERY}, True),
         Runtime(
             "tensorrt-rtx",
             "tensorrt_rtx",
             "pip install 'x3ddeploy[tensorrt-rtx]'",
-            f"{_SESSIONS}.tensorrt_session",
+            f"{_SESSIONS}.tensorrt_engines",
             {"cuda": _EVERY},
             True,
         ),
@@ -244,7 +244,7 @@ def open_raw(bundle: Bundle, execution: Execution, *, threads: int | None = None
         threads: CPU threads; None leaves the backend's default.
 
     Returns:
-        A session of the raw tensors (`x3ddeploy.data.prepare.fed_clips`) and the network's outputs.
+        A session of the raw tensors (`x3ddeploy.data.feeding.fed_clips`) and the network's outputs.
 
     Raises:
         UsageError: the runtime has no such way.

@@ -13,7 +13,7 @@ from x3ddeploy.atomic import write_bytes
 from x3ddeploy.errors import UsageError
 from x3ddeploy.mmaction_compat import import_everything
 from x3ddeploy.training.adapt import TrainOptions, load_config
-from x3ddeploy.training.best import CheckpointHook
+from x3ddeploy.training.checkpoints import CheckpointHook
 from x3ddeploy.training.divergence import last_checkpoint
 from x3ddeploy.training.loading import checkpoints_with_history
 from x3ddeploy.training.result import TrainResult as TrainResult

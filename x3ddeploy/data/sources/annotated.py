@@ -44,7 +44,7 @@ class AnnotatedVideos:
 
     A pickle's videos are `<frame_dir>.mp4`, or of another suffix (`data/folder.py`); a list names its files. Keypoints
     are read where the network needs them, and videos where it takes frames. A single video that is missing or damaged
-    is told when it is loaded; a folder without any of them at once.
+    is reported when it is loaded; a folder without any of them at once.
 
     Args:
         annotations: the pickle, or the list (`.txt`) for a network that needs no keypoints.

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.contract import Contract, Input
-from x3ddeploy.data.annotations import Annotation, image_shape
+from x3ddeploy.data.annotation_values import image_shape
+from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
 from x3ddeploy.data.people import (
     People,

@@ -19,7 +19,7 @@ from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest, pe
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import sha256_of
 
-# More than any calibration takes; a generator that never ends is told before the disk is full.
+# More than any calibration takes; a generator that never ends is refused before the disk is full.
 _MOST_CLIPS = 100_000
 
 
@@ -116,7 +116,7 @@ def _keep(clip: dict[str, npt.NDArray[np.float32]], script: Path, file: Path) ->
 
 
 def _feeds(path: Path) -> Any:
-    """What `load_data()` yields, where errors of the script are told as such."""
+    """What `load_data()` yields, where errors of the script are raised as such."""
     try:
         namespace = runpy.run_path(str(path))
         if not callable(namespace.get("load_data")):

@@ -15,6 +15,7 @@ from x3ddeploy.contract import Activation, Average, Contract, Input, InputKind
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.base import LoweredPart, Trained, Wishes
 from x3ddeploy.families.mmaction import pipeline
+from x3ddeploy.families.mmaction.inputs import frames_input, heatmaps_input
 from x3ddeploy.families.mmaction.model import (
     BACKBONE,
     contract_of,
@@ -107,9 +108,9 @@ class MMActionFamily:
                     hint="networks on optical flow are not exported: nothing here computes it",
                 )
             flat = said.recognizer == "Recognizer2D"
-            made[pipeline.FRAMES_INPUT] = pipeline.frames_input(said, wishes, flat=flat, segments=self.segments(said))
+            made[pipeline.FRAMES_INPUT] = frames_input(said, wishes, flat=flat, segments=self.segments(said))
         if InputKind.HEATMAPS in self.kinds:
-            made[pipeline.HEATMAPS_INPUT] = pipeline.heatmaps_input(said, wishes, channels)
+            made[pipeline.HEATMAPS_INPUT] = heatmaps_input(said, wishes, channels)
         return made
 
     def segments(self, said: Described) -> int | None:

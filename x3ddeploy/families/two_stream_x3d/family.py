@@ -58,7 +58,7 @@ class TwoStreamX3DFamily:
         """Nothing: its classes are here."""
 
     def lower(self, network: Network, target: Target) -> dict[str, LoweredPart]:
-        from x3ddeploy.families.two_stream_x3d.lowering.parts import lower_parts
+        from x3ddeploy.families.two_stream_x3d.lowering.strategy import lower_parts
         from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 
         assert isinstance(network, TwoStreamX3D)

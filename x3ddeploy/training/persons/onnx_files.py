@@ -15,7 +15,7 @@ from torch import nn
 from x3ddeploy import __version__
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.errors import GateError
-from x3ddeploy.exporting.export import serialize
+from x3ddeploy.exporting.parts import serialize
 from x3ddeploy.graphs.builder import BATCH_AXIS, GraphBuilder
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.graphs.trace import trace

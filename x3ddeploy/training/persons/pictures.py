@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from x3ddeploy.data.annotations import leads_out
+from x3ddeploy.data.annotation_values import leads_out
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import read_json
 from x3ddeploy.modalities.opencv import read_picture

@@ -1,4 +1,4 @@
-"""Named targets and the exact rewrites each of them asks for, chosen by measurement (docs/lowering.md)."""
+"""Named targets, the exact rewrites of each, chosen by measurement (docs/lowering.md), and the pieces so lowered."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import Enum
 
 from torch import nn
 
+from x3ddeploy.families.base import LoweredPart
 from x3ddeploy.families.two_stream_x3d.lowering.blocks import (
     fold_batchnorm,
     frames_in_batch,
@@ -16,6 +17,8 @@ from x3ddeploy.families.two_stream_x3d.lowering.blocks import (
     pad_widths,
     tap_shift,
 )
+from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import BackboneSpec
 from x3ddeploy.families.two_stream_x3d.x3d import X3DBackbone
 from x3ddeploy.lowering.rewrite import Rewrite
@@ -85,3 +88,17 @@ def lower(backbone: X3DBackbone, frames: int, strategy: Strategy) -> nn.Module:
     for rewrite in rewrites(backbone.spec, frames, strategy):
         form = rewrite.apply(form)
     return form
+
+
+def lower_parts(network: TwoStreamX3D, target: Target) -> dict[str, LoweredPart]:
+    """Each piece of the network in the form for a target; exact up to float rounding."""
+    spec, strategy = network.spec, TARGETS[target]
+    backbones = {
+        "rgb_backbone": (network.rgb_backbone, spec.rgb_input.frames),
+        "pose_backbone": (network.pose_backbone, spec.pose_input.frames),
+    }
+    parts = {
+        name: LoweredPart(lower(backbone, frames, strategy), tuple(backbone.blocks))
+        for name, (backbone, frames) in backbones.items()
+    }
+    return {**parts, "head": LoweredPart(lower_head(network.cls_head, network.fusion))}

@@ -13,8 +13,9 @@ import msgspec
 import onnx
 from onnx import TensorProto
 
-from x3ddeploy.bundle import MANIFEST, Bundle, EngineEntry, FileEntry, Manifest, PrecisionEntry, Source
-from x3ddeploy.bundle.check import problems_of, unchecked
+from x3ddeploy.bundle import MANIFEST, Bundle
+from x3ddeploy.bundle.check import problems_of
+from x3ddeploy.bundle.golden_check import unchecked
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.data.annotations import read_annotations
@@ -24,6 +25,16 @@ from x3ddeploy.families.base import Wishes
 from x3ddeploy.files import regular_size, sha256_of
 from x3ddeploy.graphs.lint import lint
 from x3ddeploy.graphs.work import multiply_adds
+from x3ddeploy.inspection.document import (
+    Inspected,
+    InspectedAnnotations,
+    InspectedBundle,
+    InspectedCheckpoint,
+    InspectedEngine,
+    InspectedFolder,
+    InspectedGraph,
+    InspectedTensor,
+)
 from x3ddeploy.loading import load_network
 from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.terms import AnyPath
@@ -35,100 +46,6 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _TORCH_PICKLE = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 _HEAD = 64
 _PLAN = ".plan"
-
-
-class InspectedTensor(msgspec.Struct, frozen=True):
-    """A graph's input or output; 'N' for an axis of any size."""
-
-    dtype: str
-    shape: list[int | str]
-
-
-class InspectedGraph(msgspec.Struct, frozen=True, tag_field="kind", tag="onnx"):
-    """An ONNX file; `metadata` is null where the file is not of this tool."""
-
-    sha256: str
-    size_bytes: int
-    producer: str
-    opset: dict[str, int]
-    ir_version: int
-    inputs: dict[str, InspectedTensor]
-    outputs: dict[str, InspectedTensor]
-    nodes: dict[str, int]
-    parameters: int
-    multiply_adds: int | None
-    metadata: PartMetadata | None
-    problems: list[str]
-
-
-class InspectedCheckpoint(msgspec.Struct, frozen=True, tag_field="kind", tag="checkpoint"):
-    """A checkpoint: whose network it is, and where each value of its model came from."""
-
-    source: Source
-    size_bytes: int
-    family: str
-    classes: int
-    parameters: dict[str, int]
-    model: dict[str, Any]
-    values: dict[str, str]
-    origins: dict[str, str]
-    labels: tuple[str, ...] | None
-    notes: tuple[str, ...]
-
-
-class InspectedBundle(msgspec.Struct, frozen=True, tag_field="kind", tag="bundle"):
-    """A bundle: its manifest, and in what it is not what that says."""
-
-    manifest: Manifest
-    batch: int | None
-    classes: int
-    tensors: dict[str, dict[str, dict[str, list[int | str]]]]
-    problems: list[str]
-    unchecked: list[str]
-
-
-class InspectedAnnotations(msgspec.Struct, frozen=True, tag_field="kind", tag="annotations"):
-    """Annotations of MMAction2's PoseDataset: numbers of samples and classes, and what the keypoints are.
-
-    `frames` are the fewest and the most of a sample; `persons` the most of one; of `coordinates` 2 are in pixels, 3 in
-    space.
-    """
-
-    sha256: str
-    size_bytes: int
-    samples: int
-    splits: dict[str, int]
-    classes: int
-    joints: list[int]
-    coordinates: list[int]
-    persons: int
-    frames: list[int]
-
-
-class InspectedEngine(msgspec.Struct, frozen=True, tag_field="kind", tag="engine"):
-    """A TensorRT plan, and what the bundle that it lies in says of it; null where it lies in none."""
-
-    sha256: str
-    size_bytes: int
-    bundle: str | None
-    engine: EngineEntry | None
-    problems: list[str]
-
-
-class InspectedFolder(msgspec.Struct, frozen=True, tag_field="kind", tag="folder"):
-    """A folder of a bundle: its files, and what the manifest says of the precision or the engines in it."""
-
-    bundle: str
-    folder: str
-    files: dict[str, FileEntry]
-    precision: PrecisionEntry | None
-    engines: dict[str, EngineEntry]
-    problems: list[str]
-
-
-Inspected = (
-    InspectedGraph | InspectedCheckpoint | InspectedBundle | InspectedAnnotations | InspectedEngine | InspectedFolder
-)
 
 
 def inspect(path: AnyPath, *, config: str | None = None, trust: bool = False) -> Inspected:
