@@ -19,7 +19,7 @@ def cpu_info() -> dict[str, str]:
 
 
 def cpu_model(info: dict[str, str]) -> str:
-    """Its name, from `cpu_info`."""
+    """Name of the processor, from `cpu_info`."""
     return info.get("model name") or platform.processor() or platform.machine()
 
 

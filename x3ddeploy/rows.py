@@ -63,7 +63,7 @@ def open_rows(path: Path, key: str, run: str, keep: Keep, schema: Schema) -> Row
 
 
 class Rows(ABC):
-    """See `open_rows`."""
+    """Rows in a file or folder, as `open_rows` opens it."""
 
     def __init__(self, path: Path, key: str, run: str, keep: Keep, schema: Schema) -> None:
         self._path, self._key, self._run, self._schema = path, key, run, schema

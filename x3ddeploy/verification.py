@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
-import msgspec
 import numpy as np
 import onnx
 
 from x3ddeploy.bundle import GOLDEN, PARITY, Bundle
-from x3ddeploy.bundle.check import require_whole, unchecked
+from x3ddeploy.bundle.check import require_whole
+from x3ddeploy.bundle.golden_check import unchecked
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.files import TEXT_LIMIT, read_json
@@ -113,9 +112,9 @@ class Verification:
     def failures(self) -> list[Check]:
         return [check for check in self.checks if not check.holds]
 
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`, a VerifyReport."""
-        report = VerifyReport(
+    def document(self) -> VerifyReport:
+        """For `--json`."""
+        return VerifyReport(
             schema_version=1,
             bundle=str(self.bundle),
             passed=bool(self.checks) and not self.failures,
@@ -127,7 +126,6 @@ class Verification:
                 for check in self.checks
             ),
         )
-        return cast(dict[str, Any], msgspec.to_builtins(report))
 
     def raise_for_failures(self) -> None:
         """Raise GateError that names every check outside the tolerance, or says that there was none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from x3ddeploy.api.build_trt import build_trt
 from x3ddeploy.api.quantize import quantize
@@ -111,10 +110,10 @@ class OneStep:
             for precision in self._precisions or (Precision.FP32,)
         ]
 
-    def to_json(self, exported: Exported, quantized: Quantized | None, engines: Sequence[Engines]) -> dict[str, Any]:
-        """For `--json`, an ExportReport where nothing further was asked for, else a OneStepReport."""
-        document = exported.to_json()
-        if self._precisions or self._flavour:
-            document["quantized"] = quantized.to_json() if quantized else None
-            document["engines"] = [each.to_json() for each in engines]
-        return document
+    def document(self, exported: Exported, quantized: Quantized | None, engines: Sequence[Engines]) -> ExportReport:
+        """For `--json`: a OneStepReport where something further was asked for."""
+        document = exported.document()
+        if not (self._precisions or self._flavour):
+            return document
+        made = quantized.document() if quantized else None
+        return OneStepReport(**vars(document), quantized=made, engines=tuple(each.document() for each in engines))

@@ -146,7 +146,7 @@ def predict(
     if cluster is None:
         each = partial(_here, bundle=opened, job=job, finish=finish, progress=steps)
     else:
-        keypoint_source(given, opened.contract.inputs, len(found), steps)  # what does not fit is told at once
+        keypoint_source(given, opened.contract.inputs, len(found), steps)  # what does not fit is refused at once
         each = partial(_elsewhere, bundle=opened.path, job=job, cluster=cluster, progress=steps)
     if output is None:
         return none_only_skipped(found for _, found in each(found))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -67,7 +66,7 @@ class Comparison:
 
     Attributes:
         threshold: share by which a median may grow.
-        unlike: whether unlike things are compared on request, and things that are missing are told without failing.
+        unlike: whether unlike things are compared on request, and things that are missing are reported without failing.
         changes: one for each competitor and scope that both hold.
         only_before, only_after: '<name> [<scope>]' that the other one lacks.
         machine: ceiling -> its rate after over before: what the machine itself gained or lost between the two.
@@ -79,9 +78,6 @@ class Comparison:
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     machine: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def raise_for_regressions(self) -> None:
         """Raises GateError where something became slower, or is not measured any more."""

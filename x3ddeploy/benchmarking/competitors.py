@@ -112,7 +112,7 @@ def prepare(
     ready, absent = [], []
     if Scope.PIPELINE in scopes:
         try:
-            bench.video  # noqa: B018 (made now, so that its want is told once)
+            bench.video  # noqa: B018 (made now, so that its want is reported once)
         except X3DDeployError as error:
             absent.append(Absent(f"scope {Scope.PIPELINE.value}", _reason(error)))
             scopes = [scope for scope in scopes if scope is not Scope.PIPELINE]

@@ -13,7 +13,7 @@ from x3ddeploy.timing.others import busy_mark
 
 Report = BenchReport
 
-_WIDE = 0.2  # quartiles so far apart, as a share of the median, are told in its place
+_WIDE = 0.2  # quartiles so far apart, as a share of the median, stand in its place
 
 
 def timed_rows(report: Report, scope: str) -> list[BenchRow]:
@@ -78,12 +78,12 @@ def busy(report: Report) -> str:
 
 
 def with_few_rounds(rows: Iterable[BenchRow]) -> list[BenchRow]:
-    """Those of which nobody can tell whether they are stable."""
+    """Rows of which nobody can tell whether they are stable."""
     return [row for row in rows if not isinstance(row.window_cv, float)]
 
 
 def unstable_rows(rows: Iterable[BenchRow]) -> list[BenchRow]:
-    """Those whose medians still moved."""
+    """Rows whose medians still moved."""
     return [row for row in rows if isinstance(row.window_cv, float) and not row.stable]
 
 

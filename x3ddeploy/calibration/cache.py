@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from x3ddeploy.atomic import json_bytes
 from x3ddeploy.calibration.histogram import Histogram
 from x3ddeploy.calibration.ranges import Range, choose_range
 from x3ddeploy.errors import BundleError
@@ -82,10 +81,6 @@ class Calibration:
     def ranges(self) -> dict[str, Range]:
         """The chosen ranges by tensor."""
         return {name: Range(tensor.low, tensor.high) for name, tensor in self.tensors.items()}
-
-    def to_json(self) -> bytes:
-        """The file's content."""
-        return json_bytes(self)
 
 
 def calibrate(key: CalibrationKey, histograms: dict[str, Histogram], *, unsigned: bool) -> Calibration:

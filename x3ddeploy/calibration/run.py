@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from x3ddeploy.atomic import write_bytes
+from x3ddeploy.atomic import json_bytes, write_bytes
 from x3ddeploy.calibration.cache import Calibration, CalibrationKey, calibrate, read_calibration
 from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.calibration.collect import collect, plan_runs
@@ -71,6 +71,6 @@ def run_calibration(
             whole.save(partial)
         raise
     calibration = calibrate(key, whole.histograms, unsigned=unsigned)
-    write_bytes(file, calibration.to_json())
+    write_bytes(file, json_bytes(calibration))
     partial.unlink(missing_ok=True)
     return calibration

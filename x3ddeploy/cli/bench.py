@@ -121,7 +121,7 @@ def _compare(before: Path, after: Path, threshold: float, unlike: bool, as_json:
 
     comparison = x3ddeploy.compare_benchmarks(before, after, threshold=threshold, unlike=unlike)
     if as_json:
-        print_json(comparison.to_json())
+        print_json(comparison)
     else:
         print_comparison(comparison, str(before), str(after))
     comparison.raise_for_regressions()

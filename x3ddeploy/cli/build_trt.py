@@ -108,7 +108,7 @@ def command(
         progress=Steps(),
     )
     if as_json:
-        print_json(engines.to_json())
+        print_json(engines.document())
     else:
         print_engines(engines)
         print_next(f"bench {shell_word(engines.bundle.path)}")

@@ -32,7 +32,7 @@ def command(bundle: Path, archive: Path, as_json: bool) -> None:
 
     packed = x3ddeploy.pack(bundle, archive)
     if as_json:
-        print_json(packed.to_json())
+        print_json(packed.document())
         return
     echo(f"{packed.path}: {packed.files} files, {size_text(packed.size_bytes)}, sha256 {packed.sha256}")
     folder = shell_word(packed.path.name.partition(".")[0])

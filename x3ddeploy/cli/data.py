@@ -37,7 +37,7 @@ def check(annotations: Path, videos: Path | None, as_json: bool) -> None:
     with steps.bars():
         report = x3ddeploy.check_data(annotations, videos, progress=steps)
     if as_json:
-        print_json(report.to_json())
+        print_json(report)
     else:
         _print(report)
     report.raise_for_findings()

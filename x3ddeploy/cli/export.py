@@ -156,7 +156,7 @@ def command(
     with _bundle_stays(path, "built into all engines", f"build-trt {word}"):
         engines = further.build(path, shlex.join(["x3ddeploy", *sys.argv[1:]]), steps)
     if as_json:
-        print_json(further.to_json(exported, quantized, engines))
+        print_json(further.document(exported, quantized, engines))
         return
     for each in engines:
         print_engines(each)
@@ -170,7 +170,7 @@ def command(
 
 @contextlib.contextmanager
 def _bundle_stays(path: Path, done: str, verb: str) -> Iterator[None]:
-    """Where a step after the export fails, say what there is nevertheless, before the error itself is told."""
+    """Where a step after the export fails, say what there is nevertheless, before the error itself is printed."""
     try:
         yield
     except BaseException:

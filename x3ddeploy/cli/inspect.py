@@ -14,7 +14,7 @@ from x3ddeploy.errors import X3DDeployError
 
 if TYPE_CHECKING:
     from x3ddeploy.bundle import EngineEntry, FileEntry
-    from x3ddeploy.inspection import (
+    from x3ddeploy.inspection.document import (
         Inspected,
         InspectedAnnotations,
         InspectedBundle,
@@ -48,20 +48,20 @@ def command(artefact: Path, config: str | None, trust_checkpoint: bool, as_json:
 
 
 def _print(path: Path, report: Inspected) -> None:
-    from x3ddeploy import inspection
+    from x3ddeploy.inspection import document
 
     match report:
-        case inspection.InspectedAnnotations():
+        case document.InspectedAnnotations():
             _print_annotations(path, report)
-        case inspection.InspectedBundle():
+        case document.InspectedBundle():
             _print_bundle(path, report)
-        case inspection.InspectedCheckpoint():
+        case document.InspectedCheckpoint():
             _print_checkpoint(path, report)
-        case inspection.InspectedEngine():
+        case document.InspectedEngine():
             _print_engine(path, report)
-        case inspection.InspectedFolder():
+        case document.InspectedFolder():
             _print_folder(path, report)
-        case inspection.InspectedGraph():
+        case document.InspectedGraph():
             _print_graph(path, report)
 
 

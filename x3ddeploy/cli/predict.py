@@ -241,7 +241,7 @@ def command(
 
 
 def _given(names: tuple[str, ...]) -> list[str]:
-    """Those of the options, by their parameters' names, that were typed."""
+    """Options, of those given by their parameters' names, that were typed."""
     context = click.get_current_context()
     typed = click.core.ParameterSource.COMMANDLINE
     return [f"--{name.replace('_', '-')}" for name in names if context.get_parameter_source(name) is typed]

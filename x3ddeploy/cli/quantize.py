@@ -123,7 +123,7 @@ def command(
             progress=progress,
         )
     if as_json:
-        print_json(quantized.to_json())
+        print_json(quantized.document())
     else:
         print_quantized(quantized)
         print_next(*after_quantizing(quantized))

@@ -82,7 +82,7 @@ def command(
     if result is None:
         return  # another process of torchrun's reports
     if as_json:
-        print_json(result.to_json())
+        print_json(result)
         return
     echo(f"{result.work_dir}: {result.epochs} epochs")
     if result.best is not None and result.best_score is not None:

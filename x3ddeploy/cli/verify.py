@@ -54,7 +54,7 @@ def command(
         progress=Steps(),
     )
     if as_json:
-        print_json(report.to_json())
+        print_json(report.document())
     else:
         rows = [_row(check) for check in report.checks]
         print_table(

@@ -40,7 +40,7 @@ def find_traps(
     settings: Mapping[str, Any],
     environment: Mapping[str, str] = os.environ,
 ) -> list[Trap]:
-    """Those that this machine has; a machine without a GPU has but those of TensorRT's version.
+    """The traps that this machine has; without a GPU they are those of TensorRT's version alone.
 
     Args:
         packages: as examined.

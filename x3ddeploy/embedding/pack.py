@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import x3ddeploy
 from x3ddeploy.atomic import write_bytes
@@ -74,9 +73,9 @@ class Packed:
     size_bytes: int
     sha256: str
 
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`, a PackReport."""
-        return asdict(PackReport(1, str(self.path), self.files, self.size_bytes, self.sha256))
+    def document(self) -> PackReport:
+        """For `--json`."""
+        return PackReport(1, str(self.path), self.files, self.size_bytes, self.sha256)
 
 
 def pack(bundle: Bundle, archive: Path) -> Packed:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -93,11 +93,10 @@ class Engines:
         """The pieces that run as one, in words."""
         return together(self.bundle.contract)
 
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`, an EnginesReport."""
+    def document(self) -> EnginesReport:
+        """For `--json`."""
         engines = tuple(MadeEngine(**_described(made)) for made in self.made)
-        report = EnginesReport(1, str(self.bundle.path), self.host, engines, checked(self.together))
-        return cast(dict[str, Any], msgspec.to_builtins(report))
+        return EnginesReport(1, str(self.bundle.path), self.host, engines, checked(self.together))
 
 
 def build_engines(bundle: Bundle, host: Host, request: EngineRequest, progress: Step) -> Engines:
@@ -231,11 +230,8 @@ class _Run:
         golden = load_golden(self._bundle)
         with tempfile.TemporaryDirectory(prefix="x3ddeploy-") as directory:
             inputs = Path(directory) / "inputs.npz"
-            np.savez(
-                inputs,
-                allow_pickle=False,
-                **{name: golden[name] for name in self._bundle.manifest.tensors[part]["inputs"]},
-            )
+            arrays: dict[str, Any] = {name: golden[name] for name in self._bundle.manifest.tensors[part]["inputs"]}
+            np.savez(inputs, **arrays)
             request = BisectRequest(
                 graph=str(graph),
                 reference=str(self._bundle.part_path(part)),
@@ -302,7 +298,7 @@ def together(contract: Contract) -> str:
 
 
 def parts_named(graphs: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Those of a bundle's graphs that have these names, in their order. Raises UsageError for one that is none."""
+    """The graphs of a bundle that have these names, in their order. Raises UsageError for one that is none."""
     unknown = [name for name in names if name not in graphs]
     if unknown:
         raise UsageError(f"no part named {unknown[0]!r}", hint=f"some of: {','.join(graphs)}")

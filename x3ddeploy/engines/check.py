@@ -204,7 +204,7 @@ def _cases(bundle: Bundle, precision: str, notes: list[str]) -> Iterator[tuple[s
 
 
 def _raw_cases(bundle: Bundle) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Likewise of preprocessing graphs: frames and keypoints, and what the host's own preparation makes of them."""
+    """Cases for preprocessing graphs: frames and keypoints, and what the host's own preparation makes of them."""
     yield GOLDEN, load_golden(bundle)
     yield "clips", raw_inputs(bundle.contract.inputs, bundle.manifest.batch or 3, seed=1)
 

@@ -8,7 +8,7 @@ The inspector's JSON names its fields alike in TensorRT 8.6 to 11 ("Name", "Laye
 the types differently: "Channel major FP16 format where channel % 8 == 0", "Half", "Thirty-two wide channel vectorized
 row major Int8 format.", or "N/A due to dynamic shapes". A fused layer is named for its nodes, "a + b", "a || b" where
 they run side by side, or "{ForeignNode[first...last]}", or has a name of its own and its nodes in "Metadata". All forms
-below are taken from published outputs; tests/engines/inspector_layers.py has them with their sources.
+below are taken from published outputs; tests/support/inspector_layers.py has them with their sources.
 """
 
 from __future__ import annotations

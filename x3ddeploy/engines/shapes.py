@@ -78,7 +78,7 @@ def _sizes(manifest: Manifest, shapes: Shapes) -> dict[str, int]:
     for name, given in shapes.items():
         if name not in inputs:
             raise UsageError(f"no graph has an input {name!r}", hint=f"one of: {', '.join(inputs)}")
-        wanted = [BATCH_AXIS, *inputs[name][1:]]  # a fixed number of clips is told by its own error
+        wanted = [BATCH_AXIS, *inputs[name][1:]]  # a fixed number of clips is refused by its own error
         fixed = ((axis, size) for axis, size in zip(wanted, given, strict=False) if isinstance(axis, int))
         if len(given) != len(wanted) or any(axis != size for axis, size in fixed):
             raise UsageError(f"{name!r} is of {' x '.join(map(str, wanted))}: time and size are fixed at export")

@@ -48,14 +48,20 @@ class Conv(nn.Module):
         return F.relu(x) if self.relu else x
 
 
-def folded(conv: nn.Conv3d, bn: nn.BatchNorm3d, *, relu: bool) -> Conv:
-    """A convolution without bias and the BatchNorm behind it as one. Equal up to one rounding of each weight."""
+def affine(bn: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor]:
+    """A BatchNorm at inference: factor and sum of each channel, in float64."""
     assert bn.running_mean is not None
     assert bn.running_var is not None
-    scale = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
+    scale = bn.weight.detach().double() / torch.sqrt(bn.running_var.double() + bn.eps)
+    return scale, bn.bias.detach().double() - bn.running_mean.double() * scale
+
+
+def folded(conv: nn.Conv3d, bn: nn.BatchNorm3d, *, relu: bool) -> Conv:
+    """A convolution without bias and the BatchNorm behind it as one. Equal up to one rounding of each weight."""
+    scale, shift = affine(bn)
     return Conv(
         (conv.weight.double() * scale[:, None, None, None, None]).float(),
-        (bn.bias.double() - bn.running_mean.double() * scale).float(),
+        shift.float(),
         stride=cast("tuple[int, int, int]", conv.stride),
         padding=cast("tuple[int, int, int]", conv.padding),
         groups=conv.groups,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from x3ddeploy.modalities.kinds import modalities_of
 from x3ddeploy.modalities.skeletons import Skeletons
 from x3ddeploy.modalities.view import View
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Arrays = dict[str, npt.NDArray[Any]]  # frames are uint8, all else is float32
 Positions = npt.NDArray[np.float64]
 Moving = Callable[[int, tuple[int, int]], Positions]
 

@@ -17,7 +17,7 @@ import onnx
 from x3ddeploy.bundle.golden import npy_bytes
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import GateError
-from x3ddeploy.exporting.export import serialize
+from x3ddeploy.exporting.parts import serialize
 from x3ddeploy.parity.gates import LOWER_FACTOR, LOWER_FLOOR
 from x3ddeploy.parity.metrics import Spread, compare_output
 from x3ddeploy.runtimes.base import Array, Session

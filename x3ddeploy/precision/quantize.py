@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import msgspec
 
+from x3ddeploy.atomic import json_bytes
 from x3ddeploy.bundle import CALIBRATION, Bundle, PrecisionEntry, add_precision
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.contract import WHOLE
-from x3ddeploy.exporting.export import serialize
+from x3ddeploy.exporting.parts import serialize
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.precision.golden import Graphs
 from x3ddeploy.precision.job import Job
@@ -64,9 +64,9 @@ class Quantized:
     runtime: str
     block_times: tuple[BlockTime, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`, a QuantizeReport."""
-        report = QuantizeReport(
+    def document(self) -> QuantizeReport:
+        """For `--json`."""
+        return QuantizeReport(
             schema_version=1,
             bundle=str(self.bundle.path),
             target=self.bundle.manifest.target,
@@ -74,7 +74,6 @@ class Quantized:
             verdict=self.verdict,
             block_times=BlockTimes(self.runtime, self.block_times),
         )
-        return cast(dict[str, Any], msgspec.to_builtins(report))
 
 
 def quantize_bundle(bundle: Bundle, request: Request, progress: Progress) -> Quantized:
@@ -129,7 +128,7 @@ def _sealed(bundle: Bundle, graphs: Graphs, made: MadePrecision, calibration: Ca
     )
     files = {f"{part}.onnx": serialize(graph) for part, graph in graphs.parts.items()}
     files[REPORT] = msgspec.json.format(msgspec.json.encode(made.report()), indent=2)
-    content = calibration.to_json() if calibration else b""
+    content = json_bytes(calibration) if calibration else b""
     sealed = add_precision(bundle, made.precision, files, graphs.golden_files(), precision, content)
     if calibration:
         for journal in (bundle.path / CALIBRATION).glob(f"{calibration.key.digest()}.*.npz"):

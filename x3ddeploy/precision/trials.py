@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -153,9 +154,8 @@ class Trials:
 def _write_journal(path: Path, key: str, known: Mapping[str, Logits]) -> None:
     buffer = io.BytesIO()
     about = np.frombuffer(json.dumps({"key": key}).encode(), np.uint8)
-    np.savez(
-        buffer, allow_pickle=False, about=about, **{name.replace("/", ":"): value for name, value in known.items()}
-    )
+    arrays: dict[str, Any] = {name.replace("/", ":"): value for name, value in known.items()}
+    np.savez(buffer, about=about, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
 

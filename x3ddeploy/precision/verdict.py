@@ -14,7 +14,7 @@ import onnx
 from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import WHOLE
 from x3ddeploy.errors import X3DDeployError
-from x3ddeploy.exporting.export import serialize
+from x3ddeploy.exporting.parts import serialize
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported

@@ -69,7 +69,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Plot:
-    """See the module."""
+    """A drawing as data: titles, ticks, marks and lines."""
 
     title: str
     x_label: str

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from x3ddeploy.lowering.batchnorm import affine
 from x3ddeploy.lowering.rewrite import total
 
 
 class GraphConvolution(nn.Module):
-    """See above.
+    """A product with the joints' matrices, one convolution over all of them, the residual, and the activation.
 
     Args:
         graph: (V, K * V), the A_k side by side.
@@ -53,10 +54,10 @@ class AdaptiveConvolution(nn.Module):
         super().__init__()
         self.embedding = _stacked([*unit.conv_a, *unit.conv_b])
         self.A, self.alpha = _fixed(unit.A), _fixed(unit.alpha)
-        scale, shift = _affine(unit.bn)
+        scale, shift = affine(unit.bn)
         kernel = torch.cat([conv.weight.double() for conv in unit.conv_d], 1) * scale[:, None, None, None]
         bias = sum(conv.bias.double() for conv in unit.conv_d) * scale + shift
-        self.mixing = _convolution(kernel.to(unit.A.dtype), bias.to(unit.A.dtype))
+        self.mixing = convolution_of(kernel.to(unit.A.dtype), bias.to(unit.A.dtype))
         self.down, self.subsets = unit.down, int(unit.num_subset)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ def lowered_unit(unit: Any) -> nn.Module:
         return cast(nn.Module, unit)
     subsets = unit.num_subsets
     graph = adjacency(unit).double()
-    scale, shift = _affine(unit.bn)
+    scale, shift = affine(unit.bn)
     weight, bias = unit.conv.weight.double()[..., 0, 0], unit.conv.bias.double()
     joints = graph.shape[-1]
     if unit.conv_pos == "pre":
@@ -105,7 +106,7 @@ def lowered_unit(unit: Any) -> nn.Module:
     graphs = list(graph)
     identity = bool(unit.with_res) and not isinstance(unit.down, nn.Sequential)
     if unit.with_res and not identity:
-        kernel, bias = _folded(*unit.down)
+        kernel, bias = folded_into(*unit.down)
         kernels, graphs = [*kernels, kernel[..., 0, 0]], [*graphs, torch.eye(joints, dtype=torch.float64)]
         offset = offset + bias[:, None]
     return _of(unit.conv.weight.dtype, graphs, kernels, offset, unit.act, identity=identity)
@@ -116,13 +117,13 @@ def lowered_adaptive(unit: Any) -> nn.Module:
     if unit.adaptive:
         lowered: nn.Module = AdaptiveConvolution(unit)
     else:
-        scale, shift = _affine(unit.bn)
+        scale, shift = affine(unit.bn)
         kernels = [conv.weight.double()[..., 0, 0] * scale[:, None] for conv in unit.conv_d]
         offset = (sum(conv.bias.double() for conv in unit.conv_d) * scale + shift)[:, None]
         graphs = list(unit.A.double())
         identity = not isinstance(unit.down, nn.Sequential)
         if not identity:
-            kernel, bias = _folded(*unit.down)
+            kernel, bias = folded_into(*unit.down)
             kernels, graphs = [*kernels, kernel[..., 0, 0]], [*graphs, torch.eye(len(graphs[0]), dtype=torch.float64)]
             offset = offset + bias[:, None]
         lowered = _of(unit.A.dtype, graphs, kernels, offset, F.relu, identity=identity)
@@ -210,27 +211,21 @@ def _is_residual(down: object) -> bool:
     return not isinstance(down, nn.Module) or (isinstance(down, nn.Sequential) and isinstance(down[-1], nn.BatchNorm2d))
 
 
-def _folded(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    scale, shift = _affine(bn)
+def folded_into(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of a convolution with the BatchNorm behind it, in float64."""
+    scale, shift = affine(bn)
     bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.detach().double()
     return conv.weight.detach().double() * scale[:, None, None, None], bias * scale + shift
-
-
-def _affine(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """A BatchNorm at inference as factor and sum a channel, in float64."""
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    scale = bn.weight.detach().double() / torch.sqrt(bn.running_var.double() + bn.eps)
-    return scale, bn.bias.detach().double() - bn.running_mean.double() * scale
 
 
 def _stacked(convolutions: list[nn.Conv2d]) -> nn.Conv2d:
     """1 x 1 convolutions of one input as one, their outputs behind each other."""
     biases = [cast(Tensor, conv.bias) for conv in convolutions]
-    return _convolution(torch.cat([conv.weight for conv in convolutions]), torch.cat(biases))
+    return convolution_of(torch.cat([conv.weight for conv in convolutions]), torch.cat(biases))
 
 
-def _convolution(weight: Tensor, bias: Tensor, **settings: Any) -> nn.Conv2d:
+def convolution_of(weight: Tensor, bias: Tensor, **settings: Any) -> nn.Conv2d:
+    """A convolution of fixed weights; its settings are those of `nn.Conv2d`."""
     groups = settings.get("groups", 1)
     size = int(weight.shape[2]), int(weight.shape[3])
     conv = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], size, **settings)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from x3ddeploy.families.stgcn.graph_convolution import lowered_adaptive, lowered_unit, raised_adaptive, raised_unit
 from x3ddeploy.families.stgcn.multi_scale import lowered_scales, raised_scales
+from x3ddeploy.lowering.batchnorm import affine
 from x3ddeploy.lowering.rewrite import Rewrite, replaced
 
 Raise = Callable[[Any, str, Mapping[str, Tensor]], dict[str, Tensor]]
@@ -39,13 +39,9 @@ class _DataNorm(nn.Module):
 
     def __init__(self, bn: nn.BatchNorm1d, joints: int, channels: int) -> None:
         super().__init__()
-        assert bn.running_mean is not None
-        assert bn.running_var is not None
-        scale = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
-        shift = bn.bias.double() - bn.running_mean.double() * scale
         self.weight, self.bias = (
-            nn.Parameter(value.detach().to(bn.weight.dtype).reshape(-1, 1, joints, channels), requires_grad=False)
-            for value in (scale, shift)
+            nn.Parameter(value.to(bn.weight.dtype).reshape(-1, 1, joints, channels), requires_grad=False)
+            for value in affine(bn)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from x3ddeploy.families.stgcn.graph_convolution import _affine, _convolution, _folded
+from x3ddeploy.families.stgcn.graph_convolution import convolution_of, folded_into
+from x3ddeploy.lowering.batchnorm import affine
 
 _POOL = 3  # frames that the maximum is over; others do not keep the number of frames
 
@@ -44,7 +45,7 @@ class Arrangement:
 
 
 class MultiScale(nn.Module):
-    """See above."""
+    """The six branches as three convolutions and one pooling."""
 
     def __init__(self, unit: Any, arranged: Arrangement) -> None:
         super().__init__()
@@ -54,16 +55,16 @@ class MultiScale(nn.Module):
         width = len(order) // arranged.groups
         kernel, bias = taps[0][order][:, order], taps[1][order]
         groups = [kernel[start : start + width, start : start + width] for start in range(0, len(order), width)]
-        self.squeeze = _convolution(*(value[order].to(dtype) for value in squeeze))
-        self.temporal = _convolution(
+        self.squeeze = convolution_of(*(value[order].to(dtype) for value in squeeze))
+        self.temporal = convolution_of(
             torch.cat(groups)[..., None].to(dtype),
             bias.to(dtype),
             stride=(_stride(unit), 1),
             padding=(arranged.reach, 0),
             groups=arranged.groups,
         )
-        kernel, bias = _folded(unit.transform[2], unit.bn)
-        self.transform = _convolution(kernel[:, order].to(dtype), bias.to(dtype))
+        kernel, bias = folded_into(unit.transform[2], unit.bn)
+        self.transform = convolution_of(kernel[:, order].to(dtype), bias.to(dtype))
         self.pool = nn.MaxPool2d((_POOL, 1), 1, (_POOL // 2, 0))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,7 +152,7 @@ def raised_scales(unit: Any, path: str, weights: Mapping[str, Tensor]) -> dict[s
 
 def _squeeze(unit: Any, arranged: Arrangement) -> tuple[Tensor, Tensor]:
     """Weight and bias of all 1 x 1 convolutions, in MMAction2's order of channels."""
-    scale, shift = _affine(unit.transform[0])
+    scale, shift = affine(unit.transform[0])
     weights, biases = [], []
     for index, branch in enumerate(unit.branches):
         if unit.ms_cfg[index] == "1x1":
@@ -159,7 +160,7 @@ def _squeeze(unit: Any, arranged: Arrangement) -> tuple[Tensor, Tensor]:
             weight = branch.weight.double() * scale[rows, None, None, None]
             bias = branch.bias.double() * scale[rows] + shift[rows]
         else:
-            weight, bias = _folded(branch[0], branch[1])
+            weight, bias = folded_into(branch[0], branch[1])
         weights.append(weight.detach())
         biases.append(bias.detach())
     return torch.cat(weights), torch.cat(biases)
@@ -167,7 +168,7 @@ def _squeeze(unit: Any, arranged: Arrangement) -> tuple[Tensor, Tensor]:
 
 def _taps(unit: Any, arranged: Arrangement) -> tuple[Tensor, Tensor]:
     """Kernel (C, C, frames) and bias of what the branches do to what was squeezed, in MMAction2's order."""
-    scale, shift = _affine(unit.transform[0])
+    scale, shift = affine(unit.transform[0])
     total = len(arranged.order)
     kernel = torch.zeros(total, total, 2 * arranged.reach + 1, dtype=torch.float64)
     bias = torch.zeros(total, dtype=torch.float64)

@@ -51,7 +51,7 @@ def _add(draft: Draft, node: ATen) -> Operand:
 
 
 def _total(draft: Draft, node: ATen) -> Operand:
-    """The operator that x3ddeploy/lowering/total.py puts in the place of a chain of additions."""
+    """The operator that x3ddeploy/lowering/rewrite.py puts in the place of a chain of additions."""
     tensors = [draft.tensor(value) for value in arguments(node)[0]]
     return draft.node("Add" if len(tensors) == 2 else "Sum", *tensors)
 
