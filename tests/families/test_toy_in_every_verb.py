@@ -1,7 +1,15 @@
-"""A family of another shape goes through every verb, and no verb knows of it (Triton and C++: tests/embedding)."""
+"""A family of another shape goes through every verb that takes a network, and no verb knows of it.
+
+Triton and C++ have theirs in tests/embedding. `pose` takes pose models; `synth`, `data` and `doctor` take no network;
+`train` takes what MMEngine's registries build.
+"""
 
 import importlib.util
 import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,8 +19,10 @@ from support import quantizing
 from support.command import done, told
 from support.toy import ToyFamily, toy
 
+import x3ddeploy
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.synth.video import write_video
+from x3ddeploy.data.video import count_frames
 from x3ddeploy.families import FAMILIES, register
 
 FRAMES, SIZE, CLASSES = 12, 32, 5
@@ -49,6 +59,13 @@ def test_inspect_names_its_parts(run, deployed):
     manifest = json.loads(told(run, "inspect", deployed))["manifest"]
     assert list(manifest["parts"]) == ["backbone", "neck", "head", "recognizer"]
     assert manifest["family"] == "toy"
+
+
+def test_inspect_knows_its_checkpoint_and_its_graphs(run, deployed):
+    checkpoint = json.loads(told(run, "inspect", deployed.parent / "toy.pth"))
+    graph = json.loads(told(run, "inspect", deployed / "neck.onnx"))
+    assert (checkpoint["family"], checkpoint["classes"]) == ("toy", CLASSES)
+    assert graph["metadata"]["part"] == "neck"
 
 
 def test_verify_holds_every_part_in_every_precision(run, deployed):
@@ -92,6 +109,38 @@ def test_bench_times_it_beside_pytorch(run, deployed, videos):
     )
     assert {row["name"] for row in report["competitors"]} == {"onnxruntime/fp32", "onnxruntime/int8", "torch/eager"}
     assert all(row["network"].startswith(ToyFamily.title) for row in report["competitors"])
+    times = videos / "bench" / "bench.json"
+    compared = json.loads(told(run, "bench", "--compare", times, times))
+    assert {change["verdict"] for change in compared["changes"]} == {"same"}
+
+
+def test_a_folder_that_fills_is_answered_video_by_video(deployed, videos, tmp_path):
+    for label in range(2):
+        os.utime(shutil.copy(videos / f"{label}.mp4", tmp_path), (label, label))
+    with x3ddeploy.open(deployed, precision="int8") as recognizer:
+        answers = recognizer.stream(tmp_path, window_s=0.2, stride_s=0.2)
+        found = [next(answers) for _ in range(5)]
+    assert [(Path(answer.prediction.video).name, answer.prediction.window.start) for answer in found] == [
+        *(("0.mp4", start) for start in range(0, FRAMES, 3)),
+        ("1.mp4", 0),
+    ]
+
+
+def test_explain_shows_the_frames_where_its_label_was_seen(run, deployed, videos, tmp_path):
+    drawn = ("--frames", 2, 10, "-o", tmp_path / "why.mp4")
+    report = json.loads(told(run, "explain", videos / "3.mp4", "--bundle", deployed, *drawn))
+    assert report["joints"] is None
+    assert all(2 <= frame["frame"] < 10 for frame in report["frames"])
+    assert sum(frame["share"] for frame in report["frames"]) == pytest.approx(1)
+    assert count_frames(tmp_path / "why.mp4") == 8
+
+
+def test_it_is_packed_with_every_part_for_a_target_without_python(run, deployed, tmp_path):
+    told(run, "bundle", deployed, "--pack", tmp_path / "toy.tar")
+    with tarfile.open(tmp_path / "toy.tar") as archive:
+        names = archive.getnames()
+    graphs = {f"toy/deploy/{folder}neck.onnx" for folder in ("", "fp16/", "int8/")}
+    assert {"toy/self_test.sh", "toy/deploy/golden/mixed.npy", *graphs} < set(names)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed")
