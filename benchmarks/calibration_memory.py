@@ -16,16 +16,16 @@ from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.statistics import TensorHistograms
-from x3ddeploy.exporting.export import ExportOptions, build_graphs
+from x3ddeploy.exporting.parts import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
-from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
 
 
 def resident_mib() -> tuple[float, float]:
-    """Of this process, now and at its peak so far."""
+    """Memory of this process, now and at its peak so far."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     now, peak = (int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     return now, peak
@@ -41,7 +41,7 @@ def main(clips: int, output: Path) -> None:
     spec = PRESETS["ntu60"]
     options = ExportOptions("tensorrt", batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
     recognizer = build_graphs(random_network(spec), Source("random", "0" * 64), options)["recognizer"]
-    sources = tuple(sorted({site.source for site in Quantizer(TARGETS["tensorrt"], {}).eligible(recognizer)}))
+    sources = tuple(sorted({site.source for site in Quantizer(target_named("tensorrt"), {}).eligible(recognizer)}))
     plan = plan_runs(recognizer, sources)
     before, peak_before = resident_mib()
     after: dict[int, float] = {}

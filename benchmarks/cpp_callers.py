@@ -82,8 +82,8 @@ def calls(library: Library, bundle: Path, scene: Scene, options: dict[str, Any],
 
         yield call
     else:
-        with cameras(library, recognizer, scene, batch) as call:
-            yield call
+        with cameras(library, recognizer, scene, batch) as of_camera:
+            yield of_camera
     library.c.x3d_close(recognizer)
 
 
@@ -112,7 +112,7 @@ def cameras(library: Library, recognizer: int, scene: Scene, batch: int) -> Iter
 
 
 def calls_a_second(call: Call, in_turns: bool, seconds: float) -> float:
-    """Of all callers, for a while."""
+    """Calls a second of all callers together, over that many seconds."""
     turn = threading.Lock()
     counts = [0] * CALLERS
     begin = time.perf_counter()
@@ -139,7 +139,7 @@ def calls_a_second(call: Call, in_turns: bool, seconds: float) -> float:
 def measured(library: Library, bundle: Path, precision: str, seconds: float, rounds: int) -> dict[str, Any]:
     """Calls a second of each setting, and their ratio to those in turns."""
     inputs = Bundle.open(bundle).contract.inputs.values()
-    scene = Scene(next((value.shape[1] for value in inputs if value.keypoint_order is not None), 17))
+    scene = Scene(next((value.clip_shape[0] for value in inputs if value.keypoint_order is not None), 17))
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
         for name, (options, batch) in SETTINGS.items():

@@ -60,7 +60,7 @@ def python_call(bundle: Bundle, scope: str, threads: int) -> Callable[[], object
         return lambda: session.run(inputs)
     random = np.random.default_rng(0)
     frames = random.integers(0, 256, (FRAMES, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    joints = next(value.shape[1] for value in bundle.contract.inputs.values() if value.keypoint_order is not None)
+    joints = next(value.clip_shape[0] for value in bundle.contract.inputs.values() if value.keypoint_order is not None)
     keypoints = (random.uniform(0.19, 0.83, (1, FRAMES, joints, 2)) * HEIGHT).astype(np.float32)
     video = Annotation("noise", 0, (HEIGHT, WIDTH), FRAMES, keypoints, np.ones(keypoints.shape[:3], np.float32))
     inputs_of = bundle.contract.inputs
@@ -74,7 +74,7 @@ def python_call(bundle: Bundle, scope: str, threads: int) -> Callable[[], object
 
 
 def python_median_ms(bundle: Path, scope: str, threads: int, seconds: float) -> float:
-    """Of calls for so long."""
+    """Median time of a call, over calls that take so many seconds together."""
     call = python_call(Bundle.open(bundle), scope, threads)
     for _ in range(WARM_UP_CALLS):
         call()

@@ -49,8 +49,8 @@ class Configured:
 
     Attributes:
         path: below `mmaction/.mim/configs`.
-        size: of the pictures that it is run on; None where it sees none, or takes no other size.
-        frames: of a clip; None where the number is part of the network.
+        size: height and width of the pictures that it is run on; None where it sees none, or takes no other size.
+        frames: number of frames of a clip; None where the number is part of the network.
     """
 
     path: str

@@ -23,8 +23,7 @@ import onnx
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.exporting.export import serialize
-from x3ddeploy.exporting.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts, serialize
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
@@ -38,7 +37,7 @@ from x3ddeploy.parity.reference import Reference
 from x3ddeploy.precision.golden import with_golden
 from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.sites import find_sites
-from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
 from x3ddeploy.runtimes.registry import Execution, open_session
 from x3ddeploy.terms import Precision
@@ -102,7 +101,7 @@ def lower_rows(spec: ModelSpec, target: str, seed: int) -> Iterator[dict[str, An
     network = random_network(spec, seed)
     parts, clip = _parts(network, target), batch_inputs(clip_inputs(spec), 1, seed=0)
     for precision, graphs in _lower(parts, target, spec).items():
-        judge = TARGETS[target].runtime
+        judge = target_named(target).runtime
         golden = with_golden(graphs, precision, Execution(judge, "cpu", Precision(precision)), clip)
         for runtime in RUNTIMES:
             if runtime == judge:
@@ -131,7 +130,7 @@ def _parts(network: Any, target: str) -> dict[str, onnx.ModelProto]:
 
 
 def _lower(parts: dict[str, onnx.ModelProto], target: str, spec: ModelSpec) -> dict[str, dict[str, onnx.ModelProto]]:
-    quantizer = Quantizer(TARGETS[target], _ranges(parts["recognizer"], spec))
+    quantizer = Quantizer(target_named(target), _ranges(parts["recognizer"], spec))
     sites = [site.node for site in quantizer.eligible(parts["recognizer"])]
     return {
         "fp16": {name: to_half(graph, Precision.FP16, {*float32_nodes(graph)}) for name, graph in parts.items()},

@@ -31,7 +31,7 @@ from x3ddeploy.data.subset import balanced_choice
 from x3ddeploy.data.synth import SynthOptions, make_clip
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.data.synth.options import clip_names, splits_of
-from x3ddeploy.exporting.export import ExportOptions, build_graphs
+from x3ddeploy.exporting.parts import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs, two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
@@ -39,7 +39,7 @@ from x3ddeploy.families.two_stream_x3d.spec import HeadSpec, ModelSpec
 from x3ddeploy.modalities import Frames, Heatmaps
 from x3ddeploy.precision.accuracy import accuracies, agreement
 from x3ddeploy.precision.streams import streams_of
-from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer, Trials
 from x3ddeploy.runtimes.registry import Execution
 from x3ddeploy.terms import Precision
@@ -134,7 +134,7 @@ def theirs(histogram: Histogram, *, zeros: bool) -> float:
 
 def measure(network: TwoStreamX3D, target: str, calibrating: Split, judging: Split) -> dict[str, object]:
     """Accuracy of fully quantized graphs by method, and what zeros do to the pose stream's ranges."""
-    spec, chosen = network.spec, TARGETS[target]
+    spec, chosen = network.spec, target_named(target)
     options = ExportOptions(target, batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
     recognizer: onnx.ModelProto = build_graphs(network, Source("brief training", "0" * 64), options)["recognizer"]
 

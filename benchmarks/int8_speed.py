@@ -22,16 +22,16 @@ from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import collect, plan_runs
 from x3ddeploy.calibration.ranges import choose_range
 from x3ddeploy.calibration.statistics import TensorHistograms
-from x3ddeploy.exporting.export import ExportOptions, build_graphs
+from x3ddeploy.exporting.parts import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.parity.reference import run_network
-from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.precision.targets import target_named
 from x3ddeploy.precision.trials import Quantizer
-from x3ddeploy.runtimes.base import Session
+from x3ddeploy.runtimes.base import Feeds, Session
 from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.timing.convolutions import convolutions_in
 from x3ddeploy.timing.measure import measure, ratio, statistics
@@ -47,7 +47,7 @@ def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
     spec = PRESETS["ntu60"]
     options = ExportOptions(target, batch=None, preprocess=False, tolerance=1e-5, labels=None, overwrite=False)
     parts = build_graphs(random_network(spec), Source("random", "0" * 64), options)
-    recognizer, chosen = parts["recognizer"], TARGETS[target]
+    recognizer, chosen = parts["recognizer"], target_named(target)
     sources = tuple(sorted({site.source for site in Quantizer(chosen, {}).eligible(recognizer)}))
     clips = Chosen(RandomClips(clip_inputs(spec), CALIBRATION_CLIPS, 0), tuple(range(CALIBRATION_CLIPS)))
     loaded = ((clip.name, clip.inputs) for clip in clips.load())
@@ -60,7 +60,7 @@ def graphs_for(target: str) -> dict[str, dict[str, onnx.ModelProto]]:
     return {"fp32": parts, "int8": {part: quantizer.quantize(graph, sites) for part, graph in parts.items()}}
 
 
-def runner(session: Session, feeds: dict[str, object]) -> Callable[[], object]:
+def runner(session: Session, feeds: Feeds) -> Callable[[], object]:
     """Runs once."""
     return lambda: session.run(feeds)
 

@@ -41,7 +41,7 @@ class Run:
         answers: how many; `expected` follows from what was asked, counted from the first answer to the end of frames.
         with_label: answers for which the network was run: somebody was seen, or nobody is looked for.
         stride_s: median, least and most time between answers.
-        window_s: likewise, of what answers are about.
+        window_s: median, least and most length of the windows that answers are about.
         latency_s: median, 95th percentile and most.
         dropped_frames: frames that nobody looked at, loading included.
     """
@@ -95,7 +95,7 @@ def measure(
 
     Args:
         pictures: (H, W, 3), R, G, B.
-        options: of `x3ddeploy predict`, beside those of the pipe.
+        options: options of `x3ddeploy predict`, beside those of the pipe.
         fps: frames a second.
         duration_s: how long frames are sent after the first answer; loading is not counted.
         window_s: seconds a window.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,8 +26,7 @@ from x3ddeploy.atomic import write_json
 from x3ddeploy.benchmarking.ceilings import measure_ceilings
 from x3ddeploy.benchmarking.plain_export import plain_export
 from x3ddeploy.benchmarking.work import floor_of, work_of
-from x3ddeploy.exporting.export import serialize
-from x3ddeploy.exporting.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts, serialize
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
@@ -200,7 +200,7 @@ def main(preset: str, seconds: float, output: Path) -> None:
             worst = max(compare(expected[key], value).relative for key, value in outputs.items() if key in expected)
             if exact and not worst < TOLERANCE:
                 raise SystemExit(f"{runtime}, {name}: relative error {worst:.1e}, nothing is timed")
-            runs[f"{runtime}: {name}"] = lambda session=session: session.run(inputs)
+            runs[f"{runtime}: {name}"] = partial(session.run, inputs)
     samples = measure(runs, seconds).samples_ms
     work, ceilings = work_of(recognizers["openvino"]), measure_ceilings()
     assert work is not None

@@ -20,8 +20,7 @@ from onnx import helper
 from written import measured_by
 
 from x3ddeploy.atomic import write_json
-from x3ddeploy.exporting.export import serialize
-from x3ddeploy.exporting.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts, serialize
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network

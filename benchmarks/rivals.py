@@ -21,7 +21,8 @@ import click
 import torch
 from bench_targets import table_rows, x3ddeploy
 
-from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
+from x3ddeploy.families import baseline_named
+from x3ddeploy.families.rgbposeconv3d.baseline import CONFIG
 from x3ddeploy.mmaction_compat import config_path
 from x3ddeploy.terms import Target
 
@@ -39,11 +40,11 @@ def main(target: str, seconds: float, output: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         ours, theirs, compared = (Path(directory) / name for name in ("two_stream_x3d", "rgbposeconv3d", "compared"))
         subprocess.run([sys.executable, "-m", "x3ddeploy.demo", ours.with_suffix(".pth")], check=True)
-        weights = rgbposeconv3d.build(CLASSES).state_dict()
+        weights = baseline_named("rgbposeconv3d").build(CLASSES).state_dict()
         # Under the names that MMAction2's recognizer gives them.
         trained = {f"cls_{name}" if name.startswith("head.") else name: value for name, value in weights.items()}
         torch.save({"state_dict": trained}, theirs.with_suffix(".pth"))
-        for bundle, config in ((ours, ()), (theirs, ("--config", config_path(rgbposeconv3d.CONFIG)))):
+        for bundle, config in ((ours, ()), (theirs, ("--config", config_path(CONFIG)))):
             x3ddeploy("export", bundle.with_suffix(".pth"), *config, "--target", target, "-o", bundle)
             x3ddeploy("quantize", bundle, "--int8", "--calib-random", "--calib-clips", "8")
         x3ddeploy("bench", ours, "--all", "--skip", "rgbposeconv3d", *timed)

@@ -23,6 +23,7 @@ from written import measured_by
 
 from x3ddeploy.atomic import write_json
 from x3ddeploy.data.synth.actions import ACTIONS
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.loading import load_network
 from x3ddeploy.mmaction_compat import import_everything
 
@@ -82,6 +83,7 @@ def main(work_dir: Path, output: Path | None) -> None:
     import_everything()
     clips, labels = held_out_clips()
     loaded = load_network(work_dir / "best.pth")
+    assert isinstance(loaded.network, TwoStreamX3D)
     spec = loaded.network.spec.rgb_input
     mean, std = (torch.tensor(value).reshape(1, 3, 1, 1, 1) for value in (spec.mean, spec.std))
     clips["imgs"] = (clips["imgs"] - mean) / std

@@ -5,16 +5,20 @@ import inspect
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.command import command_of
+from support.present import all_of
 
 import x3ddeploy
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.cli.main import VERBS, main
+from x3ddeploy.cli.main import VERBS
 from x3ddeploy.data.synth.video import write_video
 from x3ddeploy.errors import BundleError, DataError, UsageError, X3DDeployError
+from x3ddeploy.prediction.predict import Prediction
 
 PACKAGE = Path(x3ddeploy.__file__).parent
 # Verb -> the public name that does its work.
@@ -94,7 +98,7 @@ def test_options_have_the_names_that_the_function_has(verb):
         otherwise.add("trt")
     if verb in ("export", "quantize"):
         words |= dict.fromkeys(("fp16", "bf16", "int8"), "precisions")
-    options = {parameter.name for parameter in main.get_command(None, verb).params}
+    options = {parameter.name for parameter in command_of(verb).params}
     assert {words.get(name, name) for name in options - otherwise} <= takes
 
 
@@ -132,7 +136,7 @@ def test_predict_gives_a_prediction_a_window(bundle, video, tmp_path):
         found = recognizer.predict(video, video.with_suffix(".npz"), window=6, stride=4)
         assert [(item.window.start, item.window.end) for item in found] == [(0, 6), (4, 10), (6, 12)]
         assert whole[0].label == recognizer.labels[int(whole[0].deployed.argmax())]
-        several = list(recognizer.predict_videos([video, video], on_error="skip"))
+        several = all_of(Prediction, recognizer.predict_videos([video, video], on_error="skip"))
         assert [item.label for item in several] == [whole[0].label] * 2
         with pytest.raises(DataError, match="no keypoints"):
             recognizer.predict(shutil.copy(video, tmp_path / "lonely.mp4"))
@@ -163,7 +167,7 @@ def test_what_cannot_be_opened_is_an_error_that_says_what_can(bundle, words, kin
 
 
 def test_steps_go_to_any_function_and_nothing_is_printed(bundle, capsys):
-    steps = []
+    steps: list[str] = []
     verification = x3ddeploy.verify(bundle, runtimes=["onnxruntime"], progress=steps.append)
     verification.raise_for_failures()
     assert verification.checks
@@ -182,10 +186,10 @@ def test_export_takes_class_names_as_they_are(checkpoint, tmp_path):
 
 
 def test_a_bench_report_of_a_bundle_and_its_files(bundle, tmp_path):
-    alone = {"only": ["onnxruntime/fp32"], "scopes": ["compute"], "seconds": 0, "threads": 1}
-    benchmark = x3ddeploy.bench(bundle, **alone, output=tmp_path / "reports.v2")
+    alone = partial(x3ddeploy.bench, bundle, only=["onnxruntime/fp32"], scopes=["compute"], seconds=0, threads=1)
+    benchmark = alone(output=tmp_path / "reports.v2")
     with pytest.raises(UsageError, match="names a file"):
-        x3ddeploy.bench(bundle, **alone, output=tmp_path / "report.html")
+        alone(output=tmp_path / "report.html")
     assert [path.name for path in benchmark.files] == ["bench.json", "report.html", "report.md"]
     benchmark.raise_for_failures()
     comparison = x3ddeploy.compare_benchmarks(*benchmark.files[:1] * 2)

@@ -7,7 +7,8 @@ from pathlib import Path
 import x3ddeploy
 
 PACKAGE = Path(x3ddeploy.__file__).parent
-DOCUMENT = PACKAGE.parent / "docs" / "architecture.md"
+ROOT = PACKAGE.parent
+DOCUMENT = ROOT / "docs" / "architecture.md"
 NAMES = re.compile(
     r"""["'](rgb|pose|imgs|heatmap_imgs|(rgb|pose)_(backbone|feat|logits|coarse_logits))["']"""
 )  # as whole literals
@@ -58,12 +59,24 @@ def test_every_room_has_its_floor_in_the_document():
 
 
 def test_no_room_imports_from_a_floor_above_its_own():
-    floor, found = floors(), {}
+    floor = floors()
+    found: dict[tuple[str, str], list[str]] = {}
     for path in files():
         for room, line in imports(path):
             if floor[room] > floor[room_of(path)]:
                 found.setdefault((room_of(path), room), []).append(f"{path.relative_to(PACKAGE)}:{line}")
     assert found == {}
+
+
+def test_what_is_private_to_a_file_is_used_there_alone():
+    importing = re.compile(r"^ *from x3ddeploy\S* import (\([^)]*\)|.*)", re.MULTILINE)
+    found = {
+        (path.relative_to(PACKAGE).as_posix(), name)
+        for path in files()
+        for names in importing.findall(path.read_text())
+        for name in re.findall(r"\b_\w+", names)
+    }
+    assert {name for _, name in found} == {"__version__"}
 
 
 def test_what_one_system_alone_has_is_behind_one_module_each():
@@ -76,19 +89,12 @@ def test_what_one_system_alone_has_is_behind_one_module_each():
     assert found == {("locks.py", "fcntl"), ("child_process.py", "resource")}
 
 
-def test_a_stage_knows_no_family():
-    """Families are asked for by their registry."""
-    floor = floors()
-    families = "|".join(path.name for path in (PACKAGE / "families").iterdir() if path.is_dir())
-    naming = {
-        path.relative_to(PACKAGE).as_posix()
-        for path in files()
-        if floor["families"] < floor[room_of(path)] < floor["cli"]
-        and room_of(path) != "training"
-        and re.search(rf"x3ddeploy\.families\.({families})\b", path.read_text())
-    }
-    # The baseline of every report is a network that no bundle holds.
-    assert naming == {"benchmarking/loaders.py", "benchmarking/workbench.py"}
+def test_nothing_outside_families_knows_one():
+    """They are asked for by their registry; the demo alone makes a network, which is one family's."""
+    rooms = "|".join(path.name for path in (PACKAGE / "families").iterdir() if path.is_dir())
+    of_one = re.compile(rf"\bfamilies\.({rooms})\b|\bfamilies import [^#\n]*\b({rooms})\b")
+    naming = {path.relative_to(PACKAGE) for path in files() if of_one.search(path.read_text())}
+    assert {path.as_posix() for path in naming if path.parts[0] != "families"} == {"demo.py"}
 
 
 def test_the_command_line_asks_the_api_alone():
@@ -113,7 +119,7 @@ def test_no_tensor_or_stream_is_known_by_name_outside_its_rooms():
 
 
 def test_cpp_knows_two_streams_in_schema_1_and_in_the_helpers_of_its_interface():
-    """By function: what stands at the beginning of a line begins one."""
+    """Asked function by function; what stands at the beginning of a line begins one."""
     found = set()
     for path in sorted((PACKAGE.parent / "cpp" / "src").glob("*.[ch]pp")):
         function = ""
@@ -129,12 +135,25 @@ def test_cpp_knows_two_streams_in_schema_1_and_in_the_helpers_of_its_interface()
     }
 
 
+def test_files_that_text_names_are_there():
+    named = re.compile(r"\b(?:x3ddeploy|tests|benchmarks)/[\w/]+\.py\b")
+    pages = [*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")]
+    found = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in (*files(), *pages)
+        for name in named.findall(path.read_text(encoding="utf-8"))
+        if not (ROOT / name).exists()
+    }
+    assert found == set()
+
+
 def test_docstrings_name_what_they_speak_of():
     """'frames: of the clip.' leaves out what is of the clip; 'likewise' sends the reader elsewhere."""
-    genitive = re.compile(r'^ +(\w+(, \w+)*: (of|by|that|likewise|told)\b|"""(Of|By) )')
+    genitive = re.compile(r'^ +(\w+(, \w+)*: (of|by|that|likewise|told)\b|"""(Of|By|Its|Those|Likewise)\b)')
+    others = [path for folder in ("tests", "benchmarks", "cpp/examples") for path in (ROOT / folder).rglob("*.py")]
     found = [
-        f"{path.relative_to(PACKAGE)}:{number}: {line.strip()}"
-        for path in files()
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in (*files(), *sorted(others))
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if genitive.match(line)
     ]

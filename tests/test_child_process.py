@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.forked_children import AS_USERS_DO
+from support.present import present
 
 from x3ddeploy import child_process
 from x3ddeploy.child_process import run_in_child
@@ -55,7 +56,7 @@ def logs(folder):
 
 
 def test_result_and_progress_come_back_and_what_libraries_print_does_not(tasks):
-    told = []
+    told: list[str] = []
     assert run("add", told) == {"sum": 3}
     assert told == ["adding"]
     assert logs(tasks) == []
@@ -120,11 +121,12 @@ def test_the_child_ends_with_a_parent_that_is_killed(tasks):
         "run_in_child('engine_tasks:hold', {}, 'the task', lambda text: print(text, flush=True))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program, *sys.path], stdout=subprocess.PIPE, text=True)
-    child = int(parent.stdout.readline())
+    printed = present(parent.stdout)
+    child = int(printed.readline())
     assert is_running(child)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    parent.stdout.close()
+    printed.close()
     deadline = time.monotonic() + 5
     while is_running(child) and time.monotonic() < deadline:
         time.sleep(0.02)

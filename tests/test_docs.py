@@ -12,9 +12,10 @@ from pathlib import Path
 
 import click
 import pytest
+from support.command import command_of
 from support.shared import once
 
-from x3ddeploy.cli.main import VERBS, main
+from x3ddeploy.cli.main import VERBS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -109,7 +110,7 @@ def test_links_lead_somewhere(page):
 
 def options(verb):
     """Options of each command below a verb, by what is typed."""
-    command = main.get_command(None, verb)
+    command = command_of(verb)
     below = command.commands if isinstance(command, click.Group) else {"": command}
     return {
         f"{verb} {name}".strip(): {"--help", *(option for parameter in one.params for option in parameter.opts)}

@@ -88,7 +88,7 @@ def test_all_verbs_but_its_own_and_no_others_are_spoken_of(report):
 
 
 def test_known_packages_cover_what_the_project_requires():
-    """Of this checkout: what is installed may have been declared by an older one."""
+    """The pyproject.toml of this checkout is read: what is installed may have been declared by an older one."""
     toml = pytest.importorskip("tomllib")
     project = toml.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for_users = [lines for extra, lines in project["optional-dependencies"].items() if extra != "dev"]

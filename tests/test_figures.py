@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,7 @@ def rounding_rows():
 def sizing_rows():
     """Machines for cameras, by the very code that docs/bench.md shows, of the committed reports."""
     (code,) = re.findall(r"^```python\n(.*?)^report = ", (ROOT / "docs" / "bench.md").read_text(), re.M | re.S)
-    shown = {}
+    shown: dict[str, Any] = {}
     exec(code, shown)
     for target, name in (
         ("tensorrt", "onnxruntime/fp32"),

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support.clip_files import write_clip
 from support.pose_graphs import heatmap_model
 
 from x3ddeploy.cli.main import VERBS
@@ -53,7 +54,11 @@ def folder(checkpoint, bundle, tmp_path):
     shutil.copy(checkpoint, tmp_path)
     shutil.copytree(bundle, tmp_path / "deploy")
     (tmp_path / "clips").mkdir()
-    np.savez(tmp_path / "clips" / "one.npz", **batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=1), label=1)
+    write_clip(
+        tmp_path / "clips" / "one.npz",
+        **batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=1),
+        label=1,
+    )
     return tmp_path
 
 

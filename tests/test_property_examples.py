@@ -1,10 +1,10 @@
 """How many examples the property tests of the readers draw in a run."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 from hypothesis import is_hypothesis_test
+from support.scripts import module_of
 
 ROOT = Path(__file__).parents[1]
 LEAST = 2000
@@ -18,9 +18,7 @@ MODULES = (
 
 def examples(path):
     """Name of each property test in a file -> the examples that it draws."""
-    spec = importlib.util.spec_from_file_location(f"counted_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = module_of(path, f"counted_{path.stem}")
     tests = {name: value for name, value in vars(module).items() if is_hypothesis_test(value)}
     return {name: test._hypothesis_internal_use_settings.max_examples for name, test in tests.items()}
 

@@ -11,9 +11,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
+from support.clip_files import write_clip
 from support.made_videos import make_keypoints, make_video, write_npz
+from support.present import present
 from support.ray_workers import squares, unopened
 
 from x3ddeploy.bundle import Bundle
@@ -47,7 +48,7 @@ def ray():
 def test_each_worker_is_opened_once_and_every_group_is_answered(ray, tmp_path):
     found = dict.fromkeys(range(20))
     for group, squared in on_cluster(Cluster(), partial(squares, tmp_path), range(20), QUIET, at_a_time=3):
-        found |= dict(zip(group, squared, strict=True))
+        found |= dict(zip(group, present(squared), strict=True))
     assert found == {number: number**2 for number in range(20)}
     opened = (tmp_path / "opened").read_text().splitlines()
     assert 1 <= len(opened) == len(set(opened)) <= 2  # the second may come when all is done
@@ -55,7 +56,7 @@ def test_each_worker_is_opened_once_and_every_group_is_answered(ray, tmp_path):
 
 def test_a_worker_that_dies_loses_nothing_but_what_kills_it_always(ray, tmp_path):
     items = [1, 2, -2, 3, -1, 4, 5, 6]
-    found = {}
+    found: dict[int, int | None] = {}
     for group, squared in on_cluster(Cluster(workers=1), partial(squares, tmp_path), items, QUIET, at_a_time=4):
         found |= dict.fromkeys(group) if squared is None else dict(zip(group, squared, strict=True))
     assert found == {number: None if number == -1 else number**2 for number in items}
@@ -69,9 +70,9 @@ def test_what_a_worker_raises_is_raised_here(ray, tmp_path):
 
 
 def test_a_worker_that_fits_on_no_machine_is_told(ray):
-    for words in ({"cores": 64}, {"gpus": 1}):
+    for cluster in (Cluster(cores=64), Cluster(gpus=1)):
         with pytest.raises(MissingRequirementError, match="no machine of the cluster has"):
-            list(on_cluster(Cluster(**words), unopened, [1], QUIET))
+            list(on_cluster(cluster, unopened, [1], QUIET))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_a_worker_killed_in_the_middle_changes_no_answer(ray, folder, run, bundl
     here, there = tmp_path / "here.jsonl", tmp_path / name
     words = ("predict", folder, "--bundle", bundle, "--window", 8, "--workers", 1)
     assert run(*words, "-o", here).returncode == 0
-    killed = []
+    killed: list[int] = []
     killer = threading.Thread(target=kill_one, args=(killed,), daemon=True)
     killer.start()
     process = run(*words, "-o", there, "--ray")
@@ -148,7 +149,7 @@ def test_an_evaluation_is_what_it_is_here(ray, run, bundle, tmp_path):
     clips.mkdir()
     for number in range(20):  # more than a worker takes at a time
         inputs = batch_inputs(Bundle.open(bundle).contract.inputs, 1, seed=number)
-        np.savez(clips / f"{number}.npz", label=number % 6, **inputs)
+        write_clip(clips / f"{number}.npz", label=number % 6, **inputs)
     words = ("eval", bundle, "--data", clips, "--runtime", "onnxruntime", "--precision", "fp32", "--json")
     here = run(*words, "-o", tmp_path / "here")
     there = run(*words, "-o", tmp_path / "there", "--workers", 1, "--ray", "--scores", tmp_path / "scores.jsonl")

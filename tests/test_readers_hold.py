@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+from typing import cast
 
 import msgspec
 import onnx
@@ -18,11 +19,12 @@ from x3ddeploy.benchmarking.accuracy import known_accuracy
 from x3ddeploy.benchmarking.compare import compare_reports
 from x3ddeploy.benchmarking.document import Compared
 from x3ddeploy.benchmarking.reading import read_report
+from x3ddeploy.bundle import Bundle
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
 from x3ddeploy.checkpoint.reader import read_checkpoint
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.families.two_stream_x3d.checkpoint.resolve import read_override
-from x3ddeploy.inspection import inspect
+from x3ddeploy.inspection.inspect import inspect
 from x3ddeploy.loading import read_labels
 
 LIMITS = settings(
@@ -106,7 +108,7 @@ def test_an_eval_json_with_anything_in_it_gives_accuracies_or_nothing(tmp_path, 
 
     document = changed(data, eval_json("a" * 64, "fused", torch=0.5))
     (tmp_path / "eval.json").write_text(json.dumps(document), encoding="utf-8")
-    for entry in known_accuracy(Opened)[0].values():
+    for entry in known_accuracy(cast(Bundle, Opened))[0].values():
         assert 0 <= entry.top1 <= 1
         assert entry.videos >= 1
 

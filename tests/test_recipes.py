@@ -66,8 +66,15 @@ def test_a_new_runtime_is_taken_by_its_name(bundle, tmp_path):
     np.savez(tmp_path / "clip.npz", label=0, **{name: value[0] for name, value in clip.items()})
     report = x3ddeploy.evaluate(bundle, data=tmp_path, runtimes=["new"], output=tmp_path / "eval").report
     assert {result.runtime for result in report.results} == {"torch", "new"}
-    words = {"scopes": ["compute"], "seconds": 0, "threads": 1}
-    timed = x3ddeploy.bench(bundle, runtimes=["new"], precisions=["fp32"], **words, output=tmp_path / "bench").report
+    timed = x3ddeploy.bench(
+        bundle,
+        runtimes=["new"],
+        precisions=["fp32"],
+        scopes=["compute"],
+        seconds=0,
+        threads=1,
+        output=tmp_path / "bench",
+    ).report
     assert [row.name for row in timed.competitors] == ["new/fp32"]
 
 

@@ -41,7 +41,7 @@ class Step:
     Attributes:
         words: script and arguments; {prepared} and {kit} stand for folders.
         python: 'torch' or 'tensorrt', whose interpreter runs it; 'bash' for a shell script.
-        share: of a call's seconds, beside the others' shares.
+        share: its part of a call's seconds, in proportion to the other steps'.
         least_s: with less it is of no use.
         most_s: with more it does nothing more.
     """
@@ -58,8 +58,8 @@ class Call:
     """Steps one after the other.
 
     Attributes:
-        carried: of what `prepare.py` wrote, besides this repository.
-        optional: likewise, where it is there: without it, some rows are absent.
+        carried: folders that `prepare.py` wrote, which travel beside this repository.
+        optional: folders that travel where they are there; without them some rows are absent.
     """
 
     title: str
@@ -131,7 +131,7 @@ def seconds_of(steps: Iterable[Step], limit_s: float) -> dict[Step, float]:
 
 
 def size_bytes(*paths: Path) -> int:
-    """Of files and folders, generated ones left out."""
+    """Size of files and folders, generated ones left out."""
     files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
     return sum(file.stat().st_size for file in files if file.is_file() and "__pycache__" not in file.parts)
 

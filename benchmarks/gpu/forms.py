@@ -31,7 +31,7 @@ class Form:
         name: 'original', 'lowered frames', 'lowered clip' or 'rgbposeconv3d'.
         network: float32, in evaluation mode, on the CPU; forward(imgs, heatmap_imgs) gives both streams' logits.
         inputs: batch size -> its inputs, float32, on the CPU.
-        memory_format: that its convolutions have channels last in.
+        memory_format: the format in which its convolutions have channels last.
     """
 
     name: str
@@ -45,7 +45,9 @@ class Original(nn.Module):
 
     def __init__(self, network: TwoStreamX3D) -> None:
         super().__init__()
-        self.rgb, self.pose, self.head = network.rgb_backbone, network.pose_backbone, network.cls_head
+        self.rgb: nn.Module = network.rgb_backbone
+        self.pose: nn.Module = network.pose_backbone
+        self.head = network.cls_head
         self._fusion = network.fusion
 
     def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -67,7 +67,7 @@ def rows_of(measured: Measurement, about: dict[str, dict[str, Any]], divided_by:
     """A row a competitor: what it is, its statistics, and the raw samples, by the host's clock and by the device's.
 
     Args:
-        measured: by competitor.
+        measured: samples by competitor.
         about: competitor -> what is known of it.
         divided_by: runs in one sample.
     """
@@ -84,7 +84,7 @@ def rows_of(measured: Measurement, about: dict[str, dict[str, Any]], divided_by:
 
 
 def first_line(fault: Exception) -> str:
-    """Of an error's text, for a list of what is absent."""
+    """The first line of an error's text, for a list of what is absent."""
     return (str(fault).splitlines() or [type(fault).__name__])[0][:200]
 
 

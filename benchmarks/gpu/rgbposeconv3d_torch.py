@@ -12,7 +12,8 @@ from torch import Tensor, nn
 INPUT_SHAPES = {"imgs": (3, 8, 224, 224), "heatmap_imgs": (17, 32, 56, 56)}
 _EXPANSION = 4
 _SPEED = 4  # pose frames an RGB frame
-_FUSION = {"kernel_size": (7, 1, 1), "stride": (_SPEED, 1, 1), "padding": (3, 0, 0), "bias": False}
+# Kernel, stride and padding of what goes from one pathway to the other.
+_FUSION = ((7, 1, 1), (_SPEED, 1, 1), (3, 0, 0))
 
 
 class ConvBN(nn.Module):
@@ -22,7 +23,8 @@ class ConvBN(nn.Module):
         self, inputs: int, outputs: int, kernel: tuple[int, int, int], *, stride: int = 1, relu: bool = True
     ) -> None:
         super().__init__()
-        padding = tuple(size // 2 for size in kernel)
+        frames, height, width = kernel
+        padding = (frames // 2, height // 2, width // 2)
         self.conv = nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), padding, bias=False)
         self.bn = nn.BatchNorm3d(outputs)
         self.relu = nn.ReLU() if relu else nn.Identity()
@@ -36,19 +38,19 @@ class Fusion(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(channels, channels, **_FUSION)
+        self.conv = nn.Conv3d(channels, channels, *_FUSION, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
 
 
 class InverseFusion(nn.Module):
-    """Likewise from fewer frames to more, by a transposed convolution."""
+    """From fewer frames to more, by a transposed convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         # Of the sizes that a stride of four allows, the one of exactly four times the frames.
-        self.conv = nn.ConvTranspose3d(inputs, outputs, output_padding=(_SPEED - 1, 0, 0), **_FUSION)
+        self.conv = nn.ConvTranspose3d(inputs, outputs, *_FUSION, output_padding=(_SPEED - 1, 0, 0), bias=False)
         self.bn = nn.BatchNorm3d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,12 +8,23 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import host  # noqa: F401 (puts x3ddeploy on the path)
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from x3ddeploy.lowering.shift import SliceShift
+
+
+class ShiftForm(Protocol):
+    """A form of the shift and the convolution behind it; `layout` is 'frames' or 'clip', see `to_layout`."""
+
+    layout: str
+
+    def __call__(self, weight: Tensor, fold_div: int, frames: int) -> nn.Module:
+        """Make the module."""
 
 
 class Slices(nn.Module):
@@ -87,7 +98,7 @@ class Taps(nn.Module):
         return F.conv2d(F.conv2d(x, self.taps, padding=(1, 0), groups=x.shape[1]), self.weight)
 
 
-SHIFT_FORMS = {"slices": Slices, "split": Split, "folded": Folded, "taps": Taps}
+SHIFT_FORMS: dict[str, ShiftForm] = {"slices": Slices, "split": Split, "folded": Folded, "taps": Taps}
 
 
 def to_layout(clip: Tensor, layout: str) -> Tensor:

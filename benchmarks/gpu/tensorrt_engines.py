@@ -69,7 +69,7 @@ class Wanted:
     Attributes:
         bundle: folder of a bundle, '' for a plain export.
         file: stem of a plain export, '' for a bundle.
-        precision: of its graphs.
+        precision: precision of its graphs.
         batches: the profile.
         is_raw: behind its preprocessing graphs.
     """
@@ -157,7 +157,10 @@ class Evidence:
                 if not session.min_batch <= batch <= session.max_batch or not self._ran(name, session, batch):
                     continue
                 feeds = _feeds(session, batch)
-                ways = {"compute": session.resident_run(batch), "with_copies": partial(session.run, feeds)}
+                ways: dict[str, Callable[[], object]] = {
+                    "compute": session.resident_run(batch),
+                    "with_copies": partial(session.run, feeds),
+                }
                 for scope, run in ways.items():
                     row = f"{name}, {scope}"
                     runs[row], by_row[row] = run, session

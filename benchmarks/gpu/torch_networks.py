@@ -221,7 +221,7 @@ def _eager(form: Form, network: Callable[..., tuple[Tensor, ...]], inputs: tuple
 
 
 def _type_of(network: Any) -> torch.dtype:
-    """Of its weights; a compiled network keeps what it was made of."""
+    """Type of a network's weights; a compiled one keeps what it was made of."""
     return next(getattr(network, "_orig_mod", network).parameters()).dtype
 
 

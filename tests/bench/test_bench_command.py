@@ -12,6 +12,7 @@ import time
 import pytest
 from click.testing import CliRunner
 from support.documents import of_its_type
+from support.present import present
 
 from x3ddeploy.benchmarking import run as bench_run
 from x3ddeploy.benchmarking.competitors import prepare
@@ -142,7 +143,7 @@ def test_ctrl_c_keeps_what_was_measured(bundle, tmp_path):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where the tests themselves ignore Ctrl-C
     )
-    for line in process.stderr:
+    for line in present(process.stderr):
         if "timing" in line:
             break
     time.sleep(0.5)

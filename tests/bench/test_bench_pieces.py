@@ -4,10 +4,12 @@ import json
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from support.documents import bench_row, eval_json
+from support.present import present
 
 from x3ddeploy.benchmarking.accuracy import known_accuracy
 from x3ddeploy.benchmarking.ceilings import Ceilings
@@ -101,12 +103,13 @@ def test_onnxruntimes_profile_is_split_into_runs():
 
 def test_a_line_of_nvidia_smi_is_read_and_what_it_does_not_tell_is_none():
     state = parse_state("NVIDIA H200, 570.1, 512, 143771, 1980, 1980, 120.5, [N/A], 31\n")
+    assert state is not None
     assert (state.name, state.clock_mhz, state.power_w, state.power_limit_w) == ("NVIDIA H200", 1980, 120.5, None)
     assert parse_state("No devices were found") is None
 
 
 class Session:
-    """Of ONNX Runtime, with the providers that it really uses."""
+    """A session of ONNX Runtime, with the providers that it really uses."""
 
     def __init__(self, *active):
         self.get_providers = lambda: list(active)
@@ -144,25 +147,27 @@ def competitor(name, infer):
     )
 
 
+def clips_of(batch):
+    return {"clips": np.zeros(batch)}
+
+
 def test_throughput_ends_before_its_time_and_says_what_was_left_out():
     now = [0.0]
 
     def infer(feeds):
-        now[0] += feeds["batch"]
+        now[0] += len(feeds["clips"])
 
-    measured = measure_throughput([competitor("a", infer)], lambda batch: {"batch": batch}, 30, clock=lambda: now[0])
+    measured = measure_throughput([competitor("a", infer)], clips_of, 30, clock=lambda: now[0])
     assert measured.samples_ms == {"a": {1: [1000.0] * 3, 2: [2000.0] * 3, 4: [4000.0] * 3}}
     assert [entry.name for entry in measured.absent] == [f"throughput at batch {batch}" for batch in (8, 16, 32)]
 
 
 def test_who_refuses_a_batch_is_left_out_from_there_and_others_go_on():
     def fixed(feeds):
-        if feeds["batch"] > 1:
+        if len(feeds["clips"]) > 1:
             raise RuntimeError("batch 1 only")
 
-    measured = measure_throughput(
-        [competitor("fixed", fixed), competitor("any", lambda feeds: None)], lambda batch: {"batch": batch}, 1e9
-    )
+    measured = measure_throughput([competitor("fixed", fixed), competitor("any", lambda feeds: None)], clips_of, 1e9)
     assert list(measured.samples_ms["fixed"]) == [1]
     assert list(measured.samples_ms["any"]) == [1, 2, 4, 8, 16, 32]
     assert measured.absent[0].reason == "batch 1 only"
@@ -184,17 +189,18 @@ def one_convolution(batch):
 
 def test_a_graph_of_fixed_batch_has_the_same_floor_a_clip():
     ceilings = Ceilings("cpu", {"fp32": 1e9}, 1e12)
-    floors = [floor_of(work_of(one_convolution(batch)), ceilings, "fp32", batch=4) for batch in ("N", 1, 2)]
+    work = [present(work_of(one_convolution(batch))) for batch in ("N", 1, 2)]
+    floors = [present(floor_of(each, ceilings, "fp32", batch=4)) for each in work]
     assert [floor.arithmetic_ms for floor in floors] == [pytest.approx(2e3 * 4 * 3200 / 1e9)] * 3
 
 
 def test_work_counts_multiply_adds_and_bytes_and_the_floor_is_the_larger_of_both():
-    work = work_of(one_convolution("N"))
+    work = present(work_of(one_convolution("N")))
     assert work.multiply_adds == 8 * 4 * 100
     assert work.compulsory_bytes == work.traffic_bytes == 4 * (400 + 800 + 32)
     assert list(work.by_kind()) == ["stem"]
     slow_memory = Ceilings("cpu", {"fp32": 1e9, "int8": None}, 1e6)
-    floor = floor_of(work, slow_memory, "fp32", batch=2)
+    floor = present(floor_of(work, slow_memory, "fp32", batch=2))
     assert floor.arithmetic_ms == pytest.approx(2e3 * 2 * 3200 / 1e9)
     assert floor.total_ms == floor.memory_ms == pytest.approx(2 * 4928 / 1e3)
     assert floor_of(work, slow_memory, "int8", batch=1) is None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.documents import of_its_type
 
+from x3ddeploy.atomic import json_bytes
 from x3ddeploy.benchmarking import compare
 from x3ddeploy.benchmarking.document import Compared
 from x3ddeploy.benchmarking.reading import read_report
@@ -30,8 +31,8 @@ def made_report(median_ms=100.0, spread_ms=1.0, **row):
 
 
 def compare_reports(before, after, threshold, **options):
-    typed = [msgspec.convert(report, Compared) for report in (before, after)]
-    return compare.compare_reports(*typed, threshold, **options)
+    earlier, later = (msgspec.convert(report, Compared) for report in (before, after))
+    return compare.compare_reports(earlier, later, threshold, **options)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_only_what_exceeds_the_threshold_and_the_noise_counts(after, spread, ver
     (change,) = comparison.changes
     assert change.verdict == verdict
     assert change.lower <= change.ratio <= change.upper
-    of_its_type("bench-compare", json.dumps(comparison.to_json()))
+    of_its_type("bench-compare", json_bytes(comparison).decode())
     assert change.after_ms / change.before_ms == pytest.approx(change.ratio)
 
 

@@ -109,8 +109,7 @@ def test_an_engine_computes_in_what_its_report_says(with_engine):
     opened = with_engine(b"{}")
     (name, entry), *_ = opened.manifest.engines.items()
     built = BuiltEntry("10.1", 1.0, 4, layers, (), ())
-    head = {"schema_version": 1, "x3ddeploy": "1", "command": "", "built_at": ""}
-    report = EngineReport(**head, name=name, entry=entry, built=built, check=None, unproven=())
+    report = EngineReport(1, "1", "", "", name, entry, built, check=None, unproven=())
     opened = add_engine(opened.path, name, entry, b"plan", msgspec.json.encode(report))
     assert computed_in(opened, competitor(opened)) == {"tensorrt/fp32": {"fp32": 2}}
 

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 import torch._inductor
+from support.present import present
 
 from x3ddeploy.benchmarking.competitors import choose, without_slow
 from x3ddeploy.benchmarking.compiled import TORCH_COMPILE, Compiled
@@ -23,8 +24,12 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "x3ddeploy" / "compiled"
 
 
-def workbench(bundle, **setting):
-    return Workbench(Bundle.open(bundle), Setting(**{"batch": 1, "threads": 1, **setting}), lambda text: None)
+def workbench(bundle, *, batch=1, threads=1):
+    return Workbench(Bundle.open(bundle), Setting(batch=batch, threads=threads), lambda text: None)
+
+
+def compiled_of(bench, name):
+    return present(compiled_form(bench, name))
 
 
 class Wrapped(torch.nn.Module):
@@ -43,7 +48,7 @@ class Doubled(torch.nn.Module):
 
 def test_what_is_kept_takes_part_and_what_is_not_says_how_it_would(bundle, cache):
     bench = workbench(bundle)
-    kept = compiled_form(bench, "torch/aot-lowered").file
+    kept = compiled_of(bench, "torch/aot-lowered").file
     kept.parent.mkdir(parents=True)
     kept.touch()
     names, absent = without_slow(bench, choose(["torch", "nncf"], []))
@@ -54,7 +59,7 @@ def test_what_is_kept_takes_part_and_what_is_not_says_how_it_would(bundle, cache
 
 def test_another_batch_form_pytorch_or_number_of_threads_is_compiled_anew(bundle, cache, monkeypatch):
     files = [
-        compiled_form(workbench(bundle, **setting), name).file
+        compiled_of(workbench(bundle, **setting), name).file
         for setting, name in (
             ({}, "torch/aot"),
             ({"batch": 2}, "torch/aot"),
@@ -64,7 +69,7 @@ def test_another_batch_form_pytorch_or_number_of_threads_is_compiled_anew(bundle
         )
     ]
     monkeypatch.setattr(torch, "__version__", "3.0")
-    assert len({*files, compiled_form(workbench(bundle), "torch/aot").file}) == 6
+    assert len({*files, compiled_of(workbench(bundle), "torch/aot").file}) == 6
     assert all(file.parent == cache for file in files)
 
 
@@ -75,7 +80,9 @@ def test_what_no_compiler_has_a_part_in_is_ready_at_once(bundle, name):
 
 @pytest.mark.parametrize("form", ["compile", "aot"])
 def test_it_compiles_once_into_the_cache_and_says_so(bundle, cache, monkeypatch, form):
-    compiled, told, folders = compiled_form(workbench(bundle), f"torch/{form}"), [], []
+    compiled = compiled_of(workbench(bundle), f"torch/{form}")
+    told: list[str] = []
+    folders: list[str] = []
 
     def ahead_of_time(program, *, package_path, inductor_configs):
         folders.append(os.environ["TORCHINDUCTOR_CACHE_DIR"])
@@ -106,7 +113,7 @@ def test_a_compiler_that_fails_is_an_error_of_ours_and_leaves_nothing(bundle, ca
         raise RuntimeError("No working C++ compiler found\nand a long trace")
 
     monkeypatch.setattr(torch, "compile", without_a_compiler)
-    compiled = compiled_form(workbench(bundle), "torch/compile")
+    compiled = compiled_of(workbench(bundle), "torch/compile")
     with pytest.raises(X3DDeployError, match=r"torch\.compile failed: No working C") as failure:
         compiled.forward(Doubled(), INPUTS, lambda line: None)
     assert "g++" in failure.value.hint
@@ -115,7 +122,7 @@ def test_a_compiler_that_fails_is_an_error_of_ours_and_leaves_nothing(bundle, ca
 
 @pytest.mark.families
 def test_aot_inductor_itself_gives_the_same_when_it_is_loaded_again(bundle, cache):
-    compiled = compiled_form(workbench(bundle), "torch/aot")
+    compiled = compiled_of(workbench(bundle), "torch/aot")
     clips = {"clips": torch.arange(2.0)[None]}
     for _ in range(2):
         assert compiled.forward(Doubled(), clips, lambda line: None)(**clips)["scores"].tolist() == [[0, 2]]

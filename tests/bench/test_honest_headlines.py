@@ -6,18 +6,19 @@ import shutil
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import numpy as np
 import pytest
 from support.documents import bench_row
 
-from x3ddeploy.benchmarking.document import BenchRow
+from x3ddeploy.benchmarking.document import BenchReport, BenchRow
 from x3ddeploy.benchmarking.report import headlines
 from x3ddeploy.benchmarking.view import busy, headline_text
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
 from x3ddeploy.bundle.check import open_whole
-from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
+from x3ddeploy.families import baseline_named
 from x3ddeploy.timing import others
 
 SIZE, FRAMES = (1, 3, 16, 64, 64), (1, 3, 8, 64, 64)
@@ -75,7 +76,8 @@ def test_unlike_networks_make_no_headline_where_their_work_is_not_what_is_timed_
     [(0.05, [9.0], ""), (0.5, [0.0], "busy machine"), (None, [9.0, 2.0], "busy machine"), (None, [2.0, 2.0], "")],
 )
 def test_a_machine_is_busy_where_others_compute_and_else_by_its_load(share, load, told):
-    assert busy(SimpleNamespace(machine=SimpleNamespace(cpu_of_others=share, load_average=load, cores=2))) == told
+    report = SimpleNamespace(machine=SimpleNamespace(cpu_of_others=share, load_average=load, cores=2))
+    assert busy(cast(BenchReport, report)) == told
 
 
 def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
@@ -114,7 +116,7 @@ def test_the_reference_is_what_pytorch_gave_at_export_and_not_the_graph_under_te
 def test_the_baseline_gets_clips_of_the_bundles_size(bundle):
     inputs = open_whole(bundle).contract.inputs
     height, width = inputs["imgs"].clip_shape[-2:]
-    given = rgbposeconv3d.inputs(2, inputs)
+    given = baseline_named("rgbposeconv3d").inputs(2, inputs)
     assert given["imgs"].shape == (2, 3, 8, height, width)
     assert given["heatmap_imgs"].shape == (2, 17, 32, height // 4, width // 4)
 

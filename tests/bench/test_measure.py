@@ -45,7 +45,7 @@ def test_every_round_holds_everyone_and_everyone_follows_everyone():
 
 def test_the_budget_ends_it_after_a_whole_round():
     clock = Clock()
-    shares = []
+    shares: list[float] = []
     result = measure({"a": clock.competitor("a", 2.0), "b": clock.competitor("b", 1.0)}, 20, shares.append, clock)
     assert result.rounds == 7  # 7 rounds of 3 s are the first to reach 20 s
     assert shares[-1] == 1.0

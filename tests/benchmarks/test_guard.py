@@ -1,14 +1,12 @@
 """No graph becomes more work unnoticed: counts of the tiny network's graphs are those that are committed."""
 
-import importlib.util
 from pathlib import Path
 
 import onnx
 import pytest
+from support.scripts import module_of
 
-_SPEC = importlib.util.spec_from_file_location("guard", Path(__file__).parents[2] / "benchmarks" / "guard.py")
-guard = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(guard)
+guard = module_of(Path(__file__).parents[2] / "benchmarks" / "guard.py")
 
 
 def test_graphs_ask_for_what_they_asked_for(bundle):

@@ -1,18 +1,14 @@
 """A paced pipe through the command: windows and strides are held, and the script that says so can say the opposite."""
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.pose_graphs import heatmap_model
+from support.scripts import module_of
 
-_SPEC = importlib.util.spec_from_file_location("live_pipe", Path(__file__).parents[2] / "benchmarks" / "live_pipe.py")
-live_pipe = importlib.util.module_from_spec(_SPEC)
-sys.modules["live_pipe"] = live_pipe  # dataclasses look their module up
-_SPEC.loader.exec_module(live_pipe)
+live_pipe = module_of(Path(__file__).parents[2] / "benchmarks" / "live_pipe.py")
 
 
 @pytest.fixture(scope="module")

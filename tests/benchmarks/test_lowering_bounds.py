@@ -1,21 +1,18 @@
 """The forms that benchmarks/lowering_bounds.py times: the exact ones are, and a bound lacks its part."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from support.scripts import module_of
 
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.runtimes.registry import open_session
 
-_PATH = Path(__file__).parents[2] / "benchmarks" / "lowering_bounds.py"
-_SPEC = importlib.util.spec_from_file_location("lowering_bounds", _PATH)
-bounds = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(bounds)
+bounds = module_of(Path(__file__).parents[2] / "benchmarks" / "lowering_bounds.py")
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.scripts import module_of
 
 OFFLINE = Path(__file__).parent.parent.parent / "benchmarks" / "gpu" / "offline"
 # In the place of the interpreter with TensorRT: says what it was started with.
@@ -18,13 +18,7 @@ INTERPRETER = '#!/bin/sh\necho "$LD_LIBRARY_PATH" "$@"\n'
 
 @pytest.fixture(scope="module")
 def pack():
-    sys.path.insert(0, str(OFFLINE))
-    try:
-        import pack
-
-        yield pack
-    finally:
-        sys.path.remove(str(OFFLINE))
+    return module_of(OFFLINE / "pack.py")
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from x3ddeploy.bundle.check import require_whole
 from x3ddeploy.bundle.labels import label_problems, read_labels
 from x3ddeploy.errors import BundleError
 
-QUICK = {"derandomize": True, "deadline": None, "suppress_health_check": list(HealthCheck)}
+QUICK = settings(derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
-HOSTILE = st.sampled_from(
+HOSTILE: st.SearchStrategy[object] = st.sampled_from(
     [
         *(None, True, "", "NaN", "\0", "a\nb", "\x1b[2J", "\u2028", "../x", "/etc/passwd", "C:\\x", "a/../../b", "."),
         *(-1, 0, 2**31, 2**63, 2**64, 10**400, -(10**400), 1e308, -1e308, 5e-324),
@@ -89,7 +89,7 @@ def opened(folder, content):
     return None
 
 
-@settings(max_examples=250, **QUICK)
+@settings(QUICK, max_examples=250)
 @given(data=st.data())
 def test_an_altered_manifest_opens_or_is_one_error(good, folder, data):
     content = json.dumps(data.draw(altered(good))).encode("utf-8", "surrogatepass")
@@ -99,7 +99,7 @@ def test_an_altered_manifest_opens_or_is_one_error(good, folder, data):
         assert min(found.contract.fusion) >= 0 < sum(found.contract.fusion) < float("inf")
 
 
-@settings(max_examples=150, **QUICK)
+@settings(QUICK, max_examples=150)
 @given(data=st.data())
 def test_damaged_bytes_open_or_are_one_error(good, folder, data):
     content = bytearray(json.dumps(good).encode())
@@ -109,13 +109,13 @@ def test_damaged_bytes_open_or_are_one_error(good, folder, data):
     opened(folder, bytes(content))
 
 
-@settings(max_examples=100, **QUICK)
+@settings(QUICK, max_examples=100)
 @given(content=st.binary(max_size=300) | st.integers(1, 200_000).map(lambda depth: b'{"schema_version":' * depth))
 def test_any_bytes_are_one_error(folder, content):
     assert opened(folder, content) is None
 
 
-@settings(max_examples=20, **QUICK)
+@settings(QUICK, max_examples=20)
 @given(data=st.data())
 def test_a_manifest_that_opens_is_held_against_the_files_or_is_one_error(bundle, good, folder, data):
     root = folder / "bundle"
@@ -127,7 +127,7 @@ def test_a_manifest_that_opens_is_held_against_the_files_or_is_one_error(bundle,
             require_whole(found)
 
 
-@settings(max_examples=300, **QUICK)
+@settings(QUICK, max_examples=300)
 @given(content=st.binary(max_size=100) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_labels_are_names_or_one_error(folder, content):
     file = folder / "labels.txt"

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,8 +17,9 @@ from support.parts import PARTS
 
 import x3ddeploy
 from x3ddeploy.bundle import Bundle, seal
-from x3ddeploy.bundle.check import open_whole, problems_of, unchecked
+from x3ddeploy.bundle.check import open_whole, problems_of
 from x3ddeploy.bundle.golden import npy_bytes
+from x3ddeploy.bundle.golden_check import unchecked
 from x3ddeploy.bundle.limits import beyond_limits
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError
@@ -87,7 +89,7 @@ def pose_step(manifest):
 
 
 def made():
-    entry = {"calibration": None, "random_calibration": False, "float_layers": {}, "accuracy": None}
+    entry: dict[str, Any] = {"calibration": None, "random_calibration": False, "float_layers": {}, "accuracy": None}
     return {**entry, "golden_error": {}}
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from typing import Any
 
 import pytest
 from support.forked_children import AS_USERS_DO
@@ -13,7 +14,7 @@ from x3ddeploy import child_process
 from x3ddeploy.atomic import write_bytes
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-opened: list[tuple[object, ...]] = []
+opened: list[tuple[Any, ...]] = []  # what the hook is given
 
 
 @functools.cache  # a hook stays for the life of the process

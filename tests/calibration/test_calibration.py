@@ -37,7 +37,7 @@ def key_of(**changes):
 
 def calibrate(recognizer, tensors, directory, source=None, key=None, on_clip=lambda done, total: None):
     chosen = Chosen(source or RandomClips(clip_inputs(PRESETS["tiny"]), CLIPS, 0), tuple(range(CLIPS)))
-    said = []
+    said: list[str] = []
     result = run_calibration(
         recognizer, tensors, chosen, key or key_of(), directory, unsigned=False, progress=said.append, on_clip=on_clip
     )

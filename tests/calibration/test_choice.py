@@ -5,6 +5,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from support.clip_files import write_clip
+from support.present import present
 
 from x3ddeploy.calibration.choice import choose_clips, random_clips
 from x3ddeploy.calibration.recipe import Recipe, read_recipe
@@ -57,7 +59,7 @@ def test_the_training_split_calibrates_and_the_held_out_split_judges(data_set):
     chosen = choose_clips(Recipe(data=str(path), clips=6), CONTRACT)
     assert set(chosen.calibration.names()) <= set(members["xsub_train"])
     assert Counter(chosen.calibration.labels()) == {0: 2, 1: 2, 2: 2}
-    assert chosen.evaluation.names() == members["xsub_val"]
+    assert present(chosen.evaluation).names() == members["xsub_val"]
 
 
 def test_the_choice_depends_on_the_seed_and_on_nothing_else(data_set):
@@ -104,9 +106,9 @@ def test_a_folder_without_splits_is_divided(tmp_path):
     shapes = SPEC.input_shapes()
     for index in range(9):
         arrays = {key: np.full(shape[1:], index, np.float32) for key, shape in shapes.items()}
-        np.savez(tmp_path / f"clip{index}.npz", label=np.int64(index % 2), **arrays)
+        write_clip(tmp_path / f"clip{index}.npz", label=np.int64(index % 2), **arrays)
     chosen = choose_clips(Recipe(data=str(tmp_path), clips=100), CONTRACT)
-    calibrating, judging = set(chosen.calibration.names()), set(chosen.evaluation.names())
+    calibrating, judging = set(chosen.calibration.names()), set(present(chosen.evaluation).names())
     assert len(calibrating) == 5
     assert len(judging) == 4
     assert not calibrating & judging
@@ -145,9 +147,9 @@ def test_a_recipe_is_read_and_its_mistakes_are_told(tmp_path):
 def test_a_clip_without_a_person_neither_calibrates_nor_judges(tmp_path):
     for index in range(2):
         inputs = batch_inputs(CONTRACT.inputs, 1, seed=index)
-        inputs["heatmap_imgs"] *= 0
-        np.savez(tmp_path / f"clip{index}.npz", **inputs)
+        inputs["heatmap_imgs"] = np.zeros_like(inputs["heatmap_imgs"])
+        write_clip(tmp_path / f"clip{index}.npz", **inputs)
     chosen = choose_clips(Recipe(data=str(tmp_path), clips=1), CONTRACT)
     for clips in (chosen.calibration, chosen.evaluation):
         with pytest.raises(DataError, match=r"clip\d of .* shows no person"):
-            list(clips.load())
+            list(present(clips).load())

@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,8 @@ def test_real_history_buffers_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrap", [lambda w: w, lambda w: {"state_dict": w}, lambda w: {"model": w, "epoch": 3}])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_nesting_and_file_format_do_not_matter(tmp_path: Path, wrap: object, zipped: bool) -> None:
-    path = save(tmp_path / "c.pth", wrap(tiny_weights()), _use_new_zipfile_serialization=zipped)
+def test_nesting_and_file_format_do_not_matter(tmp_path: Path, wrap: Callable[[object], object], zipped: bool) -> None:
+    path = save(tmp_path / "c.pth", wrap(tiny_weights()), zipped=zipped)
     assert _same(read_checkpoint(path).state_dict, tiny_weights())
 
 
@@ -186,7 +187,7 @@ def test_missing_file_and_directory_are_told_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_truncated_files_are_called_damaged(tmp_path: Path, zipped: bool) -> None:
-    path = save(tmp_path / "c.pth", saved_weights(), _use_new_zipfile_serialization=zipped)
+    path = save(tmp_path / "c.pth", saved_weights(), zipped=zipped)
     data = path.read_bytes()
     for length in (100, 1000, len(data) // 2, len(data) - 400, len(data) - 1):
         path.write_bytes(data[:length])

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def sentinel(tmp_path: Path) -> Path:
     return tmp_path / "executed"
 
 
-@pytest.mark.parametrize("options", [{}, {"pickle_protocol": 4}, {"_use_new_zipfile_serialization": False}])
+@pytest.mark.parametrize("options", [{}, {"pickle_protocol": 4}, {"zipped": False}])
 def test_command_in_a_pickle_is_refused_by_name_and_never_runs(tmp_path: Path, sentinel: Path, options: dict) -> None:
     content = {"state_dict": tiny_weights(), "meta": {"cfg": _Command(f"touch {sentinel}")}}
     path = save(tmp_path / "c.pth", content, **options)
@@ -80,7 +81,7 @@ def test_allowed_names_become_inert_values(tmp_path: Path) -> None:
     with history_buffers():
         path = save(tmp_path / "c.pth", mmengine_content())
     with path.open("rb") as file:
-        content = unpickle(file, "c.pth", trust=False).content
+        content: Any = unpickle(file, "c.pth", trust=False).content
     buffer = content["message_hub"]["log_scalars"]["train/loss"]
     best = content["message_hub"]["runtime_info"]["best"]
     assert type(buffer) is type(best)

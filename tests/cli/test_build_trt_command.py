@@ -16,7 +16,7 @@ from support.parts import PARTS
 
 from x3ddeploy.bundle import Bundle, PrecisionEntry, add_precision
 from x3ddeploy.bundle.metadata import PartMetadata
-from x3ddeploy.exporting.export import serialize
+from x3ddeploy.exporting.parts import serialize
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.precision.golden import with_golden
 from x3ddeploy.precision.half import float32_nodes, to_half
@@ -185,9 +185,9 @@ def test_what_makes_no_sense_is_a_usage_error(start, copied, machine, arguments,
 @pytest.mark.parametrize("precision", ["fp32", "fp16", pytest.param("bf16", marks=pytest.mark.openvino), "int8"])
 def test_tensorrt_rtx_takes_every_part_in_every_precision(start, copied, machine, precision):
     """With graphs of preprocessing, which are float32 whatever is asked for: they are built once here."""
-    flags = () if precision == "fp32" else (f"--{precision}",)
+    flags = [] if precision == "fp32" else [f"--{precision}"]
     graphs = PARTS if precision != "fp16" else (*PARTS, "preprocess_rgb", "preprocess_pose")
-    flags += () if precision == "fp16" else ("--parts", ",".join(PARTS))
+    flags += [] if precision == "fp16" else ["--parts", ",".join(PARTS)]
     arguments = ("--rtx", "--compute-capability", "8.9,12.0", "--builder-optimization-level", "0")
     process = start("build-trt", copied, *flags, *arguments, "--json", env=machine("no gpu"))
     assert process.returncode == 0, process.stderr

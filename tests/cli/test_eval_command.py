@@ -3,8 +3,8 @@
 import json
 import pickle
 
-import numpy as np
 import pytest
+from support.clip_files import write_clip
 from support.documents import of_its_type
 
 from x3ddeploy.cli.main import main
@@ -23,7 +23,7 @@ def clips(tmp_path_factory):
     folder.mkdir()
     for index, label in enumerate(LABELS):
         arrays = batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=index)
-        np.savez(folder / f"clip{index}.npz", **arrays, label=label)
+        write_clip(folder / f"clip{index}.npz", label=label, **arrays)
     return folder
 
 
@@ -105,7 +105,7 @@ def test_a_plot_without_a_folder_is_refused_before_any_work(bundle, clips, capsy
 
 
 def test_unlabelled_clips_are_a_clear_error(bundle, tmp_path):
-    np.savez(tmp_path / "a.npz", **batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=0))
+    write_clip(tmp_path / "a.npz", **batch_inputs(clip_inputs(PRESETS["tiny"]), 1, seed=0))
     with pytest.raises(DataError, match="have no label"):
         evaluate(bundle, "--data", tmp_path)
 

@@ -113,7 +113,8 @@ def test_a_mistyped_verb_is_told_the_one_that_was_meant(run, typed, told):
 @pytest.mark.parametrize("shown", ["", "1"])
 def test_what_a_library_logs_and_raises_is_told_once(monkeypatch, shown):
     """PyTorch does where a network does not take the clips that its config promises."""
-    records, collect = [], logging.Handler()
+    records: list[logging.LogRecord] = []
+    collect = logging.Handler()
     monkeypatch.setattr(collect, "emit", records.append)
     monkeypatch.setenv(TRACEBACK, shown)
     logger = logging.getLogger("torch._subclasses.fake_tensor")

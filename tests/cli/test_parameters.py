@@ -2,6 +2,8 @@
 
 import click
 import pytest
+from support.command import command_of
+from support.present import of_type
 
 from x3ddeploy import demo
 from x3ddeploy.cli.failures import exit_code_of
@@ -33,9 +35,8 @@ SHAPES = {"min_shapes", "opt_shapes", "max_shapes"}
 
 
 def parameters():
-    context = click.Context(main)
-    commands = {verb: main.get_command(context, verb) for verb in VERBS} | {"demo": demo.main}
-    group = commands.pop("data")
+    commands = {verb: command_of(verb) for verb in VERBS} | {"demo": demo.main}
+    group = of_type(click.Group, commands.pop("data"))
     commands |= {f"data {name}": command for name, command in group.commands.items()}
     return {f"{verb} {param.name}": param for verb, command in commands.items() for param in command.params}
 
@@ -119,7 +120,7 @@ def test_a_bound_itself_is_taken_unless_it_is_left_out():
     with pytest.raises(click.BadParameter):
         Number(1, over=True).convert("0", None, None)
     with pytest.raises(click.BadParameter):
-        Count(8).convert("9", None, None)
+        Count(8).convert(9, None, None)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from support.documents import of_its_type
+from support.present import present
 
 from x3ddeploy.cli.main import main
 from x3ddeploy.data.synth.video import write_video
@@ -122,7 +123,7 @@ def test_a_page_is_written_beside_the_lines(bundle, folder, tmp_path, capsys):
     page = tmp_path / "pages" / "first.html"
     predict(folder / "first.mp4", "--bundle", bundle, "--window", 6, "--each-person", "--json", "--html", page)
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL)[1])
+    data = json.loads(present(re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL))[1])
     (row,) = data["rows"]
     told = [(start, end, data["names"][best]) for start, end, best, *_ in row["windows"]]
     assert told == [(record["start_frame"], record["end_frame"], record["label"]) for record in records]

@@ -4,22 +4,24 @@ import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
-import click
 import numpy as np
 import pytest
+from support.command import command_of
 
 import x3ddeploy
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.engine_options import Flavour
 from x3ddeploy.calibration.recipe import Recipe
-from x3ddeploy.cli.main import VERBS, main
+from x3ddeploy.cli.main import VERBS
 from x3ddeploy.cli.next_steps import after_predicting, after_quantizing, after_synth
 from x3ddeploy.embedding.triton import TritonOptions, write_repository
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.modalities.synthetic import batch_inputs
+from x3ddeploy.precision.quantize import Quantized
 from x3ddeploy.tensorrt.place import build_command
 from x3ddeploy.terms import Precision
 
@@ -42,7 +44,7 @@ def parsed(command):
     name, verb, *words = shlex.split(command)
     assert name == "x3ddeploy"
     assert verb in VERBS
-    return main.get_command(click.Context(main), verb).make_context(verb, words).params
+    return command_of(verb).make_context(verb, words).params
 
 
 def next_of(process):
@@ -70,7 +72,8 @@ def test_quantize_leads_to_what_judged_to_engines_and_to_time(odd, monkeypatch, 
     monkeypatch.setattr("x3ddeploy.cli.next_steps.find_spec", lambda name: tensorrt)
     recipe = Recipe(data="my set.pkl", videos="my videos", min_keypoint_score=0.3)
     made = (SimpleNamespace(precision=Precision.FP16), SimpleNamespace(precision=Precision.INT8))
-    quantized = SimpleNamespace(made=made, bundle=Bundle.open(odd), recipe=recipe, judging_split="xsub_val")
+    made_of = SimpleNamespace(made=made, bundle=Bundle.open(odd), recipe=recipe, judging_split="xsub_val")
+    quantized = cast(Quantized, made_of)
     commands = [f"x3ddeploy {command}" for command in after_quantizing(quantized)]
     verbs = ["eval", "build-trt", "bench"] if tensorrt else ["eval", "bench"]
     assert [shlex.split(command)[1] for command in commands] == verbs
@@ -80,7 +83,7 @@ def test_quantize_leads_to_what_judged_to_engines_and_to_time(odd, monkeypatch, 
     assert (asked["split"], asked["min_keypoint_score"]) == ("xsub_val", 0.3)
     if tensorrt:
         assert parsed(commands[1])["int8"]
-    quantized.judging_split = None  # a folder of clips: `eval` would also take those that calibrated
+    made_of.judging_split = None  # a folder of clips: `eval` would also take those that calibrated
     assert not any(command.startswith("eval") for command in after_quantizing(quantized))
 
 

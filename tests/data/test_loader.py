@@ -3,6 +3,7 @@
 import threading
 import time
 import weakref
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -16,11 +17,14 @@ from x3ddeploy.errors import DataError
 class Source:
     """Clips that are a number; says what was asked of it."""
 
-    name, split, description = "numbers", None, {}
+    name, split = "numbers", None
+    description: Mapping[str, object] = {}
 
     def __init__(self, count=12, damaged=(), seconds=0.0):
         self.count, self.damaged, self.seconds = count, damaged, seconds
-        self.asked, self.threads, self.alive = [], set(), weakref.WeakSet()
+        self.asked: list[int] = []
+        self.threads: set[int] = set()
+        self.alive: weakref.WeakSet[LabelledClip] = weakref.WeakSet()
 
     def __len__(self):
         return self.count

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from support.action_data import annotation, moving_picture, write_annotations, write_video
+from support.present import present
 
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_keypoints, people_drawn, persons_by_frame
@@ -37,7 +38,7 @@ def normalised_about_the_middle():
 
 def moved(x, y):
     places, scores = skeleton()
-    return places + np.float32((x, y)), scores
+    return places + np.array((x, y), np.float32), scores
 
 
 def one_joint(value, score=1.0):
@@ -148,7 +149,7 @@ def test_frames_with_persons_are_counted_and_those_that_the_network_sees_decide(
     source = VideoWindows(
         video, sample, FRAMES, CONTRACT.inputs, [Window(0, 10), Window(5, 15), Window(8, 18)], 1, None
     )
-    people = [source.load(index).people for index in range(3)]
+    people = [present(source.load(index).people) for index in range(3)]
     assert [(entry.frames, entry.frames_with_persons, entry.seen) for entry in people] == [
         (10, 7, True), (10, 2, True), (10, 0, False),
     ]  # fmt: skip
@@ -157,7 +158,8 @@ def test_frames_with_persons_are_counted_and_those_that_the_network_sees_decide(
 def test_a_clip_that_repeats_its_frames_is_named(tmp_path, video):
     places, scores = skeleton()
     sample = Annotation("clip", 0, (HEIGHT, WIDTH), 2, places[:, :2], scores[:, :2])
-    (note,) = VideoWindows(video, sample, 2, CONTRACT.inputs, [Window(0, 2)], 1, None).load(0).people.notes
+    clip = VideoWindows(video, sample, 2, CONTRACT.inputs, [Window(0, 2)], 1, None).load(0)
+    (note,) = present(clip.people).notes
     assert note == f"2 frames are repeated to the {TINY.rgb_input.frames} that the network takes"
 
 
@@ -218,6 +220,6 @@ def test_ready_heatmaps_say_in_how_many_frames_persons_are(tmp_path):
     assert (people_drawn(heatmaps).frames_with_persons, people_drawn(heatmaps).seen) == (1, True)
     imgs = np.zeros(TINY.input_shapes(1)["imgs"], np.float32)
     np.savez(tmp_path / "a.npz", imgs=imgs, heatmap_imgs=heatmaps[:1])
-    assert not open_source(tmp_path, CONTRACT).load(0).people.seen
+    assert not present(open_source(tmp_path, CONTRACT).load(0).people).seen
     with pytest.raises(DataError, match="joints are drawn already"):
         open_source(tmp_path, CONTRACT, min_keypoint_score=0.5).load(0)

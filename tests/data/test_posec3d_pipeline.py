@@ -11,7 +11,7 @@ from x3ddeploy.checkpoint.config import read_config_file
 from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.data.prepare import prepare_clips
 from x3ddeploy.families.base import Wishes
-from x3ddeploy.families.mmaction.pipeline import heatmaps_input
+from x3ddeploy.families.mmaction.inputs import heatmaps_input
 from x3ddeploy.families.mmaction.training_config import described
 from x3ddeploy.mmaction_compat import config_path, import_everything
 from x3ddeploy.modalities import one_view, sample_clips

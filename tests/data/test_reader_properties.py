@@ -178,7 +178,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_small_pickle_that_asks_for_much_gets_little(tmp_path, case):
-    for reader in (read_annotations, lambda path: PickledKeypoints.read(path).of("a")):
+    for reader in (read_annotations, lambda path: PickledKeypoints.read(path).of(Path("a"))):
         assert read(reader, tmp_path / "a.pkl", BOMBS[case]) is None
 
 

@@ -2,9 +2,11 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import GeneratorType
 
 import numpy as np
 import pytest
+from support.present import of_type
 
 from x3ddeploy.data.shared_frames import SharedFrames, decoded_ahead
 from x3ddeploy.errors import DataError
@@ -80,7 +82,7 @@ def test_frames_are_decoded_while_others_are_used_and_no_more_than_some():
             ahead.release()
             yield frame
 
-    frames = decoded_ahead(decode)(range(20))
+    frames = of_type(GeneratorType, decoded_ahead(decode)(range(20)))
     assert int(next(frames)[0, 0, 0]) == 0
     for _ in range(5):  # the first, and four that nobody asked for
         assert ahead.acquire(timeout=10)

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.action_data import annotation, moving_picture, write_annotations, write_video
+from support.present import of_type
 
 from x3ddeploy.data.annotations import Annotations
 from x3ddeploy.data.sources import open_source
@@ -14,7 +15,7 @@ from x3ddeploy.data.subset import balanced_choice, leaking_names, subject_of
 from x3ddeploy.errors import DataError, UsageError, X3DDeployError
 from x3ddeploy.families.two_stream_x3d.contract import two_stream_contract
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
-from x3ddeploy.modalities import modalities_of
+from x3ddeploy.modalities import Frames, modalities_of
 from x3ddeploy.modalities.synthetic import batch_inputs, synthetic_clip
 
 TINY = PRESETS["tiny"]
@@ -105,7 +106,8 @@ def test_raw_clips_that_are_sampled_and_sized_keep_their_pixels(tmp_path):
     keypoints = np.full_like(raw.keypoints, 15) + raw.scores[..., None]  # so small that nothing is cropped
     arrays = {"frames": raw.frames, "keypoints": keypoints, "keypoint_scores": raw.scores}
     clip = open_source(folder_of(tmp_path / "clips", a=arrays), CONTRACT).load(0)
-    np.testing.assert_array_equal(clip.inputs["imgs"][0], modalities_of(CONTRACT.inputs)["imgs"].normalise(raw.frames))
+    frames = of_type(Frames, modalities_of(CONTRACT.inputs)["imgs"])
+    np.testing.assert_array_equal(clip.inputs["imgs"][0], frames.normalise(raw.frames))
 
 
 def test_raw_clips_give_what_the_video_they_come_from_gives(data_set, tmp_path):

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from support.action_data import annotation, moving_picture, write_annotations, write_video
 from support.contracts import JOINTS, LENGTH, SIZE, frames_contract, heatmaps_contract
+from support.present import of_type, present
 
 from x3ddeploy.data import video as video_module
 from x3ddeploy.data.annotations import read_annotations
 from x3ddeploy.data.prepare import prepare_clips, seen_of_frames
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.errors import DataError, UsageError
-from x3ddeploy.modalities import modalities_of, sample_clips
+from x3ddeploy.modalities import Frames, modalities_of, sample_clips
 from x3ddeploy.modalities.crop import Crop
 
 LENGTHS = 20
@@ -37,7 +38,7 @@ def test_frames_alone_see_the_whole_picture(picture):
     indices = sample_clips(LENGTHS, FRAMES.inputs, 2)
     made = prepare_clips(picture.__getitem__, None, FRAMES.inputs, indices)
     whole = Crop(0, 0, 48, 32, SIZE, SIZE)
-    normalise = modalities_of(FRAMES.inputs)["imgs"].normalise
+    normalise = of_type(Frames, modalities_of(FRAMES.inputs)["imgs"]).normalise
     expected = [normalise(np.stack([whole.frame(picture[index]) for index in clip])) for clip in indices["imgs"]]
     assert list(made) == ["imgs"]
     np.testing.assert_array_equal(made["imgs"], np.stack(expected))
@@ -133,7 +134,7 @@ def test_heatmaps_alone_open_no_video(tmp_path, monkeypatch):
     clip = source.load(0)
     assert clip.inputs["heatmap_imgs"].shape == (2, JOINTS, LENGTH, SIZE // 2, SIZE // 2)
     assert clip.inputs["heatmap_imgs"].max() > 0.2
-    assert clip.people.seen
+    assert present(clip.people).seen
     assert "videos_sha256" not in source.description
 
 

@@ -89,9 +89,9 @@ def test_a_picture_is_a_function_of_seed_and_number(pictures, tmp_path):
 
 
 def test_sets_that_cannot_be_made_are_refused():
-    for wrong in ({"pictures": 9}, {"subjects": 7}, {"size": (63, 64)}):
+    for pictures, size, subjects in ((9, (64, 64), 8), (20, (64, 64), 7), (20, (63, 64), 8)):
         with pytest.raises(UsageError):
-            PictureOptions(**{"seed": 0, "pictures": 20, "size": (64, 64), "subjects": 8, **wrong})
+            PictureOptions(0, pictures, size, subjects)
 
 
 def test_two_performers_who_are_held_out_do_something_else_each(tmp_path):

@@ -2,17 +2,19 @@
 
 import struct
 import sys
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from support.action_data import moving_picture, write_video
+from support.present import present
 
 from x3ddeploy.data import video
 from x3ddeploy.data.video import count_frames, open_video, probe, read_frames
 from x3ddeploy.errors import DataError, MissingRequirementError
 
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "plain.mp4": {},
     "reordered.mp4": {"bf": "3"},
     "keyframes_close_together.mp4": {"keyframe_distance": 2, "bf": "2", "sc_threshold": "0"},
@@ -60,11 +62,12 @@ def test_threads_of_the_decoder_change_nothing(videos):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("form", ["reordered.mp4", "open_groups.mp4", "hevc.mp4"])
 def test_what_no_frame_leans_on_is_not_decoded_and_changes_nothing(videos, form, threads, monkeypatch):
-    whole, decoded = read_frames(videos[form], range(40)), []
+    whole = read_frames(videos[form], range(40))
+    decoded: list[int] = []
 
     def counted(*arguments):
         for picture in decode(*arguments):
-            decoded.append(picture.pts)
+            decoded.append(present(picture.pts))
             yield picture
 
     decode = video._File._onwards

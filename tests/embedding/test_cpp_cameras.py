@@ -11,15 +11,11 @@ import numpy as np
 import onnx
 import pytest
 from support.copies import exit_code_of_copy, take_a_signal
+from support.cpp_programs import scores_in_python
 from support.cpp_project import CPP, HAS_ONNXRUNTIME, checked
 
-from x3ddeploy.data.annotations import Annotation
-from x3ddeploy.data.prepare import prepare_clips
-from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.files import sha256_of
-from x3ddeploy.modalities.sampling import uniform_indices
-from x3ddeploy.runtimes.registry import open_session
 
 cv2 = pytest.importorskip("cv2")
 pytestmark = pytest.mark.openvino
@@ -27,16 +23,6 @@ sys.path.append(str(CPP / "examples" / "python"))
 from x3d import Options  # noqa: E402
 
 TINY = PRESETS["tiny"]
-
-
-def scores_in_python(bundle, frames, keypoints, scores, clips=1):
-    annotation = Annotation("clip", 0, frames[0].shape[:2], keypoints.shape[1], keypoints, scores)
-    indices = {
-        "imgs": uniform_indices(len(frames), TINY.rgb_input.frames, clips),
-        "heatmap_imgs": uniform_indices(keypoints.shape[1], TINY.pose_input.frames, clips),
-    }
-    prepared = prepare_clips(lambda wanted: (frames[i] for i in wanted), annotation, clip_inputs(TINY), indices)
-    return open_session("openvino", bundle / "recognizer.onnx", threads=1).run(prepared)["scores"].mean(0)
 
 
 def test_a_shared_library_shows_its_interface_and_nothing_else(library, cpp_build):

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
+from support.cpp_programs import scores_in_python
 from support.cpp_project import CPP, PATH, ROOT, checked, configure_and_build
-from test_cpp_cameras import scores_in_python
 
 from x3ddeploy.runtimes.registry import open_session
 

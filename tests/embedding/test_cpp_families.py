@@ -4,14 +4,17 @@ import ctypes
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from support import small_epamnet
+from support.cpp_programs import HEIGHT, WIDTH, video_for
 from support.cpp_project import CPP, HAS_ONNXRUNTIME
-from test_cpp_pipelines import HEIGHT, WIDTH, video_for
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.contract import OutputKind
@@ -33,8 +36,8 @@ from support.small_recognizers import STGCNPP, c2d, posec3d, rgbposeconv3d, stgc
 from x3d import FORMATS, FOUND, Frame, PoolOptions, Poses, StreamOptions
 
 pytestmark = pytest.mark.openvino
-CONFIGS = {
-    **{family: lambda family=family: small(family) for family in OF_CLIPS},
+CONFIGS: dict[str, Callable[[], dict[str, Any]]] = {
+    **{family: partial(small, family) for family in OF_CLIPS},
     **{maker.__name__: maker for maker in (posec3d, rgbposeconv3d, tsn, tsm, c2d, tanet, trn)},
     "stgcn": lambda: stgcn(STGCNPP),
 }
@@ -78,7 +81,7 @@ def scores_of_views(given, contract):
 
 def windows_of(library, recognizer, video, window, stride):
     """What a stream and the cameras of a pool find in a video, window by window."""
-    found = {"stream": [], 0: [], 1: []}
+    found: dict[str | int, list[np.ndarray]] = {"stream": [], 0: [], 1: []}
     tell = {
         who: FOUND(
             lambda _, camera, one, who=who: found[camera if who == "pool" else who].append(

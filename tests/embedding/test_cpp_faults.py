@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+from support.cpp_programs import damage_manifest, start
 from support.faults.editing import bypass, own_input, set_attribute, swap_inputs
 from support.faults.golden_data import LOGITS
 from support.faults.scales import LOST_BIASES, WEIGHTS, two_scales_in_a_pair
-from test_cpp_runtime import damage_manifest, start
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.files import sha256_of

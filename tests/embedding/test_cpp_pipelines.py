@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from support.contracts import one_input, skeleton_input
+from support.cpp_programs import HEIGHT, WIDTH, video_for
 
 from x3ddeploy.contract import Input, InputKind, Transform
 from x3ddeploy.data.annotations import Annotation
@@ -16,7 +17,6 @@ from x3ddeploy.modalities import needs_frames, sample_clips, with_own_views
 # Preparation is the same arithmetic; skeletons are summed in float64 there and in the file's type here.
 TOLERANCE = 1e-4
 NORMALISE = ("Normalize", {"mean": [100.0, 110.0, 120.0], "std": [50.0, 55.0, 60.0]})
-HEIGHT, WIDTH = 60, 84
 
 
 def an_input(kind, shape, *steps):
@@ -131,20 +131,6 @@ NAMES = {InputKind.FRAMES: "imgs", InputKind.HEATMAPS: "heatmap_imgs", InputKind
 def manifest_of(value):
     contract = json.loads(msgspec.json.encode(one_input(NAMES[value.kind], value)))
     return {"schema_version": 2, "files": {}, **contract}
-
-
-def video_for(value, seed, count=23, persons=2):
-    random = np.random.default_rng(seed)
-    in_space = any(step.type == "PreNormalize3D" for step in value.pipeline)
-    joints, size = (25, (1.0, 1.0, 2.0)) if in_space else (17, (WIDTH, HEIGHT))
-    path = random.normal(0, 0.02, (persons, count, joints, len(size))).cumsum(1)
-    keypoints = ((random.uniform(0.3, 0.7, (persons, 1, joints, len(size))) + path) * size).astype(np.float32)
-    keypoints[random.random(keypoints.shape[:3]) < 0.1] = 0
-    return {
-        "frames": random.integers(0, 256, (count, HEIGHT, WIDTH, 3), dtype=np.uint8),
-        "keypoints": keypoints,
-        "keypoint_scores": random.uniform(0.2, 1, keypoints.shape[:3]).astype(np.float32),
-    }
 
 
 def in_python(value, video):

@@ -2,12 +2,15 @@
 
 import json
 import shutil
-import subprocess
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support import schema_1
+from support.cpp_programs import damage_manifest, start
 from support.cpp_project import HAS_ONNXRUNTIME
 
 from x3ddeploy.bundle import Bundle, EngineEntry
@@ -27,10 +30,6 @@ from x3ddeploy.terms import Precision
 TINY = PRESETS["tiny"]
 # Two builds of the same kernels may order a sum differently; a wrong weight or channel is far beyond this.
 TOLERANCE = 1e-4
-
-
-def start(program, *arguments):
-    return subprocess.run([str(program), *map(str, arguments)], capture_output=True, timeout=120, check=False)
 
 
 def scores_of(cli, *arguments):
@@ -165,8 +164,8 @@ def test_a_fixed_number_of_clips_is_no_limit_to_a_video(cli, bundle, checkpoint,
 def test_prepared_tensors_are_pythons(cpp_build, bundle, tmp_path, case):
     pytest.importorskip("cv2")
     random = np.random.default_rng(case)
-    sizes = [int(value) for value in random.integers((1, 1, 20, 20), (30, 40, 160, 200))]
-    video = raw_video(random, *sizes, persons=1 + case % 2)
+    frames, poses, height, width = map(int, random.integers((1, 1, 20, 20), (30, 40, 160, 200)))
+    video = raw_video(random, frames, poses, height, width, persons=1 + case % 2)
     clips = 1 + case % 3
     np.savez(tmp_path / "video.npz", **video)
     program = cpp_build / "tests" / "x3ddeploy_prepare"
@@ -179,13 +178,7 @@ def test_prepared_tensors_are_pythons(cpp_build, bundle, tmp_path, case):
     np.testing.assert_allclose(actual[imgs.size :], expected["heatmap_imgs"].ravel(), atol=TOLERANCE)
 
 
-def damage_manifest(bundle, change):
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    change(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-
-
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "no directory": shutil.rmtree,
     "no manifest": lambda bundle: (bundle / "manifest.json").unlink(),
     "newer schema": lambda bundle: damage_manifest(bundle, lambda m: m.update(schema_version=3)),
@@ -271,7 +264,7 @@ def test_a_missing_precision_is_told_in_pythons_words(cli, bundle):
     assert (process.returncode, process.stderr.decode()) == (1, f"error: {error.value}\n")
 
 
-ENGINES = {
+ENGINES: dict[str, dict[str, Any]] = {
     "fits": {},
     "another version": {"version": "8.6.0"},
     "another version, compatible": {"version": "10.9.0.1", "version_compatible": True},
@@ -286,11 +279,19 @@ ENGINES = {
 # What a GPU would be needed for is only asked here: the rules and their words are the same on both sides.
 @pytest.mark.parametrize("case", ENGINES)
 def test_an_engine_fits_where_python_says_so_and_for_its_reasons(cpp_build, bundle, tmp_path, case):
-    built = {"version": "10.13.2.6", "gpu": "NVIDIA A100", "capability": "9.0", "sha256": None, **ENGINES[case]}
+    built: dict[str, Any] = {
+        "version": "10.13.2.6",
+        "gpu": "NVIDIA A100",
+        "capability": "9.0",
+        "sha256": None,
+        **ENGINES[case],
+    }
     version, gpu, capability, sha256 = (built.pop(name) for name in ("version", "gpu", "capability", "sha256"))
     copy = shutil.copytree(bundle, tmp_path / "copy")
     sha256 = sha256 or Bundle.open(copy).manifest.files["head.onnx"].sha256
-    options = {"flavour": Flavour.TENSORRT, "precision": Precision.FP32, "batches": Batches(1, 1, 8), **built}
+    options: dict[str, Any] = {
+        "flavour": Flavour.TENSORRT, "precision": Precision.FP32, "batches": Batches(1, 1, 8), **built
+    }  # fmt: skip
     entry = EngineEntry("head", sha256, version, gpu, (capability,), None, BuildOptions(**options))
     name = plan_name(entry)
     contents = {name: b"plan", f"{name.removesuffix('.plan')}.json": b"{}"}
@@ -345,7 +346,7 @@ def test_where_nobody_is_there_is_no_label(cli, bundle, tmp_path):
     assert (process.returncode, process.stdout) == (0, b"no person\n")
     record = json.loads(start(cli, bundle, tmp_path / "nobody.npz", "--json").stdout)
     assert (record["frames_with_persons"], record["top"]) == (0, [])
-    shares = {**video, "keypoints": video["keypoints"] / np.float32((50, 70))}
+    shares = {**video, "keypoints": video["keypoints"] / np.array((50, 70), np.float32)}
     np.savez(tmp_path / "shares.npz", **shares)
     process = start(cli, bundle, tmp_path / "shares.npz")
     assert process.returncode == 1

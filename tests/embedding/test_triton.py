@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from support.documents import of_its_type
+from support.present import present
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
@@ -33,7 +34,8 @@ def model_config():
         pytest.skip("tritonclient is not installed")
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-    code = (Path(spec.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py").read_text()
+    (folder,) = map(Path, present(spec.submodule_search_locations))
+    code = (folder / "grpc" / "model_config_pb2.py").read_text()
     (serialized,) = [
         ast.literal_eval(call.args[0])
         for call in ast.walk(ast.parse(code))

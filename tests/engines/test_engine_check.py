@@ -3,6 +3,7 @@
 import builtins
 import shutil
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.runtimes.registry import open_session
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.trt import TensorRT
 from x3ddeploy.terms import Precision
 
@@ -58,7 +60,7 @@ def result_of(bundle, part="recognizer", precision="fp32", error=0.0, largest=4,
     plan, _ = tensorrt.parse(opened.part_path(part).read_bytes()).build(options, None, lambda text: None)
     wanted = CheckRequest(str(bundle), part, (("",),), Precision(precision), options.batches, Flavour.TENSORRT)
     opened = Bundle(opened.path, (manifest or held_to())(opened.manifest))
-    return compare_session(opened, wanted, session_of_plans(cuda, tensorrt, [[plan]]))
+    return compare_session(opened, wanted, session_of_plans(cast(Cuda, cuda), tensorrt, [[plan]]))
 
 
 @pytest.mark.parametrize("part", ["rgb_backbone", "pose_backbone", "head", "recognizer"])
@@ -201,7 +203,7 @@ def runs(counted, wrong=""):
     "wrong", ["rgb_backbone/conv1_s", "rgb_backbone/layer2.1", "pose_backbone/layer1.0", "pose_backbone/conv5"]
 )
 def test_the_first_wrong_block_is_found(precision, wrong):
-    counted = []
+    counted: list[str] = []
     graph, reference = graphs(precision)["recognizer"], graphs("fp32")["recognizer"]
     assert first_wrong_block(graph, reference, inputs("recognizer", 1), runs(counted, wrong), 2e-2) == wrong
     assert len(counted) <= 2 + 4  # one a stream, then halving 7 blocks
@@ -209,7 +211,7 @@ def test_the_first_wrong_block_is_found(precision, wrong):
 
 
 def test_where_every_block_is_right_none_is_named():
-    counted = []
+    counted: list[str] = []
     graph = graphs("fp16")["recognizer"]
     assert first_wrong_block(graph, graphs("fp32")["recognizer"], inputs("recognizer", 1), runs(counted), 2e-2) is None
     assert len(counted) == 2

@@ -9,6 +9,7 @@ import pytest
 from support import inspector_layers
 from support.engine_graphs import graphs
 from support.fake_tensorrt import SHAPES, Module
+from support.present import present
 
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.graph_precision import GraphPrecision, graph_precisions
@@ -116,7 +117,7 @@ COMPUTING_NODE = re.compile(r"(?:Conv|Gemm)_\d+|Conv__\d+|resnet50/\S*/(?:Conv2D
 def test_every_layer_is_found_in_engines_that_nvidia_published(name):
     layers, precision, reformats = PUBLISHED[name]
     with tarfile.open(Path(__file__).parent / "inspector_files.tar.xz") as archive:
-        information = json.loads(archive.extractfile(f"{name}.json").read(), strict=False)
+        information = json.loads(present(archive.extractfile(f"{name}.json")).read(), strict=False)
     named = {word for layer in information["Layers"] for word in re.split(r" \+ | \|\| |\|", layer["Name"])}
     in_graph = [GraphPrecision(node, "Conv", precision) for node in named if COMPUTING_NODE.fullmatch(node)]
     report = precision_of_engine(information, in_graph, strongly_typed=False)

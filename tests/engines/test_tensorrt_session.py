@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.errors import BundleError, UsageError, X3DDeployError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes import tensorrt_session
+from x3ddeploy.runtimes import tensorrt_engines, tensorrt_session
 from x3ddeploy.runtimes.choice import choose
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, open_part
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.engine import TensorRTError
 from x3ddeploy.tensorrt.place import plan_name
 from x3ddeploy.tensorrt.trt import ParsedNetwork, TensorRT
@@ -89,7 +91,7 @@ def test_an_engine_whose_profile_cannot_be_shared_says_so(monkeypatch):
     network = tensorrt.parse(graphs("fp32")["recognizer"].SerializeToString())
     monkeypatch.setattr(network, "_prepare_for_sessions", lambda config: None)
     plan, _ = network.build(BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 4)), None, lambda text: None)
-    session = session_of_plans(cuda, tensorrt, [[plan]])
+    session = session_of_plans(cast(Cuda, cuda), tensorrt, [[plan]])
     session.run(inputs("recognizer", 1))
     with pytest.raises(TensorRTError, match="belongs to another execution context") as error:
         session.run(inputs("recognizer", 2))
@@ -365,8 +367,8 @@ def with_engines(bundle, tmp_path, monkeypatch):
     cuda = FakeCuda()
     module = Module(SHAPES["11"], cuda)
     monkeypatch.setitem(RUNTIMES, "tensorrt", replace(RUNTIMES["tensorrt"], package="numpy"))  # it is installed
-    monkeypatch.setattr(tensorrt_session, "Cuda", lambda device: cuda)
-    monkeypatch.setattr(tensorrt_session, "open_tensorrt", lambda flavour, log: TensorRT(module, flavour, log))
+    monkeypatch.setattr(tensorrt_engines, "Cuda", lambda device: cuda)
+    monkeypatch.setattr(tensorrt_engines, "open_tensorrt", lambda flavour, log: TensorRT(module, flavour, log))
     opened = Bundle.open(shutil.copytree(bundle, tmp_path / "deploy"))
     options = BuildOptions(Flavour.TENSORRT, Precision.FP32, Batches(1, 1, 4))
     for part in ("rgb_backbone", "pose_backbone", "head"):

@@ -194,13 +194,13 @@ def test_a_file_that_the_user_named_is_refused_where_it_is_no_timing_cache_for_t
 
 @pytest.mark.parametrize("shape", ALL)
 def test_progress_is_told_where_there_is_a_monitor(shape):
-    told = []
+    told: list[str] = []
     build(shape, progress=told.append)
     assert told == (["Building engine"] if SHAPES[shape].progress else [])
 
 
 def test_warnings_are_passed_on_and_chatter_is_not():
-    log = []
+    log: list[tuple[str, str]] = []
     build("10", log=log)
     assert log == [("WARNING", "a warning of the builder")]
 

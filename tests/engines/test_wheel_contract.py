@@ -131,9 +131,10 @@ def answers(request, tmp_path):
         if wheel is None:
             pytest.skip(f"no wheel of TensorRT {shape}'s bindings: `make bindings` brings it")
         wanted = re.sub(r".*-cp3(\d+)-.*", r"python3.\1", wheel.name)
-        python = {**interpreters(), f"python3.{sys.version_info[1]}": sys.executable}.get(wanted)
-        if python is None:
+        known = {**interpreters(), f"python3.{sys.version_info[1]}": sys.executable}
+        if wanted not in known:
             pytest.skip(f"{wheel.name} is for {wanted}, which is not here")
+        python = known[wanted]
         environment, package = unpacked(wheel, tmp_path)
     words = [package, json.dumps(used), json.dumps(list(MEMBERS)), json.dumps(TELLING)]
     process = subprocess.run(

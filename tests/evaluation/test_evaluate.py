@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from support.batches import fixed_to
+from support.clip_files import write_clip
+from support.present import present
 
 from x3ddeploy.atomic import json_bytes
 from x3ddeploy.bundle import Bundle
@@ -38,7 +40,8 @@ def write_clips(folder, labels, clips=CLIPS):
     folder.mkdir()
     for index, label in enumerate(labels):
         arrays = batch_inputs(CONTRACT.inputs, clips, seed=index)
-        np.savez(folder / f"clip{index}.npz", **arrays, **({} if label is None else {"label": label}))
+        arrays |= {} if label is None else {"label": np.array(label)}
+        write_clip(folder / f"clip{index}.npz", **arrays)
     return folder
 
 
@@ -107,7 +110,7 @@ def test_the_report_is_json_and_says_what_was_done(opened, source, evaluation):
     assert [entry.videos for entry in report.classes] == [3, 2, 2, 1, 1, 0]
     reference, other = report.results
     assert reference.against_reference is None
-    against = other.against_reference["fused 1:1"]
+    against = present(other.against_reference)["fused 1:1"]
     assert against.agreement == 1
     assert 0 < against.largest_difference < 1e-5
     assert sum(entry.videos for entry in reference.confusions) == round(9 * (1 - reference.scores["fused 1:1"].top1))
@@ -239,7 +242,7 @@ def test_clips_without_a_person_are_named_and_all_of_them_are_refused(opened, tm
     np.savez(folder / "clip1.npz", **arrays)
     source, loading = open_source(folder, CONTRACT, clips=CLIPS), Loading()
     evaluation = evaluate(opened, source, [REFERENCE], loading, quiet)
-    persons = eval_report(opened, source, evaluation, loading, CLIPS, []).persons
+    persons = present(eval_report(opened, source, evaluation, loading, CLIPS, []).persons)
     assert persons.videos_without == ["clip1"]
     assert persons.frames_with_persons == persons.frames // 2
     np.savez(folder / "clip0.npz", **arrays)

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from types import MappingProxyType, SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from support.contracts import CLASSES, LENGTH, SIZE, frames_contract, frames_input, one_input
 
-from x3ddeploy.bundle import Source
-from x3ddeploy.contract import Activation, Average, Output, OutputKind, Score
+from x3ddeploy.bundle import Bundle, Source
+from x3ddeploy.contract import Activation, Average, Contract, Output, OutputKind, Score
 from x3ddeploy.data.sources import open_source
 from x3ddeploy.evaluation import evaluate as module
 from x3ddeploy.evaluation.evaluate import Loading, evaluate
@@ -47,12 +48,8 @@ def source(tmp_path):
 
 def test_one_score_is_reported_and_nobody_is_looked_for(source, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "open_part", lambda bundle, execution, threads: Averages())
-    bundle = SimpleNamespace(
-        contract=CONTRACT,
-        path=tmp_path,
-        labels=lambda: None,
-        manifest=SimpleNamespace(source=Source("a.pth", "0" * 64), precisions={}),
-    )
+    manifest = SimpleNamespace(source=Source("a.pth", "0" * 64), precisions={})
+    bundle = cast(Bundle, SimpleNamespace(contract=CONTRACT, path=tmp_path, labels=lambda: None, manifest=manifest))
     evaluation = evaluate(bundle, source, [REFERENCE, ORT], Loading(batch=3), lambda done, total: None)
     report = eval_report(bundle, source, evaluation, Loading(), 1, [])
     assert report.deployed == "classes"
@@ -79,7 +76,7 @@ def test_scores_of_more_than_two_streams_are_those_of_the_contract():
     scores = {name: SimpleNamespace(weights={f"{name}_logits": 1.0}) for name in names}
     scores["fused"] = SimpleNamespace(weights={f"{name}_logits": 1.0 for name in names})
     contract = SimpleNamespace(scores=scores, deployed="fused", logits={name: f"{name}_logits" for name in names})
-    assert list(reported_scores(contract).scores) == [*names, "fused"]
+    assert list(reported_scores(cast(Contract, contract)).scores) == [*names, "fused"]
 
 
 def _streams(average):

@@ -14,10 +14,12 @@ import torch
 from support.command import Forked
 from support.documents import of_its_type
 from support.faults.micro import options
+from support.present import of_type
 
 from x3ddeploy.bundle import Bundle
-from x3ddeploy.exporting.export import build_graphs, serialize
+from x3ddeploy.exporting.parts import build_graphs, serialize
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict, config_text
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.loading import load_network
 from x3ddeploy.runtimes.registry import open_session
 
@@ -287,7 +289,7 @@ def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_up(run, checkp
 def test_the_real_layout_reproduces_its_golden_outputs(real_layout):
     """Features, logits and coarse logits of the original network, to 1e-4 of their range."""
     loaded = load_network(real_layout / "checkpoint.pth")
-    golden, spec = np.load(real_layout / "golden.npz"), loaded.network.spec
+    golden, spec = np.load(real_layout / "golden.npz"), of_type(TwoStreamX3D, loaded.network).spec
     mean, std = (np.array(v, np.float32)[None, :, None, None, None] for v in (spec.rgb_input.mean, spec.rgb_input.std))
     inputs = {"imgs": (golden["frames_u8"] - mean) / std, "heatmap_imgs": golden["keypoint_heatmaps"]}
     graphs = build_graphs(loaded.network, loaded.source, options("tensorrt"))

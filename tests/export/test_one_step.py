@@ -135,7 +135,7 @@ def engines_of(further, calls):
 
 
 def test_json_is_one_document_of_all_steps(run, checkpoint, exports, monkeypatch):
-    done = SimpleNamespace(to_json=lambda: {"done": True})
+    done = SimpleNamespace(document=lambda: {"done": True})
     monkeypatch.setattr(one_step, "find_host", lambda *_: Host("GPU", "9.0", None, Flavour.TENSORRT, "10.1"))
     monkeypatch.setattr(one_step, "quantize", lambda *_, **__: done)
     monkeypatch.setattr(one_step, "build_trt", lambda *_, **__: done)
@@ -143,6 +143,6 @@ def test_json_is_one_document_of_all_steps(run, checkpoint, exports, monkeypatch
     document = json.loads(process.stdout)
     assert (document["quantized"], document["engines"]) == ({"done": True}, [{"done": True}])
     assert {"bundle", "manifest", "parity"} < set(document)
-    monkeypatch.setattr(one_step, "quantize", lambda *_, **__: SimpleNamespace(to_json=lambda: None))
+    monkeypatch.setattr(one_step, "quantize", lambda *_, **__: SimpleNamespace(document=lambda: None))
     of_its_type("export-one-step", run("export", checkpoint, "--fp16", "--json").stdout)
     of_its_type("export", run("export", checkpoint, "--json").stdout)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support.present import of_type
 from support.small_epamnet import SPEC, attention_weights, save, write
 
 from x3ddeploy.errors import CheckpointError, UsageError
 from x3ddeploy.exporting.parts import build_parts
 from x3ddeploy.families.base import Wishes
+from x3ddeploy.families.epamnet.network import EPAMNet
 from x3ddeploy.families.two_stream_x3d.checkpoint import expected_shapes
 from x3ddeploy.families.two_stream_x3d.demo import config_text
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
@@ -72,7 +74,7 @@ def test_a_published_config_needs_no_option(tmp_path):
     text = f"{text[:start]}    {PUBLISHED}\n{text[end:]}".replace("RGBPoseX3DRecognizer", "EPAMRecognizer")
     weights = {name: torch.zeros(shape) for name, shape in expected_shapes(spec).items()}
     weights |= {f"attention_module.{name}": value for name, value in attention_weights().items()}
-    network = load_network(write(tmp_path, weights, text)).network
+    network = of_type(EPAMNet, load_network(write(tmp_path, weights, text)).network)
     assert network.contract().outputs["attended_feat"].shape == ("N", 432, 16, 7, 7)
     assert [shape[2] for shape in network.spec.feature_shapes().values()] == [16, 48]
     other = text.replace("CBAM_spatial_efficient_temporal", "self_attention")

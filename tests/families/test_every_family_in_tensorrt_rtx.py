@@ -87,7 +87,7 @@ def test_every_family_has_a_network_here():
 @pytest.mark.families
 @pytest.mark.parametrize("family", NETWORKS)
 def test_a_bundle_becomes_engines(family, tmp_path):
-    """By the commands' own way, from the checkpoint on; made-up clips stand for nothing."""
+    """As the commands do it, from the checkpoint on; made-up clips stand for nothing."""
     checkpoints = NETWORKS[family](tmp_path)
     exported = x3ddeploy.export(checkpoints if len(checkpoints) > 1 else checkpoints[0], tmp_path / "deploy")
     assert exported.bundle.contract.family == family

@@ -5,6 +5,7 @@ import time
 from itertools import product
 
 import pytest
+from support.present import present
 from support.recognizers import modules_of, state_dict_of
 from support.small_3d import small
 from support.small_recognizers import STGCNPP, posec3d, stgcn, tsm
@@ -110,5 +111,5 @@ def test_a_head_that_is_not_asked_for_it_is_not(make):
     config = make()
     config["model"]["test_cfg"] = {"fcn_test": True}
     weights = weights_of(config)
-    family = family_of(weights, config)
+    family = present(family_of(weights, config))
     assert family.load(weights, config, Wishes()).network.model["fcn_test"] == (make is posec3d)

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from support.present import present
 from support.recognizers import modules_of, save, state_dict_of, text_of
 from support.small_recognizers import posec3d, tsn
 
@@ -203,7 +204,7 @@ def test_frames_and_size_are_the_users_to_choose(checkpoint):
     loaded = load_network(checkpoint, Wishes(frames=4, size=(32, 32)))
     value = loaded.network.contract().inputs["heatmap_imgs"]
     assert value.clip_shape == (17, 4, 32, 32)
-    assert value.transform("Resize").parameters["scale"] == [-1, 32]
+    assert present(value.transform("Resize")).parameters["scale"] == [-1, 32]
     with pytest.raises(UsageError, match="CenterCrop cuts squares"):
         load_network(checkpoint, Wishes(size=(32, 16)))
     assert loaded.origins["heatmap_imgs.shape"] == "option"

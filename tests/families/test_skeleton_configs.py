@@ -3,8 +3,7 @@
 import pytest
 from support.recognizers import config_of, save
 
-from x3ddeploy.exporting.export import serialize
-from x3ddeploy.exporting.parts import build_parts
+from x3ddeploy.exporting.parts import build_parts, serialize
 from x3ddeploy.loading import load_network
 from x3ddeploy.mmaction_compat import config_path
 from x3ddeploy.parity.compare import compare_parts, failures

@@ -1,5 +1,7 @@
 """TANet's kernels, computed from the clip, are a product with a matrix over frames in the graph."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -69,10 +71,11 @@ def test_its_graph_computes_what_mmaction_does_and_gives_the_weights_back(tmp_pa
 
 
 def test_building_it_says_nothing(tmp_path, monkeypatch):
-    """Its class initialises weights when it is made; MMEngine's logger tells of each, on stdout, where results are."""
+    """TANet initialises weights when it is made; MMEngine's logger tells of each, on stdout, where results are."""
     from mmengine.logging import MMLogger
 
-    path, said = save(tmp_path / "best.pth", tanet()), []
+    path = save(tmp_path / "best.pth", tanet())
+    said: list[logging.LogRecord] = []
     monkeypatch.setattr(MMLogger.get_current_instance(), "callHandlers", said.append)
     load_network(path)
     assert not [record for record in said if record.levelname != "ERROR"]

@@ -4,6 +4,7 @@ What is skipped silently here is a network that sees other clips in deployment t
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,14 +13,14 @@ from support.small_recognizers import STGCNPP, posec3d, stgcn, tsn
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.families import family_of
 from x3ddeploy.families.base import Wishes
-from x3ddeploy.families.mmaction.pipeline import frames_input
+from x3ddeploy.families.mmaction.inputs import frames_input
 from x3ddeploy.families.mmaction.training_config import described
 from x3ddeploy.modalities import modalities_of
 
 pytest.importorskip("mmaction")
 _PACKED = {("dropped", "PackActionInputs"), ("doubled", "PackActionInputs")}
 # Name -> config, and the edits that are taken: they change nothing, or make another pipeline that is understood.
-CONFIGS = {
+CONFIGS: dict[str, tuple[Callable[[], dict[str, Any]], set[tuple[str, str]]]] = {
     "posec3d": (posec3d, {("dropped", "PoseCompact"), *_PACKED}),
     "tsn": (tsn, {("dropped", "DecordInit"), ("doubled", "DecordInit"), *_PACKED}),
     "stgcnpp": (

@@ -87,7 +87,7 @@ NO_RECOGNIZERS = {
 @pytest.mark.parametrize("name", NO_RECOGNIZERS)
 def test_what_is_of_no_family_is_refused_by_what_it_is(tmp_path, name):
     config = read_config_file(config_path(name))
-    built = {key: config[key] for key in ("model", "dataset_type") if key in config}
+    built = {key: value for key, value in config.items() if key in ("model", "dataset_type")}
     kept = {"meta": {"cfg": text_of(built)}, "state_dict": {"backbone.weight": torch.zeros(1)}}
     torch.save(kept, tmp_path / "best.pth")
     with pytest.raises(CheckpointError, match=f"best.pth is .*{NO_RECOGNIZERS[name]}"):

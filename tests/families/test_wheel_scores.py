@@ -67,7 +67,7 @@ def test_a_videos_scores_are_those_of_mmactions_own_test_loop(name, videos, tmp_
         exported.bundle.path, data=videos / "val.txt", runtimes=["onnxruntime"], scores=rows, output=tmp_path / "report"
     )
     is_score = exported.bundle.contract.outputs["logits"].average == "score"
-    given = {}
+    given: dict[str, list[np.ndarray]] = {}
     for row in map(json.loads, rows.read_text().splitlines()):
         mean = np.array([row["averages"]["logits"]])
         given.setdefault(row["runtime"], []).append(softmax(mean)[0] if is_score else mean[0])

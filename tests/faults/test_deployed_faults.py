@@ -1,6 +1,7 @@
 """Each single fault of a finished bundle is found by `x3ddeploy verify`, whatever the manifest's sha256 say."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -52,7 +53,7 @@ GRAPHS = {
     **{f"fp16: {name}": ("fp16", *fault) for name, fault in {**LOST_BIASES, **WEIGHTS, **LEAKS}.items()},
     **{f"int8: {name}": ("int8", *fault) for name, fault in {**LOST_BIASES, **WEIGHTS, **SCALES, **LEAKS}.items()},
 }
-GOLDEN = {
+GOLDEN: dict[str, tuple[str, str, Callable[[np.ndarray], np.ndarray]]] = {
     f"{precision}: {name}": (precision, *fault)
     for precision in PRECISIONS
     for name, fault in (EDITS if precision == "fp32" else OUTPUT_EDITS).items()
@@ -95,7 +96,7 @@ def test_a_fault_of_a_graph_is_found(copy, name):
 
 def test_a_layer_that_stayed_float_without_a_word_is_found(copy):
     bundle = Bundle.open(copy)
-    calibration = read_json(copy / bundle.manifest.precisions["int8"].calibration, Calibration)
+    calibration: Calibration = read_json(copy / bundle.manifest.precisions["int8"].calibration, Calibration)
     quantizer = Quantizer(target_named(bundle.manifest.target), calibration.ranges())
     sites = {site.node for site in quantizer.eligible(onnx.load(bundle.part_path("recognizer")))}
     for part in ("rgb_backbone", "recognizer"):

@@ -1,5 +1,7 @@
 """An engine that computes something else than its graph is not kept: single faults, built with TensorRT stand-ins."""
 
+from typing import cast
+
 import numpy as np
 import onnx
 import pytest
@@ -15,6 +17,7 @@ from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.check import CheckRequest, compare_session
 from x3ddeploy.errors import GateError
 from x3ddeploy.runtimes.tensorrt_session import session_of_plans
+from x3ddeploy.tensorrt.cuda import Cuda
 from x3ddeploy.tensorrt.trt import TensorRT
 from x3ddeploy.terms import Precision
 
@@ -30,7 +33,7 @@ def verdict(deployed, part, precision, edit=lambda model: None):
     options = BuildOptions(Flavour.TENSORRT, Precision(precision), Batches(1, 1, 4))
     plan, _ = tensorrt.parse(graph.SerializeToString()).build(options, None, lambda text: None)
     wanted = CheckRequest(str(bundle.path), part, (("",),), options.precision, options.batches, Flavour.TENSORRT)
-    compare_session(bundle, wanted, session_of_plans(cuda, tensorrt, [[plan]])).raise_for_failures(part)
+    compare_session(bundle, wanted, session_of_plans(cast(Cuda, cuda), tensorrt, [[plan]])).raise_for_failures(part)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

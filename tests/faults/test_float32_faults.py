@@ -10,8 +10,9 @@ from support.faults.preprocessing import GRAPHS, PYTHON
 from support.parts import PARTS
 
 from x3ddeploy.errors import GateError
-from x3ddeploy.exporting import export
-from x3ddeploy.exporting.export import build_graphs, export_bundle
+from x3ddeploy.exporting.comparison import compare_preprocessing
+from x3ddeploy.exporting.export import export_bundle
+from x3ddeploy.exporting.parts import build_graphs
 from x3ddeploy.loading import Loaded
 from x3ddeploy.parity.compare import failures
 from x3ddeploy.parity.gates import Float32Gate
@@ -59,7 +60,7 @@ def test_right_graphs_are_the_network(target):
 
 def preprocessing_gate(made):
     """Names of the preprocessing graphs that the export does not let pass."""
-    rows = export._compare_preprocessing(network(), made, "onnxruntime", options("tensorrt", preprocess=True))
+    rows = compare_preprocessing(network(), made, "onnxruntime", options("tensorrt", preprocess=True))
     return {row.part for row in failures(rows, Float32Gate({}))}
 
 

@@ -11,7 +11,7 @@ from x3ddeploy.graphs.roles import Role, roles
 from x3ddeploy.precision.half import to_half
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
-from x3ddeploy.terms import Precision
+from x3ddeploy.terms import Precision, Target
 
 
 def convolution(graph, name, x, weight, groups=1, kernel=3):
@@ -74,7 +74,7 @@ def test_roles_are_the_same_in_half_precision(resnet):
 
 
 def test_a_dense_layer_called_conv2_is_quantized_where_depthwise_ones_are_not(resnet):
-    eligible = {site.node for site in find_sites(resnet) if TARGETS["tensorrt"].scheme.takes(site)}
+    eligible = {site.node for site in find_sites(resnet) if TARGETS[Target.TENSORRT].scheme.takes(site)}
     assert eligible == {"layer1.0/conv2/Conv", "layer1.0/conv3/Conv", "layer2/grouped", "fc"}
 
 
@@ -98,8 +98,8 @@ def test_what_joins_two_tensors_has_a_range_of_its_own_and_a_block_is_the_record
     assert sites["d/conv"].source == fast
     assert len(sites["d/conv"].moves) == 3
     taken = {target: [site.node for site in sites.values() if TARGETS[target].scheme.takes(site)] for target in TARGETS}
-    assert "c.0/conv1/conv" in taken["openvino"]
-    assert taken["tensorrt"] == ["d/conv"]
+    assert "c.0/conv1/conv" in taken[Target.OPENVINO]
+    assert taken[Target.TENSORRT] == ["d/conv"]
 
 
 def test_layers_of_an_attention_in_space_make_a_gate_and_maxima_are_not_quantized():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+from support.present import present
 
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.tail import tail_of
@@ -36,7 +37,7 @@ def test_a_gate_that_pools_is_no_end():
         y = graph.node("Mul", y, gate, name="gated")
         linear(graph, pooled(graph, "pool", y), 6)
 
-    found = tail_of(model(draw), ["imgs"], ["logits"])
+    found = present(tail_of(model(draw), ["imgs"], ["logits"]))
     assert found.maps == found.inputs == ("gated",)
     assert [node.op_type for node in found.model.graph.node][:2] == ["ReduceMean", "Flatten"]
 
@@ -51,7 +52,7 @@ def test_every_last_map_is_found_and_those_of_pictures_alone_count():
                                    (("slow", slow), ("fast", fast), ("pose", pose))), name="all", axis=1)  # fmt: skip
         linear(graph, y, 6)
 
-    found = tail_of(model(draw), ["imgs"], ["logits"])
+    found = present(tail_of(model(draw), ["imgs"], ["logits"]))
     assert found.maps == ("slow", "fast")
     assert sorted(found.inputs) == ["fast", "pose", "slow"]
 
@@ -60,6 +61,6 @@ def test_where_nothing_has_places_there_is_no_tail():
     def draw(graph, x):
         linear(graph, graph.node("Flatten", x, name="flat"), 3072)
 
-    found = tail_of(model(draw), ["imgs"], ["logits"])
+    found = present(tail_of(model(draw), ["imgs"], ["logits"]))
     assert found.maps == ("imgs",)
     assert tail_of(model(draw), ["other"], ["logits"]) is None

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.contracts import JOINTS, LENGTH, SIZE, frames_input, heatmaps_input
+from support.present import of_type
 
 from x3ddeploy.contract import BATCH_AXIS, Input, InputKind, Transform
 from x3ddeploy.errors import BundleError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
-from x3ddeploy.modalities import modalities_of, needs_frames, needs_keypoints
+from x3ddeploy.modalities import Frames, Heatmaps, modalities_of, needs_frames, needs_keypoints
 from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.modalities.synthetic import impulse_inputs, raw_inputs
 from x3ddeploy.runtimes.registry import open_session
@@ -22,7 +23,7 @@ TIME_FIRST = {"imgs": frames_input(shape=(LENGTH, 3, SIZE, SIZE))}
 def test_settings_are_the_contracts(name):
     spec = PRESETS[name]
     kinds = modalities_of(clip_inputs(spec))
-    imgs, heatmaps = kinds["imgs"], kinds["heatmap_imgs"]
+    imgs, heatmaps = of_type(Frames, kinds["imgs"]), of_type(Heatmaps, kinds["heatmap_imgs"])
     assert (imgs.mean, imgs.std, imgs.view.length) == (spec.rgb_input.mean, spec.rgb_input.std, spec.rgb_input.frames)
     assert imgs.view.size == heatmaps.view.size == (spec.rgb_input.height, spec.rgb_input.width)
     drawn = (heatmaps.sigma, heatmaps.scaling, heatmaps.use_score, heatmaps.height, heatmaps.joints)

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.contracts import two_streams
+from support.present import of_type
 
 from x3ddeploy.contract import Part
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.graphs.lint import check_model
-from x3ddeploy.modalities import modalities_of
+from x3ddeploy.modalities import Heatmaps, modalities_of
 from x3ddeploy.modalities.graphs import preprocessing_graphs, preprocessing_name
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.runtimes.registry import open_session
@@ -65,7 +66,7 @@ def test_frames_become_normalised_clips(runtime, batch):
 def test_keypoints_become_heatmaps(runtime, batch, persons):
     random = np.random.default_rng(batch * 10 + persons)
     pose, joints = TINY.pose_input, TINY.pose.in_channels
-    drawing = modalities_of(INPUTS)["heatmap_imgs"]
+    drawing = of_type(Heatmaps, modalities_of(INPUTS)["heatmap_imgs"])
     keypoints = random.uniform(-12, 44, (batch, persons, pose.frames, joints, 2)).astype(np.float32)
     keypoints[:, :, :, 1] = np.round(keypoints[:, :, :, 1])
     keypoints[:, :, :, 2] = 0

@@ -5,14 +5,16 @@ Equal means equal: the same operations in the same floating types.
 
 import copy
 import importlib
+from typing import Any
 
 import numpy as np
 import pytest
 from support.contracts import skeleton_input
+from support.present import of_type
 
 from x3ddeploy.errors import BundleError, DataError, UsageError
 from x3ddeploy.mmaction_compat import import_everything
-from x3ddeploy.modalities import modalities_of
+from x3ddeploy.modalities import Skeletons, modalities_of
 from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.modalities.synthetic import batch_inputs, impulse_inputs, raw_inputs
 
@@ -90,8 +92,8 @@ def theirs(compose, steps, entry):
 
 
 def ours(steps, entry, expected):
-    sampled = next((step for step in steps if step["type"] == "UniformSampleFrames"), {})
-    kind = modalities_of({"x": skeleton_input(steps, expected.shape[1:])})["x"]
+    sampled: dict[str, Any] = next((step for step in steps if step["type"] == "UniformSampleFrames"), {})
+    kind = of_type(Skeletons, modalities_of({"x": skeleton_input(steps, expected.shape[1:])})["x"])
     size, clips = entry.get("img_shape"), sampled.get("num_clips", 1)
     return kind.prepare(entry["keypoint"], entry.get("keypoint_score"), size, clips)
 

@@ -16,7 +16,7 @@ from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.runtimes.registry import open_session
-from x3ddeploy.terms import Precision
+from x3ddeploy.terms import Precision, Target
 
 
 def types_of(graph):
@@ -75,7 +75,7 @@ def test_bfloat16_computes_the_same_to_its_own_precision(recognizer, clips):
 
 
 def test_quantized_and_half_typed_graphs_have_half_scales_and_run(recognizer, ranges_of, clips):
-    scheme = TARGETS["tensorrt"].scheme
+    scheme = TARGETS[Target.TENSORRT].scheme
     sites = [site for site in find_sites(recognizer) if site.role in scheme.roles]
     quantized = insert_qdq(recognizer, sites, ranges_of(recognizer), scheme)
     typed = to_half(quantized, Precision.FP16, float32_nodes(quantized))

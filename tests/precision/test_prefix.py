@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from support.contracts import two_streams
+from support.present import present
 
 from x3ddeploy.precision.prefix import Prefix, cuts
 from x3ddeploy.precision.qdq import Scheme
@@ -61,7 +62,7 @@ def test_what_lies_between_two_cuts_is_computed_from_the_first(recognizer, clips
     convolutions = [node.name for node in graph.graph.node if node.op_type == "Conv"]
     counted = Counted(clips)
     prefix = Prefix(graph, ORT, counted)
-    names = [prefix.before([name])[0] for name in convolutions[4:]]
+    names = [present(prefix.before([name]))[0] for name in convolutions[4:]]
     assert counted.times == 1
     assert len(set(names)) > 2
 

@@ -12,6 +12,7 @@ from x3ddeploy.precision.qdq import Scheme, activation_parameters, insert_qdq, w
 from x3ddeploy.precision.sites import QUANTIZABLE, find_sites
 from x3ddeploy.precision.targets import TARGETS
 from x3ddeploy.runtimes.registry import open_session
+from x3ddeploy.terms import Target
 
 EVERYTHING = QUANTIZABLE
 
@@ -98,7 +99,7 @@ def test_weights_stored_as_int8_are_those_of_the_pair(recognizer, ranges_of, cli
 
 
 def test_a_quantized_shift_moves_the_values_of_one_scale(recognizer, ranges_of):
-    graph = quantized(recognizer, ranges_of(recognizer), TARGETS["tensorrt"].scheme)
+    graph = quantized(recognizer, ranges_of(recognizer), TARGETS[Target.TENSORRT].scheme)
     producers = {name: node for node in graph.graph.node for name in node.output}
     for site in find_sites(recognizer):
         if site.node.endswith("/conv1/Conv"):
@@ -120,12 +121,12 @@ def test_biases_and_squeeze_and_excitation_stay_float(layout, ranges_of):
 
 
 def test_graphs_for_tensorrt_keep_its_rules(recognizer, ranges_of):
-    assert lint_qdq(quantized(recognizer, ranges_of(recognizer), TARGETS["tensorrt"].scheme)) == []
+    assert lint_qdq(quantized(recognizer, ranges_of(recognizer), TARGETS[Target.TENSORRT].scheme)) == []
 
 
 def test_a_block_left_out_has_no_pair(recognizer, ranges_of):
     sites = [site for site in find_sites(recognizer) if site.block != "pose_backbone/layer1.0"]
-    scheme = TARGETS["tensorrt"].scheme
+    scheme = TARGETS[Target.TENSORRT].scheme
     graph = insert_qdq(recognizer, [site for site in sites if site.role in scheme.roles], ranges_of(recognizer), scheme)
     inside = [node for node in graph.graph.node if node.name.startswith("pose_backbone/layer1.0/conv")]
     assert inside
@@ -134,12 +135,12 @@ def test_a_block_left_out_has_no_pair(recognizer, ranges_of):
 
 def test_the_float_graph_is_left_as_it_was(recognizer, ranges_of):
     before = recognizer.SerializeToString(deterministic=True)
-    quantized(recognizer, ranges_of(recognizer), TARGETS["openvino"].scheme)
+    quantized(recognizer, ranges_of(recognizer), TARGETS[Target.OPENVINO].scheme)
     assert recognizer.SerializeToString(deterministic=True) == before
 
 
 def test_two_quantizations_are_byte_identical(recognizer, ranges_of):
-    ranges, scheme = ranges_of(recognizer), TARGETS["tensorrt"].scheme
+    ranges, scheme = ranges_of(recognizer), TARGETS[Target.TENSORRT].scheme
     first, second = (quantized(recognizer, ranges, scheme).SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
 
@@ -170,16 +171,16 @@ def test_channels_and_tensors_of_zeros_get_a_positive_scale():
 
 
 def test_convolutions_along_one_axis_are_not_for_tensorrt():
-    """Its parser parts them from their pairs by reshapes, and then they do not run in INT8: TANet has such ones."""
+    """The parser parts them from their pairs by reshapes, and then they do not run in INT8: TANet has such ones."""
     values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 4, 8]) for name in ("x", "y")]
     weight = numpy_helper.from_array(np.ones((4, 4, 1), np.float32), "w")
     node = helper.make_node("Conv", ["x", "w"], ["y"], "a/b/Conv")
     graph = helper.make_graph([node], "g", values[:1], values[1:], [weight])
     (site,) = find_sites(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
-    assert TARGETS["openvino"].scheme.takes(site)
+    assert TARGETS[Target.OPENVINO].scheme.takes(site)
     assert Scheme(QUANTIZABLE, unsigned=False, stored_int8=False).takes(site)
     assert not Scheme(QUANTIZABLE, unsigned=False, stored_int8=False, one_axis=False).takes(site)
-    assert not TARGETS["tensorrt"].scheme.one_axis
+    assert not TARGETS[Target.TENSORRT].scheme.one_axis
 
 
 @pytest.mark.parametrize(
@@ -205,5 +206,5 @@ def test_groups_that_four_does_not_divide_are_not_for_tensorrt(shape, groups, od
     ]
     graph = helper.make_graph(nodes, "g", values[:1], values[2:], [weight])
     (site,) = find_sites(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
-    assert TARGETS["openvino"].scheme.takes(site)
-    assert TARGETS["tensorrt"].scheme.takes(site) is not odd
+    assert TARGETS[Target.OPENVINO].scheme.takes(site)
+    assert TARGETS[Target.TENSORRT].scheme.takes(site) is not odd

@@ -9,11 +9,12 @@ from x3ddeploy.precision.lint import lint_qdq
 from x3ddeploy.precision.qdq import insert_qdq
 from x3ddeploy.precision.sites import find_sites
 from x3ddeploy.precision.targets import TARGETS
+from x3ddeploy.terms import Target
 
 
 @pytest.fixture
 def graph(recognizer, ranges_of):
-    scheme = TARGETS["tensorrt"].scheme
+    scheme = TARGETS[Target.TENSORRT].scheme
     sites = [site for site in find_sites(recognizer) if site.role in scheme.roles]
     return insert_qdq(recognizer, sites, ranges_of(recognizer), scheme)
 

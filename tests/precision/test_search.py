@@ -13,7 +13,7 @@ from x3ddeploy.precision.streams import stream_graph, streams_of, streams_of_nod
 from x3ddeploy.precision.targets import TARGETS, TargetPrecision
 from x3ddeploy.precision.trials import Quantizer, Trials
 from x3ddeploy.runtimes.registry import Execution
-from x3ddeploy.terms import Precision
+from x3ddeploy.terms import Precision, Target
 
 CLIPS = 40
 ORT = Execution("onnxruntime", "cpu", Precision.INT8)
@@ -21,7 +21,7 @@ STREAMS = streams_of(two_streams())
 BLOCKS = ("a", "b", "c", "d")
 
 
-class FakeTrials:
+class FakeTrials(Trials):
     """A stream's logits break where all blocks of one of its groups in `breaks` are quantized."""
 
     def __init__(self, breaks):
@@ -102,7 +102,7 @@ def test_int8_with_nothing_quantized_is_no_int8():
 
 @pytest.fixture
 def quantizer(recognizer, ranges_of):
-    return Quantizer(TARGETS["onnxruntime"], ranges_of(recognizer))
+    return Quantizer(TARGETS[Target.ONNXRUNTIME], ranges_of(recognizer))
 
 
 def test_units_hold_every_eligible_layer_once(recognizer, quantizer):

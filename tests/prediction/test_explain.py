@@ -5,6 +5,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import onnx
@@ -22,8 +23,10 @@ from support.contracts import (
 )
 from support.documents import of_its_type
 from support.made_videos import make_keypoints, make_video, write_npz
+from support.present import all_of, present
 
 import x3ddeploy
+from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import People
@@ -40,11 +43,12 @@ from x3ddeploy.prediction.gradcam import GradCam
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
 from x3ddeploy.prediction.windows import Window
 from x3ddeploy.progress import QUIET
+from x3ddeploy.runtimes.base import Session
 
 FRAMES = 8
 
 
-class Network:
+class Network(Session):
     """A session of one set of logits, which a function computes."""
 
     runtime = "made"
@@ -99,13 +103,14 @@ def test_heat_is_where_and_when_the_class_is(tmp_path, red_square):
     found = explain_window(
         video, prediction_of(red_square, contract), 1, bundle_of(tmp_path, contract), scorer, None, QUIET
     )
-    values, (left, top, right, bottom) = found.heat.values, found.heat.box
+    heat = present(found.heat)
+    values, (left, top, right, bottom) = heat.values, heat.box
     assert (left, top, right, bottom) == (0, 0, 64, 64)
     assert values.shape == (LENGTH, SIZE, SIZE)
     _, rows, columns = np.nonzero(values > 0.5 * values.max())
     assert 7 <= rows.min() <= rows.max() <= 12  # 8 to 11 is the square, and between places heat is linear
     assert 11 <= columns.min() <= columns.max() <= 15
-    shares = {entry.frame: entry.share for entry in found.report().frames}
+    shares = {entry.frame: entry.share for entry in present(found.report().frames)}
     assert sum(share for frame, share in shares.items() if frame >= FRAMES // 2) > 0.99
     drawn = tmp_path / "drawn"
     drawn.mkdir()
@@ -145,7 +150,7 @@ def test_the_weights_are_the_gradients_of_the_training_form(bundle, tiny_network
     (found,) = cam.maps(clip, 2).maps.values()
     cam.close()
     tensors = {name: torch.from_numpy(value) for name, value in clip.items()}
-    features = {}
+    features: dict[str, torch.Tensor] = {}
     for part in opened.contract.backbones:
         features |= tiny_network.part(part)(*(tensors[name] for name in opened.contract.parts[part].inputs))
     features = {name: value.detach().requires_grad_() for name, value in features.items()}
@@ -153,7 +158,7 @@ def test_the_weights_are_the_gradients_of_the_training_form(bundle, tiny_network
     shares = opened.contract.scores[opened.contract.deployed].shares()
     sum(share * logits[name][0, 2] for name, share in shares.items()).backward()
     name = opened.contract.parts["rgb_backbone"].outputs[0]
-    slopes = features[name].grad[0].sum((1, 2, 3))
+    slopes = present(features[name].grad)[0].sum((1, 2, 3))
     expected = (slopes[:, None, None, None] * features[name].detach()[0]).sum(0).numpy()
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
 
@@ -190,13 +195,14 @@ def wrist_from_middle(joints):
 def test_evidence_is_of_the_joint_that_makes_the_class(walking, contract, wrist):
     video = OpenedVideo(Path("walk"), VideoInfo(FRAMES, 60, 80, None), walking)
     scorer = Scorer(Network(lambda clips: wrist(clips)[:, None] * (0, 1, 0)), contract, 4)
-    bundle = SimpleNamespace(contract=contract)
+    bundle = cast(Bundle, SimpleNamespace(contract=contract))
     found = explain_window(video, prediction_of("walk", contract), 1, bundle, scorer, None, QUIET)
     assert found.heat is None
-    assert found.joints.argmax() == 9
-    assert found.joints[9] > 0.1
-    np.testing.assert_allclose(np.delete(found.joints, 9), 0, atol=1e-5)
-    first, *_ = found.report().joints
+    joints = present(found.joints)
+    assert joints.argmax() == 9
+    assert joints[9] > 0.1
+    np.testing.assert_allclose(np.delete(joints, 9), 0, atol=1e-5)
+    first, *_ = present(found.report().joints)
     assert (first.name, first.joint) == ("left_wrist", 9)
     assert first.score_without < found.view_score
 
@@ -226,7 +232,7 @@ def test_the_command_draws_and_prints(run, bundle, filmed, tmp_path):
     assert process.returncode == 0, process.stderr
     told = of_its_type("explain", process.stdout)
     with x3ddeploy.open(bundle) as recognizer:
-        predicted = recognizer.predict_videos([filmed], window=12, stride=4, each_person=True)
+        predicted = all_of(Prediction, recognizer.predict_videos([filmed], window=12, stride=4, each_person=True))
         (same,) = (entry for entry in predicted if entry.person == 1 and entry.window == Window(4, 16))
     assert (told["label"], told["person"]) == (same.label, 1)
     assert told["score"] == pytest.approx(float(same.deployed.max()), abs=1e-6)
@@ -267,8 +273,9 @@ def test_each_runtime_explains_its_own_answer(bundle, filmed, monkeypatch, runti
     found = x3ddeploy.explain(filmed, runtime=runtime, **words)
     assert opened == [("openvino", "cpu") if runtime == "openvino" else ("onnxruntime", "cpu")]
     assert found.view_score == pytest.approx(expected.view_score, abs=1e-5)
-    np.testing.assert_allclose(found.joints, expected.joints, atol=1e-3)
-    np.testing.assert_allclose(found.heat.values, expected.heat.values, atol=0.02 * expected.heat.values.max())
+    np.testing.assert_allclose(present(found.joints), present(expected.joints), atol=1e-3)
+    heat = present(expected.heat).values
+    np.testing.assert_allclose(present(found.heat).values, heat, atol=0.02 * heat.max())
 
 
 def test_a_precision_that_the_bundle_lacks_is_not_explained_in_another(bundle, filmed):

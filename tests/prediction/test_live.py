@@ -4,15 +4,19 @@ import io
 import os
 import threading
 import time
+from typing import cast
 
 import numpy as np
 import pytest
 from support.made_videos import make_video
+from support.present import all_of, present
 
 import x3ddeploy
 from x3ddeploy.data.video import read_frames
 from x3ddeploy.errors import DataError, UsageError
+from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.live import LiveWindows
+from x3ddeploy.prediction.predict import Prediction
 from x3ddeploy.prediction.sources import Frame, Newest, is_live, opened_frames, raw_frames, raw_size
 
 FPS, FRAMES = 10, 31
@@ -53,7 +57,7 @@ def windows_of(recognizer, keypoints, scores, name="cam", **options):
         recognizer.contract,
         recognizer.labels,
         recognizer._scorer(),
-        Estimator(keypoints, scores),
+        cast(PoseEstimator, Estimator(keypoints, scores)),
         window_s=1.0,
         stride_s=0.5,
         **options,
@@ -72,7 +76,7 @@ def test_windows_are_those_of_the_same_frames_in_a_file(bundle, filmed):
     for ((live,), _, _), filed in zip(found, expected, strict=True):
         for name, value in filed.scores.items():
             np.testing.assert_allclose(live.scores[name], value, atol=1e-6)
-        assert live.people.frames_with_persons == filed.people.frames_with_persons == 11
+        assert present(live.people).frames_with_persons == present(filed.people).frames_with_persons == 11
 
 
 def test_each_person_is_answered_alone_by_a_number_of_the_stream(bundle, filmed, tmp_path):
@@ -86,7 +90,8 @@ def test_each_person_is_answered_alone_by_a_number_of_the_stream(bundle, filmed,
     with x3ddeploy.open(bundle) as recognizer:
         windows = windows_of(recognizer, keypoints, scores, each_person=True)
         pushed = [windows.push(Frame(picture, 100 + number / FPS)) for number, picture in enumerate(pictures)]
-        filed = list(recognizer.predict_videos([path], tmp_path / "two.npz", window=11, stride=5, each_person=True))
+        given = recognizer.predict_videos([path], tmp_path / "two.npz", window=11, stride=5, each_person=True)
+        filed = all_of(Prediction, given)
     found = [[(entry.person, entry.label) for entry in entry[0]] for entry in pushed if entry is not None]
     assert [[person for person, _ in answers] for answers in found] == [[0, 1], [0, 1], [0, 1], [1], [None]]
     assert found[-1] == [(None, None)]
@@ -185,7 +190,7 @@ def test_a_lost_stream_is_opened_again_and_said(monkeypatch):
         yield np.zeros((2, 2, 3), np.uint8)
         raise OSError("connection reset")
 
-    told = []
+    told: list[str] = []
     newest = Newest(lost, "rtsp://cam", again=True, tell=told.append)
     for number, _ in enumerate(newest):
         if number == 2:

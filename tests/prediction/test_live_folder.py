@@ -5,18 +5,23 @@ import os
 import shutil
 import threading
 import time
+from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
 from support.documents import of_its_type
 from support.made_videos import make_keypoints, make_video, write_npz
+from support.present import all_of, present
 
 import x3ddeploy
 from x3ddeploy.errors import UsageError
+from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.pose.models import Persons
 from x3ddeploy.prediction import folder as folders
 from x3ddeploy.prediction.folder import FilledFolder, FolderVideos, folder_frames
+from x3ddeploy.prediction.predict import Prediction
 
 QUIET_NS = 100_000_000
 
@@ -71,7 +76,7 @@ def test_who_is_slow_loses_the_oldest_videos_but_none_that_were_there(quick, tmp
     for number in range(4):
         (tmp_path / f"{number}.mp4").write_bytes(b"")
         os.utime(tmp_path / f"{number}.mp4", (number + 1, number + 1))
-    told = []
+    told: list[str] = []
     videos = FolderVideos(tmp_path, told.append, posed=False)
     came = iter(videos)
     first = [next(came).path.name for _ in range(4)]
@@ -90,17 +95,18 @@ def test_videos_that_come_are_answered_as_files_are(quick, bundle, filmed, tmp_p
     whole = filmed.read_bytes()
     shutil.copy(filmed.with_suffix(".npz"), tmp_path / "second.npz")
     (tmp_path / "second.mp4").write_bytes(whole[:700])
-    told = []
+    told: list[str] = []
     with x3ddeploy.open(bundle) as recognizer:
         answers = recognizer.stream(tmp_path, window_s=0.5, stride_s=0.25, each_person=True, progress=told.append)
-        expected = list(recognizer.predict_videos([filmed], window=8, stride=4, each_person=True))
+        filed = recognizer.predict_videos([filmed], window=8, stride=4, each_person=True)
+        expected = all_of(Prediction, filed)
         found = [next(answers) for _ in expected]
         threading.Timer(0.3, lambda: (tmp_path / "second.mp4").write_bytes(whole)).start()
         found += [next(answers) for _ in expected]
-    assert [answer.prediction.video.name for answer in found] == ["first.mp4"] * 8 + ["second.mp4"] * 8
-    for answer, filed in zip(found, [*expected, *expected], strict=True):
-        assert (answer.prediction.window, answer.prediction.person) == (filed.window, filed.person)
-        np.testing.assert_allclose(answer.prediction.deployed, filed.deployed, atol=1e-6)
+    assert [Path(answer.prediction.video).name for answer in found] == ["first.mp4"] * 8 + ["second.mp4"] * 8
+    for answer, same in zip(found, [*expected, *expected], strict=True):
+        assert (answer.prediction.window, answer.prediction.person) == (same.window, same.person)
+        np.testing.assert_allclose(answer.prediction.deployed, same.deployed, atol=1e-6)
     assert "second.mp4 cannot be decoded" in told[0]
     assert all(answer.latency_s >= QUIET_NS / 1e9 for answer in found[8:])
 
@@ -128,7 +134,7 @@ def test_pictures_that_come_are_a_stream(tmp_path):
 
     put_picture("old", 9)
     os.utime(tmp_path / "old.png", (1, 1))
-    told = []
+    told: list[str] = []
     frames = folder_frames(tmp_path, told.append)()
     (tmp_path / "broken.png").write_bytes(b"none")
     put_picture("a", 1)
@@ -163,12 +169,13 @@ def test_a_folder_of_pictures_gives_answers_about_the_last_seconds(bundle, tmp_p
     filling = threading.Thread(target=fill)
     filling.start()
     with x3ddeploy.open(bundle) as recognizer:
-        answers = recognizer.stream(tmp_path, Estimator(), window_s=0.3, stride_s=0.1)
+        answers = recognizer.stream(tmp_path, cast(PoseEstimator, Estimator()), window_s=0.3, stride_s=0.1)
         found = [next(answers) for _ in range(2)]
     filling.join()
     assert all(answer.prediction.seen and answer.prediction.video == str(tmp_path) for answer in found)
-    assert 0.05 < found[1].end_s - found[0].end_s < 0.3
-    assert all(answer.end_s - answer.start_s <= 0.3 for answer in found)
+    bounds = [(present(answer.start_s), present(answer.end_s)) for answer in found]
+    assert 0.05 < bounds[1][1] - bounds[0][1] < 0.3
+    assert all(end - start <= 0.3 for start, end in bounds)
 
 
 def test_a_folder_that_is_not_there_is_told_at_once(bundle, tmp_path):

@@ -53,7 +53,8 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.addresses, self.policy, self.inside = [], [], "", None
-        self.blocks, self.text = {"script": [], "style": []}, ""
+        self.blocks: dict[str, list[str]] = {"script": [], "style": []}
+        self.text = ""
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):

@@ -5,6 +5,7 @@ import html.parser
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,7 +28,11 @@ def made_report():
     rows = [row("onnxruntime/fp32", 100.0), row("onnxruntime/int8", 80.0, precision="int8")]
     rows.append(row("rgbposeconv3d/torch", 500.0, unlike=["imgs of 8 frames of 224 x 224 against 16 frames"]))
     rows.append(row("onnxruntime/fp32", 210.0, scope="pipeline"))
-    headline = {"faster": "onnxruntime/fp32", "slower": "rgbposeconv3d/torch", "network": "RGBPoseConv3D"}
+    headline: dict[str, Any] = {
+        "faster": "onnxruntime/fp32",
+        "slower": "rgbposeconv3d/torch",
+        "network": "RGBPoseConv3D",
+    }
     headline |= {"scope": "compute", "times_as_fast": vars(ratio([500.0] * 5, [100.0] * 5)), "unlike": ["clips"]}
     headline |= {"per": "multiply-add", "times_the_work": 7.4}
     blocks = [
@@ -42,7 +47,12 @@ def made_report():
         )
     ]
     part = {"name": "onnxruntime/rgb_backbone", "samples_ms": [50.0] * 5} | vars(statistics([50.0] * 5))
-    work = {"clips": 1, "multiply_adds": 8 * 10**9, "traffic_bytes": 4 * 10**9, "compulsory_bytes": 3 * 10**7}
+    work: dict[str, Any] = {
+        "clips": 1,
+        "multiply_adds": 8 * 10**9,
+        "traffic_bytes": 4 * 10**9,
+        "compulsory_bytes": 3 * 10**7,
+    }
     work["by_kind"] = {"pointwise": {"multiply_adds": 8 * 10**9, "traffic_bytes": 4 * 10**9}}
     return {
         "schema_version": 3,
@@ -198,8 +208,8 @@ def test_drawings_hold_finite_numbers_inside_their_canvas(report):
     for drawing in drawings:
         root = ElementTree.fromstring(drawing)
         for circle in root.iter("circle"):
-            assert 0 <= float(circle.get("cx")) <= 440
-            assert 0 <= float(circle.get("cy")) <= 290
+            assert 0 <= float(circle.attrib["cx"]) <= 440
+            assert 0 <= float(circle.attrib["cy"]) <= 290
     assert "nan" not in "".join(drawings)
 
 

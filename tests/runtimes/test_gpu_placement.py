@@ -2,6 +2,7 @@
 
 import os
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_shape_nodes_compute_nothing():
 @pytest.fixture
 def played(monkeypatch):
     """A build of ONNX Runtime with CUDA and TensorRT: gives what its sessions were asked, and what is on the CPU."""
-    told = {"cpu": []}
+    told: dict[str, Any] = {"cpu": []}
 
     class Session:
         def __init__(self, model, options, providers):

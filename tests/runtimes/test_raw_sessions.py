@@ -15,7 +15,7 @@ from support.made_videos import make_keypoints, make_video, write_npz
 import x3ddeploy
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
-from x3ddeploy.data.prepare import fed_clips
+from x3ddeploy.data.feeding import fed_clips
 from x3ddeploy.data.sources import AnnotatedVideos, open_source
 from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.evaluation import scores as scores_module
@@ -25,7 +25,7 @@ from x3ddeploy.modalities import modalities_of
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES, Heatmaps
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.metrics import compare
-from x3ddeploy.runtimes import tensorrt_session
+from x3ddeploy.runtimes import tensorrt_engines
 from x3ddeploy.runtimes.base import FallbackError
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, open_part, open_raw
 from x3ddeploy.tensorrt.engine import TensorRTError
@@ -88,9 +88,9 @@ def gpu(request, monkeypatch):
     cuda: Any = FakeCuda()
     cuda.module = Module(SHAPES[request.param], cuda)
     monkeypatch.setitem(RUNTIMES, "tensorrt", replace(RUNTIMES["tensorrt"], package="numpy"))  # it is installed
-    monkeypatch.setattr(tensorrt_session, "Cuda", lambda device: cuda)
+    monkeypatch.setattr(tensorrt_engines, "Cuda", lambda device: cuda)
     monkeypatch.setattr(
-        tensorrt_session, "open_tensorrt", lambda flavour, log: TensorRT(cuda.module, Flavour.TENSORRT, log)
+        tensorrt_engines, "open_tensorrt", lambda flavour, log: TensorRT(cuda.module, Flavour.TENSORRT, log)
     )
     return cuda
 
@@ -250,8 +250,8 @@ def labelled(bundle, tmp_path_factory):
 
 
 def scores_in(opened, source, executions):
-    """By execution: name of the logits -> scores of the videos; and the tensors that clips were loaded as."""
-    loaded = set()
+    """Execution -> name of the logits -> scores of the videos; and the tensors that clips were loaded as."""
+    loaded: set[str] = set()
     plain = AnnotatedVideos.load
 
     def seen(self, index):

@@ -100,7 +100,7 @@ def test_engines_take_part_where_the_bundle_has_some_and_need_a_gpu(opened):
 
 
 def test_a_runtime_of_engines_takes_no_graph(opened, monkeypatch):
-    monkeypatch.setattr("x3ddeploy.runtimes.tensorrt_session.require_device", lambda device: None)
+    monkeypatch.setattr("x3ddeploy.runtimes.tensorrt_engines.require_device", lambda device: None)
     with pytest.raises(UsageError, match="engines"):
         open_session("tensorrt-rtx", opened.part_path("head"))
 

@@ -17,7 +17,7 @@ def moving_picture(frames=40, height=96, width=128, seed=0):
 def write_video(path, frames, codec="libx264", keyframe_distance=12, **options):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30, options={"g": str(keyframe_distance), **options})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        (stream.height, stream.width), stream.pix_fmt = frames.shape[1:3], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

@@ -66,8 +66,8 @@ def saved_weights() -> dict[str, Tensor]:
     return {**weights, **{name: torch.tensor(7) for name in counters}}
 
 
-def save(path: Path, content: object, **options: object) -> Path:
-    torch.save(content, path, **options)
+def save(path: Path, content: object, *, pickle_protocol: int = 2, zipped: bool = True) -> Path:
+    torch.save(content, path, pickle_protocol=pickle_protocol, _use_new_zipfile_serialization=zipped)
     return path
 
 
@@ -114,7 +114,7 @@ def history_buffers() -> Iterator[None]:
     names = ("mmengine", "mmengine.logging", "mmengine.logging.history_buffer")
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update({name: types.ModuleType(name) for name in names})
-    sys.modules[names[-1]].HistoryBuffer = HistoryBuffer
+    vars(sys.modules[names[-1]])["HistoryBuffer"] = HistoryBuffer
     try:
         yield
     finally:
@@ -124,7 +124,7 @@ def history_buffers() -> Iterator[None]:
                 sys.modules[name] = module
 
 
-def read_checkpoint(path: Path, **options: bool) -> SimpleNamespace:
+def read_checkpoint(path: Path, *, ema: bool = False, trust: bool = False) -> SimpleNamespace:
     """What a checkpoint holds, with the weights of its network as `state_dict`."""
-    checkpoint, _, weights, notes = recognize(path, **options)
+    checkpoint, _, weights, notes = recognize(path, ema=ema, trust=trust)
     return SimpleNamespace(**vars(checkpoint) | {"state_dict": weights, "notes": notes})

@@ -13,8 +13,11 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
+import click
 import torch
 
+from support.present import present
+from x3ddeploy.cli.main import main
 from x3ddeploy.cli.main import run as entry_point
 
 # Python ignores these unless it is asked for them, outside of __main__.
@@ -62,7 +65,7 @@ class Forked:
     """The command in a copy of this process, in which all that it imports is there: for tests that kill it.
 
     Attributes:
-        pid: of the process.
+        pid: number of the process.
         stderr: what it writes there, line by line.
     """
 
@@ -89,7 +92,7 @@ class Forked:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self):
-        """Its exit code; negative where a signal ended it."""
+        """The exit code; negative where a signal ended it."""
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.stderr.close()
         return code
@@ -187,6 +190,10 @@ def _standard_stream(name, descriptor, path):
         setattr(sys, name, before)
         os.dup2(saved, descriptor)
         os.close(saved)
+
+
+def command_of(verb: str) -> click.Command:
+    return present(main.get_command(click.Context(main), verb))
 
 
 def done(runs, *commands):

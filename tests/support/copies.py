@@ -5,7 +5,7 @@ import signal
 
 
 def exit_code_of_copy(work):
-    """Of a copy of this process that does some work, which gives the code; negative where a signal ended it."""
+    """Exit code that some work gives in a copy of this process; negative where a signal ended it."""
     child = os.fork()
     if not child:
         signal.alarm(10)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.present import present
+
 ROOT = Path(__file__).parents[2]
 CPP = ROOT / "cpp"
 # Wheels put their programs beside the interpreter; a virtual environment need not be activated.
@@ -46,7 +48,7 @@ def with_runtimes():
     spec = importlib.util.find_spec("openvino")
     if spec is None:
         pytest.skip("OpenVINO is not installed")
-    folder = Path(spec.submodule_search_locations[0])
+    (folder,) = map(Path, present(spec.submodule_search_locations))
     return [
         "-DX3DDEPLOY_OPENVINO=ON",
         "-DX3DDEPLOY_TENSORRT=OFF",

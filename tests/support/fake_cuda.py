@@ -7,12 +7,15 @@ stream is captured fails here as well (CUDA C++ Programming Guide, "Prohibited a
 
 import contextlib
 import ctypes
+from typing import Any
 
 import numpy as np
 
 from x3ddeploy.tensorrt.cuda import CudaError
 
 ALIGNMENT = 256
+# What streams were asked for while one was captured; `FakeStream.put` says what an operation is.
+Recorded = list[tuple["FakeStream", tuple[str, object]]]
 
 
 class FakeCuda:
@@ -28,8 +31,9 @@ class FakeCuda:
     def __init__(self, hasty=False, compute_capability="9.0"):
         self.hasty = hasty
         self.compute_capability = compute_capability
+        self.module: Any = None  # the TensorRT that is played beside it
         self.streams = []
-        self.recording = None
+        self.recording: Recorded | None = None
         self.broken = ""  # why what is recorded cannot be made a graph
         self.captures = 0
         self.launches = 0
@@ -69,7 +73,7 @@ class FakeMemory:
 
 
 class FakeEvent:
-    token = None
+    token: Any = None  # of what was recorded
 
     def __init__(self, cuda, timing):
         self._cuda, self._timing = cuda, timing
@@ -137,10 +141,11 @@ class FakeStream:
 
     @contextlib.contextmanager
     def capture(self):
-        captured = []
+        captured: list[Recorded] = []
         cuda = self._cuda
         cuda.captures += 1
-        cuda.recording = recorded = []
+        recorded: Recorded = []
+        cuda.recording = recorded
         cuda.broken = ""
         try:
             yield captured

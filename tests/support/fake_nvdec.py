@@ -20,7 +20,8 @@ class Module(types.ModuleType):
     def __init__(self, change=lambda picture: picture):
         super().__init__("PyNvVideoCodec")
         module = self
-        self.change, self.made, self.calls = change, 0, []
+        self.change, self.made = change, 0
+        self.calls: list[list[int]] = []
 
         class SimpleDecoder:
             def __init__(

@@ -80,6 +80,14 @@ SHAPES = {
 }
 
 
+def _named(name, members):
+    return enum.Enum(name, members)
+
+
+def _numbered(name, members):
+    return enum.IntEnum(name, members, start=0)
+
+
 class Module(types.ModuleType):
     """One fake. What it was told is kept in `configs`.
 
@@ -90,7 +98,7 @@ class Module(types.ModuleType):
         error: added to every output.
         gain: multiplies every output.
         capture_fails: what TensorRT does cannot be captured.
-        kernels: of every finished run, in RTX: 'fallback' or 'specialized'.
+        kernels: kernels of every finished run, in RTX: 'fallback' or 'specialized'.
     """
 
     def __init__(self, shape, cuda=None):
@@ -104,25 +112,24 @@ class Module(types.ModuleType):
         self.capture_fails = False
         self.kernels = []
         flags = (*_COMMON_FLAGS, *shape.precision_flags, *(("REQUIRE_USER_ALLOCATION",) if shape.is_rtx else ()))
-        self.PreviewFeature = enum.IntEnum("PreviewFeature", shape.preview_features, start=0)
-        self.BuilderFlag = enum.IntEnum("BuilderFlag", flags, start=0)
-        self.NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", shape.network_flags, start=0)
-        self.TacticSource = enum.IntEnum("TacticSource", shape.tactic_sources, start=0)
-        self.ProfilingVerbosity = enum.Enum("ProfilingVerbosity", ("LAYER_NAMES_ONLY", "DETAILED", "NONE"))
-        self.MemoryPoolType = enum.Enum("MemoryPoolType", ("WORKSPACE",))
-        self.HardwareCompatibilityLevel = enum.Enum("HardwareCompatibilityLevel", shape.hardware_levels)
-        self.LayerInformationFormat = enum.Enum("LayerInformationFormat", ("ONELINE", "JSON"))
-        self.TensorIOMode = enum.Enum("TensorIOMode", ("NONE", "INPUT", "OUTPUT"))
+        self.PreviewFeature = _numbered("PreviewFeature", shape.preview_features)
+        self.BuilderFlag = _numbered("BuilderFlag", flags)
+        self.NetworkDefinitionCreationFlag = _numbered("NetworkDefinitionCreationFlag", shape.network_flags)
+        self.TacticSource = _numbered("TacticSource", shape.tactic_sources)
+        self.ProfilingVerbosity = _named("ProfilingVerbosity", ("LAYER_NAMES_ONLY", "DETAILED", "NONE"))
+        self.MemoryPoolType = _named("MemoryPoolType", ("WORKSPACE",))
+        self.HardwareCompatibilityLevel = _named("HardwareCompatibilityLevel", shape.hardware_levels)
+        self.LayerInformationFormat = _named("LayerInformationFormat", ("ONELINE", "JSON"))
+        self.TensorIOMode = _named("TensorIOMode", ("NONE", "INPUT", "OUTPUT"))
         self.ILogger = _ILogger
         if shape.compute_capabilities:
-            self.ComputeCapability = enum.Enum("ComputeCapability", shape.compute_capabilities)
+            self.ComputeCapability = _named("ComputeCapability", shape.compute_capabilities)
         if shape.is_rtx:
-            self.DynamicShapesKernelSpecializationStrategy = enum.Enum("Strategy", ("LAZY", "EAGER", "NONE"))
+            self.DynamicShapesKernelSpecializationStrategy = _named("Strategy", ("LAZY", "EAGER", "NONE"))
         if shape.progress:
-            self.ExecutionContextAllocationStrategy = enum.Enum(
+            self.ExecutionContextAllocationStrategy = _named(
                 "Strategy", ("STATIC", "ON_PROFILE_CHANGE", "USER_MANAGED")
             )
-        if shape.progress:
             self.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
 
     def Builder(self, logger):
@@ -191,7 +198,7 @@ class _Network:
         names = [flag.name for flag in module.NetworkDefinitionCreationFlag if flags & (1 << int(flag))]
         self.flags = names
         self.strongly_typed = "STRONGLY_TYPED" in names or not module.shape.precision_flags
-        self.model = None
+        self.model = onnx.ModelProto()
 
     @property
     def num_inputs(self):
@@ -250,6 +257,8 @@ class _Parser:
 
 class _Config:
     """Has an attribute where this version has it; setting another raises, as pybind's classes do."""
+
+    _known: set[str]
 
     def __init__(self, module):
         own = {"_module", "flags", "sources", "cache", "profile", "pools", "capabilities", "features"}
@@ -331,7 +340,7 @@ class _Engine:
         self.model = onnx.load_from_string(self._graph)
         self._profile, self._allowed = value["profile"], value["allowed"]
         self.shares_profile, self.may_be_captured = value["shares_profile"], value["may_be_captured"]
-        self.contexts = weakref.WeakSet()  # that hold the profile
+        self.contexts: weakref.WeakSet[_Context] = weakref.WeakSet()  # that hold the profile
         self._values = [*self.model.graph.input, *self.model.graph.output]
 
     @property

@@ -105,7 +105,7 @@ class _Copy:
             pid, status = os.waitpid(self._pid, 0 if end is None else os.WNOHANG)
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > end:
+            elif end is not None and time.monotonic() > end:
                 raise subprocess.TimeoutExpired("copy", timeout)
             else:
                 time.sleep(0.002)

@@ -33,7 +33,7 @@ def scored_by_mmaction(
     """Scores (videos, classes), and AccMetric's figures.
 
     Args:
-        config: of a recognizer; its weights are those of `modules_of`.
+        config: config of a recognizer; its weights are those of `modules_of`.
         videos: the list `val.txt`, a line a video, stands beside them.
         less: is taken off the bias of the last layer, (classes,); None for nothing.
     """
@@ -41,7 +41,7 @@ def scored_by_mmaction(
     modules = modules_of(config)
     if less is not None:
         with torch.no_grad():
-            modules["cls_head"].fc_cls.bias -= torch.from_numpy(less)
+            modules["cls_head"].get_parameter("fc_cls.bias").sub_(torch.from_numpy(less))
     # What is built of literals goes by MMAction2's registries; the recognizer is given its parts.
     preprocessor = registry.MODELS.build(
         {"type": "ActionDataPreprocessor", **config["model"]["data_preprocessor"], "_scope_": "mmaction"}

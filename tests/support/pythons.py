@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from support.present import present
+
 ROOT = Path(__file__).parents[2]
 LEAST, NEWEST = (3, 10), (3, 13)
 _NAMES = [f"python{LEAST[0]}.{minor}" for minor in range(LEAST[1], NEWEST[1] + 1)]
@@ -64,7 +66,7 @@ def _environment(name, interpreter):
     folder = ROOT / "build" / "pythons" / name
     python = folder / "bin" / "python"
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    listed = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)[1]
+    listed = present(re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL))[1]
     required = [line for line in re.findall(r'^  "(.*?)"', listed, re.MULTILINE) if not line.startswith("torch")]
     subprocess.run([interpreter, "-m", "venv", folder], check=True)
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", ROOT / "constraints.txt"]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from support.present import present
 from x3ddeploy.checkpoint.config import read_config_file
 from x3ddeploy.mmaction_compat import config_path, import_registry
 
@@ -40,8 +41,8 @@ def modules_of(config: Mapping[str, Any], seed: int = 0) -> dict[str, nn.Module]
         module.eval()
         for name, inner in module.named_modules():
             if isinstance(inner, _BatchNorm):
-                inner.running_mean.normal_(0, 0.1)
-                inner.running_var.uniform_(0.5, 1.5)
+                present(inner.running_mean).normal_(0, 0.1)
+                present(inner.running_var).uniform_(0.5, 1.5)
                 # A non-local block multiplies three features: as large as others it would leave float32's range.
                 largest = 0.05 if "non_local" in name else 1.5
                 nn.init.uniform_(inner.weight, largest / 3, largest)

@@ -11,7 +11,7 @@ def once(tmp_path_factory, name, make):
 
     Args:
         tmp_path_factory: pytest's.
-        name: of the folder; one name is one thing in the whole run. Tests must not change what is in it.
+        name: name of the folder; one name is one thing in the whole run. Tests must not change what is in it.
         make: fills the folder, which is its argument; gives something that JSON has.
     """
     root = tmp_path_factory.getbasetemp()

@@ -64,9 +64,9 @@ def trained_network(data):
         for _ in range(EPOCHS):
             for chosen in torch.randperm(len(labels))[: steps * BATCH].split(BATCH):
                 outputs = network(**{name: value[chosen] for name, value in inputs.items()})
-                loss = sum(F.cross_entropy(outputs[f"{stream}_logits"], labels[chosen]) for stream in ("rgb", "pose"))
+                of_rgb, of_pose = (F.cross_entropy(outputs[f"{s}_logits"], labels[chosen]) for s in ("rgb", "pose"))
                 optimizer.zero_grad()
-                loss.backward()
+                (of_rgb + of_pose).backward()
                 optimizer.step()
                 schedule.step()
     return network.eval()

@@ -30,7 +30,8 @@ def modules():
     """Import every module of x3ddeploy: names of those that were, and of those that wait for a package."""
     import x3ddeploy
 
-    imported, waiting = [], {}
+    imported: list[str] = []
+    waiting: dict[str, list[str]] = {}
     for found in pkgutil.walk_packages(x3ddeploy.__path__, "x3ddeploy."):
         if found.name.endswith("__main__"):
             continue

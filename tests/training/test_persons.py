@@ -134,16 +134,15 @@ def test_both_networks_learn_a_few_pictures_by_heart(people, finder):
     batch = torch.utils.data.default_collate([samples[index] for index in range(4)])
     finder.train()
     optimizer = torch.optim.Adam(finder.parameters(), 0.02)
-    first, last = None, None
+    known: list[dict[str, float]] = []
     for _ in range(25):
         losses = finder(mode="loss", **batch)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
-        last = {name: float(value.detach()) for name, value in losses.items()}
-        first = first or last
-    for name, value in last.items():
-        assert value < 0.8 * first[name], name
+        known.append({name: float(value.detach()) for name, value in losses.items()})
+    for name, value in known[-1].items():
+        assert value < 0.8 * known[0][name], name
 
 
 def test_the_metric_is_the_mean_of_what_there_is_to_find():

@@ -12,11 +12,13 @@ import torch
 from mmengine.hooks import CheckpointHook as MMEngineHook
 from support.command import Forked
 from support.documents import of_its_type
+from support.present import of_type
 from support.training_data import TINY, on, small_data
 
 import x3ddeploy
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.families.base import Wishes
+from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.loading import load_network
 from x3ddeploy.mmaction_compat import import_everything
 
@@ -24,7 +26,7 @@ import_everything()
 
 from x3ddeploy.registry import HOOKS  # noqa: E402
 from x3ddeploy.training.adapt import TrainOptions, load_config  # noqa: E402
-from x3ddeploy.training.best import FUSED_TOP1, CheckpointHook  # noqa: E402
+from x3ddeploy.training.checkpoints import FUSED_TOP1, CheckpointHook  # noqa: E402
 from x3ddeploy.training.divergence import DivergedError  # noqa: E402
 from x3ddeploy.training.train import train  # noqa: E402
 
@@ -56,7 +58,7 @@ def test_a_trained_checkpoint_is_exported_without_options(uninterrupted):
     assert result.epochs == 2
     assert result.last == str(work_dir / "epoch_2.pth")
     loaded = load_network(work_dir / "best.pth")
-    spec = loaded.network.spec
+    spec = of_type(TwoStreamX3D, loaded.network).spec
     assert (spec.head.classes, spec.head.coarse_classes, spec.rgb_input.frames, spec.pose_input.height) == (
         12,
         6,
@@ -196,15 +198,17 @@ def test_a_config_of_the_original_trains_unchanged(data, tmp_path):
     result = train(path, TrainOptions(tmp_path / "run"), "none", print)
     assert (result.epochs, result.best) == (1, None)
     assert set(losses(tmp_path / "run")) == {1}
-    assert load_network(tmp_path / "run" / "epoch_1.pth", Wishes("ntu60")).network.spec.head.classes == 60
+    network = load_network(tmp_path / "run" / "epoch_1.pth", Wishes("ntu60")).network
+    assert of_type(TwoStreamX3D, network).spec.head.classes == 60
 
 
 def test_averaged_weights_are_what_export_reads(data, tmp_path):
     path = tmp_path / "averaged.py"
     path.write_text(f"_base_ = [{str(TINY)!r}]\ncustom_hooks = [dict(type='EMAHook', momentum=0.5)]\n")
     run(data, tmp_path / "run", "train_cfg.max_epochs=1", config=path)
-    averaged, last = (load_network(tmp_path / "run" / "epoch_1.pth", ema=ema).network for ema in (False, True))
-    assert not torch.equal(averaged.cls_head.fc_pose.weight, last.cls_head.fc_pose.weight)
+    networks = (load_network(tmp_path / "run" / "epoch_1.pth", ema=ema).network for ema in (False, True))
+    averaged, last = (network.get_parameter("cls_head.fc_pose.weight") for network in networks)
+    assert not torch.equal(averaged, last)
 
 
 def test_missing_videos_are_named_before_training(data, tmp_path):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from support.disk_faults import full_at, killed_at
+from support.present import present
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.mmaction_compat import import_everything
@@ -13,7 +14,7 @@ import_everything()
 
 from mmengine import fileio  # noqa: E402
 
-from x3ddeploy.training.best import CheckpointHook  # noqa: E402
+from x3ddeploy.training.checkpoints import CheckpointHook  # noqa: E402
 from x3ddeploy.training.divergence import last_checkpoint  # noqa: E402
 
 CONTENT = b"weights"
@@ -21,7 +22,7 @@ CONTENT = b"weights"
 
 def trained(work_dir, epochs):
     """MMEngine's calls of the hook, epoch after epoch; each is better than the one before."""
-    known = {}
+    known: dict[str, object] = {}
     hub = SimpleNamespace(runtime_info=known, get_info=known.get, update_info=known.__setitem__)
     runner = SimpleNamespace(
         work_dir=str(work_dir), epoch=0, iter=0, message_hub=hub, logger=SimpleNamespace(info=lambda text: None)
@@ -61,7 +62,7 @@ def test_the_last_and_the_best_checkpoint_are_the_old_or_the_new_ones(tmp_path, 
         assert last_checkpoint(work_dir) in set(work_dir.glob("epoch_*.pth"))
         trained(work_dir, 2)
         assert whole([last_checkpoint(work_dir)])
-        assert last_checkpoint(work_dir).name == "epoch_2.pth"
+        assert present(last_checkpoint(work_dir)).name == "epoch_2.pth"
         assert not list(work_dir.glob(".*.partial"))
     assert at > 20
 

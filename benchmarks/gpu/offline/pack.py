@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 TENSORRT = "tensorrt==8.6.0"
 # What build-trt imports. Bindings of that age are for numpy 1, whose arrays have another layout than numpy 2's.
@@ -138,7 +138,7 @@ def archive(root: Path, directory: Path, piece_bytes: int) -> list[Path]:
     return pieces
 
 
-def cut(stream: BinaryIO, directory: Path, piece_bytes: int) -> list[Path]:
+def cut(stream: IO[bytes], directory: Path, piece_bytes: int) -> list[Path]:
     """A stream as files piece.000, piece.001, ... of at most that many bytes, whose names sort in their order."""
     pieces: list[Path] = []
     while content := stream.read(piece_bytes):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from support.parts import PARTS
+from support.present import of_type, present
 
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.errors import BundleError, X3DDeployError
@@ -21,6 +22,7 @@ from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
 from x3ddeploy.families.two_stream_x3d.spec import Nonlinearity, StageSpec, spec_of
+from x3ddeploy.families.two_stream_x3d.x3d import X3DBlock
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.lint import check_model, lint
 from x3ddeploy.graphs.work import multiply_adds
@@ -172,7 +174,7 @@ def other_backbones():
 @pytest.mark.parametrize("target", TARGETS)
 def test_other_backbones_export_what_their_training_form_computes(target):
     network = random_network(other_backbones())
-    assert network.rgb_backbone.layer1[0].downsample is None
+    assert of_type(X3DBlock, network.rgb_backbone.stages[0][0]).downsample is None
     recognizer = parts_of(network, target)["recognizer"]
     assert spec_of(PartMetadata.of(recognizer).model) == network.spec
     assert not any("swish" in node.name for node in recognizer.graph.node if node.name.startswith("pose"))
@@ -181,9 +183,9 @@ def test_other_backbones_export_what_their_training_form_computes(target):
     with torch.inference_mode():
         expected, rebuilt = network(**tensors), restore_network(recognizer)(**tensors)
         # The definition, block by block: what is left out here is what no weight would show.
-        block = network.pose_backbone.layer1[1]
+        block = of_type(X3DBlock, network.pose_backbone.stages[0][1])
         x = torch.rand(1, 8, 6, 8, 8)
-        projected = block.conv3(block.se_module(block.conv2(block.conv1(block.shift(x)))))
+        projected = block.conv3(present(block.se_module)(block.conv2(block.conv1(block.shift(x)))))
         assert torch.equal(block(x), torch.relu(projected + x))
     actual = open_session("onnxruntime", recognizer.SerializeToString()).run(inputs)
     for name, value in actual.items():

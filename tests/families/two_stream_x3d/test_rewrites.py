@@ -4,13 +4,20 @@ import itertools
 
 import pytest
 import torch
+from support.present import of_type
 
 from x3ddeploy.families.two_stream_x3d.lowering.blocks import fold_batchnorm, frames_in_batch, pad_input, pad_widths
 from x3ddeploy.families.two_stream_x3d.lowering.head import lower_head
 from x3ddeploy.families.two_stream_x3d.lowering.strategy import TARGETS, lower, rewrites
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
-from x3ddeploy.families.two_stream_x3d.x3d import SqueezeExcitation, TemporalShift, temporal_shift
+from x3ddeploy.families.two_stream_x3d.x3d import (
+    SqueezeExcitation,
+    TemporalShift,
+    X3DBackbone,
+    X3DBlock,
+    temporal_shift,
+)
 from x3ddeploy.lowering.batchnorm import Conv
 from x3ddeploy.lowering.rewrite import prove, relative_error
 from x3ddeploy.lowering.shift import GatherShift, SliceShift, TapShift
@@ -89,8 +96,9 @@ def test_folding_is_wrong_where_a_statistic_is_wrong(network):
 @pytest.mark.parametrize("multiple", [1, 4, 8, 16])
 def test_padded_widths_change_nothing_and_are_multiples(network, multiple):
     folded = fold_batchnorm(network.pose_backbone)
-    padded = pad_widths(folded, multiple)
-    widths = {block.conv1.out_channels for stage in padded.stages for block in stage}
+    padded = of_type(X3DBackbone, pad_widths(folded, multiple))
+    blocks = [of_type(X3DBlock, block) for stage in padded.stages for block in stage]
+    widths = {of_type(Conv, block.conv1).out_channels for block in blocks}
     assert all(width % multiple == 0 for width in widths)
     assert relative_error(folded, padded, probes(17, 6)) < TOLERANCE
 

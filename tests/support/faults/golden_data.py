@@ -1,5 +1,7 @@
 """Faults of golden data: one tensor is not what it should be."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 INPUTS = ("imgs", "heatmap_imgs")
@@ -26,7 +28,7 @@ def with_nan(value):
     return value
 
 
-EDITS = {
+EDITS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     **{f"{name} zeroed": (name, np.zeros_like) for name in (*INPUTS, *FEATURES, *LOGITS, "scores")},
     **{f"{name} one frame late": (name, late) for name in (*INPUTS, *FEATURES)},
     **{f"{name} rolled": (name, rolled) for name in (*INPUTS, *FEATURES, *LOGITS, "scores")},

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from x3ddeploy.families.two_stream_x3d.lowering import blocks, head, strategy
-from x3ddeploy.families.two_stream_x3d.lowering import parts as lowering
 from x3ddeploy.lowering import padding
 
 
@@ -25,7 +24,7 @@ def in_backbone(stream, change):
                     change(form)
             return form
 
-        patch(lowering, "lower", faulty)
+        patch(strategy, "lower", faulty)
 
     return inject
 
@@ -40,7 +39,7 @@ def in_head(change):
                 change(lowered)
             return lowered
 
-        patch(lowering, "lower_head", faulty)
+        patch(strategy, "lower_head", faulty)
 
     return inject
 

@@ -4,7 +4,7 @@ from functools import cache
 
 from x3ddeploy.bundle import Source
 from x3ddeploy.calibration.ranges import Range
-from x3ddeploy.exporting.export import ExportOptions, build_graphs
+from x3ddeploy.exporting.parts import ExportOptions, build_graphs
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import IMAGENET_MEAN, IMAGENET_STD
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
