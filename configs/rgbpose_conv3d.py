@@ -5,72 +5,18 @@ from the weights that MMAction2 publishes when `load_from` names them:
 https://download.openmmlab.com/mmaction/v1.0/skeleton/posec3d/rgbpose_conv3d/rgbpose_conv3d_init_20230228-09b7684b.pth
 """
 
-_base_ = ["_base_/training.py", "_base_/data.py"]
+_base_ = ["_base_/rgbposeconv3d.py", "_base_/training.py", "_base_/data.py"]
 
 left_kp = [1, 3, 5, 7, 9, 11, 13, 15]
 right_kp = [2, 4, 6, 8, 10, 12, 14, 16]
 clip_len = dict(RGB=8, Pose=32)
 model = dict(
-    type="MMRecognizer3D",
     backbone=dict(
-        type="RGBPoseConv3D",
         speed_ratio=4,
-        channel_ratio=4,
-        rgb_pathway=dict(
-            num_stages=4,
-            lateral=True,
-            lateral_infl=1,
-            lateral_activate=[0, 0, 1, 1],
-            fusion_kernel=7,
-            base_channels=64,
-            conv1_kernel=(1, 7, 7),
-            inflate=(0, 0, 1, 1),
-            with_pool2=False,
-        ),
-        pose_pathway=dict(
-            num_stages=3,
-            stage_blocks=(4, 6, 3),
-            lateral=True,
-            lateral_inv=True,
-            lateral_infl=16,
-            lateral_activate=(0, 1, 1),
-            fusion_kernel=7,
-            in_channels=17,
-            base_channels=32,
-            out_indices=(2,),
-            conv1_kernel=(1, 7, 7),
-            conv1_stride_s=1,
-            conv1_stride_t=1,
-            pool1_stride_s=1,
-            pool1_stride_t=1,
-            inflate=(0, 1, 1),
-            spatial_strides=(2, 2, 2),
-            temporal_strides=(1, 1, 1),
-            dilations=(1, 1, 1),
-            with_pool2=False,
-        ),
+        rgb_pathway=dict(base_channels=64),
+        pose_pathway=dict(stage_blocks=(4, 6, 3), base_channels=32),
     ),
-    # With its scope: in this project's own, the name is that of the two-stream X3D's head.
-    cls_head=dict(
-        type="mmaction.RGBPoseHead",
-        num_classes=60,
-        in_channels=[2048, 512],
-        loss_components=["rgb", "pose"],
-        loss_weights=[1.0, 1.0],
-        average_clips="prob",
-    ),
-    data_preprocessor=dict(
-        type="MultiModalDataPreprocessor",
-        preprocessors=dict(
-            imgs=dict(
-                type="ActionDataPreprocessor",
-                mean=[123.675, 116.28, 103.53],
-                std=[58.395, 57.12, 57.375],
-                format_shape="NCTHW",
-            ),
-            heatmap_imgs=dict(type="ActionDataPreprocessor"),
-        ),
-    ),
+    cls_head=dict(num_classes=60, in_channels=[2048, 512]),
 )
 train_pipeline = [
     dict(type="MMUniformSampleFrames", clip_len=clip_len, num_clips=1),

@@ -3,7 +3,7 @@
 Minutes on two CPU cores. Every class can be told apart by one stream at least, some by none but one.
 """
 
-_base_ = ["_base_/two_stream.py", "_base_/training.py", "_base_/data.py"]
+_base_ = ["_base_/two_stream.py", "_base_/synth_streams.py"]
 
 # sit, arm, hand to head, counter, wave, star jump
 coarse_of = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5]
@@ -58,36 +58,6 @@ val_pipeline = [
 ]
 test_pipeline = val_pipeline
 
-ann_file = "synth/annotations.pkl"
-data_prefix = dict(video="synth/videos")
-train_dataloader = dict(
-    batch_size=16,  # of each process
-    num_workers=2,
-    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=val_pipeline),
-)
-test_dataloader = dict(
-    num_workers=2,
-    dataset=dict(ann_file=ann_file, data_prefix=data_prefix, pipeline=test_pipeline),
-)
-
-max_epochs = 14
-warmup_epochs = 1
-train_cfg = dict(max_epochs=max_epochs, val_interval=2)
-optim_wrapper = dict(optimizer=dict(_delete_=True, type="AdamW", lr=0.008, weight_decay=0.05))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, begin=0, end=warmup_epochs, by_epoch=True, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        T_max=max_epochs - warmup_epochs,
-        eta_min=1e-6,
-        begin=warmup_epochs,
-        end=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
