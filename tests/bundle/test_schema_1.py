@@ -32,7 +32,8 @@ def test_says_what_the_same_bundle_says_today(bundle, old):
     assert json.loads((old / "manifest.json").read_text())["schema_version"] == 1
     manifest = Bundle.open(bundle).manifest
     parts = {name: replace(part, blocks=()) for name, part in manifest.parts.items()}  # which it did not know
-    assert open_whole(old).manifest == replace(manifest, parts=parts)
+    opened = open_whole(old).manifest
+    assert opened == replace(manifest, parts=parts, files=opened.files)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ def test_a_good_bundle_is_whole_with_labels_too(copied):
     assert problems_of(open_whole(copied)) == []
     labelled(copied, "\n".join(names(copied)) + "\n")
     assert open_whole(copied).labels() == names(copied)
+    say(copied, lambda m: m["files"].pop("labels.txt"))
+    assert problems_of(Bundle.open(copied)) == ["labels.txt: it is there, and the manifest does not name it"]
 
 
 def rgb_step(manifest):
@@ -125,6 +127,7 @@ SAID = {
         lambda m: m["parts"]["rgb_backbone"]["blocks"][0].update(name="layer9"),
         "rgb_backbone.onnx: its blocks",
     ),
+    "no blocks": (lambda m: m["parts"]["rgb_backbone"].pop("blocks"), "rgb_backbone.onnx: its blocks"),
     "a graph that nothing names": (
         lambda m: m["preprocessing"].pop("preprocess_rgb"),
         "preprocess_rgb.onnx: nothing in the manifest says what it is",
@@ -158,7 +161,10 @@ MEASURED = {
     "random": (lambda m: m["precisions"]["int8"].update(random_calibration=False), "precisions.int8.random"),
     "float layers": (lambda m: m["precisions"]["fp16"]["float_layers"].popitem(), "precisions.fp16.float_layers"),
     "an error": (lambda m: m["precisions"]["int8"]["golden_error"].update({"head -> scores": 0}), "golden_error"),
-    "an accuracy": (lambda m: m["precisions"]["int8"].update(accuracy={"fused": {"agreement": 1}}), "int8.accuracy"),
+    "an accuracy": (lambda m: m["precisions"]["int8"]["accuracy"]["fused"].update(agreement=0.5), "int8.accuracy"),
+    "no accuracy": (lambda m: m["precisions"]["int8"].update(accuracy=None), "int8.accuracy"),
+    "a score less": (lambda m: m["precisions"]["int8"]["accuracy"].popitem(), "int8.accuracy"),
+    "a figure less": (lambda m: m["precisions"]["int8"]["accuracy"]["fused"].popitem(), "missing required field"),
     "a rounding": (lambda m: m["precisions"]["int8"]["rounding"]["head -> scores"].update(rms=1), "int8.rounding"),
     "a report less": (lambda m: m["files"].pop("int8/report.json"), "int8/report.json: missing"),
     "parity.json less": (lambda m: m["files"].pop("parity.json"), "parity.json: missing"),
@@ -167,9 +173,22 @@ MEASURED = {
 }
 
 
+@pytest.fixture(scope="module")
+def judged(quantized, tmp_path_factory):
+    """As if there had been labelled clips."""
+    path = shutil.copytree(quantized, tmp_path_factory.mktemp("judged") / "deploy", copy_function=os.link)
+    accuracy = {"fused": {"agreement": 1.0, "top1_before": 50.0, "top1_after": 50.0}}
+    report = json.loads((path / "int8" / "report.json").read_text())
+    put(path / "int8" / "report.json", json.dumps({**report, "accuracy": accuracy}).encode())
+    say(path, lambda m: m["precisions"]["int8"].update(accuracy=accuracy))
+    reseal(path)
+    assert problems_of(Bundle.open(path)) == []
+    return path
+
+
 @pytest.mark.parametrize("said", MEASURED)
-def test_what_was_measured_of_a_precision_is_what_was_written_down_then(quantized, tmp_path, said):
-    copied = shutil.copytree(quantized, tmp_path / "copy", copy_function=os.link)
+def test_what_was_measured_of_a_precision_is_what_was_written_down_then(judged, tmp_path, said):
+    copied = shutil.copytree(judged, tmp_path / "copy", copy_function=os.link)
     change, problem = MEASURED[said]
     say(copied, change)
     with pytest.raises(BundleError) as error:
@@ -370,19 +389,17 @@ def test_an_array_is_stored_rows_first_in_whatever_order_a_runtime_gave_it():
 # What is told to people and decides nothing.
 FREE_TEXT = ("versions", "notes", "origins", "source.name", "source.epoch")
 # Held as a whole to what every graph says of itself.
-_WHOLE = ("model",)
+_WHOLE = "model."
 
 
-def values(document, place=""):
-    """Every value in a JSON document that holds no others: its container, key and place."""
-    for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+def fields(document, place=""):
+    """Every place in a JSON document: what holds it, its key and its name."""
+    for key, value in list(document.items() if isinstance(document, dict) else enumerate(document)):
         where = f"{place}.{key}".lstrip(".")
-        if where.startswith((*FREE_TEXT, *_WHOLE)):
-            continue
-        if isinstance(value, dict | list):
-            yield from values(value, where)
-        else:
+        if not where.startswith((*FREE_TEXT, _WHOLE)):
             yield document, key, where
+            if isinstance(value, dict | list):
+                yield from fields(value, where)
 
 
 def another(value):
@@ -398,18 +415,50 @@ def another(value):
     return "score"
 
 
-def test_no_value_of_a_manifest_can_be_another(copied, monkeypatch):
-    """Whatever is added to the manifest is checked as well, or has to be named above as free text."""
-    manifest = json.loads((copied / "manifest.json").read_text())
+@pytest.fixture
+def passes(copied, monkeypatch):
+    """Function: whether a manifest that says something else than the bundle's own is taken for whole."""
     graphs = {content: onnx.load_from_string(content) for content in (f.read_bytes() for f in copied.glob("*.onnx"))}
     monkeypatch.setattr(onnx, "load_from_string", graphs.__getitem__)
-    passed, tried = [], 0
-    for holder, key, where in values(manifest):
-        before, holder[key] = holder[key], another(holder[key])
+    good = Bundle.open(copied).manifest
+
+    def asked(manifest):
         put(copied / "manifest.json", json.dumps(manifest).encode())
         with contextlib.suppress(BundleError):
-            if not problems_of(Bundle.open(copied)):
-                passed.append(where)
+            opened = Bundle.open(copied)
+            return opened.manifest != good and not problems_of(opened)
+
+    return asked
+
+
+def test_no_value_of_a_manifest_can_be_another(copied, passes):
+    """Whatever is added to the manifest is checked as well, or has to be named above as free text."""
+    manifest = json.loads((copied / "manifest.json").read_text())
+    passed, tried = [], 0
+    for holder, key, where in fields(manifest):
+        if isinstance(holder[key], dict | list):
+            continue
+        before, holder[key] = holder[key], another(holder[key])
+        if passes(manifest):
+            passed.append(where)
         holder[key], tried = before, tried + 1
     assert passed == []
     assert tried > 150
+
+
+def test_no_field_of_a_manifest_can_be_missing(copied, passes):
+    """But those whose default is what they said."""
+    manifest = json.loads((copied / "manifest.json").read_text())
+    passed, tried = [], 0
+    for holder, key, where in fields(manifest):
+        if isinstance(holder, list):
+            continue
+        before = dict(holder)
+        del holder[key]
+        if passes(manifest):
+            passed.append(where)
+        holder.clear()
+        holder.update(before)
+        tried += 1
+    assert passed == []
+    assert tried > 200

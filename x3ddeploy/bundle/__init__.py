@@ -1,6 +1,7 @@
 """The bundle: a directory of graphs and what is known of them, whole when its manifest is there."""
 
 from x3ddeploy.bundle.manifest import SCHEMA_VERSION as SCHEMA_VERSION
+from x3ddeploy.bundle.manifest import AccuracyEntry as AccuracyEntry
 from x3ddeploy.bundle.manifest import EngineEntry as EngineEntry
 from x3ddeploy.bundle.manifest import FileEntry as FileEntry
 from x3ddeploy.bundle.manifest import Manifest as Manifest

@@ -111,6 +111,8 @@ def _graph(bundle: Bundle, name: str, part: str, precision: str) -> Iterator[str
 
 def _labels(bundle: Bundle) -> Iterator[str]:
     if LABELS not in bundle.manifest.files:
+        if (bundle.path / LABELS).exists():
+            yield f"{LABELS}: it is there, and the manifest does not name it"
         return
     try:
         names = read_labels(bundle.path / LABELS)

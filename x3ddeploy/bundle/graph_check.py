@@ -45,9 +45,8 @@ def _metadata(model: onnx.ModelProto, manifest: Manifest, part: str, precision: 
         "model": manifest.model,
         "source_sha256": manifest.source.sha256,
     }
-    blocks = manifest.parts[part].blocks if part in manifest.parts else ()
-    if blocks and metadata.blocks and precision == "fp32":  # older versions say none
-        said["blocks"] = blocks
+    if precision == "fp32":
+        said["blocks"] = manifest.parts[part].blocks if part in manifest.parts else ()
     for name, value in said.items():
         found = getattr(metadata, name)
         if found != value:

@@ -174,9 +174,10 @@ def _precision(name: str, precision: PrecisionEntry, manifest: Manifest) -> Iter
         measures = (spread.relative, spread.rms, spread.channels)
         if not all(0 <= measure <= _LARGEST_ERROR for measure in measures):
             yield f"precisions.{name}.rounding: {label} {', '.join(f'{measure:g}' for measure in measures)}"
-    for stream, figures in (precision.accuracy or {}).items():
-        if any(figure is not None and not 0 <= figure <= 100 for figure in figures.values()):
-            yield f"precisions.{name}.accuracy: {stream} outside 0 to 100"
+    for score, found in (precision.accuracy or {}).items():
+        top1 = (found.top1_before, found.top1_after)
+        if not (0 <= found.agreement <= 1 and all(figure is None or 0 <= figure <= 100 for figure in top1)):
+            yield f"precisions.{name}.accuracy: {score} is no share, or no percentage"
 
 
 def _engine(name: str, engine: EngineEntry, manifest: Manifest) -> Iterator[str]:

@@ -53,6 +53,20 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class AccuracyEntry:
+    """What a lower precision does to one score.
+
+    Attributes:
+        agreement: share of the judging clips that keep their class.
+        top1_before, top1_after: top-1 in percent of the labelled clips; None where none is labelled.
+    """
+
+    agreement: float
+    top1_before: float | None
+    top1_after: float | None
+
+
+@dataclass(frozen=True)
 class PrecisionEntry:
     """Graphs of a lower precision: a folder of the same names as the float32 graphs, and how they came about.
 
@@ -60,8 +74,7 @@ class PrecisionEntry:
         calibration: file of the ranges, for INT8.
         random_calibration: whether those ranges are of made-up clips.
         float_layers: blocks or nodes that stay in a higher precision, each with the reason.
-        accuracy: 'rgb', 'pose', 'fused' -> top-1 in percent before and after, and share of clips that keep their class;
-            None where there was nothing to measure on.
+        accuracy: name of a score -> what became of it; None where there was nothing to measure on.
         golden_error: 'part -> output' -> error against float32 on the golden clip, relative to the output's range.
         rounding: 'part -> output' -> how far the same graph goes from its own golden output where the golden clip is
             moved by less than the precision can tell apart. Empty in bundles that are older than `golden/<precision>/`.
@@ -70,7 +83,7 @@ class PrecisionEntry:
     calibration: str | None
     random_calibration: bool
     float_layers: dict[str, str]
-    accuracy: dict[str, dict[str, float | None]] | None
+    accuracy: dict[str, AccuracyEntry] | None
     golden_error: dict[str, float]
     rounding: dict[str, Spread] = field(default_factory=dict)
 

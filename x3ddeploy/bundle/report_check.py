@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from x3ddeploy.bundle.manifest import EngineEntry, Spread
+from x3ddeploy.bundle.manifest import AccuracyEntry, EngineEntry, Spread
 from x3ddeploy.bundle.opened import Bundle
 from x3ddeploy.bundle.paths import PARITY, golden_folder
 from x3ddeploy.files import JSON_LIMIT, read_json
@@ -24,7 +24,7 @@ class _Measured(msgspec.Struct):
     golden_error: dict[str, float] | UnsetType = UNSET
     float_layers: dict[str, str] | UnsetType = UNSET
     random: bool | UnsetType = UNSET
-    accuracy: dict[str, dict[str, Any]] | UnsetType | None = UNSET
+    accuracy: dict[str, AccuracyEntry] | UnsetType | None = UNSET
 
 
 class _Built(msgspec.Struct):
@@ -72,8 +72,6 @@ def _as_measured(bundle: Bundle, file: str, place: str, said: Mapping[str, Any])
         return
     for key, value in said.items():
         found = getattr(measured, key)
-        if key == "accuracy" and found and value:  # the file says more of each score
-            found = {score: {name: entry.get(name) for name in value.get(score, ())} for score, entry in found.items()}
         if found is not UNSET and found != value:
             yield f"{place}{key}: it is not that of {file}"
 

@@ -105,8 +105,9 @@ def _print_folder(path: Path, report: InspectedFolder) -> None:
         if precision.accuracy is None:
             echo("accuracy: NOT measured, no clips judged")
         for name, found in (precision.accuracy or {}).items():
-            top1 = "unlabelled" if found["top1_before"] is None else "{top1_before:.2f} % -> {top1_after:.2f} %"
-            echo(f"{name}: top-1 {top1.format(**found)}, {found['agreement']:.1%} keep their class")
+            before, after = found.top1_before, found.top1_after
+            top1 = "unlabelled" if before is None or after is None else f"{before:.2f} % -> {after:.2f} %"
+            echo(f"{name}: top-1 {top1}, {found.agreement:.1%} keep their class")
         echo(f"stay in higher precision: {len(precision.float_layers)}")
     for name, engine in report.engines.items():
         echo(f"{name}: {_engine_text(engine)}")

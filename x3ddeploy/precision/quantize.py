@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from x3ddeploy.atomic import json_bytes
-from x3ddeploy.bundle import CALIBRATION, Bundle, PrecisionEntry, add_precision
+from x3ddeploy.bundle import CALIBRATION, AccuracyEntry, Bundle, PrecisionEntry, add_precision
 from x3ddeploy.calibration.cache import Calibration
 from x3ddeploy.calibration.recipe import Recipe
 from x3ddeploy.contract import WHOLE
@@ -111,11 +111,11 @@ def quantize_bundle(bundle: Bundle, request: Request, progress: Progress) -> Qua
 
 def _sealed(bundle: Bundle, graphs: Graphs, made: MadePrecision, calibration: Calibration | None) -> Bundle:
     """The bundle with the precision in it; what an interrupted run would have gone on from is gone."""
-    accuracy: dict[str, dict[str, float | None]] | None = None
+    accuracy = None
     if made.accuracy is not None:
         accuracy = {
-            name: {"top1_before": entry.top1_before, "top1_after": entry.top1_after, "agreement": entry.agreement}
-            for name, entry in made.accuracy.items()
+            name: AccuracyEntry(found.agreement, found.top1_before, found.top1_after)
+            for name, found in made.accuracy.items()
         }
     place = f"{CALIBRATION}/{calibration.key.digest()}.json" if calibration else None
     precision = PrecisionEntry(
