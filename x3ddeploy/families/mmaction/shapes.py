@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,8 +13,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from x3ddeploy.contract import Activation
 from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.mmaction.network import Backbone, Head
+from x3ddeploy.text import shortened
 
 _CLIPS = 2  # so that a network that mixes clips, or makes several of one, is seen
+_LISTED = 12
+# Attributes of layers that are at least one. Tensors without data pass where kernels refuse them.
+_POSITIVE = re.compile(r"(\w+_)?(kernel_size|stride|dilation|groups)s?")
 
 
 def shapes_of(
@@ -31,9 +36,16 @@ def shapes_of(
         names: names of the features.
 
     Raises:
-        CheckpointError: the network does not take such clips, gives other features than there are names, or no row of
-            classes for each clip.
+        CheckpointError: a layer has a size that none can have; the network does not take such clips, gives other
+            features than there are names, or no row of classes for each clip.
     """
+    impossible = [f"{part}.{problem}" for part, module in built.items() for problem in _impossible(module)]
+    if impossible:
+        raise CheckpointError(
+            "the config gives layers sizes that none can have",
+            details=shortened(impossible, _LISTED),
+            hint="strides, dilations, groups and sizes of kernels are whole numbers from 1 on",
+        )
     backbone = Backbone(built, model["recognizer"], names)
     settings: dict[str, Any] = {"fcn_test": model["fcn_test"], "neck": "neck" in built}
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
@@ -62,3 +74,12 @@ def shapes_of(
         "features": {name: list(value.shape[1:]) for name, value in zip(names, features, strict=True)},
         "logits": {f"{name}_logits".lstrip("_"): int(value.shape[1]) for name, value in logits.items()},
     }
+
+
+def _impossible(part: nn.Module) -> Iterator[str]:
+    """Layers of a part with a stride, a dilation, groups or a kernel of less than one."""
+    for name, module in part.named_modules():
+        for key, value in vars(module).items():
+            sizes = value if isinstance(value, tuple | list) else (value,)
+            if _POSITIVE.fullmatch(key) and any(isinstance(size, int) and size < 1 for size in sizes):
+                yield f"{name}.{key} = {value!r}"
