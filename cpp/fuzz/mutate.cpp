@@ -1,4 +1,5 @@
 // x3ddeploy_fuzz_manifest SEED_FILE RUNS: the fuzz target on mutations of a file, the same ones each time.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
@@ -21,12 +22,18 @@ std::string mutated(std::string text, std::mt19937& random) {
   const auto below = [&](std::size_t limit) { return limit == 0 ? 0 : random() % limit; };
   for (std::size_t left = 1 + below(4); left > 0; --left) {
     const std::size_t at = below(text.size() + 1), length = below(std::min<std::size_t>(text.size() - at, 40) + 1);
-    switch (below(5)) {
+    switch (below(6)) {
       case 0: text.erase(at, length); break;
       case 1: text.insert(at, text.substr(below(text.size() + 1), length)); break;
       case 2: text.replace(at, length, kTokens[below(std::size(kTokens))]); break;
       case 3:
         if (at < text.size()) text[at] = static_cast<char>(random());
+        break;
+      case 4:  // a member's value, or what an array begins with
+        if (const std::size_t colon = text.find(':', at); colon != text.npos) {
+          const std::size_t end = std::min(text.find_first_of(",]}", colon), text.size());
+          text.replace(colon + 1, end - colon - 1, kTokens[below(std::size(kTokens))]);
+        }
         break;
       default: text.resize(at);
     }

@@ -65,6 +65,7 @@ Shape shape(const Place& place) {
   Shape sizes;
   place.each_element([&](const Place& axis) {
     if (sizes.empty() && axis.is_string()) {
+      if (axis.string() != "N") axis.fail("an axis of clips is called N");
       sizes.push_back(kDynamic);
     } else {
       sizes.push_back(size(axis));
@@ -190,9 +191,8 @@ Input read_input(const std::string& name, const Place& place) {
   Input input;
   input.name = name;
   input.shape = shape(place["shape"]);
-  const std::string kind = place["kind"].string();
-  input.kind = kind == "frames" ? InputKind::frames : kind == "heatmaps" ? InputKind::heatmaps
-               : kind == "skeleton" ? InputKind::skeleton : InputKind::other;
+  const std::string kind = one_of(place["kind"], {"frames", "heatmaps", "skeleton"}, "kind");
+  input.kind = kind == "frames" ? InputKind::frames : kind == "heatmaps" ? InputKind::heatmaps : InputKind::skeleton;
   if (const std::string dtype = place["dtype"].string(); dtype != "float32") place["dtype"].fail("'" + dtype + "'");
   return input;
 }
@@ -311,7 +311,6 @@ Network network_of_schema_2(const Place& manifest) {
     const bool is_first = ++count[input.kind] == 1;
     if (input.kind == InputKind::frames && is_first) read_frames(place, input.shape, contract, *steps);
     if (input.kind == InputKind::skeleton && is_first) read_skeletons(place, input.shape, contract, *steps);
-    if (input.kind == InputKind::other) contract.foreign_step = "an input of " + place["kind"].string();
     if (!is_first) contract.foreign_step = "several inputs of one kind";
   });
   bool drawn = false;

@@ -44,8 +44,9 @@ class Parameters {
     if (!has(name)) return usual;
     std::vector<std::string> values;
     place_[name].each_element([&](const Place& element) { values.push_back(element.string()); });
-    if (values.empty()) refuse(name);
-    return values;
+    if (!values.empty()) return values;
+    refuse(name);
+    return usual;
   }
   const Place& place() const { return place_; }
   void refuse(const std::string& name) { problem_ = problem_.empty() ? type_ + "." + name : problem_; }

@@ -78,10 +78,22 @@ TEST(what_is_wrong_with_a_contract_is_said) {
   CHECK(contains(problem_in_2("[\"N\", 3, 2, 4, 4]", "[\"N\", 3, 9999, 9999, 9999]"), "a shape that no tensor has"));
   CHECK(contains(problem_in_2("\"sigma\": 0.6", "\"sigma\": 0"), "not a positive number"));
   CHECK(contains(problem_in_2("\"float32\"", "\"float16\""), "'float16'"));
+  CHECK(contains(problem_in_2("\"N\", 3, 2", "\"Nx\", 3, 2"), "called N"));
+  CHECK(contains(problem_in_2("\"kind\": \"frames\"", "\"kind\": \"framesx\""), "kind 'framesx'"));
   CHECK(contains(problem_in_2("[2.0, 4.0, 8.0]", "[2.0, 4.0]"), "length 3"));
   CHECK(contains(problem_in_2("\"activation\": \"softmax\"", "\"activation\": \"tanh\""), "activation 'tanh'"));
   CHECK(contains(problem_in_2("\"kind\": \"scores\"", "\"kind\": \"rows\""), "kind 'rows'"));
   CHECK_EQUAL(problem_in_2("\"MMCompact\"", "\"ThreeCrop\""), "");  // ready tensors can be taken
+}
+
+TEST(a_step_of_skeletons_without_features_is_not_understood) {
+  check::BundleFiles files;
+  files.network = check::BundleFiles::kOneStream;
+  files.replaced = {
+      {R"("kind": "frames", "shape": ["N", 2, 3, 4, 4])", R"("kind": "skeleton", "shape": ["N", 2, 8, 17, 3])"},
+      {R"({"type": "UniformSampleFrames", "parameters": {"clip_len": 2}})", R"({"type": "GenSkeFeat", "parameters": {"feats": []}})"}};
+  const auto manifest = parse_manifest(files.manifest(), "m");
+  CHECK(manifest && contains(manifest->network.contract.foreign_step, "GenSkeFeat.feats"));
 }
 
 TEST(what_is_wrong_with_a_manifest_is_said_as_python_says_it) {
@@ -122,7 +134,8 @@ TEST(the_rounding_of_a_precision_is_read_for_the_recognizer) {
 }
 
 TEST(a_rounding_that_would_let_everything_pass_is_refused) {
-  for (const char* value : {"NaN", "Infinity", "1e999", "-1", "null", "\"0.1\""}) {
+  CHECK_EQUAL(problem_with("\"engines\": {", with_rounding("10")), "");
+  for (const char* value : {"NaN", "Infinity", "1e999", "10.1", "-1", "null", "\"0.1\""}) {
     CHECK(contains(problem_with("\"engines\": {", with_rounding(value)), "not a valid manifest"));
   }
 }

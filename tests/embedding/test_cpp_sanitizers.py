@@ -1,5 +1,6 @@
 """The runtime's own tests under the address, undefined-behaviour and thread sanitizers; mutated manifests."""
 
+import json
 import subprocess
 
 import pytest
@@ -13,7 +14,19 @@ ARGUMENTS = [
     "-DX3DDEPLOY_BUILD_EXAMPLES=OFF",
     *FEWER_COMPILATIONS,
 ]
-_MUTATIONS = 5000
+_MUTATIONS = 2500
+SKELETONS = {
+    "kind": "skeleton",
+    "shape": ["N", 2, 8, 17, 3],
+    "dtype": "float32",
+    "pipeline": [
+        {"type": "PreNormalize2D", "parameters": {}},
+        {"type": "GenSkeFeat", "parameters": {"dataset": "coco", "feats": ["j"]}},
+        {"type": "UniformSampleFrames", "parameters": {"clip_len": 8}},
+        {"type": "PoseDecode", "parameters": {}},
+        {"type": "FormatGCNInput", "parameters": {"num_person": 2}},
+    ],
+}
 
 
 def linking_works(compiler, sanitizer, folder):
@@ -52,7 +65,10 @@ def test_the_runtime_is_clean(sanitizer, bundle, tmp_path):
         process = subprocess.run([build / "tests" / program], capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stderr[-4000:]
     if fuzzes:
-        command = [build / "fuzz" / "x3ddeploy_fuzz_manifest", bundle / "manifest.json", str(_MUTATIONS)]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert process.returncode == 0, process.stderr[-4000:]
-        assert f"{_MUTATIONS} mutations" in process.stdout
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        for name, inputs in {"frames": manifest["inputs"], "skeletons": {"keypoint": SKELETONS}}.items():
+            (tmp_path / name).write_text(json.dumps({**manifest, "inputs": inputs}))
+            command = [build / "fuzz" / "x3ddeploy_fuzz_manifest", tmp_path / name, str(_MUTATIONS)]
+            process = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert process.returncode == 0, process.stderr[-4000:]
+            assert f"{_MUTATIONS} mutations" in process.stdout

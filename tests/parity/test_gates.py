@@ -106,6 +106,7 @@ def test_the_cpp_self_test_has_the_same_numbers():
     theirs = {name: float(value) for name, value in re.findall(r"k(\w+) = ([\d.e-]+)[,;]", text)}
     ours = {
         "Float32Factor": gates.FLOAT32_FACTOR,
+        "Preprocessing": 1e-4,  # of the golden frames, as in x3ddeploy/bundle/check.py
         "Float32Floor": gates.FLOAT32_FLOOR,
         "Float32Most": gates.FLOAT32_MOST,
         "LowerFactor": gates.LOWER_FACTOR,
