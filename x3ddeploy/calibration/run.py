@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from x3ddeploy.atomic import json_bytes, write_bytes
+from x3ddeploy.atomic import explain_os_errors, json_bytes, write_bytes
 from x3ddeploy.calibration.cache import Calibration, CalibrationKey, calibrate, read_calibration
 from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.calibration.collect import collect, plan_runs
@@ -49,13 +49,15 @@ def run_calibration(
     file, partial = directory / f"{digest}.json", directory / f"{digest}.partial.npz"
     if file.exists():
         progress(f"ranges are those of {file}")
+        partial.unlink(missing_ok=True)  # of one that was killed when it had written them
         return read_calibration(file, key)
     plan = plan_runs(model, tensors)
     progress(
         f"calibrating {len(tensors)} tensors with {len(clips.indices)} clips: about "
         f"{plan.estimate_bytes / 2**20:.0f} MiB of memory at most, whatever the number of clips"
     )
-    directory.mkdir(parents=True, exist_ok=True)
+    with explain_os_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     whole = TensorHistograms.load(partial, digest) if partial.exists() else TensorHistograms.empty(digest, tensors)
     if whole.clips:
         progress(f"going on after {len(whole.clips)} clips of an interrupted calibration")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from x3ddeploy.atomic import write_bytes
+from x3ddeploy.atomic import explain_os_errors, write_bytes
 from x3ddeploy.calibration.ranges import Range
 from x3ddeploy.precision.faithful import Intent
 from x3ddeploy.precision.half import float32_nodes, to_half
@@ -156,7 +156,8 @@ def _write_journal(path: Path, key: str, known: Mapping[str, Logits]) -> None:
     about = np.frombuffer(json.dumps({"key": key}).encode(), np.uint8)
     arrays: dict[str, Any] = {name.replace("/", ":"): value for name, value in known.items()}
     np.savez(buffer, about=about, **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
 
 
