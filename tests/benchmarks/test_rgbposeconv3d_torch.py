@@ -1,38 +1,33 @@
 """The baseline that GPU hosts time without MMAction2 is MMAction2's, layer by layer."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from support.scripts import module_of
+
+from x3ddeploy.families import baseline_named
 
 GPU = Path(__file__).parent.parent.parent / "benchmarks" / "gpu"
 
 
 @pytest.fixture(scope="module")
 def ours():
-    sys.path.insert(0, str(GPU))
-    try:
-        import rgbposeconv3d_torch
-
-        yield rgbposeconv3d_torch
-    finally:
-        sys.path.remove(str(GPU))
+    return module_of(GPU / "rgbposeconv3d_torch.py")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mmaction") is None, reason="MMAction2 is not installed")
 def test_it_computes_what_mmaction2_computes(ours):
-    from x3ddeploy.families.rgbposeconv3d import network as rgbposeconv3d
-
-    reference = rgbposeconv3d.build(7)
+    baseline = baseline_named("rgbposeconv3d")
+    reference = baseline.build(7)
     network = ours.RGBPoseConv3D(7).eval()
     network.load_state_dict(reference.state_dict())
     imgs, heatmap_imgs = torch.rand(1, 3, 8, 32, 32), torch.rand(1, 17, 32, 8, 8)
     with torch.inference_mode():
         for expected, actual in zip(reference(imgs, heatmap_imgs), network(imgs, heatmap_imgs), strict=True):
             torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
-    assert {name: clip.shape[1:] for name, clip in rgbposeconv3d.inputs(1, {}).items()} == ours.INPUT_SHAPES
+    assert {name: clip.shape[1:] for name, clip in baseline.inputs(1, {}).items()} == ours.INPUT_SHAPES
 
 
 def test_random_weights_keep_activations_finite_and_alive(ours):
