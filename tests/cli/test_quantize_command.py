@@ -214,8 +214,8 @@ def test_layers_stay_half_until_the_budget_holds(fresh, labelled, run, tmp_path)
     assert made.float_layers
     assert all("top-1 falls" in reason or "keep their class" in reason for reason in made.float_layers.values())
     for entry in present(made.accuracy).values():
-        assert present(entry["agreement"]) >= 0.95
-        assert present(entry["top1_after"]) >= present(entry["top1_before"])
+        assert entry.agreement >= 0.95
+        assert present(entry.top1_after) >= present(entry.top1_before)
     kept = {name for name in made.float_layers if "backbone" in name}
     nodes = onnx.load(fresh / "int8" / "recognizer.onnx").graph.node
     for node in nodes:
