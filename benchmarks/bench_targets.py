@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-TARGETS = ("tensorrt", "openvino")
+TARGETS = ("onnxruntime", "openvino")
 
 
 def x3ddeploy(*arguments: str | Path) -> None:
