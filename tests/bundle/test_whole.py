@@ -196,6 +196,13 @@ def test_what_was_measured_of_a_precision_is_what_was_written_down_then(judged, 
     assert problem in str(error.value)
 
 
+def test_a_manifest_that_says_a_thing_twice_is_refused(copied):
+    text = (copied / "manifest.json").read_bytes()
+    put(copied / "manifest.json", text.replace(b'"opset":', b'"opset": 16, "opset":', 1))
+    with pytest.raises(BundleError, match="the key 'opset' stands twice in an object"):
+        Bundle.open(copied)
+
+
 def test_a_seed_may_be_any_of_32_bits(bundle):
     manifest = Bundle.open(bundle).manifest
     for seed, problems in ((2**32 - 1, 0), (2**32 + 1, 1)):

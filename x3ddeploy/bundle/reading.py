@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ def read_manifest(file: Path) -> Manifest:
     """Read a manifest; every number, name and path in it is one that there can be.
 
     Raises:
-        BundleError: it is not there, no valid manifest, of a newer schema, or says what cannot be; all of it is listed.
+        BundleError: it is not there, no valid manifest, of a newer schema, or says a thing twice or what cannot
+            be; all of that is listed.
     """
     try:
         text = read_file(file, TEXT_LIMIT)
@@ -38,11 +40,12 @@ def read_manifest(file: Path) -> Manifest:
                 hint="use the version of x3ddeploy that made it, or export again",
             )
         manifest: Manifest = decode_json(text, Manifest) if version == SCHEMA_VERSION else _from_schema_1(text)
+        json.loads(text, object_pairs_hook=_require_once)
     except BundleError as error:
         if error.details:
             raise _invalid(file, error.details) from error
         raise
-    except (ValueError, X3DDeployError) as error:
+    except (ValueError, RecursionError, X3DDeployError) as error:
         raise BundleError(f"{file} is not a valid manifest: {error}", hint="export again") from error
     outside = [name for name in manifest.files if not stays_inside(name)]
     if outside:
@@ -51,6 +54,15 @@ def read_manifest(file: Path) -> Manifest:
     if problems:
         raise _invalid(file, problems)
     return manifest
+
+
+def _require_once(members: list[tuple[str, Any]]) -> None:
+    """Raise ValueError for a key that stands twice in an object: readers take one or the other."""
+    seen = set()
+    for name, _ in members:
+        if name in seen:
+            raise ValueError(f"the key {name!r} stands twice in an object")
+        seen.add(name)
 
 
 def _from_schema_1(text: bytes) -> Manifest:
