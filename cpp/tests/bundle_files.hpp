@@ -94,4 +94,10 @@ class BundleFiles {
   static std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 };
 
+// Clips for its network, each stream of one value.
+inline x3ddeploy::PreparedClips clips_of(float rgb, float pose, std::int64_t count = 1) {
+  const std::size_t size = 96 * static_cast<std::size_t>(count);
+  return {std::vector<float>(size, rgb), std::vector<float>(size, pose), {count, 3, 2, 4, 4}, {count, 2, 3, 4, 4}};
+}
+
 }  // namespace check

@@ -76,7 +76,7 @@ TEST(c_callers_get_what_cpp_callers_get) {
   if (recognizer == nullptr) return check::report(__FILE__, __LINE__, x3d_error());
   CHECK_EQUAL(std::string(x3d_version()), x3ddeploy::version());
   CHECK_EQUAL(std::string(x3d_runtime(recognizer)), "fake 1.0 on cpu");
-  CHECK_EQUAL(std::string(x3d_note(recognizer, 0)), "not built in: tensorrt");
+  CHECK_EQUAL(std::string(x3d_note(recognizer, 1)), "not built in: openvino");
   CHECK(x3d_note(recognizer, 2) == nullptr && x3d_label(recognizer, 2) == nullptr && x3d_classes(recognizer) == 2);
   CHECK_EQUAL(std::string(x3d_label(recognizer, 1)), "stand");
 

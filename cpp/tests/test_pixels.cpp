@@ -9,7 +9,7 @@ using namespace x3ddeploy;
 using namespace x3ddeploy::detail;
 using Bytes = std::vector<std::uint8_t>;
 
-constexpr int kHeight = 3, kWidth = 5;  // odd: half planes have a last row and column for one
+constexpr int kRows = 3, kColumns = 5;  // odd: half planes have a last row and column for one
 
 Bytes row_of(const Frame& frame, int row, int left, int right) {
   Bytes rgb(static_cast<std::size_t>(3 * (right - left)));
@@ -21,7 +21,7 @@ TEST(channels_come_out_in_their_order_whatever_lies_between) {
   Bytes pixels(256);
   std::iota(pixels.begin(), pixels.end(), std::uint8_t{0});
   const auto second = [&](PixelFormat format, std::size_t row_bytes) {
-    return row_of(Frame(format, kHeight, kWidth, {pixels.data()}, {row_bytes}), 1, 1, 2);
+    return row_of(Frame(format, kRows, kColumns, {pixels.data()}, {row_bytes}), 1, 1, 2);
   };
   CHECK((second(PixelFormat::rgb, 0) == Bytes{18, 19, 20}));
   CHECK((second(PixelFormat::bgr, 0) == Bytes{20, 19, 18}));
@@ -36,16 +36,16 @@ TEST(colours_of_yuv_are_those_of_opencv) {
   const Bytes luma(15, 120), nv12 = {90, 200, 90, 200, 90, 200, 90, 200, 90, 200, 90, 200};
   const Bytes u(6, 90), v(6, 200);
   const Bytes wanted = {236, 77, 44};
-  CHECK((row_of(Frame(PixelFormat::i420, kHeight, kWidth, {luma.data(), u.data(), v.data()}), 2, 4, 5) == wanted));
-  CHECK((row_of(Frame(PixelFormat::nv12, kHeight, kWidth, {luma.data(), nv12.data()}), 2, 4, 5) == wanted));
+  CHECK((row_of(Frame(PixelFormat::i420, kRows, kColumns, {luma.data(), u.data(), v.data()}), 2, 4, 5) == wanted));
+  CHECK((row_of(Frame(PixelFormat::nv12, kRows, kColumns, {luma.data(), nv12.data()}), 2, 4, 5) == wanted));
 }
 
 TEST(planes_that_are_not_given_lie_behind_the_one_before) {
   Bytes pixels(200, 120);
-  const Frame i420 = completed(Frame(PixelFormat::i420, kHeight, kWidth, {pixels.data()}, {8}));
+  const Frame i420 = completed(Frame(PixelFormat::i420, kRows, kColumns, {pixels.data()}, {8}));
   CHECK(i420.planes[1] == pixels.data() + 3 * 8 && i420.row_bytes[1] == 4);
   CHECK(i420.planes[2] == pixels.data() + 3 * 8 + 2 * 4 && i420.row_bytes[2] == 4);
-  const Frame nv12 = completed(Frame(PixelFormat::nv12, kHeight, kWidth, {pixels.data()}));
+  const Frame nv12 = completed(Frame(PixelFormat::nv12, kRows, kColumns, {pixels.data()}));
   CHECK(nv12.planes[1] == pixels.data() + 15 && nv12.row_bytes[1] == 6);
 }
 

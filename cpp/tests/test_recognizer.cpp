@@ -11,20 +11,13 @@
 namespace {
 
 using namespace x3ddeploy;
+using check::clips_of;
 
 Result<Recognizer> opened(const std::string& behaviour, const Options& options = {}) {
   check::BundleFiles files;
   files.contents["recognizer.onnx"] = behaviour;
   std::map<std::string, std::string> held;
   return Recognizer::open(files.embedded(held), options);
-}
-
-PreparedClips clips_of(float rgb, float pose, std::int64_t count = 1) {
-  const auto clips = static_cast<std::size_t>(count);
-  return {std::vector<float>(96 * clips, rgb),
-          std::vector<float>(96 * clips, pose),
-          {count, 3, 2, 4, 4},
-          {count, 2, 3, 4, 4}};
 }
 
 std::string refusal(const Result<std::vector<Prediction>>& result) { return result ? "" : result.error().text(); }
@@ -35,11 +28,14 @@ TEST(an_automatic_choice_says_what_it_passed_over) {
   if (!recognizer) return;
   CHECK_EQUAL(recognizer->runtime(), "fake 1.0 on cpu");
   CHECK_EQUAL(recognizer->notes().size(), 2u);
-  CHECK_EQUAL(recognizer->notes().at(0), "not built in: tensorrt");
+  CHECK(recognizer->notes().at(0).find("cannot run here: tensorrt: ") == 0);
+  CHECK_EQUAL(recognizer->notes().at(1), "not built in: openvino");
   Options options;
   options.runtime = Runtime::openvino;
   const auto refused = opened("fake", options);
   CHECK(!refused && refused.error().kind == ErrorKind::missing_requirement);
+  const auto none = opened("lacks its machine");
+  CHECK(!none && none.error().kind == ErrorKind::missing_requirement && none.error().details.size() == 3);
 }
 
 TEST(clips_in_labels_out) {
@@ -337,7 +333,7 @@ TEST(what_is_done_is_said_to_the_log) {
   options.warm_up = true;
   options.log = [&](const std::string& line) { lines.push_back(line); };
   const auto recognizer = opened("fake", options);
-  CHECK(recognizer && lines.size() == 3 && lines.at(0) == "not built in: tensorrt");
+  CHECK(recognizer && lines.size() == 3 && lines.at(1) == "not built in: openvino");
   CHECK(!lines.empty() && lines.back().find("is loaded in fp32 by fake 1.0 on cpu") != std::string::npos);
   options.log = [](const std::string&) { throw std::runtime_error("an application's log throws"); };
   CHECK(opened("fake", options));
