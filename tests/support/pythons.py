@@ -33,7 +33,13 @@ def _starts(path, name):
     return process.returncode == 0 and process.stdout.strip() == name
 
 
-def compiled(interpreter, sources):
+def sources():
+    """Every Python file of the repository; of the package alone where git cannot tell."""
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return [ROOT / name for name in listed.stdout.split()] or list((ROOT / "x3ddeploy").rglob("*.py"))
+
+
+def compiled(interpreter, paths):
     """What this Python says against the sources, SyntaxWarnings included; nothing is written."""
     code = (
         "import sys, warnings\n"
@@ -42,7 +48,7 @@ def compiled(interpreter, sources):
         "    try:\n        compile(open(path, 'rb').read(), path, 'exec')\n"
         "    except (SyntaxError, ValueError) as error:\n        print(f'{path}: {error!r}')\n"
     )
-    names = "\n".join(map(str, sources))
+    names = "\n".join(map(str, paths))
     return subprocess.run([interpreter, "-c", code], input=names, capture_output=True, text=True, check=True).stdout
 
 
@@ -80,11 +86,13 @@ def main(bundle):
         if name not in found:
             sys.stdout.write(f"{name}: NOT TESTED, no such interpreter here\n")
             continue
+        if said := compiled(found[name], sources()):
+            raise SystemExit(f"{name} says of the sources:\n{said}")
         report = without_torch(_environment(name, found[name]), bundle)
         waiting = ", ".join(f"{len(names)} that import {package}" for package, names in report["not_tested"].items())
         sys.stdout.write(
-            f"{name}: {report['python']} imports {len(report['imported'])} modules, reads {report['recipes']} recipes, "
-            f"explains every verb; NOT TESTED: modules {waiting}\n"
+            f"{name}: {report['python']} compiles all sources, imports {len(report['imported'])} modules, "
+            f"reads {report['recipes']} recipes, explains every verb; NOT TESTED: modules {waiting}\n"
         )
 
 
