@@ -12,6 +12,7 @@ from torch import Tensor, nn
 INPUT_SHAPES = {"imgs": (3, 8, 224, 224), "heatmap_imgs": (17, 32, 56, 56)}
 _EXPANSION = 4
 _SPEED = 4  # pose frames an RGB frame
+BLOCKS = ((3, 4, 6, 3), (4, 6, 3))  # of each stage: frames, poses
 # Kernel, stride and padding of what goes from one pathway to the other.
 _FUSION = ((7, 1, 1), (_SPEED, 1, 1), (3, 0, 0))
 
@@ -83,14 +84,14 @@ def stage(inputs: int, width: int, blocks: int, stride: int, *, inflated: bool) 
 class RGBPath(nn.Module):
     """ResNet-50 whose last two stages are inflated and take the pose stream's features in."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: tuple[int, ...]) -> None:
         super().__init__()
         self.conv1 = ConvBN(3, 64, (1, 7, 7), stride=2)
         self.maxpool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
-        self.layer1 = stage(64, 64, 3, 1, inflated=False)
-        self.layer2 = stage(256, 128, 4, 2, inflated=False)
-        self.layer3 = stage(512 + 128, 256, 6, 2, inflated=True)
-        self.layer4 = stage(1024 + 256, 512, 3, 2, inflated=True)
+        self.layer1 = stage(64, 64, blocks[0], 1, inflated=False)
+        self.layer2 = stage(256, 128, blocks[1], 2, inflated=False)
+        self.layer3 = stage(512 + 128, 256, blocks[2], 2, inflated=True)
+        self.layer4 = stage(1024 + 256, 512, blocks[3], 2, inflated=True)
         self.layer2_lateral = Fusion(128)
         self.layer3_lateral = Fusion(256)
 
@@ -98,13 +99,13 @@ class RGBPath(nn.Module):
 class PosePath(nn.Module):
     """Three stages of half the width on four times the frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: tuple[int, ...]) -> None:
         super().__init__()
         self.conv1 = ConvBN(17, 32, (1, 7, 7))
         self.maxpool = nn.MaxPool3d((1, 3, 3), 1, (0, 1, 1))
-        self.layer1 = stage(32, 32, 4, 2, inflated=False)
-        self.layer2 = stage(128 + 32, 64, 6, 2, inflated=True)
-        self.layer3 = stage(256 + 64, 128, 3, 2, inflated=True)
+        self.layer1 = stage(32, 32, blocks[0], 2, inflated=False)
+        self.layer2 = stage(128 + 32, 64, blocks[1], 2, inflated=True)
+        self.layer3 = stage(256 + 64, 128, blocks[2], 2, inflated=True)
         self.layer1_lateral = InverseFusion(512, 32)
         self.layer2_lateral = InverseFusion(1024, 64)
 
@@ -112,9 +113,9 @@ class PosePath(nn.Module):
 class Backbone(nn.Module):
     """Both paths, fused twice in both directions."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
         super().__init__()
-        self.rgb_path, self.pose_path = RGBPath(), PosePath()
+        self.rgb_path, self.pose_path = RGBPath(blocks[0]), PosePath(blocks[1])
 
     def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> tuple[Tensor, Tensor]:
         rgb, pose = self.rgb_path, self.pose_path
@@ -140,19 +141,19 @@ class Head(nn.Module):
 class RGBPoseConv3D(nn.Module):
     """(N, 3, 8, 224, 224) and (N, 17, 32, 56, 56) to (N, classes) of each stream."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, blocks: tuple[tuple[int, ...], tuple[int, ...]] = BLOCKS) -> None:
         super().__init__()
-        self.backbone, self.head = Backbone(), Head(classes)
+        self.backbone, self.head = Backbone(blocks), Head(classes)
 
     def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> tuple[Tensor, Tensor]:
         return self.head(*self.backbone(imgs, heatmap_imgs))
 
 
-def build(classes: int) -> RGBPoseConv3D:
+def build(classes: int, blocks: tuple[tuple[int, ...], tuple[int, ...]] = BLOCKS) -> RGBPoseConv3D:
     """With random weights, in evaluation mode; kaiming's initialization keeps activations of order one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = RGBPoseConv3D(classes)
+        network = RGBPoseConv3D(classes, blocks)
         for module in network.modules():
             if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
