@@ -1,5 +1,9 @@
-"""A tiny checkpoint and its bundle, made once a test run, and the optional folder of real-layout fixtures."""
+"""A tiny checkpoint and its bundle, made once a test run, and the optional folder of real-layout fixtures.
 
+A plugin of pytest's for the processes that run tests (tests/conftest.py).
+"""
+
+import gc
 import importlib.util
 import os
 import shutil
@@ -13,29 +17,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and the
 os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")
 
 import torch
+
 from support import command, quantizing
-from support.cpu_times import CpuTimes
+from support.drawn_once import drawn_once
 from support.forked_children import forked_children
 from support.opened_once import opened_once
+from support.referenced_once import referenced_once
 from support.shared import once
 from support.traced_once import traced_once
-
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
 from x3ddeploy.families.two_stream_x3d.randomized import random_network
 
 torch.set_num_threads(1)
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FIXTURES = Path(os.environ.get("X3DDEPLOY_FIXTURES", ROOT.parent / "shared" / "fixtures"))
-
-
-def pytest_addoption(parser):
-    parser.addoption("--cpu-times", type=Path, metavar="FILE", help="write each test's processor time to FILE (JSON)")
-
-
-def pytest_configure(config):
-    if config.getoption("--cpu-times"):
-        config.pluginmanager.register(CpuTimes(config.getoption("--cpu-times")))
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +62,7 @@ def brief_quantize():
 
 @pytest.fixture(scope="session", autouse=True)
 def traced_modules():
-    """In this process a module is traced once (support/traced_once.py)."""
+    """In this process a module is traced once, and what shapes it gives found out once (support/traced_once.py)."""
     with traced_once():
         yield
 
@@ -75,6 +71,20 @@ def traced_modules():
 def opened_graphs():
     """In this process a graph is loaded into a runtime once (support/opened_once.py)."""
     with opened_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engines_references():
+    """In this process the reference of an engine's gate is computed once (support/referenced_once.py)."""
+    with referenced_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_pictures():
+    """In this process one confusion matrix stands for others of as many classes (support/drawn_once.py)."""
+    with drawn_once():
         yield
 
 
@@ -165,6 +175,13 @@ def real_layout():
     if not (folder / "checkpoint.pth").is_file():
         pytest.skip("no folder of fixtures (X3DDEPLOY_FIXTURES)")
     return folder
+
+
+def pytest_collection_finish(session):
+    """What was imported stays: Python need not look for garbage in it, nor as often as a small program needs it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items):

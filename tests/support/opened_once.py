@@ -1,4 +1,7 @@
-"""Graphs that are the same to the last byte are loaded once a process: loading a small one takes ten times a run."""
+"""Graphs that are the same to the last byte are loaded once a process: loading a small one takes ten times a run.
+
+Where nobody says how many threads, one runs it: a second one looks for work that small graphs do not have.
+"""
 
 import contextlib
 import hashlib
@@ -43,6 +46,7 @@ def _share_onnxruntime(patch):
     load, kept = onnxruntime_session._cpu_session, _Kept()
 
     def session(model, options):
+        options.intra_op_num_threads = options.intra_op_num_threads or 1
         if len(model) > _LARGEST:
             return load(model, options)
         key = (_digest(model), *(str(getattr(options, name)) for name in _OPTIONS))
@@ -62,6 +66,8 @@ def _share_openvino(patch):
         return graph
 
     def compiled(graph, threads, device="CPU"):
+        if device == "CPU":
+            threads = threads or 1
         digest = getattr(graph, "digest", None)
         if digest is None:
             return compile_anew(graph, threads, device)

@@ -74,6 +74,7 @@ def _frames(config: dict[str, Any], sampler: dict[str, Any], crops: str, size: i
 
 
 _ONE_STAGE = {"num_stages": 1, "strides": (1,), "dilations": (1,), "out_indices": (0,)}
+_TWO_STAGES = {"num_stages": 2, "strides": (1, 2), "dilations": (1, 1), "out_indices": (1,)}
 
 
 def tsn(num_clips: int = 3) -> dict[str, Any]:
@@ -112,11 +113,11 @@ def trn() -> dict[str, Any]:
 
 
 def c2d() -> dict[str, Any]:
-    """C2D with a block a stage: 2 clips of 4 frames, in three crops of 32 x 32."""
+    """C2D on two stages of ResNet-18: 2 clips of 4 frames, in three crops of 32 x 32."""
 
     def change(config: dict[str, Any]) -> None:
-        config["model"]["backbone"].update(depth=18)
-        config["model"]["cls_head"].update(in_channels=512)
+        config["model"]["backbone"].update(depth=18, **_TWO_STAGES)
+        config["model"]["cls_head"].update(in_channels=128)
         _frames(config, {"type": "SampleFrames", "clip_len": 4, "num_clips": 2}, "ThreeCrop", 32, "NCTHW")
 
     return config_of("recognition/c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb.py", change)
@@ -126,9 +127,7 @@ def tanet() -> dict[str, Any]:
     """TANet on two stages of ResNet-50: 4 segments of 32 x 32."""
 
     def change(config: dict[str, Any]) -> None:
-        config["model"]["backbone"].update(
-            num_segments=4, num_stages=2, out_indices=(1,), strides=(1, 2), dilations=(1, 1)
-        )
+        config["model"]["backbone"].update(num_segments=4, **_TWO_STAGES)
         config["model"]["cls_head"].update(in_channels=512, num_segments=4)
         _frames(config, {"type": "SampleFrames", "clip_len": 1, "num_clips": 4}, "CenterCrop", 32)
 
