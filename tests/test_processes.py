@@ -111,6 +111,6 @@ def test_a_verb_works_in_a_process_of_its_own(spawn, verb, request):
 
 def test_a_refusal_in_this_process_is_what_a_new_one_says(run, spawn, tmp_path):
     """The two ways to run the command are one: text, exit code and the program's name in the usage."""
-    for arguments in (("verify", "none"), ("inspect",)):
+    for arguments in (("inspect", "none"), ("inspect",)):
         here, there = run(*arguments, cwd=tmp_path), spawn(*arguments, cwd=tmp_path)
         assert (here.returncode, here.stdout, here.stderr) == (there.returncode, there.stdout, there.stderr)

@@ -41,7 +41,7 @@ CONFIGS: dict[str, Callable[[], dict[str, Any]]] = {
     **{maker.__name__: maker for maker in (posec3d, rgbposeconv3d, tsn, tsm, c2d, tanet, trn)},
     "stgcn": lambda: stgcn(STGCNPP),
 }
-IN_EVERY_RUN = {"posec3d", "stgcn", "tsm"}  # heatmaps, skeletons, frames; the rest with `make families`
+IN_EVERY_RUN = {"posec3d", "stgcn", "trn"}  # heatmaps, skeletons, frames; the rest with `make families`
 
 
 def stream_of_skeletons(feature):

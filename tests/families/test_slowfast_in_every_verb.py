@@ -66,9 +66,11 @@ def test_eval_reports_what_mmactions_test_loop_reports(run, config, deployed, vi
     pytest.importorskip("decord")
     import_everything()
     _, expected = scored_by_mmaction(config, videos)
-    report = json.loads(told(run, "eval", deployed, "--data", videos / "val.txt", "-o", videos / "report"))
+    words = ("--runtime", "onnxruntime", "--precision", "fp32", "-o", videos / "report")
+    report = json.loads(told(run, "eval", deployed, "--data", videos / "val.txt", *words))
     assert report["views"] == {"count": 6, "clips": 2, "crops": 3, "flip": False}
-    for result in report["results"][:2]:
+    assert [result["runtime"] for result in report["results"]] == ["torch", "onnxruntime"]
+    for result in report["results"]:
         figures = result["scores"]["classes"]
         assert {key: figures[key] for key in expected} == expected
 

@@ -36,7 +36,7 @@ def test_two_processes_compute_what_one_does(tmp_path):
     network, values = _network(), _values().requires_grad_()
     out = network(values)
     (out**2).sum().backward()
-    mp.spawn(_process, (str(tmp_path),), nprocs=2)
+    mp.start_processes(_process, (str(tmp_path),), nprocs=2, start_method="fork")  # which imports nothing
     for rank in range(2):
         shared_out, gradient, weight, state = torch.load(tmp_path / f"{rank}.pt")
         torch.testing.assert_close(shared_out, out[rank::2].detach(), rtol=1e-4, atol=1e-4)
