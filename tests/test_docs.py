@@ -43,9 +43,11 @@ def commands_of(page):
     return tuple(line for line in lines if not line.startswith(NOT_RUN))
 
 
-# How long `bench` measures, how many clips an action has, and for which GPUs engines are built, is no matter here.
+# How long `bench` measures and in how many threads, how many clips an action has, and for which GPUs engines are built,
+# is no matter here.
 LESS = {
     r"--seconds 1\b": "--seconds 0.1",
+    r"^x3ddeploy bench (?!--compare)": "x3ddeploy bench --threads 1 ",
     r"--clips-per-class 4\b": "--clips-per-class 2",
     r"--clips-per-class 12\b": "--clips-per-class 2 --subjects 2",
     r"--subjects 4\b": "--subjects 2",

@@ -27,7 +27,7 @@ def measured(run, bundle, tmp_path_factory):
     """One run without what has to be exported first: the finished process and its folder."""
     folder = tmp_path_factory.mktemp("bench")
     skipped = [word for name in ("rgbposeconv3d", "plain", "saved", "converted") for word in ("--skip", name)]
-    process = run("bench", bundle, *skipped, "--seconds", 0.2, "-o", folder)
+    process = run("bench", bundle, *skipped, "--seconds", 0.2, "--threads", 1, "-o", folder)
     assert process.returncode == 0, process.stderr
     return process, folder
 

@@ -135,7 +135,7 @@ def test_predict_takes_keypoints_alone(run, deployed, tmp_path):
 
 def test_bench_times_it_beside_pytorch(run, deployed, tmp_path):
     only = [f"--only={name}" for name in ("onnxruntime/fp32", "onnxruntime/int8", "torch/eager", "plain/onnxruntime")]
-    arguments = ("bench", deployed, *only, "--scope", "compute", "--seconds", "0.1", "-o", tmp_path)
+    arguments = ("bench", deployed, *only, "--scope", "compute", "--threads", "1", "--seconds", "0.1", "-o", tmp_path)
     report = json.loads(told(run, *arguments))
     assert len(report["competitors"]) == len(only)
 

@@ -96,7 +96,7 @@ def test_verify_holds_every_part_in_every_precision(run, deployed):
 
 def test_bench_times_it_beside_pytorch(run, deployed, folder):
     names = {"onnxruntime/fp32", "torch/eager"}
-    options = ("--scope", "compute", "--seconds", "0.1", "-o", folder / "bench")
+    options = ("--scope", "compute", "--threads", "1", "--seconds", "0.1", "-o", folder / "bench")
     report = json.loads(told(run, "bench", deployed, *(f"--only={name}" for name in names), *options))
     assert {row["name"] for row in report["competitors"]} == names
 

@@ -104,9 +104,8 @@ def test_predict_needs_no_keypoints(run, deployed, videos):
 
 def test_bench_times_it_beside_pytorch(run, deployed, videos):
     only = [f"--only={name}" for name in ("onnxruntime/fp32", "onnxruntime/int8", "torch/eager")]
-    report = json.loads(
-        told(run, "bench", deployed, *only, "--scope", "compute", "--seconds", "0.1", "-o", videos / "bench")
-    )
+    words = ("--scope", "compute", "--threads", "1", "--seconds", "0.1", "-o", videos / "bench")
+    report = json.loads(told(run, "bench", deployed, *only, *words))
     assert {row["name"] for row in report["competitors"]} == {"onnxruntime/fp32", "onnxruntime/int8", "torch/eager"}
     assert all(row["network"].startswith(ToyFamily.title) for row in report["competitors"])
     times = videos / "bench" / "bench.json"
