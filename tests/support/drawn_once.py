@@ -14,7 +14,8 @@ from x3ddeploy.evaluation import plot
 @contextlib.contextmanager
 def drawn_once():
     """What `eval` draws in this process is the first picture of that format and number of classes."""
-    draw, known = plot.plot_confusions, {}
+    draw = plot.plot_confusions
+    known: dict[tuple[str, int], bytes] = {}
 
     def remembered(path, confusions, names, title):
         key = (path.suffix, len(names))

@@ -11,7 +11,8 @@ from x3ddeploy.parity import reference
 @contextlib.contextmanager
 def referenced_once():
     """For those who import it when they need it, as the check of engines does: they do not ask for its rounding."""
-    make, known = reference.Reference, {}
+    make = reference.Reference
+    known: dict[str, reference.Reference] = {}
 
     def remembered(network):
         key = digest_of(network)
