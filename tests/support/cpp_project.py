@@ -17,7 +17,6 @@ CPP = ROOT / "cpp"
 PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 ONNXRUNTIME = Path(sys.prefix) / "onnxruntime"  # filled by `make test`
 HAS_ONNXRUNTIME = (ONNXRUNTIME / "include").exists()
-WITHOUT_RUNTIMES = [f"-DX3DDEPLOY_{name}=OFF" for name in ("OPENVINO", "TENSORRT", "ONNXRUNTIME")]
 # Half the time; what computes on pixels and joints is compiled with -O3 all the same.
 LESS_OPTIMISED = "-DCMAKE_CXX_FLAGS_RELEASE=-Og -DNDEBUG"
 # The standard library's headers, and what is made of its templates, are most of the work: a target is one file. GCC
