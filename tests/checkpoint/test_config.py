@@ -162,6 +162,8 @@ def test_syntax_error_names_the_line() -> None:
         "a = '" + "x" * (1 << 20) + "'",
         "a = 1\0",
         "a = dict(" + ", ".join(f"k{i}=0" for i in range(9000)) + ")\n" + "b = [" + "{**a}," * 9000 + "]",
+        "a = [0]\n" + "a = [a]\n" * 2000,
+        "a = [0]\nb = {}\n" + "b['x'] = a\na = [b.copy()]\n" * 200,
         "a = [" + "0," * 5000 + "]\nb = {}\n" + "b[0] = a\n" * 500,
         "with read_base():\n    from .base import *",
         "_base_ = './other.py'",

@@ -159,6 +159,10 @@ def test_several_classes_a_video_are_refused_as_such(tmp_path, entries):
     (tmp_path / "list.txt").write_text("clips/a.mp4 1\nclips/b.mp4 1 3\n")
     with pytest.raises(DataError, match="line 2: several classes a video"):
         read_video_list(tmp_path / "list.txt")
+    (tmp_path / "pictures.txt").write_text("clips/a 120 3\nclips/b 0 120 3\n")
+    with pytest.raises(DataError, match="2 of 2") as caught:
+        read_video_list(tmp_path / "pictures.txt")
+    assert all("RawframeDataset" in line for line in caught.value.details)
 
 
 def test_an_unknown_split_lists_those_there_are(tmp_path, entries):

@@ -26,6 +26,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
 }
 
+_CONTAINERS = (dict, list, tuple)
 # Builtins that leave what they are given as it is.
 _UNCHANGING = frozenset(
     {"dict", "float", "int", "len", "list", "max", "min", "range", "round", "sorted", "str", "sum", "tuple"}
@@ -102,7 +103,17 @@ class _Reader:
             if changed:
                 doubtful |= {name for name, value in self.names.items() if changed & self._held([value])}
             self.names.update(dict.fromkeys(doubtful, self.unreadable(statement)))
+        self._check_depth()
         return self.names
+
+    def _check_depth(self) -> None:
+        """What names build of each other nests no deeper than what is written at once: readers go down into it."""
+        level = list(self.names.values())
+        for _ in range(_MAX_DEPTH + 1):
+            inside = (item for value in level for item in _items(value))
+            level = list({id(item): item for item in inside if isinstance(item, _CONTAINERS)}.values())
+        if level:
+            raise CheckpointError(f"{self.origin}: values nest deeper than {_MAX_DEPTH}")
 
     def _changes_as_read(self, statement: ast.stmt) -> bool:
         """Carry out an assignment, or the `update` of a dict; False for what is neither."""
@@ -153,10 +164,10 @@ class _Reader:
         waiting = values
         while waiting:
             value = waiting.pop()
-            if isinstance(value, (dict, list, tuple)) and id(value) not in found:
+            if isinstance(value, _CONTAINERS) and id(value) not in found:
                 self._count(len(value))
                 found[id(value)] = value
-                waiting += value.values() if isinstance(value, dict) else value
+                waiting += _items(value)
         return {key for key, value in found.items() if not isinstance(value, tuple)}
 
     def _refuse_read_base(self, statement: ast.stmt) -> None:
@@ -261,6 +272,13 @@ def _names(node: ast.AST) -> set[str]:
 def _made(statement: ast.stmt) -> set[str]:
     """Names of the functions, classes and modules that it makes or imports."""
     return {getattr(part, field, "") for part in ast.walk(statement) for field in ("name", "asname")}
+
+
+def _items(value: object) -> Iterable[Any]:
+    """What a dict, a list or a tuple holds; nothing for what is none."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _has(holder: object, key: object) -> bool:

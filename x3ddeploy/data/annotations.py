@@ -23,6 +23,10 @@ _SKELETON_KEYS = (*_LABEL_KEYS, "total_frames", "keypoint")
 _KEYS = (*_LABEL_KEYS, "img_shape", "total_frames", "keypoint")
 _SEVERAL = "several classes a video: accuracy and calibration take one (average precision is not computed here)"
 _MORE_CLASSES = re.compile(r"\.\w+( \d+)+$")  # behind a file's name
+_PICTURES = (
+    "a folder's pictures, as RawframeDataset lists them, are not read: list the videos that they were taken from"
+)
+_MORE_NUMBERS = re.compile(r"\S( \d+)+$")  # behind a folder's name
 _LISTED = 20
 _LONGEST_NAME = 1000  # bytes; a path of Linux has at most 4096
 
@@ -150,6 +154,8 @@ def read_video_list(path: Path) -> tuple[LabelledVideo, ...]:
                 raise ValueError("no file and class with a space between them")
             if _MORE_CLASSES.search(name):
                 raise ValueError(_SEVERAL)
+            if _MORE_NUMBERS.search(name):
+                raise ValueError(_PICTURES)
             video = LabelledVideo(_name(name.strip()), _class(int(label)))
             if video.name in videos:
                 raise ValueError(f"{name} occurs twice")
