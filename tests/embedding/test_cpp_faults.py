@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from support.cpp_programs import damage_manifest, start
+from support.cpp_project import HAS_ONNXRUNTIME
 from support.faults.editing import bypass, own_input, set_attribute, swap_inputs
 from support.faults.golden_data import LOGITS
 from support.faults.scales import LOST_BIASES, WEIGHTS, two_scales_in_a_pair
@@ -17,6 +18,7 @@ from x3ddeploy.parity.gates import lower_tolerance
 
 pytestmark = pytest.mark.openvino
 OUTPUTS = (*LOGITS, "scores")
+RUNTIMES = ("onnxruntime", "openvino") if HAS_ONNXRUNTIME else ("openvino",)  # the first one starts faster
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,15 @@ def faulty(quantized, tmp_path_factory):
     return make
 
 
-def outcome(cli, bundle, precision):
-    process = start(cli, bundle, "--self-test", "--precision", precision, "--runtime", "openvino", "--threads", 1)
+def outcome(cli, bundle, precision, runtime=RUNTIMES[0]):
+    process = start(cli, bundle, "--self-test", "--precision", precision, "--runtime", runtime, "--threads", 1)
     return process.returncode, process.stdout.decode() + process.stderr.decode()
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_right_graphs_pass(cli, quantized, precision):
-    code, text = outcome(cli, quantized, precision)
+def test_right_graphs_pass(cli, quantized, precision, runtime):
+    code, text = outcome(cli, quantized, precision, runtime)
     assert code == 0, text
 
 
