@@ -24,7 +24,7 @@ from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.pose.annotations import write_annotations
 from x3ddeploy.pose.estimate import Poses
 from x3ddeploy.precision import trials
-from x3ddeploy.prediction import explained
+from x3ddeploy.prediction import draw_explanation as drawing
 from x3ddeploy.prediction.annotate import video_writer
 from x3ddeploy.progress import QUIET
 from x3ddeploy.rows import open_rows
@@ -37,7 +37,7 @@ def benchmark(folder, version):
 def explanation(folder, version):
     prediction = SimpleNamespace(window=None)
     found = SimpleNamespace(prediction=prediction, frames=np.arange(2), report=lambda: {"version": version})
-    explained.draw_explanation(None, found, folder, QUIET)
+    drawing.draw_explanation(None, found, folder, QUIET)
 
 
 def keypoints(folder, version):
@@ -89,8 +89,8 @@ def no_drawing(monkeypatch):
     for name in ("render_html", "render_markdown"):
         monkeypatch.setattr(bench, name, str)
     pictures = [(frame, np.zeros((4, 4, 3), np.uint8)) for frame in range(2)]
-    monkeypatch.setattr(explained, "_pictures", lambda video, frames: pictures)
-    monkeypatch.setattr(explained, "_drawer", lambda video, e: lambda frame, picture: picture + e.report()["version"])
+    monkeypatch.setattr(drawing, "_pictures", lambda video, frames: pictures)
+    monkeypatch.setattr(drawing, "_drawer", lambda video, e: lambda frame, picture: picture + e.report()["version"])
 
 
 @pytest.mark.parametrize("fault", [killed_at, full_at])

@@ -24,7 +24,7 @@ from x3ddeploy.errors import BundleError, CheckpointError, UsageError
 from x3ddeploy.families import JOINED, family_named, family_of, known_families
 from x3ddeploy.families.base import Family, Joining, Trained, Wishes
 from x3ddeploy.families.network import Network
-from x3ddeploy.families.others import why_not
+from x3ddeploy.families.unsupported import why_not
 from x3ddeploy.files import read_text
 from x3ddeploy.terms import Precision
 from x3ddeploy.text import shortened

@@ -27,7 +27,7 @@ from x3ddeploy.parity.gates import (
 )
 from x3ddeploy.parity.golden import AMONG_OTHERS, among_others, load_golden
 from x3ddeploy.parity.metrics import Difference, Spread, compare_output
-from x3ddeploy.precision.stored import require_stored_faithful
+from x3ddeploy.precision.stored_graphs import require_stored_faithful
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.choice import Choice

@@ -19,7 +19,7 @@ from x3ddeploy.benchmarking.view import busy, headline_text
 from x3ddeploy.benchmarking.workbench import Setting, Workbench
 from x3ddeploy.bundle.check import open_whole
 from x3ddeploy.families import baseline_named
-from x3ddeploy.timing import others
+from x3ddeploy.timing import busy_machine
 
 SIZE, FRAMES = (1, 3, 16, 64, 64), (1, 3, 8, 64, 64)
 
@@ -83,13 +83,13 @@ def test_a_machine_is_busy_where_others_compute_and_else_by_its_load(share, load
 def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
     stat, own = tmp_path / "stat", [0.0]
     ticks = os.sysconf("SC_CLK_TCK")
-    monkeypatch.setattr(others, "_PROCESSORS", stat)
+    monkeypatch.setattr(busy_machine, "_PROCESSORS", stat)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     monkeypatch.setattr(os, "times", lambda: (own[0], 0.0, 0.0, 0.0, 0.0))
     now = iter((100.0, 110.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     stat.write_text("cpu 9 9 9 9\ncpu0 0 0 0 500 3 0 0 0 0 0\ncpu1 0 0 0 500 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0 0 0\n")
-    with others.cpu_of_others() as found:
+    with busy_machine.cpu_of_others() as found:
         # Ten seconds of two cores: this process computed in eight, others in four, one second of them stolen.
         first, second = f"cpu0 {8 * ticks} 0 0 900 3 0 0 0", f"cpu1 {2 * ticks} 0 {ticks} 900 0 0 0 {ticks}"
         stat.write_text(f"{first}\n{second}\ncpu2 {9 * ticks} 0 0 0 0 0 0 0\n")
@@ -98,8 +98,8 @@ def test_what_this_process_computes_is_not_of_others(monkeypatch, tmp_path):
 
 
 def test_a_system_that_does_not_tell_leaves_it_open(monkeypatch, tmp_path):
-    monkeypatch.setattr(others, "_PROCESSORS", tmp_path / "missing")
-    with others.cpu_of_others() as found:
+    monkeypatch.setattr(busy_machine, "_PROCESSORS", tmp_path / "missing")
+    with busy_machine.cpu_of_others() as found:
         pass
     assert found.share is None
 

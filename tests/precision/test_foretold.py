@@ -8,7 +8,7 @@ import pytest
 from x3ddeploy.precision import verdict
 from x3ddeploy.runtimes.registry import Execution
 from x3ddeploy.terms import Precision
-from x3ddeploy.timing.others import CpuOfOthers
+from x3ddeploy.timing.busy_machine import CpuOfOthers
 
 ORT = Execution("onnxruntime", "cpu", Precision.INT8)
 

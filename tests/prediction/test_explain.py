@@ -37,8 +37,8 @@ from x3ddeploy.errors import BundleError, UsageError
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.modalities import sample_clips
+from x3ddeploy.prediction.draw_explanation import draw_explanation
 from x3ddeploy.prediction.explain import explain_window
-from x3ddeploy.prediction.explained import draw_explanation
 from x3ddeploy.prediction.gradcam import GradCam
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
 from x3ddeploy.prediction.windows import Window

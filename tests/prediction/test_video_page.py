@@ -16,9 +16,9 @@ import pytest
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import People
 from x3ddeploy.data.video import VideoInfo
+from x3ddeploy.prediction.overlay import nearest_window
 from x3ddeploy.prediction.page import address, page_data, render_page, write_page
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
-from x3ddeploy.prediction.shown import nearest_window
 from x3ddeploy.prediction.windows import Window, sliding_windows
 
 FRAMES, HEIGHT, WIDTH = 20, 60, 80

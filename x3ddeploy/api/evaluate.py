@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from x3ddeploy.api.many import cluster_of, identity
+from x3ddeploy.api.many_videos import cluster_of, identity
 from x3ddeploy.atomic import explain_os_errors, write_json
 from x3ddeploy.bundle import EVAL, Bundle
 from x3ddeploy.bundle.check import open_whole

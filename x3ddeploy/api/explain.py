@@ -10,8 +10,8 @@ from x3ddeploy.errors import UsageError
 from x3ddeploy.evaluation.report import class_names
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.pose.estimate import PoseEstimator
+from x3ddeploy.prediction.draw_explanation import check_output, draw_explanation
 from x3ddeploy.prediction.explain import MAPS_IN, Explanation, class_number, explain_window
-from x3ddeploy.prediction.explained import check_output, draw_explanation
 from x3ddeploy.prediction.persons import each_person
 from x3ddeploy.prediction.predict import OpenedVideo, Windowing, open_video, predict_chosen
 from x3ddeploy.prediction.videos import keypoint_source

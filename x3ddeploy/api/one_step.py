@@ -17,8 +17,8 @@ from x3ddeploy.engines.graphs import MADE_UP_CLIPS, CalibrationClips
 from x3ddeploy.engines.machine import find_host
 from x3ddeploy.errors import UsageError
 from x3ddeploy.exporting.export import Exported, ExportReport
+from x3ddeploy.precision.prerequisites import make_ready, require_clips
 from x3ddeploy.precision.quantize import Quantized, QuantizeReport
-from x3ddeploy.precision.ready import make_ready, require_clips
 from x3ddeploy.precision.request import Request
 from x3ddeploy.progress import QUIET, Step
 from x3ddeploy.terms import AnyPath, Precision, Target, named

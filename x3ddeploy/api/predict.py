@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from x3ddeploy.api.many import cluster_of, identity
+from x3ddeploy.api.many_videos import cluster_of, identity
 from x3ddeploy.api.recognizer import Recognizer, opened_in
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole

@@ -22,9 +22,9 @@ from x3ddeploy.benchmarking.work import Work, work_of
 from x3ddeploy.benchmarking.workbench import Workbench
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.progress import Progress
+from x3ddeploy.timing.busy_machine import cpu_of_others
 from x3ddeploy.timing.gpu_load import GpuLoad, gpu_load
 from x3ddeploy.timing.measure import Measurement, is_stable, measure
-from x3ddeploy.timing.others import cpu_of_others
 from x3ddeploy.timing.profile import PROFILERS, LayerTime
 
 # Shares of the time for timing. The comparison comes first: an interrupted run has it.

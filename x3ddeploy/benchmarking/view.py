@@ -8,8 +8,8 @@ from x3ddeploy.benchmarking.competitor import named
 from x3ddeploy.benchmarking.document import BenchReport, Headline, timed
 from x3ddeploy.benchmarking.document import BenchRow as BenchRow
 from x3ddeploy.terms import Target
+from x3ddeploy.timing.busy_machine import busy_mark
 from x3ddeploy.timing.measure import Ratio
-from x3ddeploy.timing.others import busy_mark
 
 Report = BenchReport
 

@@ -18,7 +18,7 @@ from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.places import require_place
 from x3ddeploy.precision.golden import Graphs, with_golden
-from x3ddeploy.precision.ready import make_ready
+from x3ddeploy.precision.prerequisites import make_ready
 from x3ddeploy.precision.request import Request
 from x3ddeploy.precision.scan import overflowing_nodes
 from x3ddeploy.precision.streams import Logits, ReusedClips, logits_on, open_stream, stream_graph, streams_of

@@ -19,9 +19,9 @@ from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
 from x3ddeploy.runtimes.registry import RUNTIMES, Execution, graph_runtimes, open_session, unsupported
 from x3ddeploy.terms import Precision
+from x3ddeploy.timing.busy_machine import busy_mark, cpu_of_others
 from x3ddeploy.timing.convolutions import Convolutions, convolutions_in
 from x3ddeploy.timing.measure import measure, ratio, statistics
-from x3ddeploy.timing.others import busy_mark, cpu_of_others
 from x3ddeploy.timing.profile import PROFILERS
 
 

@@ -15,8 +15,8 @@ from x3ddeploy.atomic import staged_file
 from x3ddeploy.data.synth.video import require_pyav
 from x3ddeploy.data.video import VideoInfo, iter_frames
 from x3ddeploy.modalities.opencv import require_opencv
+from x3ddeploy.prediction.overlay import PERSONS, drawn_joints, limbs, nearest_window
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
-from x3ddeploy.prediction.shown import PERSONS, drawn_joints, limbs, nearest_window
 
 Frame = npt.NDArray[np.uint8]
 

@@ -23,8 +23,8 @@ from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.pose.models import Persons
 from x3ddeploy.pose.track import Tracker
 from x3ddeploy.prediction.document import LiveLine
-from x3ddeploy.prediction.estimated import network_joints
 from x3ddeploy.prediction.persons import no_persons
+from x3ddeploy.prediction.pose_keypoints import network_joints
 from x3ddeploy.prediction.predict import Prediction, scores_of
 from x3ddeploy.prediction.sources import Frame
 from x3ddeploy.prediction.windows import VideoWindows, Window

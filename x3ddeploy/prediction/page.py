@@ -13,8 +13,8 @@ from urllib.parse import quote
 import numpy as np
 
 from x3ddeploy.atomic import write_bytes
+from x3ddeploy.prediction.overlay import PERSONS, drawn_joints, limbs
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction
-from x3ddeploy.prediction.shown import PERSONS, drawn_joints, limbs
 from x3ddeploy.report.templating import templates
 from x3ddeploy.text import escaped
 

@@ -14,9 +14,9 @@ from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.evaluation.scores import Scorer
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.annotate import annotate_video
-from x3ddeploy.prediction.estimated import EstimatedKeypoints
 from x3ddeploy.prediction.inputs import KeypointFiles, KeypointSource, is_video
 from x3ddeploy.prediction.persons import each_person
+from x3ddeploy.prediction.pose_keypoints import EstimatedKeypoints
 from x3ddeploy.prediction.predict import OpenedVideo, Prediction, Windowing, open_video, predict_windows
 from x3ddeploy.progress import Progress
 from x3ddeploy.terms import Decoder

@@ -17,8 +17,8 @@ from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.prediction.annotate import DEFAULT_FPS, Frame, draw_text, enlarged, shown_scale, video_writer
 from x3ddeploy.prediction.explain import Explanation, Heat
 from x3ddeploy.prediction.inputs import is_video
+from x3ddeploy.prediction.overlay import drawn_joints, limbs
 from x3ddeploy.prediction.predict import OpenedVideo
-from x3ddeploy.prediction.shown import drawn_joints, limbs
 from x3ddeploy.progress import Progress
 
 VIDEO_SUFFIX = ".mp4"
