@@ -22,7 +22,6 @@ import x3ddeploy
 from x3ddeploy.atomic import write_json
 from x3ddeploy.data.synth.actions import ACTIONS
 from x3ddeploy.machine import machine
-from x3ddeploy.prediction.predict import Prediction
 
 VIDEOS = 100
 
@@ -42,7 +41,6 @@ def persons(demo: Path, folder: Path) -> dict[str, Any]:
             labels = {
                 prediction.person: prediction.label
                 for prediction in recognizer.predict_videos([video], folder / "found.npz", each_person=True)
-                if isinstance(prediction, Prediction)
             }
             # Names of the videos tell the actions from left to right; further persons are no performer's.
             places = np.argsort(

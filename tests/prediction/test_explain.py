@@ -23,7 +23,7 @@ from support.contracts import (
 )
 from support.documents import of_its_type
 from support.made_videos import make_keypoints, make_video, write_npz
-from support.present import all_of, present
+from support.present import present
 
 import x3ddeploy
 from x3ddeploy.bundle import Bundle
@@ -232,7 +232,7 @@ def test_the_command_draws_and_prints(run, bundle, filmed, tmp_path):
     assert process.returncode == 0, process.stderr
     told = of_its_type("explain", process.stdout)
     with x3ddeploy.open(bundle) as recognizer:
-        predicted = all_of(Prediction, recognizer.predict_videos([filmed], window=12, stride=4, each_person=True))
+        predicted = recognizer.predict_videos([filmed], window=12, stride=4, each_person=True)
         (same,) = (entry for entry in predicted if entry.person == 1 and entry.window == Window(4, 16))
     assert (told["label"], told["person"]) == (same.label, 1)
     assert told["score"] == pytest.approx(float(same.deployed.max()), abs=1e-6)

@@ -9,14 +9,13 @@ from typing import cast
 import numpy as np
 import pytest
 from support.made_videos import make_video
-from support.present import all_of, present
+from support.present import present
 
 import x3ddeploy
 from x3ddeploy.data.video import read_frames
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.live import LiveWindows
-from x3ddeploy.prediction.predict import Prediction
 from x3ddeploy.prediction.sources import Frame, Newest, is_live, opened_frames, raw_frames, raw_size
 
 FPS, FRAMES = 10, 31
@@ -90,8 +89,7 @@ def test_each_person_is_answered_alone_by_a_number_of_the_stream(bundle, filmed,
     with x3ddeploy.open(bundle) as recognizer:
         windows = windows_of(recognizer, keypoints, scores, each_person=True)
         pushed = [windows.push(Frame(picture, 100 + number / FPS)) for number, picture in enumerate(pictures)]
-        given = recognizer.predict_videos([path], tmp_path / "two.npz", window=11, stride=5, each_person=True)
-        filed = all_of(Prediction, given)
+        filed = list(recognizer.predict_videos([path], tmp_path / "two.npz", window=11, stride=5, each_person=True))
     found = [[(entry.person, entry.label) for entry in entry[0]] for entry in pushed if entry is not None]
     assert [[person for person, _ in answers] for answers in found] == [[0, 1], [0, 1], [0, 1], [1], [None]]
     assert found[-1] == [(None, None)]

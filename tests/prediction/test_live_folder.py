@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support.documents import of_its_type
 from support.made_videos import make_keypoints, make_video, write_npz
-from support.present import all_of, present
+from support.present import present
 
 import x3ddeploy
 from x3ddeploy.errors import UsageError
@@ -21,7 +21,6 @@ from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.pose.models import Persons
 from x3ddeploy.prediction import folder as folders
 from x3ddeploy.prediction.folder import FilledFolder, FolderVideos, folder_frames
-from x3ddeploy.prediction.predict import Prediction
 
 QUIET_NS = 100_000_000
 
@@ -98,8 +97,7 @@ def test_videos_that_come_are_answered_as_files_are(quick, bundle, filmed, tmp_p
     told: list[str] = []
     with x3ddeploy.open(bundle) as recognizer:
         answers = recognizer.stream(tmp_path, window_s=0.5, stride_s=0.25, each_person=True, progress=told.append)
-        filed = recognizer.predict_videos([filmed], window=8, stride=4, each_person=True)
-        expected = all_of(Prediction, filed)
+        expected = list(recognizer.predict_videos([filmed], window=8, stride=4, each_person=True))
         found = [next(answers) for _ in expected]
         threading.Timer(0.3, lambda: (tmp_path / "second.mp4").write_bytes(whole)).start()
         found += [next(answers) for _ in expected]

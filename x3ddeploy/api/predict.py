@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from x3ddeploy.api.many_videos import cluster_of, identity
 from x3ddeploy.api.recognizer import Recognizer, opened_in
@@ -17,7 +17,7 @@ from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.files import sha256_of
 from x3ddeploy.pose.estimate import PoseEstimator
 from x3ddeploy.prediction.inputs import find_videos
-from x3ddeploy.prediction.predict import Windowing
+from x3ddeploy.prediction.predict import Prediction, Windowing
 from x3ddeploy.prediction.rows import KEY, is_failed, row_schema, video_rows
 from x3ddeploy.prediction.videos import (
     Found,
@@ -68,6 +68,28 @@ class _Job:
         )
 
 
+# fmt: off
+@overload
+def predict(
+    videos: Sequence[AnyPath], keypoints: AnyPath | PoseEstimator | None = ..., *, bundle: AnyPath = ...,
+    runtime: str = ..., device: str | None = ..., precision: str | Precision = ..., decoder: str | Decoder = ...,
+    window: int | None = ..., stride: int | None = ..., num_clips: int | None = ...,
+    min_keypoint_score: float | None = ..., each_person: bool = ..., workers: int = ...,
+    on_error: Literal["raise"] = ..., annotate: AnyPath | None = ..., html: AnyPath | None = ...,
+    output: AnyPath | None = ..., top_k: int = ..., ray: str | None = ..., ray_workers: int | None = ...,
+    progress: Step = ...,
+) -> Iterator[Prediction]: ...
+@overload
+def predict(
+    videos: Sequence[AnyPath], keypoints: AnyPath | PoseEstimator | None = ..., *, bundle: AnyPath = ...,
+    runtime: str = ..., device: str | None = ..., precision: str | Precision = ..., decoder: str | Decoder = ...,
+    window: int | None = ..., stride: int | None = ..., num_clips: int | None = ...,
+    min_keypoint_score: float | None = ..., each_person: bool = ..., workers: int = ...,
+    on_error: Literal["raise", "skip"], annotate: AnyPath | None = ..., html: AnyPath | None = ...,
+    output: AnyPath | None = ..., top_k: int = ..., ray: str | None = ..., ray_workers: int | None = ...,
+    progress: Step = ...,
+) -> Iterator[Found]: ...
+# fmt: on
 def predict(
     videos: Sequence[AnyPath],
     keypoints: AnyPath | PoseEstimator | None = None,

@@ -8,7 +8,7 @@ from io import FileIO
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, overload
 
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.bundle.check import open_whole
@@ -138,6 +138,22 @@ class Recognizer:
         opened = open_video(Path(video), KeypointFiles(_path(keypoints), 1), self.contract.inputs, self._decoder)
         return list(predict_windows(opened, self.contract, self.labels, self._scorer(), windowing, workers))
 
+    # fmt: off
+    @overload
+    def predict_videos(
+        self, videos: Sequence[AnyPath], keypoints: AnyPath | PoseEstimator | None = ..., *, window: int | None = ...,
+        stride: int | None = ..., num_clips: int | None = ..., min_keypoint_score: float | None = ...,
+        each_person: bool = ..., workers: int = ..., on_error: Literal["raise"] = ..., annotate: AnyPath | None = ...,
+        html: AnyPath | None = ..., progress: Step = ...,
+    ) -> Iterator[Prediction]: ...
+    @overload
+    def predict_videos(
+        self, videos: Sequence[AnyPath], keypoints: AnyPath | PoseEstimator | None = ..., *, window: int | None = ...,
+        stride: int | None = ..., num_clips: int | None = ..., min_keypoint_score: float | None = ...,
+        each_person: bool = ..., workers: int = ..., on_error: Literal["raise", "skip"], annotate: AnyPath | None = ...,
+        html: AnyPath | None = ..., progress: Step = ...,
+    ) -> Iterator[Prediction | SkippedVideo]: ...
+    # fmt: on
     def predict_videos(
         self,
         videos: Sequence[AnyPath],
