@@ -8,7 +8,7 @@ import pytest
 from support.present import present
 from support.recognizers import modules_of, state_dict_of
 from support.small_3d import small
-from support.small_recognizers import STGCNPP, posec3d, stgcn, tsm
+from support.small_recognizers import STGCNPP, posec3d, stgcn, tanet, tsm
 
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.families import family_of
@@ -116,6 +116,13 @@ def test_it_is_refused_by_its_name(make, path, value, said):
     weights = {} if make is tpn_of_frames else weights_of(config)
     with pytest.raises(X3DDeployError, match=said):
         load(put(config, path, value), weights)
+
+
+def test_a_backbone_of_more_segments_than_are_drawn_is_refused():
+    """Two clips of four would do for one of eight."""
+    config = put(tanet(), ("model", "backbone", "num_segments"), 8)
+    with pytest.raises(X3DDeployError, match="does not take clips of"):
+        load(config, weights_of(config))
 
 
 @pytest.mark.parametrize("make", [posec3d, lambda: stgcn(STGCNPP)])

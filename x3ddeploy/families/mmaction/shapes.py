@@ -15,7 +15,7 @@ from x3ddeploy.errors import CheckpointError
 from x3ddeploy.families.mmaction.network import Backbone, Head
 from x3ddeploy.text import shortened
 
-_CLIPS = 2  # so that a network that mixes clips, or makes several of one, is seen
+_CLIPS = 11  # a prime, so that a network that mixes clips, or makes others of them, is seen
 _LISTED = 12
 # Attributes of layers that are at least one. Tensors without data pass where kernels refuse them.
 _POSITIVE = re.compile(r"(\w+_)?(kernel_size|stride|dilation|groups)s?")
