@@ -137,6 +137,7 @@ BROKEN = {
     "no scope": without("scope"),
     "samples of other rows": with_row(median_ms=50.0),
     "seconds in the median": with_row(median_ms=0.1),
+    "a median beside that of the samples": with_row(median_ms=float(np.median(SAMPLES)) * (1 + 1.1e-6)),
     "a zero shape": with_row(shapes={"imgs": [1, 3, 0, 1, 1]}),
     "no competitors": made_report() | {"competitors": []},
     "a row twice": made_report() | {"competitors": made_report()["competitors"] * 2},

@@ -54,14 +54,14 @@ def test_a_group_a_pattern_and_a_name_choose():
 
 
 def test_the_same_network_is_ready_with_its_error_and_size(bench):
-    (entry,), absent = prepare(bench, ["x"], [Scope.COMPUTE], giving(bench, 1e-6, graph=b"12345"))
+    (entry,), absent = prepare(bench, ["x"], [Scope.COMPUTE], giving(bench, 0.00099, graph=b"12345"))
     assert absent == []
-    assert entry.relative_error == pytest.approx(1e-6, rel=0.1)
+    assert entry.relative_error == pytest.approx(0.00099, rel=0.01)
     assert entry.memory.file == 5
     assert set(entry.runs) == {Scope.COMPUTE}
 
 
-@pytest.mark.parametrize(("offset", "told"), [(0.01, "differs from PyTorch"), (np.nan, "NaN")], ids=["other", "nan"])
+@pytest.mark.parametrize(("offset", "told"), [(0.00101, "differs from PyTorch"), (np.nan, "NaN")], ids=["other", "nan"])
 def test_a_float32_network_that_computes_something_else_has_failed(bench, offset, told):
     ready, (absent,) = prepare(bench, ["x"], [Scope.COMPUTE], giving(bench, offset))
     assert ready == []

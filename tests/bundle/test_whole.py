@@ -196,6 +196,12 @@ def test_what_was_measured_of_a_precision_is_what_was_written_down_then(judged, 
     assert problem in str(error.value)
 
 
+def test_a_rounding_is_at_most_ten_times_the_range(bundle):
+    manifest = Bundle.open(bundle).manifest
+    for rounding, problems in ((10.0, 0), (10.1, 1)):
+        assert len(beyond_limits(replace(manifest, rounding={"head -> scores": rounding}))) == problems
+
+
 def test_a_manifest_that_says_a_thing_twice_is_refused(copied):
     text = (copied / "manifest.json").read_bytes()
     put(copied / "manifest.json", text.replace(b'"opset":', b'"opset": 16, "opset":', 1))

@@ -15,7 +15,7 @@ from support.fake_tensorrt import SHAPES, Module
 from x3ddeploy.bundle import MANIFEST, Bundle, PrecisionEntry, Spread, seal
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
 from x3ddeploy.engines.bisect import blocks_of, first_wrong_block, up_to
-from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, compare_session
+from x3ddeploy.engines.check import CheckRequest, CheckResult, _flips, _Tolerances, compare_session
 from x3ddeploy.errors import BundleError, GateError
 from x3ddeploy.parity.golden import load_golden
 from x3ddeploy.runtimes.registry import open_session
@@ -122,6 +122,25 @@ def test_fp16_features_are_held_to_one_percent_off_the_golden_clip(lower, passes
 
     scale = max(row.difference.relative for row in rows(1e-3)) / 1e-3
     assert all(row.passed for row in rows(1e-2 / scale * (0.98 if passes else 1.02))) is passes
+
+
+def test_off_the_golden_clip_each_precision_has_its_own_tolerance_and_margin(lower):
+    """The numbers written out: eight times FP16's for BF16; for INT8 twice its golden error and half a percent."""
+    opened, golden_error = Bundle.open(lower), {"recognizer -> rgb_logits": 0.1}
+    entry = PrecisionEntry(None, False, {}, None, golden_error, {"recognizer -> scores": Spread(0, 0, 0)})
+    manifest = replace(opened.manifest, precisions=dict.fromkeys(("fp16", "bf16", "int8"), entry))
+    expected = np.array([[4.0, 1.0]], np.float32)
+
+    def row(precision, output):
+        batches, flavour = Batches(1, 1, 1), Flavour.TENSORRT
+        wanted = CheckRequest(str(lower), "recognizer", (), Precision(precision), batches, flavour)
+        return _Tolerances(Bundle(lower, manifest), wanted)._row("session", "random", 1, output, expected, expected)
+
+    assert row("bf16", "rgb_logits").tolerance == pytest.approx(0.04)
+    assert row("bf16", "scores").tolerance == pytest.approx(0.08)
+    assert row("fp16", "rgb_logits").margin == pytest.approx(2 * 5e-3 * 4)
+    assert row("bf16", "rgb_logits").margin == pytest.approx(2 * 0.04 * 4)
+    assert row("int8", "rgb_logits").margin == pytest.approx(2 * (2 * 0.1 + 5e-3) * 4)
 
 
 def test_nan_fails_whatever_the_precision(lower):
