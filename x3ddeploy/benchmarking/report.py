@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
@@ -29,7 +28,7 @@ from x3ddeploy.benchmarking.document import (
     timed,
 )
 from x3ddeploy.families import BASELINES
-from x3ddeploy.machine import machine
+from x3ddeploy.machine import installed_versions, machine
 from x3ddeploy.timing.measure import is_stable, ratio, statistics, window_cv
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def bench_report(
             gpu=outcome.gpu,
             gpu_load=outcome.gpu_load,
         ),
-        versions=_versions(),
+        versions=installed_versions(_PACKAGES),
         batch=bench.setting.batch,
         threads=bench.setting.threads,
         seconds=seconds,
@@ -268,13 +267,3 @@ def _parts(samples_ms: dict[str, list[float]]) -> Iterator[PartEntry]:
 def _work(work: Work) -> WorkEntry:
     kinds = {kind: KindEntry(adds, moved) for kind, (adds, moved) in work.by_kind().items()}
     return WorkEntry(work.clips, work.multiply_adds, work.traffic_bytes, work.compulsory_bytes, kinds)
-
-
-def _versions() -> dict[str, str]:
-    installed = {}
-    for name in _PACKAGES:
-        try:
-            installed[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return installed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -34,12 +33,15 @@ from x3ddeploy.families import family_named
 from x3ddeploy.families.network import Network
 from x3ddeploy.graphs.builder import IR_VERSION, OPSET
 from x3ddeploy.loading import Loaded
+from x3ddeploy.machine import installed_versions
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.compare import GOLDEN_SEED, ParityRow
 from x3ddeploy.parity.gates import Float32Gate
 from x3ddeploy.parity.reference import Reference, single
 from x3ddeploy.places import require_place
 from x3ddeploy.runtimes.base import Array
+
+_PACKAGES = ("torch", "onnx", "numpy", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def export_bundle(
     rows, gate = compare_graphs(network, reference, graphs, options, progress)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
-        versions=_versions(),
+        versions={"x3ddeploy": __version__, **installed_versions(_PACKAGES)},
         source=loaded.source,
         family=contract.family,
         model=network.model,
@@ -185,13 +187,3 @@ def _preprocessing(model: onnx.ModelProto) -> Preprocessing:
         for value in model.graph.input
     }
     return Preprocessing(inputs, tuple(value.name for value in model.graph.output))
-
-
-def _versions() -> dict[str, str]:
-    versions = {"x3ddeploy": __version__}
-    for package in ("torch", "onnx", "numpy", "onnxruntime", "openvino"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
