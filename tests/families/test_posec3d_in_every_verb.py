@@ -133,7 +133,8 @@ def test_predict_takes_keypoints_alone(run, deployed, tmp_path):
     assert line["label"] in {f"class {label}" for label in range(CLASSES)}
 
 
-def test_bench_times_it_beside_pytorch(run, deployed, tmp_path):
+def test_bench_times_it_beside_pytorch(run, deployed, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where the plain export is kept
     only = [f"--only={name}" for name in ("onnxruntime/fp32", "onnxruntime/int8", "torch/eager", "plain/onnxruntime")]
     arguments = ("bench", deployed, *only, "--scope", "compute", "--threads", "1", "--seconds", "0.1", "-o", tmp_path)
     report = json.loads(told(run, *arguments))

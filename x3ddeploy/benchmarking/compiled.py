@@ -6,10 +6,7 @@ Compiling takes minutes on a few cores. What comes of it is of one network, PyTo
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -22,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from x3ddeploy.atomic import write_json
+from x3ddeploy.benchmarking.kept import kept_file, made_ready, used
 from x3ddeploy.environment import variable
 from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.progress import Step
@@ -31,12 +29,6 @@ _INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"  # where its own files go; a temporary fol
 _NETWORKS = 1000  # in one process
 
 Forward = Callable[..., Mapping[str, Tensor]]
-
-
-def cache_folder() -> Path:
-    """Where compiled networks are kept: x3ddeploy/compiled in XDG_CACHE_HOME, or in ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "x3ddeploy" / "compiled"
 
 
 @dataclass(frozen=True)
@@ -56,8 +48,8 @@ class Compiled:
     @property
     def file(self) -> Path:
         """AOTInductor's package, or what says that torch.compile filled its cache."""
-        key = hashlib.sha256(json.dumps([self.compiles, *self.depends_on]).encode()).hexdigest()[:32]
-        return cache_folder() / f"{key}{'.pt2' if self.compiles == AOT_INDUCTOR else '.json'}"
+        suffix = ".pt2" if self.compiles == AOT_INDUCTOR else ".json"
+        return kept_file("compiled", suffix, (self.compiles, *self.depends_on))
 
     def forward(self, network: nn.Module, inputs: Mapping[str, Tensor], progress: Step) -> Forward:
         """Compile a network, or take what is kept.
@@ -102,12 +94,13 @@ class Compiled:
         progress(f"{self.name}: {'compiled before' if kept else 'compiling, once for this processor and PyTorch'}")
         logging.getLogger("torch._inductor").setLevel(logging.ERROR)
         try:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made_ready(self.file.parent)
             with variable(_INDUCTOR, str(self.file.parent / "inductor")), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PyTorch's compilers tell of their own deprecations
                 yield
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise X3DDeployError(f"{self.compiles} failed: {first}", hint="it needs a C++ compiler (g++)") from error
+        used(self.file)
         if not kept:
             progress(f"{self.name}: compiled in {time.perf_counter() - start:.0f} s, kept in {self.file.parent}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from x3ddeploy import __version__
+from x3ddeploy.benchmarking.kept import kept_bytes, kept_file
 from x3ddeploy.benchmarking.plain_export import plain_export
 from x3ddeploy.benchmarking.video import VideoClip
 from x3ddeploy.bundle import Bundle, golden_folder
@@ -17,6 +21,7 @@ from x3ddeploy.contract import WHOLE
 from x3ddeploy.families import baseline_named, family_named, is_known
 from x3ddeploy.families.network import Network
 from x3ddeploy.loading import restore_network
+from x3ddeploy.machine import installed_versions
 from x3ddeploy.parity.metrics import SCORES
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Feeds
@@ -83,8 +88,27 @@ class Workbench:
     @cached_property
     def plain(self) -> bytes:
         """The training form by torch.onnx.export, with the exporter's default of fixed shapes."""
-        self.progress("exporting the original network with torch.onnx.export")
-        return plain_export(self.network, self.inputs, self.outputs)
+        weights = self.bundle.manifest.files[self.bundle.part_path(WHOLE).name].sha256
+        return self.exported(
+            "the original network",
+            weights,
+            self.inputs,
+            lambda: plain_export(self.network, self.inputs, self.outputs),
+        )
+
+    def exported(self, name: str, weights: str, inputs: Feeds, export: Callable[[], bytes]) -> bytes:
+        """A plain export, made now or kept from an earlier run.
+
+        Args:
+            name: name of the network, for people.
+            weights: SHA-256 of what it computes with.
+            inputs: the batch that its shapes are fixed to.
+            export: makes it.
+        """
+        shapes = {tensor: value.shape for tensor, value in inputs.items()}
+        exporters = installed_versions(("torch", "onnx", "onnxscript"))
+        file = kept_file("exported", ".onnx", (name, weights, shapes, __version__, exporters))
+        return kept_bytes(file, export, f"{name} by torch.onnx.export", self.progress)
 
     @cached_property
     def outputs(self) -> list[str]:
@@ -128,6 +152,13 @@ class BaselineNetwork:
     @cached_property
     def graph(self) -> bytes:
         """The network's ONNX file by torch.onnx.export, of a fixed batch."""
-        network = self.network
-        self._bench.progress(f"exporting {self.title} with torch.onnx.export")
-        return plain_export(network, self.inputs, list(self.outputs))
+        digest = hashlib.sha256()
+        for name, value in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.numpy().tobytes())
+        return self._bench.exported(
+            self.title,
+            digest.hexdigest(),
+            self.inputs,
+            lambda: plain_export(self.network, self.inputs, list(self.outputs)),
+        )
