@@ -24,8 +24,14 @@ from x3ddeploy.timing import busy_machine
 SIZE, FRAMES = (1, 3, 16, 64, 64), (1, 3, 8, 64, 64)
 
 
-def row(name, milliseconds, shape=SIZE, scope="compute", work_of=None):
-    of = {"network": name, "runtime": "onnxruntime", "is_ours": name == "onnxruntime/fp32"}
+def of_a_quiet_machine(*rows, rounds=30):
+    """What of a report a headline's words depend on."""
+    machine = SimpleNamespace(cpu_of_others=0.0, load_average=[], cores=2)
+    return cast(BenchReport, SimpleNamespace(machine=machine, rounds=rounds, competitors=rows))
+
+
+def row(name, milliseconds, shape=SIZE, scope="compute", work_of=None, **others):
+    of = {"network": name, "runtime": "onnxruntime", "is_ours": name.endswith("onnxruntime/fp32"), **others}
     shapes = {"imgs": list(shape)}
     return msgspec.convert(
         bench_row(name, [milliseconds] * 5, shapes=shapes, scope=scope, work_of=work_of or name, **of), BenchRow
@@ -37,21 +43,45 @@ def test_alike_networks_are_compared_a_clip_and_unlike_ones_a_multiply_add():
     work = {"onnxruntime/fp32": 2e9, "rgbposeconv3d/onnxruntime": 2e10}
     torch, baseline = headlines(rows, work)
     assert (torch.per, torch.times_as_fast.median, torch.unlike) == ("clip", 4.0, [])
-    assert headline_text(torch).startswith("onnxruntime/fp32 is 4.00 times as fast as torch/eager")
+    assert headline_text(of_a_quiet_machine(), torch).startswith(
+        "onnxruntime/fp32 is 4.00 times as fast as torch/eager"
+    )
     assert baseline.per == "multiply-add"
     assert baseline.times_as_fast.median == pytest.approx(0.5)
     assert baseline.times_the_work == pytest.approx(10)
-    assert "is 0.50 times as fast a multiply-add as rgbposeconv3d/onnxruntime" in headline_text(baseline)
-    assert "16 frames of 64 x 64 against 8 frames of 64 x 64" in headline_text(baseline)
+    assert "is 0.50 times as fast a multiply-add as rgbposeconv3d/onnxruntime" in headline_text(
+        of_a_quiet_machine(), baseline
+    )
+    assert "16 frames of 64 x 64 against 8 frames of 64 x 64" in headline_text(of_a_quiet_machine(), baseline)
 
 
 @pytest.mark.parametrize(
-    ("quartiles", "told"), [((1.9, 2.1), "is 2.00 times as fast"), ((1.5, 2.6), "is 1.5 to 2.6 times as fast")]
+    ("quartiles", "told"),
+    [
+        ((1.9, 2.0, 2.1), "is 2.00 times as fast"),
+        ((1.5, 2.0, 2.6), "is 1.5 to 2.6 times as fast"),
+        ((0.98, 1.01, 1.03), "is 0.98 to 1.03 times as fast"),
+        ((1.0, 1.0, 1.0), "is 1.00 times as fast"),
+    ],
 )
-def test_quartiles_that_are_far_apart_stand_in_the_place_of_a_median(quartiles, told):
+def test_quartiles_that_are_far_apart_or_about_one_stand_in_the_place_of_a_median(quartiles, told):
     (entry,) = headlines([row("onnxruntime/fp32", 10.0), row("torch/eager", 20.0)], {})
-    spread = replace(entry.times_as_fast, **dict(zip(("lower_quartile", "upper_quartile"), quartiles, strict=True)))
-    assert told in headline_text(msgspec.structs.replace(entry, times_as_fast=spread))
+    lower, median, upper = quartiles
+    spread = replace(entry.times_as_fast, median=median, lower_quartile=lower, upper_quartile=upper)
+    assert told in headline_text(of_a_quiet_machine(), msgspec.structs.replace(entry, times_as_fast=spread))
+
+
+def test_a_figure_of_few_rounds_is_marked_as_such_in_its_headline():
+    few, many = row("onnxruntime/fp32", 10.0, window_cv=None), row("torch/eager", 20.0)
+    (entry,) = headlines([few, many], {})
+    assert "(5 rounds)" in headline_text(of_a_quiet_machine(few, rounds=5), entry)
+    assert "rounds)" not in headline_text(of_a_quiet_machine(many), entry)
+
+
+def test_a_gpu_beside_a_cpu_makes_no_headline():
+    ours, theirs = row("tensorrt/fp32", 1.0, is_ours=True, device="a GPU"), row("plain/tensorrt", 2.0, device="a GPU")
+    on_cpu = [row("onnxruntime/fp32", 10.0), row("torch/eager", 40.0), row("plain/openvino", 30.0)]
+    assert [entry.slower for entry in headlines([ours, theirs, *on_cpu], {})] == ["plain/tensorrt"]
 
 
 def test_a_runtimes_own_converter_makes_a_headline_as_a_plain_export_does():

@@ -111,7 +111,7 @@ def headlines(rows: list[BenchRow], multiply_adds: Mapping[str, float]) -> list[
     """How many times as fast the bundle's fastest float32 form is as others: a clip, where the clips are alike.
 
     Where they are not, the time of a clip says nothing, and that of a multiply-add is compared; in no other scope than
-    `compute`, and not where one of the two is not counted.
+    `compute`, and not where one of the two is not counted. A GPU beside a CPU makes no headline at all.
 
     Args:
         rows: rows of bench.json. The scope is `compute` or, where that was not timed, the first one.
@@ -122,6 +122,7 @@ def headlines(rows: list[BenchRow], multiply_adds: Mapping[str, float]) -> list[
     ours = min((row for row in known if row.is_ours), key=lambda row: timed(row).median_ms, default=None)
     if ours is None:
         return []
+    known = [row for row in known if (row.device == "cpu") == (ours.device == "cpu")]
     found = []
     groups = [
         [row for row in known if row.kind.partition("/")[0].removesuffix("-cuda") == rival]

@@ -42,18 +42,31 @@ def absent_by_reason(report: Report) -> dict[str, list[str]]:
     return found
 
 
-def headline_text(entry: Headline) -> str:
-    """A ratio in words, with its scope, spread, and in what the two are not alike."""
+def marks(report: Report, entry: Headline) -> str:
+    """What a headline's figure never stands without: that the machine was busy, that it is of few rounds."""
+    rows = [row for row in report.competitors if row.scope == entry.scope and row.name in (entry.faster, entry.slower)]
+    few = f"{report.rounds} rounds" if with_few_rounds(rows) else ""
+    return ", ".join(filter(None, (busy(report), few)))
+
+
+def headline_text(report: Report, entry: Headline) -> str:
+    """A ratio in words, with its scope, spread, marks, and in what the two are not alike."""
     ratio, text = entry.times_as_fast, f"{entry.faster} is "
     text += f"{ratio_text(ratio)} times as fast {comparison(entry)} {entry.slower} ({entry.network}), scope "
     text += f"{entry.scope}, quartiles {ratio.lower_quartile:.2f} to {ratio.upper_quartile:.2f}"
+    if mark := marks(report, entry):
+        text += f" ({mark})"
     return f"{text}. {unlikeness(entry)}" if entry.unlike else text
 
 
 def ratio_text(ratio: Ratio) -> str:
-    """'2.04', or its quartiles, '1.5 to 2.6', where they are far apart: their median alone would be a claim."""
+    """'2.04', or its quartiles, '1.5 to 2.6', where the median alone would be a claim.
+
+    That is where they are far apart, or on both sides of 1.
+    """
     median, lower, upper = ratio.median, ratio.lower_quartile, ratio.upper_quartile
-    return f"{median:.2f}" if upper - lower <= _WIDE * median else f"{lower:.3g} to {upper:.3g}"
+    is_clear = upper - lower <= _WIDE * median and not lower < 1 < upper
+    return f"{median:.2f}" if is_clear else f"{lower:.3g} to {upper:.3g}"
 
 
 def comparison(entry: Headline) -> str:

@@ -29,9 +29,8 @@ def print_report(report: BenchReport) -> None:
         _print_scope(report, scope)
     _print_throughput(report)
     _print_parts(report)
-    mark = f" ({busy(report)})" if busy(report) else ""
     for entry in report.headlines:
-        echo(f"{headline_text(entry)}{mark}")
+        echo(headline_text(report, entry))
     if report.interrupted:
         echo("interrupted: only complete rounds are counted")
     for reason, names in absent_by_reason(report).items():

@@ -55,7 +55,7 @@ def _sections(report: Report) -> dict[str, Any]:
         "mark": busy(report),
         "bundles": bundles_text(report),
         "tiles": tables.tiles(report),
-        "headlines": [headline_text(entry) for entry in report.headlines],
+        "headlines": [headline_text(report, entry) for entry in report.headlines],
         "cautions": cautions(report),
         "tones": MEANING,
         "latency": bars.latency(report, numbers),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from x3ddeploy.benchmarking.document import timed
 from x3ddeploy.benchmarking.resources import GpuState
-from x3ddeploy.benchmarking.view import Report, busy, comparison, ratio_text, timed_rows, times_floor, unlikeness
+from x3ddeploy.benchmarking.view import Report, comparison, marks, ratio_text, timed_rows, times_floor, unlikeness
 from x3ddeploy.report.competitors import Numbers
 from x3ddeploy.report.scale import TIMES, number
 
@@ -32,7 +32,7 @@ def tiles(report: Report) -> list[Tile]:
             f"{ratio.lower_quartile:.2f} to {ratio.upper_quartile:.2f}.{unlike}"
         )
         says = f"as fast {comparison(entry)} {entry.network}"
-        found.append(Tile(f"{ratio_text(ratio)} {TIMES}", says, detail, busy(report)))
+        found.append(Tile(f"{ratio_text(ratio)} {TIMES}", says, detail, marks(report, entry)))
     return found
 
 
