@@ -125,7 +125,7 @@ def load(bench: Workbench, name: str) -> OpenedNetwork:
     family, _, kind = name.partition("/")
     if family == PLAIN:
         require(places()[kind][0].name, places()[kind][1])  # before the network is exported
-        return _graph(bench, f"{bench.title}, plain torch.onnx.export", kind, bench.plain, bench.inputs)
+        return _graph(bench, f"{bench.title}, plain torch.onnx.export, fixed shapes", kind, bench.plain, bench.inputs)
     if family in BASELINES:
         return _baseline(bench, family, kind)
     if family in DEVICES:
