@@ -1,6 +1,7 @@
 """How long the verbs themselves take on the full-size network: export, a benchmark of one competitor, quantize.
 
 Each is a process of its own, its start included. Weights are random unless a trained checkpoint of that size is given.
+Of `export`, the steps that it tells of stand with the second in which each was done.
 `quantize` calibrates with videos of `x3ddeploy synth`, and judges by those of its held-out performers; how often its
 search judged stands beside its time, as a network whose classes hang by a thread takes more rounds. Writes
 benchmarks/results/verbs.json.
@@ -29,13 +30,25 @@ CLIPS_PER_CLASS = 24  # of twelve actions; three quarters of the performers cali
 GATE_FAILED = 3
 
 
-def timed(*command: str | Path, may_fail: bool = False) -> float:
-    """Seconds of a command that must succeed, or may end with a gate that fails."""
+def timed(*command: str | Path, may_fail: bool = False, steps: dict[str, float] | None = None) -> float:
+    """Seconds of a command that must succeed, or may end with a gate that fails.
+
+    Args:
+        command: its words.
+        may_fail: whether a gate may fail.
+        steps: receives each step that it tells of, and the seconds from its start.
+    """
     click.echo(" ".join(map(str, command[-6:])), err=True)
     start = time.perf_counter()
-    ended = subprocess.run([str(word) for word in command], stdout=subprocess.DEVNULL).returncode
-    if ended and not (may_fail and ended == GATE_FAILED):
-        raise SystemExit(f"it ended with {ended}")
+    words = [str(word) for word in command]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            click.echo(line, err=True, nl=False)
+            if steps is not None:
+                steps[line.partition("] ")[2].strip()] = round(time.perf_counter() - start, 1)
+    if process.returncode and not (may_fail and process.returncode == GATE_FAILED):
+        raise SystemExit(f"it ended with {process.returncode}")
     return round(time.perf_counter() - start, 1)
 
 
@@ -47,12 +60,13 @@ def timed(*command: str | Path, may_fail: bool = False) -> float:
 def main(checkpoint: Path | None, clips: int, target: str, output: Path) -> None:
     """Measure and write."""
     seconds: dict[str, float] = {}
+    steps: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as directory:
         bundle, data = Path(directory) / "deploy", Path(directory) / "synth"
         if checkpoint is None:
             checkpoint = Path(directory) / "ckpt.pth"
             timed(sys.executable, "-m", "x3ddeploy.demo", checkpoint)
-        seconds["export"] = timed(*_CLI, "export", checkpoint, "-o", bundle)
+        seconds["export"] = timed(*_CLI, "export", checkpoint, "-o", bundle, steps=steps)
         one = ("--only", "onnxruntime/fp32", "--scope", "compute", "--seconds", "5")
         seconds["bench"] = timed(*_CLI, "bench", bundle, *one)
         report = json.loads((bundle / "bench.json").read_text())
@@ -65,11 +79,13 @@ def main(checkpoint: Path | None, clips: int, target: str, output: Path) -> None
             seconds[f"quantize, {clips} clips, {target}"] = timed(*_CLI, "quantize", bundle, *asked, may_fail=True)
             report = bundle / "int8" / "report.json"
             rounds = len(json.loads(report.read_text())["steps"]) if report.exists() else None
-    document = {**measured_by(__file__, "x3ddeploy", "torch", "onnxruntime", "openvino"), "seconds": seconds}
+    versions = measured_by(__file__, "x3ddeploy", "torch", "onnxruntime", "openvino")
+    steps = {step.replace(f"{directory}/", ""): second for step, second in steps.items()}
+    document = {**versions, "seconds": seconds, "export_steps": steps}
     if clips:
         document["search_rounds"] = rounds  # none where the gate failed, after all of them
     write_json(output, document)
-    for name, value in seconds.items():
+    for name, value in {**seconds, **{f"export: {step}": value for step, value in steps.items()}}.items():
         click.echo(f"{value:7.1f} s  {name}")
 
 
