@@ -56,6 +56,10 @@ def test_openvino_converts_the_exported_program_under_the_names_of_the_bundle(be
     outputs = entry.loaded.infer(entry.loaded.feeds)
     means = bench.inputs["heatmap_imgs"].mean((2, 3, 4))
     np.testing.assert_allclose(outputs["features"], means, rtol=1e-4, atol=1e-7)
+    vars(bench)["network"] = None  # what was converted is kept
+    (again,), absent = prepare(bench, ["converted/openvino"], [Scope.COMPUTE])
+    assert absent == []
+    np.testing.assert_array_equal(again.loaded.infer(again.loaded.feeds)["features"], outputs["features"])
 
 
 def test_without_nncf_its_row_is_absent_with_how_to_get_it(bench, monkeypatch):

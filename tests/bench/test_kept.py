@@ -17,8 +17,8 @@ def cache(tmp_path, monkeypatch):
 
 def take(key, made=b"made"):
     """What came back, and what was told."""
-    told = []
-    return kept_bytes(kept_file("exported", ".onnx", (key,)), lambda: made, "it", told.append), told
+    told: list[str] = []
+    return kept_bytes(kept_file("exported", "", (key,)), lambda: made, "it", told.append), told
 
 
 def test_it_is_made_once_and_the_next_run_says_that_it_was(cache):
@@ -41,17 +41,17 @@ def test_what_was_not_used_for_longest_goes_first(cache, monkeypatch):
     monkeypatch.setattr(kept, "_MOST_BYTES", 8)
     for key, age_s in (("oldest", 30), ("used", 20)):
         take(key)
-        file = kept_file("exported", ".onnx", (key,))
+        file = kept_file("exported", "", (key,))
         os.utime(file, (file.stat().st_atime, file.stat().st_mtime - age_s))
-    os.utime(kept_file("exported", ".onnx", ("oldest",)))  # as taking it does
+    os.utime(kept_file("exported", "", ("oldest",)))  # as taking it does
     take("new")
     assert {file.name for file in cache.iterdir()} == {
-        kept_file("exported", ".onnx", (key,)).name for key in ("oldest", "new")
+        kept_file("exported", "", (key,)).name for key in ("oldest", "new")
     }
 
 
 def test_a_plain_export_is_made_once_for_a_bundle_and_a_batch(bundle, monkeypatch):
-    exported = []
+    exported: list[int] = []
 
     def export(network, inputs, outputs):
         exported.append(len(inputs["imgs"]))

@@ -27,6 +27,9 @@ from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array, Feeds
 from x3ddeploy.terms import Decoder
 
+# What makes another file of a network -> the packages that it depends on.
+_EXPORTERS = {"torch.onnx.export": ("torch", "onnx", "onnxscript"), "OpenVINO's converter": ("torch", "openvino")}
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -88,27 +91,27 @@ class Workbench:
     @cached_property
     def plain(self) -> bytes:
         """The training form by torch.onnx.export, with the exporter's default of fixed shapes."""
-        weights = self.bundle.manifest.files[self.bundle.part_path(WHOLE).name].sha256
-        return self.exported(
-            "the original network",
-            weights,
-            self.inputs,
-            lambda: plain_export(self.network, self.inputs, self.outputs),
-        )
+        return self.exported("torch.onnx.export", lambda: plain_export(self.network, self.inputs, self.outputs))
 
-    def exported(self, name: str, weights: str, inputs: Feeds, export: Callable[[], bytes]) -> bytes:
-        """A plain export, made now or kept from an earlier run.
+    def exported(self, by: str, export: Callable[[], bytes]) -> bytes:
+        """The training form as an exporter of _EXPORTERS makes it for `inputs`, now or in an earlier run."""
+        weights = self.bundle.manifest.files[self.bundle.part_path(WHOLE).name].sha256
+        return self.kept_export("the original network", by, weights, self.inputs, export)
+
+    def kept_export(self, name: str, by: str, weights: str, inputs: Feeds, export: Callable[[], bytes]) -> bytes:
+        """A network as an exporter of _EXPORTERS makes it, now or in an earlier run.
 
         Args:
             name: name of the network, for people.
-            weights: SHA-256 of what it computes with.
+            by: the exporter.
+            weights: SHA-256 of what the network computes with.
             inputs: the batch that its shapes are fixed to.
             export: makes it.
         """
         shapes = {tensor: value.shape for tensor, value in inputs.items()}
-        exporters = installed_versions(("torch", "onnx", "onnxscript"))
-        file = kept_file("exported", ".onnx", (name, weights, shapes, __version__, exporters))
-        return kept_bytes(file, export, f"{name} by torch.onnx.export", self.progress)
+        versions = installed_versions(_EXPORTERS[by])
+        file = kept_file("exported", "", (name, by, weights, shapes, __version__, versions))
+        return kept_bytes(file, export, f"{name} by {by}", self.progress)
 
     @cached_property
     def outputs(self) -> list[str]:
@@ -156,8 +159,9 @@ class BaselineNetwork:
         for name, value in self.network.state_dict().items():
             digest.update(name.encode())
             digest.update(value.numpy().tobytes())
-        return self._bench.exported(
+        return self._bench.kept_export(
             self.title,
+            "torch.onnx.export",
             digest.hexdigest(),
             self.inputs,
             lambda: plain_export(self.network, self.inputs, list(self.outputs)),
