@@ -169,11 +169,13 @@ def caller_rows():
 
 def verb_rows():
     """How long verbs take as processes of their own."""
-    seconds = json.loads((RESULTS / "verbs.json").read_text())["seconds"]
+    result = json.loads((RESULTS / "verbs.json").read_text())
+    seconds, rounds = result["seconds"], result["search_rounds"]
     yield f"| `export`, its parity check included | {seconds['export']:.1f} s |"
     yield f"| `bench --only onnxruntime/fp32 --scope compute --seconds 5` | {seconds['bench']:.1f} s |"
     ((quantize, of_quantize),) = ((name, value) for name, value in seconds.items() if name.startswith("quantize"))
-    yield f"| `quantize --int8` with {quantize.split()[1]} clips, its search included | {of_quantize:.0f} s |"
+    clips = f"{quantize.split()[1]} clips, its search included ({rounds} rounds of judging)"
+    yield f"| `quantize --int8` with {clips} | {of_quantize:.0f} s |"
 
 
 def way_rows():

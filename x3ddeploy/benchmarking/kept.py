@@ -33,7 +33,7 @@ def kept_file(kind: str, suffix: str, depends_on: Sequence[Any]) -> Path:
 
     Args:
         kind: its folder.
-        suffix: of the file's name.
+        suffix: end of the file's name.
         depends_on: everything that it depends on, as JSON takes it.
     """
     key = hashlib.sha256(json.dumps(list(depends_on)).encode()).hexdigest()[:32]
