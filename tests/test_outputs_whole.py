@@ -10,6 +10,7 @@ import shutil
 from fractions import Fraction
 from itertools import count
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import onnx
@@ -17,7 +18,9 @@ import pytest
 from support.disk_faults import contents, full_at, killed_at
 
 from x3ddeploy.api import bench
+from x3ddeploy.benchmarking.document import BenchReport
 from x3ddeploy.calibration.cache import CalibrationKey
+from x3ddeploy.calibration.choice import Chosen
 from x3ddeploy.calibration.run import run_calibration
 from x3ddeploy.data.annotations import LabelledVideo
 from x3ddeploy.errors import X3DDeployError
@@ -26,18 +29,20 @@ from x3ddeploy.pose.estimate import Poses
 from x3ddeploy.precision import trials
 from x3ddeploy.prediction import draw_explanation as drawing
 from x3ddeploy.prediction.annotate import video_writer
+from x3ddeploy.prediction.explain import Explanation
+from x3ddeploy.prediction.predict import OpenedVideo
 from x3ddeploy.progress import QUIET
 from x3ddeploy.rows import open_rows
 
 
 def benchmark(folder, version):
-    bench._written(folder, {"version": version})
+    bench._written(folder, cast(BenchReport, {"version": version}))
 
 
 def explanation(folder, version):
     prediction = SimpleNamespace(window=None)
     found = SimpleNamespace(prediction=prediction, frames=np.arange(2), report=lambda: {"version": version})
-    drawing.draw_explanation(None, found, folder, QUIET)
+    drawing.draw_explanation(cast(OpenedVideo, None), cast(Explanation, found), folder, QUIET)
 
 
 def keypoints(folder, version):
@@ -59,7 +64,7 @@ def calibration(folder, version):
         onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
     )
     clips = [SimpleNamespace(name=str(i), inputs={"x": np.full((1, 4), i * version, np.float32)}) for i in range(12)]
-    chosen = SimpleNamespace(indices=range(12), load=lambda start: clips[start:])
+    chosen = cast(Chosen, SimpleNamespace(indices=range(12), load=lambda start: clips[start:]))
     key = CalibrationKey("0" * 64, "openvino", {"kind": str(version)}, (), "max", {})
     run_calibration(
         model, ("y",), chosen, key, folder / "calib", unsigned=False, progress=QUIET, on_clip=lambda done, total: None
@@ -131,7 +136,7 @@ def video(folder):
 
 
 def lines(folder):
-    with open_rows(folder / "rows.jsonl", "clip", "run", lambda name, rows: None, None) as rows:
+    with open_rows(folder / "rows.jsonl", "clip", "run", lambda name, rows: None, lambda arrow: None) as rows:
         for number in range(4):
             rows.add([{"schema_version": 1, "clip": str(number)}])
 
