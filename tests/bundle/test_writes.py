@@ -1,26 +1,18 @@
-"""No verb writes into a bundle past the functions that the crash test kills."""
+"""No verb writes past the functions that the crash tests kill.
 
-import functools
+Of verbs that run in this process, whichever test runs them, that is asked each time (support/command.py).
+"""
+
 import importlib.util
 import os
 import shutil
-import sys
-from typing import Any
 
 import pytest
 from support.forked_children import AS_USERS_DO
+from support.written import WRITING, past, written_below
 
 from x3ddeploy import child_process
 from x3ddeploy.atomic import write_bytes
-
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-opened: list[tuple[Any, ...]] = []  # what the hook is given
-
-
-@functools.cache  # a hook stays for the life of the process
-def listen():
-    sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "open" else None)
-
 
 # What a child of the command opens for writing, as lines of a file: Python runs this before anything else.
 OF_A_CHILD = f"""
@@ -35,36 +27,6 @@ sys.addaudithook(note)
 """
 
 
-def written_past(folder, work, by_children=None):
-    """Files below a folder that were opened for writing under the name that a reader would open."""
-    listen()
-    opened.clear()
-    result = work()
-    paths = [os.fsdecode(path) for path, _, flags in opened if not isinstance(path, int) and flags & WRITING]
-    if by_children is not None:
-        paths += by_children.read_text().splitlines()
-    inside = [path for path in paths if path.startswith(str(folder))]
-    assert inside  # it did write
-    assert result is None or result.returncode == 0, result.stderr
-    return [path for path in inside if ".partial" not in path]
-
-
-@pytest.mark.parametrize(
-    "verb",
-    [
-        ("export", "{checkpoint}", "-o", "{folder}/deploy", "--overwrite", "--preprocess"),
-        ("quantize", "{folder}/deploy", "--fp16"),
-        ("bundle", "{folder}/deploy", "--pack", "{folder}/deploy.tar"),
-        ("triton", "{folder}/deploy", "-o", "{folder}/models"),
-    ],
-    ids=lambda verb: verb[0],
-)
-def test_every_write_goes_to_a_temporary_name(run, bundle, checkpoint, tmp_path, verb):
-    shutil.copytree(bundle, tmp_path / "deploy", copy_function=os.link)
-    words = [word.format(folder=tmp_path, checkpoint=checkpoint) for word in verb]
-    assert written_past(tmp_path, lambda: run(*words)) == []
-
-
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="TensorRT-RTX is not installed")
 def test_every_write_of_an_engine_goes_to_a_temporary_name(run, bundle, tmp_path, monkeypatch):
     shutil.copytree(bundle, tmp_path / "deploy", copy_function=os.link)
@@ -73,12 +35,23 @@ def test_every_write_of_an_engine_goes_to_a_temporary_name(run, bundle, tmp_path
     monkeypatch.setenv("OPENED", str(tmp_path / "opened.partial"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     monkeypatch.setattr(child_process, "_start", AS_USERS_DO)  # which reads sitecustomize
-    words = ("build-trt", tmp_path / "deploy", "--rtx", "--compute-capability", "8.9", "--parts", "head")
-    assert written_past(tmp_path, lambda: run(*words), tmp_path / "opened.partial") == []
+    process = run("build-trt", tmp_path / "deploy", "--rtx", "--compute-capability", "8.9", "--parts", "head")
+    assert process.returncode == 0, process.stderr
+    paths = (tmp_path / "opened.partial").read_text().splitlines()
+    assert paths
+    assert past(path for path in paths if path.startswith(str(tmp_path))) == []
     assert list((tmp_path / "deploy" / "engines").rglob("*.plan"))
 
 
 def test_a_write_past_them_is_seen(tmp_path):
-    assert written_past(tmp_path, lambda: write_bytes(tmp_path / "good", b"x")) == []
-    (path,) = written_past(tmp_path, lambda: (tmp_path / "bad").write_bytes(b"x") and None)
-    assert path == str(tmp_path / "bad")
+    with written_below(tmp_path) as paths:
+        write_bytes(tmp_path / "good", b"x")
+        (tmp_path / "bad").write_bytes(b"x")
+    assert len(paths) > 1
+    assert past(paths) == [str(tmp_path / "bad")]
+
+
+def test_the_test_of_a_verb_that_writes_past_them_fails(run, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("x3ddeploy.embedding.pack.write_bytes", lambda path, data: path.write_bytes(data))
+    with pytest.raises(AssertionError, match=r"deploy\.tar"):
+        run("bundle", bundle, "--pack", tmp_path / "deploy.tar")

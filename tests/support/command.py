@@ -17,9 +17,12 @@ import click
 import torch
 
 from support.present import present
+from support.written import past, written_below
 from x3ddeploy.cli.main import main
 from x3ddeploy.cli.main import run as entry_point
 
+# Folders of the tests' files, outside of which `run` may write as it likes; conftest names them.
+FILES_OF_TESTS: list[Path] = []
 # Python ignores these unless it is asked for them, outside of __main__.
 _WARNINGS_IGNORED = (ResourceWarning, ImportWarning, PendingDeprecationWarning, DeprecationWarning)
 
@@ -44,7 +47,7 @@ def run(*arguments, cwd=None, env=None):
     """Run the command's entry point in this process; gives what `spawn` would, and leaves the process as it was.
 
     Standard output and error are caught where file descriptors are, so that what libraries and children of the command
-    write is there, too.
+    write is there, too. Fails where a file of the tests was written in place, which a kill would leave in part.
     """
     if any(name.startswith(("PYTHON", "LD_", "LC_")) for name in env or {}):
         raise ValueError(f"the interpreter reads {sorted(env)} when it starts: use spawn")
@@ -56,7 +59,9 @@ def run(*arguments, cwd=None, env=None):
             stack.enter_context(mock.patch.dict(os.environ, env or {}))
             stack.enter_context(_standard_stream("stdout", 1, out))
             stack.enter_context(_standard_stream("stderr", 2, err))
+            written = stack.enter_context(written_below(*FILES_OF_TESTS))
             code = _exit_code()
+        assert not past(written), f"written in place: {past(written)}"
         texts = (path.read_text(encoding="utf-8", errors="replace") for path in (out, err))
         return subprocess.CompletedProcess(["x3ddeploy", *map(str, arguments)], code, *texts)
 

@@ -24,7 +24,7 @@ from support.drawn_once import drawn_once
 from support.forked_children import forked_children
 from support.opened_once import opened_once
 from support.referenced_once import referenced_once
-from support.shared import once
+from support.shared import once, root_of
 from support.traced_once import traced_once
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
@@ -45,6 +45,12 @@ def run():
 def spawn():
     """Function: the command run in a process of its own, for tests of what only a process has."""
     return command.spawn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def writes(tmp_path_factory):
+    """A verb that writes a file of the tests in place fails its test (support/written.py)."""
+    command.FILES_OF_TESTS[:] = [root_of(tmp_path_factory)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,12 @@ import os
 from x3ddeploy.locks import locked
 
 
+def root_of(tmp_path_factory):
+    """The folder of all that the test run writes, in whichever of its processes."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
 def once(tmp_path_factory, name, make):
     """The folder of that name, filled by `make` in the first process that asks for it, and what `make` gave.
 
@@ -14,9 +20,7 @@ def once(tmp_path_factory, name, make):
         name: name of the folder; one name is one thing in the whole run. Tests must not change what is in it.
         make: fills the folder, which is its argument; gives something that JSON has.
     """
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
+    root = root_of(tmp_path_factory)
     folder, lock, made = root / "shared" / name, root / "shared" / f"{name}.lock", root / "shared" / f"{name}.json"
     lock.mkdir(parents=True, exist_ok=True)
     with locked(lock):
