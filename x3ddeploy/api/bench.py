@@ -82,8 +82,8 @@ def bench(
         runtimes: the bundle's own forms in these runtimes, with those in `only`, and none other.
         device: the device of these runtimes; None for the first of each.
         precisions: the precisions of the graphs or engines; none takes all.
-        with_slow: also those that take minutes to prepare: what PyTorch's compilers have not compiled before, and the
-            quantizers of the runtimes.
+        with_slow: also those that take minutes to prepare: torch.compile, what AOTInductor has not compiled before, and
+            the quantizers of the runtimes.
         scopes: 'compute', 'with_copies', 'pipeline', and these alone; none takes all three, and parts, throughput and
             layers beside them.
         batch: clips at a time; None for the bundle's own, or 1.

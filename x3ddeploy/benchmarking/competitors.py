@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from x3ddeploy.benchmarking.competitor import Absent, Competitor, Memory, OpenedNetwork, Scope, named
+from x3ddeploy.benchmarking.compiled import TORCH_COMPILE
 from x3ddeploy.benchmarking.loaders import load, places
 from x3ddeploy.benchmarking.loaders import names as all_names
 from x3ddeploy.benchmarking.resources import GpuState, host_peak, read_gpu
@@ -83,7 +84,10 @@ def without_slow(bench: Workbench, names: Sequence[str]) -> tuple[list[str], lis
     absent = []
     for name in names:
         compiled = compiled_form(bench, name)
-        if compiled is not None and not compiled.file.exists():
+        if compiled is not None and compiled.compiles == TORCH_COMPILE:
+            reason = "its cache holds kernels alone, and all before them is done anew: ask for it with --all or --only"
+            absent.append(Absent(name, reason))
+        elif compiled is not None and not compiled.file.exists():
             reason = "compiling takes minutes, once: after --all or --only it is kept, and part of every run"
             absent.append(Absent(name, reason))
         elif name in SLOW_TO_PREPARE:
