@@ -32,7 +32,7 @@ def _listen():
 def written_below(*folders):
     """Gives a list that receives each file below the folders that this process opens for writing in the block."""
     _listen()
-    watched = (folders, [])
+    watched: tuple[tuple[Path, ...], list[str]] = (folders, [])
     _watched.append(watched)
     try:
         yield watched[1]
