@@ -69,6 +69,8 @@ class OnnxRuntimeBackend final : public Backend {
     if (threads > 0) options.SetIntraOpNumThreads(threads);
     // Threads that spin on after a run take the cores from whatever runs next in the application.
     options.AddConfigEntry("session.force_spinning_stop", "1");
+    // Rounds a bias to the product of its convolution's two scales, which overflows where these are float16.
+    options.AddConfigEntry("optimization.disable_specified_optimizers", "WeightBiasQuantization");
     return options;
   }
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 
 from x3ddeploy.environment import variable
@@ -25,9 +24,9 @@ PROVIDERS = {
     "cuda": ("CUDAExecutionProvider",),
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
 }
-# Gives a bias the product of its convolution's two scales. In float16 that loses its digits, and the bias overflows:
-# outputs of convolutions with small weights are then far off (ONNX Runtime 1.31; no warning).
-_BIASES = "WeightBiasQuantization"
+# Rounds a bias to the product of its convolution's two scales. In float16 that product loses its digits and the bias
+# overflows: outputs of convolutions with small weights are then far off (ONNX Runtime 1.31; no warning).
+_LEFT_OUT = "WeightBiasQuantization"
 
 
 def require_device(device: str) -> None:
@@ -90,6 +89,7 @@ class OnnxRuntimeSession(Session):
         options.log_severity_level = 3  # errors only: its warnings speak of internals that a user can't act on
         # Threads that spin on after a run take the cores from whatever runs next in this process.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("optimization.disable_specified_optimizers", _LEFT_OUT)
         # An arena keeps all activations for the next run: faster, and not for runs that look at many of them.
         options.enable_cpu_mem_arena = not observed
         if threads is not None:
@@ -206,17 +206,7 @@ def nodes_on_cpu(session: onnxruntime.InferenceSession) -> list[tuple[str, str]]
 
 
 def _cpu_session(model: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    left_out = [_BIASES] if _has_half_scales(model) else []
-    return onnxruntime.InferenceSession(model, options, providers=[_CPU], disabled_optimizers=left_out)
-
-
-def _has_half_scales(model: bytes) -> bool:
-    """Whether float16 values are quantized in it."""
-    if b"QuantizeLinear" not in model:
-        return False
-    graph = onnx.load_from_string(model).graph
-    half = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
-    return any(node.op_type == "DequantizeLinear" and node.input[1] in half for node in graph.node)
+    return onnxruntime.InferenceSession(model, options, providers=[_CPU])
 
 
 def open_model(
