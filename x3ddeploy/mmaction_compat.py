@@ -39,6 +39,13 @@ def import_registry() -> Any:
     return importlib.import_module("mmaction.registry").MODELS
 
 
+def mmaction_scope() -> contextlib.AbstractContextManager[None]:
+    """Let names in configs mean MMAction2's classes, and not those of the scope that a training here left."""
+    from mmengine.registry import DefaultScope
+
+    return DefaultScope.overwrite_default_scope("mmaction")
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Let MMEngine's logger say errors alone: it writes to stdout, where a command's results are."""

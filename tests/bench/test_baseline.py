@@ -10,7 +10,12 @@ from x3ddeploy.families import baseline_named
 
 def test_the_baseline_is_mmaction2s_own_network():
     pytest.importorskip("mmaction")
-    network = baseline_named("rgbposeconv3d").build(classes=60)
+    from mmengine.registry import DefaultScope
+
+    import x3ddeploy.families.two_stream_x3d.training  # noqa: F401 - has a head of the same name
+
+    with DefaultScope.overwrite_default_scope("x3ddeploy"):  # as a training leaves it
+        network = baseline_named("rgbposeconv3d").build(classes=60)
     assert sum(weight.numel() for weight in network.parameters()) == pytest.approx(36.1e6, rel=0.01)
     small = torch.rand(1, 3, 4, 64, 64), torch.rand(1, 17, 16, 16, 16)
     with torch.inference_mode():

@@ -18,7 +18,7 @@ from x3ddeploy.checkpoint.rules import shown
 from x3ddeploy.errors import BundleError, CheckpointError
 from x3ddeploy.families.mmaction.model import Model, packed, unpacked
 from x3ddeploy.families.mmaction.training_config import TRAINING_ONLY, refuse
-from x3ddeploy.mmaction_compat import import_registry, quiet
+from x3ddeploy.mmaction_compat import import_registry, mmaction_scope, quiet
 
 # Nothing is downloaded; some classes demand to be told so.
 _UNTRAINED = {"pretrained": None, "pretrained2d": False}
@@ -135,8 +135,6 @@ def build(model: Model, own: Classes = NONE) -> dict[str, nn.Module]:
         BundleError: this MMAction2's classes have other defaults than the one that the model was read with.
     """
     registry = import_registry()
-    from mmengine.registry import DefaultScope
-
     changed = list(_changed_defaults(model, own))
     if changed:
         raise BundleError(
@@ -145,8 +143,7 @@ def build(model: Model, own: Classes = NONE) -> dict[str, nn.Module]:
             hint=f"pip install mmaction2=={model['mmaction2']}",
         )
     built: dict[str, nn.Module] = {}
-    scope = DefaultScope.overwrite_default_scope("mmaction")  # where mmcv looks for layers that MMAction2 registers
-    with torch.random.fork_rng(devices=[]), scope, quiet():  # classes draw weights that are overwritten at once
+    with torch.random.fork_rng(devices=[]), mmaction_scope(), quiet():  # drawn weights are overwritten
         torch.manual_seed(0)
         for part, said in model["modules"].items():
             arguments = unpacked(said["arguments"])

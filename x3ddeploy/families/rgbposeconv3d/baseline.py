@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from x3ddeploy.checkpoint.config import read_config_file
 from x3ddeploy.contract import Input, InputKind
-from x3ddeploy.mmaction_compat import config_path, import_registry
+from x3ddeploy.mmaction_compat import config_path, import_registry, mmaction_scope
 
 CONFIG = "skeleton/posec3d/rgbpose_conv3d/rgbpose_conv3d.py"
 # The config samples RGB 8 and pose 32 frames; its training crops are 224 x 224, heatmaps a quarter of that.
@@ -31,8 +31,9 @@ class RGBPoseConv3D(nn.Module):
         super().__init__()
         registry = import_registry()
         config = read_config_file(config_path(CONFIG))["model"]
-        self.backbone = registry.build(config["backbone"])
-        self.head = registry.build({**config["cls_head"], "num_classes": classes})
+        with mmaction_scope():
+            self.backbone = registry.build(config["backbone"])
+            self.head = registry.build({**config["cls_head"], "num_classes": classes})
 
     def forward(self, imgs: Tensor, heatmap_imgs: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, 8, 224, 224) and (N, 17, 32, 56, 56) to (N, classes) twice."""
