@@ -47,7 +47,7 @@ def bench(target):
 
 def bench_rows():
     """Every competitor of both reports."""
-    for target in ("tensorrt", "openvino"):
+    for target in ("onnxruntime", "openvino"):
         _, rows = bench(target)
         for row in rows.values():
             times = f"{row['median_ms']:.0f} ms | {row['ratio']['median']:.2f}"
@@ -55,10 +55,10 @@ def bench_rows():
 
 
 def short_bench_rows():
-    """README's choice: ONNX Runtime and PyTorch from the run of TensorRT's bundle, OpenVINO from that of its own."""
+    """README's choice: ONNX Runtime and PyTorch from the run of its bundle, OpenVINO from that of its own."""
     times = {
         runtime: {name: f"{row['median_ms']:.0f} ms" for name, row in bench(target)[1].items()}
-        for runtime, target in (("onnxruntime", "tensorrt"), ("openvino", "openvino"))
+        for runtime, target in (("onnxruntime", "onnxruntime"), ("openvino", "openvino"))
     }
     ort, openvino = times["onnxruntime"], times["openvino"]
     yield f"| this network, lowered for the runtime | {ort['onnxruntime/fp32']} | {openvino['openvino/fp32']} | |"
@@ -131,7 +131,7 @@ def sizing_rows():
     shown: dict[str, Any] = {}
     exec(code, shown)
     for target, name in (
-        ("tensorrt", "onnxruntime/fp32"),
+        ("onnxruntime", "onnxruntime/fp32"),
         ("openvino", "openvino/fp32"),
         ("openvino", "openvino/int8"),
     ):
@@ -306,7 +306,7 @@ def test_readmes_ratios_are_the_committed_results():
     assert f"{gains[0]} times as fast as the plain export in ONNX Runtime and {gains[1]} times in OpenVINO" in text
     report = bench("openvino")[0]
     (ratio,) = [
-        headline["times_as_fast"]["median"]
+        headline["times_as_fast"]["median"] * headline["times_the_work"]  # of a clip
         for headline in report["headlines"]
         if headline["slower"] == "rgbposeconv3d/openvino"
     ]
