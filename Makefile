@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 
 # Neighbours share what a module sets up, so they stay together (worksteal). TIMES=FILE: each test's processor time, as JSON.
 test: check $(ONNXRUNTIME)/include
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(if $(TIMES),--cpu-times $(TIMES))
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(if $(TIMES),--cpu-times=$(TIMES))
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
