@@ -56,12 +56,20 @@ def whole_number(key: str, value: object) -> int:
     return int(value)
 
 
-def float_array(key: str, value: object) -> npt.NDArray[np.floating]:
-    """An array of numbers, in its own floating type; whole ones become float32."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{key} is no array but {type(value).__name__}")
+def float_array(subject: str, value: object) -> npt.NDArray[np.floating]:
+    """An array of numbers, in its own floating type; whole ones become float32.
+
+    Args:
+        subject: start of the error's sentence: 'keypoint is'.
+        value: what should be an array of numbers.
+
+    Raises:
+        TypeError: the value is no such array.
+    """
+    if not isinstance(value, np.ndarray):  # lists that hold lists that hold each other would never end
+        raise TypeError(f"{subject} no array but {type(value).__name__}")
     if value.dtype.kind in "iu":
         return value.astype(np.float32)
     if value.dtype.kind != "f":
-        raise TypeError(f"{key} is of type {value.dtype}")
+        raise TypeError(f"{subject} of type {value.dtype}")
     return value

@@ -256,13 +256,13 @@ def _posed(item: dict[str, Any], coordinates: tuple[int, ...]) -> Annotation:
     frames, label = whole_number("total_frames", item["total_frames"]), _label(item)
     if frames < 1 or label < 0:
         raise ValueError(f"total_frames {frames}, label {label}")
-    keypoints = float_array("keypoint", item["keypoint"])
+    keypoints = float_array("keypoint is", item["keypoint"])
     if keypoints.ndim != 4 or keypoints.shape[3] not in coordinates or keypoints.shape[1] != frames:
         wanted = " or ".join(map(str, coordinates))
         raise ValueError(f"keypoint {keypoints.shape} is not (persons, {frames} frames, joints, {wanted})")
     size = image_shape(item["img_shape"]) if "img_shape" in item and keypoints.shape[3] == 2 else None
     scores = item.get("keypoint_score")
-    scores = np.ones(keypoints.shape[:3], np.float32) if scores is None else float_array("keypoint_score", scores)
+    scores = np.ones(keypoints.shape[:3], np.float32) if scores is None else float_array("keypoint_score is", scores)
     if scores.shape != keypoints.shape[:3]:
         raise ValueError(f"keypoint_score {scores.shape} and keypoint {keypoints.shape} do not agree")
     return Annotation(name, label, size, frames, keypoints, scores, compressed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from x3ddeploy.data.annotation_values import LARGEST_SIDE_PX, image_shape
+from x3ddeploy.data.annotation_values import LARGEST_SIDE_PX, float_array, image_shape
 from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.arrays import KEYPOINTS_LIMIT, read_arrays
 from x3ddeploy.data.video import VideoInfo
@@ -104,10 +104,7 @@ def read_npz_keypoints(path: Path) -> Keypoints:
 
 
 def _numbers(where: str, name: str, value: object) -> npt.NDArray[np.floating]:
-    if not isinstance(value, np.ndarray):  # lists that hold lists that hold each other would never end
-        raise DataError(f"{where}: {name} are no array but {type(value).__name__}")
-    if value.dtype.kind in "iu":
-        return value.astype(np.float32)
-    if value.dtype.kind != "f":
-        raise DataError(f"{where}: {name} are of type {value.dtype}")
-    return value
+    try:
+        return float_array(f"{name} are", value)
+    except TypeError as error:
+        raise DataError(f"{where}: {error}") from error
