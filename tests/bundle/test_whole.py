@@ -308,7 +308,7 @@ def test_labels_are_one_a_class_and_one_a_line(copied, alter, problem):
         ("golden/imgs.npy", b"", "cannot read"),
         ("golden/scores.npy", npy_bytes(np.full((1, 6), np.nan, np.float32)), "not finite"),
         ("golden/scores.npy", npy_bytes(np.zeros((1, 3, 3), np.float32)), "1 x 3 x 3"),
-        ("golden/imgs.npy", npy_bytes(np.zeros((1, 2), np.complex64)), "complex64"),
+        ("golden/imgs.npy", npy_bytes(np.zeros((1, 2), np.complex64)), "<c8"),
         ("golden/frames.npy", npy_bytes(np.zeros((1, 2), np.uint8)), "frames"),
         ("head.onnx", b"", "head.onnx"),
         ("head.onnx", b"\xff" * 100, "not a valid ONNX file"),

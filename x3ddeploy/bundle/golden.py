@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from x3ddeploy.errors import BundleError
 from x3ddeploy.files import regular_size
+from x3ddeploy.npy import read_npy
 
 
 def read_array(file: Path) -> npt.NDArray[np.generic]:
@@ -19,10 +20,10 @@ def read_array(file: Path) -> npt.NDArray[np.generic]:
         BundleError: it cannot be read; or its header speaks of more than the file holds, or of objects.
     """
     try:
-        regular_size(file)
-        # A memory map is refused where the file is shorter than the header says, before anything is allocated.
-        return np.array(np.load(file, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TypeError) as error:
+        size = regular_size(file)
+        with file.open("rb") as content:
+            return read_npy(content, size)
+    except (OSError, ValueError) as error:
         raise BundleError(f"cannot read {file}: {error}", hint="export again") from error
 
 

@@ -6,26 +6,24 @@ is read, and held against the archive's directory and the limit, before its arra
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import regular_size
+from x3ddeploy.npy import read_npy
 from x3ddeploy.text import escaped
 
 # A minute of 1080p at 30 frames a second is 11 GB raw; who has more has a video.
 CLIP_LIMIT = 16 << 30
 # 17 joints of 10 persons in an hour at 30 frames a second are 220 MB.
 KEYPOINTS_LIMIT = 1 << 30
-# zipfile reads an archive's directory at once; numpy reads arrays in pieces of 256 KiB.
+# zipfile reads an archive's directory at once; arrays are read in smaller pieces.
 _LARGEST_READ = 4 << 20
-_KINDS = "biufU"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -73,7 +71,8 @@ def read_arrays(path: Path, limit: int, only: Collection[str] = (), optional: Co
                 left -= entry.file_size
                 if left < 0:
                     raise ValueError(f"it holds more than {limit / 1e6:.0f} MB")
-                arrays[name] = _array(archive, entry)
+                with archive.open(entry) as content:
+                    arrays[name] = read_npy(content, entry.file_size)
     except Exception as error:  # hostile bytes can raise anything in zipfile, zlib and numpy
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         raise DataError(
@@ -86,18 +85,3 @@ def read_arrays(path: Path, limit: int, only: Collection[str] = (), optional: Co
             hint=f"write it with numpy.savez(FILE, {', '.join(f'{name}=...' for name in only)})",
         )
     return arrays
-
-
-def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{entry.filename} is of format {version}")
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-        if dtype.kind not in _KINDS:
-            raise ValueError(f"{entry.filename} holds {dtype}, neither numbers nor strings")
-        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != entry.file_size - file.tell():
-            raise ValueError(f"{entry.filename} is not as large as its shape {shape} says")
-    with archive.open(entry) as file:
-        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))

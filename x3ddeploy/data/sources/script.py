@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from x3ddeploy.child_process import run_in_child
 from x3ddeploy.contract import Input
+from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
 from x3ddeploy.data.sources.base import LabelledClip, checked_inputs, digest, people_fed
 from x3ddeploy.errors import DataError
 from x3ddeploy.files import sha256_of
@@ -67,8 +68,7 @@ class ScriptClips:
         return [None] * self._count
 
     def load(self, index: int) -> LabelledClip:
-        with np.load(self._file(range(self._count)[index]), allow_pickle=False) as file:
-            inputs = {name: file[name] for name in file.files}
+        inputs = read_arrays(self._file(range(self._count)[index]), CLIP_LIMIT)
         return LabelledClip(f"{self._stem}[{index}]", None, inputs, people_fed(inputs, self._wanted))
 
     def _file(self, index: int) -> Path:
