@@ -24,6 +24,33 @@ def write_video(path, frames, codec="libx264", keyframe_distance=12, **options):
     return path
 
 
+def without_usability(content):
+    """A file of x264's high profile whose stream does not say how far its frames are reordered (its VUI is left out)."""
+    content = bytearray(content)
+    start = content.index(b"\x67\x64")  # the sequence parameter set, ITU-T H.264 7.3.2.1.1
+    size = int.from_bytes(content[start - 2 : start], "big")
+    bits, place = "".join(f"{byte:08b}" for byte in content[start : start + size]), 32
+
+    def numbers(count):
+        nonlocal place
+        for _ in range(count):  # Exp-Golomb
+            zeros = bits.index("1", place) - place
+            place += 2 * zeros + 1
+
+    numbers(4)  # its id, chroma, depths
+    place += 2
+    numbers(4)  # frame numbers, order of output, references
+    place += 1
+    numbers(2)  # width and height
+    place += 3
+    if bits[place - 1] == "1":
+        numbers(4)  # cropping
+    assert bits[place] == "1"
+    changed = (bits[:place] + "01").ljust(len(bits), "0")
+    content[start : start + size] = int(changed, 2).to_bytes(size, "big")
+    return bytes(content)
+
+
 def annotation(name, label=0, frames=40, size=(96, 128), persons=2, joints=17, seed=0):
     """One entry of the pickle: two persons that sway, some joints lost (zero)."""
     random = np.random.default_rng(seed)

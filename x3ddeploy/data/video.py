@@ -40,6 +40,7 @@ _MOST_PIXELS = 1 << 25
 _SKIPPING = ("h264", "hevc")
 # FFmpeg's demuxers that know when each frame is shown. AVI and MPEG program streams guess.
 _TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_MOST_DELAYED = 16  # frames that H.264 may decode before one that is shown first
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,16 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class _Index:
-    """Presentation times of a video's frames in order, and of its keyframes, in units of the stream's time base."""
+    """Presentation times of a video's frames in order, and of its keyframes, in units of the stream's time base.
+
+    Attributes:
+        times, keyframes: these times.
+        delay: most frames that are decoded before one that is shown before them.
+    """
 
     times: tuple[int, ...]
     keyframes: tuple[int, ...]
+    delay: int
 
     def keyframe_before(self, frame: int) -> int:
         """Time of the last keyframe that is not after `frame`; what is shown after it needs nothing before it."""
@@ -148,7 +155,12 @@ class _File:
         self._path, self._container, self._stream = path, container, stream
         self._index = _index(path, container, stream)
         stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
-        stream.codec_context.options = {"err_detect": "explode"}  # else what is damaged is painted over with a guess
+        # Without the first, what is damaged is painted over with a guess.
+        options = {"err_detect": "explode", "max_pixels": str(_MOST_PIXELS)}
+        if stream.codec_context.name == "h264" and container.format.name in _TIMED:
+            # Where the stream does not say it, the decoder learns it as it goes, and drops the frames that come late.
+            options["has_b_frames"] = str(min(self._index.delay, _MOST_DELAYED))
+        stream.codec_context.options = options
         self._decoded: Iterator[VideoFrame] = iter(())
         self._reached: int | None = None  # presentation time of the frame that was decoded last
         self._wanted: Collection[int] | None = None  # presentation times; None for all
@@ -261,10 +273,18 @@ def _converter(path: Path) -> Callable[[VideoFrame], Frames]:
 
 
 def _index(path: Path, container: InputContainer, stream: VideoStream) -> _Index:
-    times, keyframes = [], []
+    times: list[int] = []
+    keyframes: list[int] = []
+    delay = 0
+    decoded: list[int] = []  # times so far, sorted
     with _explained(path, None):
         for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard:  # the end, and frames that the file's edit list leaves out
+            if packet.size == 0:  # the end
+                continue
+            if packet.pts is not None:
+                bisect.insort(decoded, packet.pts)
+                delay = max(delay, len(decoded) - bisect.bisect_right(decoded, packet.pts))
+            if packet.is_discard:  # the file's edit list leaves it out
                 continue
             if packet.pts is None:
                 raise DataError(
@@ -278,7 +298,7 @@ def _index(path: Path, container: InputContainer, stream: VideoStream) -> _Index
                 keyframes.append(packet.pts)
     if not times:
         raise DataError(f"{path} holds no frames", hint="copy or download the video again")
-    return _Index(tuple(sorted(times)), tuple(sorted(keyframes)))
+    return _Index(tuple(sorted(times)), tuple(sorted(keyframes)), delay)
 
 
 @contextlib.contextmanager
@@ -289,16 +309,19 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise MissingRequirementError(
             f"decoding videos needs PyAV: {error}", hint="pip install 'x3ddeploy[video]'"
         ) from error
+    # The prefix of the name keeps one such as 'concat:a' from being an address.
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
     try:
         regular_size(path)
+        if _has_headers(path):
+            options["skip_frame"] = "all"  # else FFmpeg decodes the first frames to learn what these say of a stream
     except FileNotFoundError as error:
         raise DataError(f"there is no video {path}") from error
     except OSError as error:
         raise DataError(f"cannot read the video {path}: {error.strerror or error}") from error
     with _explained(path, None):
         try:
-            # The prefix keeps a name such as 'concat:a' from being an address.
-            container = av.open(f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
+            container = av.open(f"file:{path}", options=options)
         except (av.ArgumentError, UnicodeError) as error:
             raise DataError(
                 f"{path} is no video of a format that is read", hint="convert it: ffmpeg -i IN OUT.mp4"
@@ -311,6 +334,13 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if height * width > _MOST_PIXELS:
             raise DataError(f"{path} has frames of {width} x {height} pixels", hint="scale it down: ffmpeg -vf scale=")
         yield container, stream
+
+
+def _has_headers(path: Path) -> bool:
+    """Whether it is an MP4 or Matroska file, which say of their streams what is needed before any frame is decoded."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return start[4:] == b"ftyp" or start[:4] == b"\x1aE\xdf\xa3"
 
 
 @contextlib.contextmanager
