@@ -7,7 +7,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from support.action_data import moving_picture, without_usability, write_video
+from support.action_data import moving_picture, without_reordering, write_video
 from support.present import present
 
 from x3ddeploy.data import video
@@ -83,7 +83,7 @@ def test_what_no_frame_leans_on_is_not_decoded_and_changes_nothing(videos, form,
 def test_every_frame_comes_where_a_stream_does_not_say_how_far_it_reorders_them(tmp_path, name):
     path = write_video(tmp_path / name, moving_picture(), keyframe_distance=1000, bf="3")
     whole = read_frames(path, range(40))
-    path.write_bytes(without_usability(path.read_bytes()))
+    path.write_bytes(without_reordering(path.read_bytes()))
     np.testing.assert_array_equal(read_frames(path, range(40)), whole)
 
 

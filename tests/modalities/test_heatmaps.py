@@ -50,7 +50,9 @@ def poses(seed, persons=2, frames=3, joints=5, pose=POSE):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("sigma", "scaling", "use_score"), [(0.6, 0.25, True), (0.7, 0.5, True), (2.0, 1.0, False)])
+@pytest.mark.parametrize(
+    ("sigma", "scaling", "use_score"), [(0.6, 0.25, True), (0.7, 0.5, True), (2.0, 1.0, False), (5.0, 0.25, True)]
+)
 def test_equal_to_the_transcribed_loops(seed, sigma, scaling, use_score):
     pose = replace(POSE, sigma=sigma, scaling=scaling, use_score=use_score)
     keypoints, scores = poses(seed, pose=pose)

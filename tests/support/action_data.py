@@ -24,8 +24,8 @@ def write_video(path, frames, codec="libx264", keyframe_distance=12, **options):
     return path
 
 
-def without_usability(content):
-    """A file of x264's high profile whose stream does not say how far its frames are reordered (its VUI is left out)."""
+def without_reordering(content):
+    """A file of x264's high profile without the VUI, which says how far its frames are reordered."""
     content = bytearray(content)
     start = content.index(b"\x67\x64")  # the sequence parameter set, ITU-T H.264 7.3.2.1.1
     size = int.from_bytes(content[start - 2 : start], "big")

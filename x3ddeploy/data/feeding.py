@@ -73,6 +73,8 @@ def feeding(taken: Container[str], inputs: Mapping[str, Input] | None = None) ->
 
 def one_behind_the_other(videos: Sequence[Mapping[str, npt.NDArray[Any]]]) -> RawTensors:
     """The clips of several videos, as a session is fed with them: raw ones get as many persons each."""
+    if len(videos) == 1:
+        return dict(videos[0])
     joined: RawTensors = {}
     for name in videos[0]:
         values = [video[name] for video in videos]

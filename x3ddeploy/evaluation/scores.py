@@ -155,7 +155,9 @@ class Scorer:
 
     def _run(self, clips: Mapping[str, Array], start: int, total: int) -> dict[str, Logits]:
         count = min(self._batch, total - start)
-        places = np.arange(start, start + (self._fixed or count)).clip(max=total - 1)
+        places: slice | npt.NDArray[np.int64] = slice(start, start + count)
+        if self._fixed and count < self._fixed:
+            places = np.arange(start, start + self._fixed).clip(max=total - 1)
         outputs = self.session.run({name: value[places] for name, value in clips.items()})
         logits = {name: outputs[name][:count] for name in self._outputs}
         if not all(np.isfinite(values).all() for values in logits.values()):

@@ -85,13 +85,19 @@ class Frames:
         return {RAW_FRAMES: (clips, self.view.length, *self.view.size, _CHANNELS)}
 
     def normalise(self, frames: npt.NDArray[np.uint8]) -> Floats:
-        """(T, H, W, 3) R, G, B to one clip."""
-        values = (frames.astype(np.float32) - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        return np.ascontiguousarray(values.transpose((0, 3, 1, 2) if self.time_first else (3, 0, 1, 2)), np.float32)
+        """(..., T, H, W, 3) R, G, B to clips, each channel in one pass and in its own place."""
+        *leading, length, height, width, _ = frames.shape
+        shape = (length, _CHANNELS) if self.time_first else (_CHANNELS, length)
+        clips = np.empty((*leading, *shape, height, width), np.float32)
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            made = clips[..., channel, :, :] if self.time_first else clips[..., channel, :, :, :]
+            np.subtract(frames[..., channel], np.float32(mean), out=made)
+            np.divide(made, np.float32(std), out=made)
+        return clips
 
     def from_raw(self, raw: Mapping[str, npt.NDArray[Any]]) -> Floats:
         """The tensor of some clips, made of `frames`."""
-        return np.stack([self.normalise(clip) for clip in raw[RAW_FRAMES].astype(np.uint8, copy=False)])
+        return self.normalise(raw[RAW_FRAMES].astype(np.uint8, copy=False))
 
     def impulse(self, clips: int, frame: int) -> Floats:
         """One lit pixel in one channel of one frame of the middle clip, zeros elsewhere."""

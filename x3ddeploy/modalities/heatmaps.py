@@ -2,7 +2,8 @@
 
 A keypoint draws a Gaussian exp(-((x - mu_x)^2 + (y - mu_y)^2) / (2 sigma^2)) * score inside a window of three sigma,
 whose borders are cut to integers toward zero; the maximum over persons stays (mmaction/datasets/transforms/
-pose_transforms.py, `generate_a_heatmap`). The Gaussian is separable: a row vector times a column vector.
+pose_transforms.py, `generate_a_heatmap`). The Gaussian is separable, a row vector times a column vector, and is
+computed in its window alone.
 """
 
 from __future__ import annotations
@@ -139,31 +140,43 @@ class Heatmaps:
         Returns:
             (K, T, H, W).
         """
-        persons, frames, joints = scores.shape
+        return self._clips(keypoints[None], scores[None])[0]
+
+    def _clips(self, keypoints: Floats, scores: Floats) -> Floats:
+        """(N, M, T, K, 2) and (N, M, T, K) to (N, K, T, H, W)."""
+        count, _, frames, joints = scores.shape
+        channels = len(self.limbs) + (joints if self.draws_joints else 0)
+        clips = np.zeros((count, channels, frames, self.height, self.width), np.float32)
+        for clip, places, peaks in zip(clips, keypoints, scores, strict=True):
+            self._draw(clip, places, peaks)
+        return clips
+
+    def _draw(self, heatmaps: Floats, keypoints: Floats, scores: Floats) -> None:
+        """See `draw`: into (K, T, H, W) of zeros."""
+        persons, _, joints = scores.shape
         centres = keypoints.astype(np.float32) * np.float32(self.scaling)
         # Without use_score MMAction2 puts ones in the place of all scores, before it looks at them.
         peaks = scores.astype(np.float32) if self.use_score else np.ones_like(scores, np.float32)
         drawn = (peaks >= MIN_SCORE) & np.isfinite(peaks) & np.isfinite(centres).all(-1)
         peaks = np.where(drawn, peaks, np.float32(0))
         centres = np.where(drawn[..., None], centres, np.float32(0))
-        channels = len(self.limbs) + (joints if self.draws_joints else 0)
-        heatmaps = np.zeros((channels, frames, self.height, self.width), np.float32)
         for person in range(persons):  # one at a time: memory stays that of the result
             if self.draws_joints:
-                drawing = self._joints(centres[person], peaks[person]).swapaxes(0, 1)
-                np.maximum(heatmaps[:joints], drawing, out=heatmaps[:joints])
+                self._draw_joints(heatmaps[:joints], centres[person].swapaxes(0, 1), peaks[person].swapaxes(0, 1))
             if self.limbs:
                 size, reach = (self.height, self.width), REACH * self.sigma
-                drawing = draw_limbs(centres[person], peaks[person], self.limbs, size, self.sigma, reach, self._joints)
+                given = centres[person], peaks[person], self.limbs, size, self.sigma, reach
+                drawing = draw_limbs(*given, self._draw_joints)
                 np.maximum(heatmaps[: len(self.limbs)], drawing, out=heatmaps[: len(self.limbs)])
-        return heatmaps
 
-    def _joints(self, centres: Floats, peaks: Floats) -> Floats:
-        """(..., 2) centres and (...,) peaks to (..., H, W)."""
-        columns = _gaussian(centres[..., 0], self.width, self.sigma)
-        rows = _gaussian(centres[..., 1], self.height, self.sigma) * peaks[..., None]
-        drawing: Floats = rows[..., :, None] * columns[..., None, :]
-        return drawing
+    def _draw_joints(self, heatmaps: Floats, centres: Floats, peaks: Floats) -> None:
+        """Draw one Gaussian into each heatmap (..., H, W), where it is the greater: (..., 2) centres, (...,) peaks."""
+        columns, across = _gaussian(centres[..., 0], self.width, self.sigma)
+        rows, down = _gaussian(centres[..., 1], self.height, self.sigma)
+        axes: tuple[npt.NDArray[np.int64], ...] = np.indices(peaks.shape, sparse=True)
+        window = (*(axis[..., None, None] for axis in axes), rows[..., :, None], columns[..., None, :])
+        drawing = (down * peaks[..., None])[..., :, None] * across[..., None, :]
+        heatmaps[window] = np.maximum(heatmaps[window], drawing)
 
     def with_twins(self, clips: Floats) -> Floats:
         """(clips, K, T, H, W), and behind them their mirror images, left and right exchanged, where these are views."""
@@ -173,8 +186,7 @@ class Heatmaps:
 
     def from_raw(self, raw: Mapping[str, npt.NDArray[Any]]) -> Floats:
         """The tensor of some clips, made of `keypoints` and `keypoint_scores`."""
-        clips = zip(raw[RAW_KEYPOINTS], raw[RAW_SCORES][..., 0], strict=True)
-        return np.stack([self.draw(keypoints, scores) for keypoints, scores in clips])
+        return self._clips(raw[RAW_KEYPOINTS], raw[RAW_SCORES][..., 0])
 
     def impulse(self, clips: int, frame: int) -> Floats:
         """One lit pixel of one joint in one frame of the middle clip, zeros elsewhere."""
@@ -219,12 +231,17 @@ def _mirrored(name: str, sides: tuple[str, str], drawn: Mapping[str, Any], chann
     return tuple(order)
 
 
-def _gaussian(centre: Floats, size: int, sigma: float) -> Floats:
-    """(...,) centres to (..., size) values of the one-dimensional Gaussian inside its window."""
-    pixels = np.arange(size, dtype=np.float32)
+def _gaussian(centre: Floats, size: int, sigma: float) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The one-dimensional Gaussian about (...,) centres: pixels (..., P) that hold its window, each once, and values.
+
+    They are 0 at pixels outside of the window, and where it lies outside of the map.
+    """
     reach = np.float32(REACH * sigma)
     # Far outside the map the window is empty whatever the exact centre; the bound keeps the integers in range.
     centre = np.clip(centre, -2 * reach - 2, size + 2 * reach + 2)[..., None]
-    inside = (pixels >= np.trunc(centre - reach)) & (pixels < np.trunc(centre + reach) + 1)
+    first, last = np.trunc(centre - reach), np.trunc(centre + reach)
+    pixels = np.arange(min(int(2 * reach) + 3, size), dtype=np.float32)
+    pixels = np.clip(first, 0, size - len(pixels)) + pixels
     values = np.exp(-((pixels - centre) ** 2) / np.float32(2 * sigma**2))
-    return np.where(inside, values, np.float32(0)).astype(np.float32)
+    values = np.where((pixels >= first) & (pixels <= last), values, np.float32(0))
+    return pixels.astype(np.int64), values.astype(np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Drawing = Callable[[Floats, Floats], Floats]
+Drawing = Callable[[Floats, Floats, Floats], None]
 
 
 def draw_limbs(
@@ -34,7 +34,7 @@ def draw_limbs(
         size: height and width of a heatmap.
         sigma: standard deviation, in heatmap pixels.
         reach: reach of a limb's box beyond its joints, in heatmap pixels.
-        draw_joint: draws joints alone: (T, 2) and (T,) to (T, H, W).
+        draw_joint: draws joints alone, into (T, H, W): (T, 2) and (T,).
 
     Returns:
         (limbs, T, H, W).
@@ -47,7 +47,9 @@ def draw_limbs(
         length2 = ((start - end) ** 2).sum(-1)
         short = length2 < 1
         if short.any():
-            drawn[index, short] = draw_joint(start[short], np.where(peak > 0, peaks[:, first], np.float32(0))[short])
+            alone = np.zeros((int(short.sum()), *size), np.float32)
+            draw_joint(alone, start[short], np.where(peak > 0, peaks[:, first], np.float32(0))[short])
+            drawn[index, short] = alone
         for time in np.flatnonzero(~short & (peak > 0)):
             low, high = np.minimum(start[time], end[time]), np.maximum(start[time], end[time])
             left, top = (max(int(value - np.float32(reach)), 0) for value in low)
