@@ -17,7 +17,7 @@ def test_a_place_that_is_not_there_yet_is_asked_of_the_one_above_it(tmp_path):
 def test_too_little_room_is_said_with_what_is_needed(tmp_path):
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(X3DDeployError, match=r"MB are needed, and \d+ MB are free") as error:
-        require_place(tmp_path, free + (1 << 30))
+        require_place(tmp_path, free + (1 << 50))
     assert "free some space" in error.value.hint
 
 

@@ -6,8 +6,8 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,10 @@ def staged_file(path: Path) -> Iterator[Path]:
     """
     with explain_os_errors(path):
         _sweep(path)
-        temporary, claimed = _claimed(lambda: _new_file(path))
+        temporary, claimed = _claimed(lambda: new_beside(path, lambda file: file.touch(exist_ok=False)))
         try:
             yield temporary
             _sync_file(temporary)
-            temporary.chmod(0o666 & ~umask())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -109,11 +108,10 @@ def staged_directory(target: Path, may_replace: Callable[[], None] = lambda: Non
         target.parent.mkdir(parents=True, exist_ok=True)
         recover(target)
         _sweep(target)
-        staging, claimed = _claimed(lambda: _new_directory(target))
+        staging, claimed = _claimed(lambda: new_beside(target, Path.mkdir))
         try:
             yield staging
             sync_tree(staging)
-            staging.chmod(0o777 & ~umask())
             _put_in_place(staging, target, may_replace)
         finally:
             os.close(claimed)
@@ -166,14 +164,21 @@ def _claimed(make: Callable[[], Path]) -> tuple[Path, int]:
             return path, descriptor
 
 
-def _new_file(path: Path) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(descriptor)
-    return Path(name)
+def new_beside(path: Path, make: Callable[[Path], None]) -> Path:
+    """A file or directory `.{name}.*.partial` beside `path`, of a name that nobody else has.
 
+    It gets the permissions of new files from the system. `tempfile` would give it the owner's alone, and the mask to
+    widen them with can only be read by setting it, for a moment and for all threads, to none.
 
-def _new_directory(path: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    Args:
+        path: what shall come of it.
+        make: makes it; raises FileExistsError where there is one of that name.
+    """
+    while True:
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        with contextlib.suppress(FileExistsError):
+            make(new)
+            return new
 
 
 def _sweep(target: Path) -> None:
@@ -184,10 +189,3 @@ def _sweep(target: Path) -> None:
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink(missing_ok=True)
-
-
-def umask() -> int:
-    """The process's mask for the permissions of new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -3,7 +3,7 @@
 import itertools
 import shutil
 import subprocess
-import time
+import threading
 
 import pytest
 
@@ -40,10 +40,17 @@ def test_nvml_is_read_in_its_units(library):
 
 
 def test_what_was_read_during_the_block_is_summed_up():
-    clocks = itertools.cycle([1980, 1200, 1500])
-    with gpu_load(lambda: Reading(next(clocks), 2619, 300.0, 60, 0x4 | 0x1), interval_s=0.001) as found:
+    clocks, last = iter([1980, 1200]), threading.Event()
+
+    def read():
+        clock = next(clocks, 1500)
+        if clock == 1500:
+            last.set()
+        return Reading(clock, 2619, 300.0, 60, 0x4 | 0x1)
+
+    with gpu_load(read, interval_s=0.001) as found:
         assert found == []
-        time.sleep(0.1)
+        last.wait(60)
     (load,) = found
     assert load.readings >= 3
     assert (load.sm_mhz[0], load.sm_mhz[2]) == (1200, 1980)

@@ -1,5 +1,7 @@
 """A calibration from clips to a cache: it must be the same however often it was interrupted, and of no one else."""
 
+import contextlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from x3ddeploy.calibration.choice import Chosen, RandomClips
 from x3ddeploy.calibration.collect import plan_runs, tensor_sizes
 from x3ddeploy.calibration.histogram import Histogram
 from x3ddeploy.calibration.run import run_calibration
+from x3ddeploy.calibration.statistics import TensorHistograms
 from x3ddeploy.errors import BundleError, DataError
 from x3ddeploy.families.two_stream_x3d.contract import clip_inputs
 from x3ddeploy.families.two_stream_x3d.presets import PRESETS
@@ -136,6 +139,19 @@ def test_a_damaged_partial_state_is_refused_by_name(recognizer, tensors, tmp_pat
     partial.write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(DataError, match=r"partial\.npz"):
         calibrate(recognizer, tensors, tmp_path)
+
+
+def test_a_partial_state_with_a_wrong_byte_anywhere_is_refused(tmp_path):
+    counts = np.random.default_rng(0).integers(0, 9, (1, 200))
+    about = json.dumps({"key": "key", "clips": ["a"], "tensors": {"x": [1.0, 0.0, 1.0, 0, 200]}}).encode()
+    file = tmp_path / "state.npz"
+    np.savez_compressed(file, about=np.frombuffer(about, np.uint8), counts=counts)
+    content = file.read_bytes()
+    assert TensorHistograms.load(file, "key").clips == ["a"]
+    for place in range(0, len(content), 23):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        with contextlib.suppress(DataError):  # some bytes say nothing: times, attributes
+            assert TensorHistograms.load(file, "key").histograms["x"].counts.tolist() == counts[0].tolist()
 
 
 def test_a_clip_that_is_not_finite_is_named(recognizer, tensors, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from support.engine_graphs import graphs, inputs, network
 from support.fake_cuda import FakeCuda, FakeMemory, FakeStream
 from support.fake_tensorrt import SHAPES, Module
+from support.hostile_scheduler import at_once
 
 from x3ddeploy.bundle import Bundle, EngineEntry, add_engine
 from x3ddeploy.bundle.engine_options import Batches, BuildOptions, Flavour
@@ -165,6 +166,13 @@ def test_an_rtx_engine_that_allocates_as_it_runs_is_not_recorded(monkeypatch):
         assert_right(session.run(feeds), feeds)
     assert cuda.captures == 0  # it tells beforehand
     assert "TensorRT says" in session.notes[0]
+
+
+def test_callers_of_one_session_get_their_own_outputs():
+    session, given = open_session(rtx()), [inputs("recognizer", clips, clips) for clips in (1, 2, 3)]
+    for feeds, outputs in zip(given, at_once(session.run, *given, times=3), strict=True):
+        for found in outputs:
+            assert_right(found, feeds)
 
 
 def test_every_run_of_a_number_of_clips_gives_its_own_clips(cuda):

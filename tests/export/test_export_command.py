@@ -1,12 +1,13 @@
 """`x3ddeploy export` as its user meets it: what it writes, what it refuses, what survives an accident."""
 
 import hashlib
+import io
 import json
 import os
 import resource
 import shutil
 import signal
-import time
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from support.documents import of_its_type
 from support.faults.micro import options
 from support.present import of_type
 
+from x3ddeploy import atomic
 from x3ddeploy.bundle import Bundle
 from x3ddeploy.exporting.parts import build_graphs, serialize
 from x3ddeploy.families.two_stream_x3d.demo import checkpoint_dict, config_text
@@ -268,20 +270,33 @@ def test_a_full_disk_gets_one_clear_error_and_leaves_nothing(checkpoint, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("moment", ["comparing in onnxruntime: clips, batch 3", "parity holds"])
-def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_up(run, checkpoint, tmp_path, moment):
+def _kill_me(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Watched(io.StringIO):
+    def write(self, text):
+        if "comparing in onnxruntime: clips, batch 3" in text:
+            _kill_me()
+        return len(text)
+
+
+def _while_it_compares():
+    sys.stderr = _Watched()
+
+
+def _while_it_writes():
+    atomic.sync_tree = _kill_me
+
+
+@pytest.mark.parametrize(("moment", "left"), [(_while_it_compares, 0), (_while_it_writes, 1)])
+def test_a_killed_export_leaves_no_bundle_and_the_next_one_sweeps_up(run, checkpoint, tmp_path, moment, left):
     target = tmp_path / "b"
-    process = Forked("export", checkpoint, "-o", target, stdout=os.devnull)
-    for line in process.stderr:
-        if moment in line:
-            break
-    deadline = time.monotonic() + 5
-    while moment == "parity holds" and not process.ended() and time.monotonic() < deadline:
-        if list(tmp_path.glob(".b.*.partial")):  # it is writing right now
-            break
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (target / "manifest.json").exists()
+    process = Forked("export", checkpoint, "-o", target, stdout=os.devnull, prepare=moment)
+    told = process.stderr.read()
+    assert process.wait() == -signal.SIGKILL, told
+    assert not target.exists()
+    assert len(list(tmp_path.glob(".b.*.partial"))) == left
     export(run, checkpoint, target)
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
 

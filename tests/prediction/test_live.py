@@ -3,9 +3,9 @@
 import io
 import os
 import threading
-import time
 from typing import cast
 
+import av
 import numpy as np
 import pytest
 from support.made_videos import make_video
@@ -163,20 +163,60 @@ def test_pictures_of_another_size_are_refused(bundle, filmed):
 
 
 def test_who_is_slow_loses_frames_that_are_counted_and_sees_the_newest():
+    read, looked_at = threading.Event(), threading.Event()
+
     def fast():
         for number in range(50):
-            time.sleep(0.002)
             yield np.full((2, 2, 3), number, np.uint8)
+            if number == 2:
+                looked_at.wait(60)
+        read.set()
 
     newest = Newest(fast, "cam", again=False, tell=lambda text: None)
     seen = []
     for frame in newest:
         seen.append(int(frame.picture[0, 0, 0]))
-        time.sleep(0.02)
+        looked_at.set()
+        read.wait(60)
     assert newest.seen == 50
     assert newest.dropped == 50 - len(seen) > 0
-    assert seen == sorted(seen)
-    assert seen[-1] == 49
+    assert seen[-2:] == [48, 49]
+    assert seen[0] <= 2
+
+
+def test_a_reader_that_fails_is_no_end_of_the_stream():
+    def fails():
+        yield np.zeros((2, 2, 3), np.uint8)
+        raise RuntimeError("a library gave up")
+
+    newest = iter(Newest(fails, "cam", again=True, tell=lambda text: None))
+    next(newest)
+    with pytest.raises(RuntimeError, match="a library gave up"):
+        next(newest)
+
+
+def test_nobody_to_tell_is_no_end_of_the_stream():
+    def lost():
+        raise OSError("connection reset")
+        yield
+
+    def closed(text):
+        raise BrokenPipeError("stderr")
+
+    with pytest.raises(BrokenPipeError, match="stderr"):
+        list(Newest(lost, "rtsp://cam", again=True, tell=closed))
+
+
+@pytest.mark.parametrize("kind", ["HTTPNotFoundError", "DecoderNotFoundError", "ExternalError", "InvalidDataError"])
+def test_whatever_ffmpeg_says_is_a_stream_that_cannot_be_read(monkeypatch, kind):
+    """Not all of it are OSErrors."""
+
+    def refuse(*_, **__):
+        raise getattr(av.error, kind)(1, "FFmpeg said so")
+
+    monkeypatch.setattr(av, "open", refuse)
+    with pytest.raises(DataError, match=r"rtsp://cam/1 cannot be read: FFmpeg said so"):
+        list(Newest(opened_frames("rtsp://cam/1"), "rtsp://cam/1", again=False, tell=lambda text: None))
 
 
 def test_a_lost_stream_is_opened_again_and_said(monkeypatch):

@@ -66,6 +66,11 @@ def run(*arguments, cwd=None, env=None):
         return subprocess.CompletedProcess(["x3ddeploy", *map(str, arguments)], code, *texts)
 
 
+def run_as_task(request, progress):
+    """`run` as a task of `run_in_child`, with the request's `arguments` and `environment`; gives its fields."""
+    return vars(run(*request["arguments"], env=request["environment"]))
+
+
 class Forked:
     """The command in a copy of this process, in which all that it imports is there: for tests that kill it.
 
@@ -91,10 +96,6 @@ class Forked:
             os._exit(1)
         os.close(writing)
         self.stderr = os.fdopen(reading, encoding="utf-8", errors="replace")
-
-    def ended(self):
-        """Whether it has."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self):
         """The exit code; negative where a signal ended it."""

@@ -8,7 +8,7 @@ def exit_code_of_copy(work):
     """Exit code that some work gives in a copy of this process; negative where a signal ended it."""
     child = os.fork()
     if not child:
-        signal.alarm(10)
+        signal.alarm(60)
         code = 99
         try:
             code = work()

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import importlib.util
 from collections import OrderedDict
+from threading import Lock
 
 import pytest
 
@@ -28,18 +29,19 @@ def opened_once():
 
 
 class _Kept:
-    """What was made last, by its key."""
+    """What was made last, by its key; an export opens its graphs in threads."""
 
     def __init__(self):
-        self._made = OrderedDict()
+        self._made, self._lock = OrderedDict(), Lock()
 
     def get(self, key, make):
-        if key not in self._made:
-            self._made[key] = make()
-        self._made.move_to_end(key)
-        while len(self._made) > _KEPT:
-            self._made.popitem(last=False)
-        return self._made[key]
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+            self._made.move_to_end(key)
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+            return self._made[key]
 
 
 def _share_onnxruntime(patch):

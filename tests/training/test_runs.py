@@ -2,20 +2,22 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.hooks import CheckpointHook as MMEngineHook
-from support.command import Forked
+from support import command
 from support.documents import of_its_type
 from support.present import of_type
 from support.training_data import TINY, on, small_data
 
 import x3ddeploy
+from x3ddeploy.child_process import run_in_child
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.families.base import Wishes
 from x3ddeploy.families.two_stream_x3d.recognizer import TwoStreamX3D
@@ -87,23 +89,28 @@ def test_a_resumed_run_gives_the_same_numbers(data, uninterrupted, tmp_path):
 
 
 def _as_torchrun(data, work_dir):
-    """The verb in two processes of one run; what the first says."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        of_run = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    """The verb in two processes of one run; what the first says.
+
+    They are no copies of this process, whose threads, of PyTorch and of the runtimes, would be missing in them.
+    """
     arguments = ("train", TINY, "--work-dir", work_dir, "--json", "--cfg-options", *on(data), HALF_BATCHES)
+    store = dist.TCPStore(
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False
+    )  # as torchrun does, on a port of its own
+    of_run = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
 
-    def start(rank):
-        variables = {**of_run, "RANK": rank, "LOCAL_RANK": rank}
-        return Forked(*arguments, stdout=f"{work_dir}.{rank}", prepare=lambda: os.environ.update(variables))
+    def finished(rank):
+        environment = {**of_run, "TORCHELASTIC_USE_AGENT_STORE": "True", "RANK": rank, "LOCAL_RANK": rank}
+        request = {"arguments": list(map(str, arguments)), "environment": environment}
+        task = f"{command.__name__}:{command.run_as_task.__name__}"
+        return subprocess.CompletedProcess(**run_in_child(task, request, f"rank {rank}", lambda text: None))
 
-    processes = [start(rank) for rank in ("0", "1")]
-    for process in processes:
-        said = process.stderr.read()
-        assert process.wait() == 0, said
-    first, second = (Path(f"{work_dir}.{rank}").read_text() for rank in "01")
-    assert second == ""  # one process reports
-    return first
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(finished, ("0", "1"))
+    for process in (first, second):
+        assert process.returncode == 0, process.stderr
+    assert second.stdout == ""  # one process reports
+    return first.stdout
 
 
 def _by_torchrun(data, work_dir):

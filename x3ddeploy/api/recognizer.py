@@ -7,6 +7,7 @@ from functools import partial
 from io import FileIO
 from os import PathLike, fspath
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import BinaryIO, Literal, overload
 
@@ -81,7 +82,7 @@ def opened_in(bundle: Bundle, execution: Execution, threads: int | None, decoder
 
 
 class Recognizer:
-    """A bundle, opened in one runtime by `x3ddeploy.open`; `with` closes it.
+    """A bundle, opened in one runtime by `x3ddeploy.open`; `with` closes it. Any number of threads may call it.
 
     Attributes:
         inputs: name of each tensor that the network takes -> its shape; None for a free number of clips.
@@ -97,6 +98,7 @@ class Recognizer:
         # What prepares clips holds the whole network: the session of clips that are ready is opened beside it for them
         # alone, as it holds the network again.
         self._open_ready, self._ready = open_ready, None if raw is not None else open_ready()
+        self._opening = Lock()
         self._decoder, self._closed = decoder, False
         self._raw, self.prepares_on_device = raw, raw is not None
         self.contract: Contract = bundle.contract
@@ -318,8 +320,9 @@ class Recognizer:
             X3DDeployError: a name or a shape is not the network's.
         """
         self._require_open()
-        self._ready = self._ready or self._open_ready()
-        return self._ready.run(clips)
+        with self._opening:
+            ready = self._ready = self._ready or self._open_ready()
+        return ready.run(clips)
 
     def close(self) -> None:
         """Give back what the runtime holds; the recognizer cannot be used afterwards."""

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from x3ddeploy.atomic import write_json
+from x3ddeploy.atomic import write_bytes, write_json
 from x3ddeploy.benchmarking.kept import kept_file, made_ready, used
 from x3ddeploy.environment import variable
 from x3ddeploy.errors import X3DDeployError
@@ -78,12 +78,12 @@ class Compiled:
         from torch._inductor import aoti_compile_and_package, aoti_load_package
 
         if not self.file.exists():
-            with torch.no_grad(), tempfile.TemporaryDirectory(dir=self.file.parent) as directory:
+            with torch.no_grad(), tempfile.TemporaryDirectory() as directory:
                 program = torch.export.export(network, (), dict(inputs))
                 made = Path(directory) / self.file.name
                 # Weights become constants, laid out for the kernels beforehand, as PyTorch advises on CPUs.
                 aoti_compile_and_package(program, package_path=str(made), inductor_configs={"freezing": True})
-                made.replace(self.file)
+                write_bytes(self.file, made.read_bytes())
         forward: Forward = aoti_load_package(str(self.file))
         return forward
 

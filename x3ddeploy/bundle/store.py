@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from x3ddeploy.atomic import explain_os_errors, staged_directory, sync_tree, umask, write_bytes, write_json
+from x3ddeploy.atomic import explain_os_errors, staged_directory, sync_tree, write_bytes, write_json
 from x3ddeploy.bundle.manifest import EngineEntry, FileEntry, Manifest, PrecisionEntry
 from x3ddeploy.bundle.opened import Bundle
 from x3ddeploy.bundle.paths import (
@@ -102,13 +101,13 @@ def update(path: Path, change: Callable[[Manifest], BundleUpdate]) -> Bundle:
             for name, content in wanted.contents.items()
         }
         manifest = replace(wanted.manifest, files=dict(sorted({**wanted.manifest.files, **entries}.items())))
-        staging = Path(tempfile.mkdtemp(prefix=f"{NEXT}.", suffix=".partial", dir=path))
+        staging = path / f"{NEXT}.new.partial"
+        staging.mkdir()
         try:
             for name in manifest.files:
                 _lay_out(name, wanted.contents, path, staging)
             _write_manifest(staging, manifest)
             sync_tree(staging)
-            staging.chmod(0o777 & ~umask())
             staging.rename(path / NEXT)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)

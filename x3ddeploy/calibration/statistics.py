@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from x3ddeploy.atomic import write_bytes
 from x3ddeploy.calibration.histogram import Histogram
+from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
 from x3ddeploy.errors import DataError
 
 
@@ -61,14 +61,14 @@ class TensorHistograms:
             DataError: it cannot be read, or belongs to another calibration.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                about, counts = json.loads(file["about"].tobytes()), file["counts"]
+            arrays = read_arrays(path, CLIP_LIMIT, only=("about", "counts"))
+            about, counts = json.loads(arrays["about"].tobytes()), arrays["counts"]
             histograms = {
                 name: Histogram(row.copy(), *values)
                 for (name, values), row in zip(about["tensors"].items(), counts, strict=True)
             }
             statistics = cls(about["key"], histograms, about["clips"])
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (DataError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"cannot resume the calibration in {path}: {error}",
                 hint="delete that file, and calibrate from the start",

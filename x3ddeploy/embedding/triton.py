@@ -26,6 +26,7 @@ from x3ddeploy.bundle.paths import graph_name
 from x3ddeploy.contract import Contract, OutputKind
 from x3ddeploy.embedding.pbtxt import Name, Value, to_pbtxt
 from x3ddeploy.errors import BundleError, UsageError
+from x3ddeploy.npy import read_npy
 from x3ddeploy.text import shell_word
 
 _VERSION = "1"
@@ -216,8 +217,8 @@ def _warm_up(bundle: Bundle, model: _Model, folder: Path) -> dict[str, Value]:
     inputs: list[Value] = []
     (folder / "warmup").mkdir()
     for tensor in model.inputs:
-        golden = io.BytesIO(_checked(bundle, f"{GOLDEN}/{tensor.name}.npy"))
-        clip = np.load(golden, allow_pickle=False)[0]
+        golden = _checked(bundle, f"{GOLDEN}/{tensor.name}.npy")
+        clip = read_npy(io.BytesIO(golden), len(golden))[0]
         if tensor.data_type == "TYPE_FP16":
             clip = clip.astype(np.float16)
         elif tensor.data_type == "TYPE_BF16":  # the upper half of a float32

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from x3ddeploy.bundle.engine_options import BuildOptions
 from x3ddeploy.bundle.metadata import PartMetadata
 from x3ddeploy.child_process import Request
 from x3ddeploy.contract import Block
+from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
 from x3ddeploy.parity.metrics import compare
 from x3ddeploy.progress import Step
 from x3ddeploy.runtimes.base import Array
@@ -68,8 +70,7 @@ def bisect(request: Request, progress: Step) -> Any:
         (output,) = session_of_plans(cuda, tensorrt, [[plan]], host_code=True).run(feeds).values()
         return output
 
-    with np.load(wanted.inputs, allow_pickle=False) as file:
-        inputs = {name: file[name] for name in file.files}
+    inputs = read_arrays(Path(wanted.inputs), CLIP_LIMIT)
     graph = onnx.load(wanted.graph)
     return first_wrong_block(graph, onnx.load(wanted.reference), inputs, run, wanted.tolerance)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ import onnx
 
 from x3ddeploy.atomic import explain_os_errors, write_bytes
 from x3ddeploy.calibration.ranges import Range
+from x3ddeploy.data.arrays import CLIP_LIMIT, read_arrays
+from x3ddeploy.errors import DataError
 from x3ddeploy.precision.faithful import Intent
 from x3ddeploy.precision.half import float32_nodes, to_half
 from x3ddeploy.precision.prefix import Prefix, between
@@ -164,9 +165,9 @@ def _write_journal(path: Path, key: str, known: Mapping[str, Logits]) -> None:
 def _read_journal(path: Path, key: str) -> dict[str, Logits]:
     """What was measured before; nothing where the file is absent, damaged or of something else: it can be redone."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if json.loads(file["about"].tobytes())["key"] != key:
-                return {}
-            return {name.replace(":", "/"): file[name] for name in file.files if name != "about"}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return {}
+        arrays = read_arrays(path, CLIP_LIMIT)
+        if json.loads(arrays.pop("about").tobytes())["key"] == key:
+            return {name.replace(":", "/"): value for name, value in arrays.items()}
+    except (DataError, ValueError, KeyError):
+        pass
+    return {}

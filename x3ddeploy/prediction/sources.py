@@ -87,6 +87,7 @@ def opened_frames(source: str) -> Frames:
     """
     try:
         import av
+        from av.error import FFmpegError
     except ImportError as error:
         raise MissingRequirementError(f"{source} needs PyAV: {error}", hint="pip install 'x3ddeploy[video]'") from error
     # An address, or a playlist behind it, opens no file of this machine.
@@ -95,9 +96,12 @@ def opened_frames(source: str) -> Frames:
         name, kind, options = f"/dev/video{source}", "v4l2", {}
 
     def read() -> Iterator[Picture]:
-        with closing(av.open(name, format=kind, options=options, timeout=10.0)) as container:
-            for frame in container.decode(video=0):
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        try:
+            with closing(av.open(name, format=kind, options=options, timeout=10.0)) as container:
+                for frame in container.decode(video=0):
+                    yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        except FFmpegError as error:  # not all its kinds are OSErrors: a server's 404, a missing decoder
+            raise OSError(error.errno, error.strerror) from error
 
     return read
 
@@ -139,6 +143,12 @@ class Newest:
             raise self._failure
 
     def _read(self) -> None:
+        try:
+            self._read_on()
+        except BaseException as error:  # whoever looks at the frames is to hear of it: this is no good end
+            self._failure = error
+
+    def _read_on(self) -> None:
         tries = 0
         while not self._stopped.is_set():
             try:
@@ -148,14 +158,10 @@ class Newest:
                     if self._stopped.is_set():
                         return
                 reason = "it ended"
-            except (DataError, MissingRequirementError) as error:
-                self._failure = error
-                return
-            except (OSError, EOFError, ValueError) as error:  # FFmpeg's errors are OSErrors or ValueErrors
-                reason = str(getattr(error, "strerror", None) or error)
+            except OSError as error:
+                reason = error.strerror or str(error)
                 if not self._again:
-                    self._failure = DataError(f"{self._name} cannot be read: {reason}", hint="is it there, and free?")
-                    return
+                    raise DataError(f"{self._name} cannot be read: {reason}", hint="is it there, and free?") from error
             if not self._again:
                 return
             pause = _PAUSES_S[min(tries, len(_PAUSES_S) - 1)]

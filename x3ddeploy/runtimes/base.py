@@ -51,7 +51,11 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Inputs by tensor name to every output by tensor name. Raises X3DDeployError for a wrong name or shape."""
+        """Inputs by tensor name to every output by tensor name. Any number of threads may call it.
+
+        Raises:
+            X3DDeployError: a wrong name or shape.
+        """
 
     def resident(self, feeds: Mapping[str, Array]) -> Callable[[], object] | None:
         """Bring inputs into the device's memory; gives what computes from there and waits for the end.

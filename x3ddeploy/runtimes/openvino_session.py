@@ -6,6 +6,7 @@ import functools
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 
 import openvino
 
@@ -48,7 +49,8 @@ class OpenVINOSession(Session):
         if _is_typed(graph) and not computes_bfloat16(name):
             self.notes = (f"the {name} computes no bfloat16: float32, rounded to bfloat16 between layers",)
         network = compiled(graph, threads, name)
-        self._request = network.create_infer_request()
+        # The outputs of a run lie in the request until they are copied.
+        self._request, self._one_at_a_time = network.create_infer_request(), Lock()
         self.inputs = {
             port.get_any_name(): tuple(
                 axis.get_length() if axis.is_static else None for axis in port.get_partial_shape()
@@ -58,8 +60,9 @@ class OpenVINOSession(Session):
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         check_feeds(self.inputs, feeds)
-        results = self._request.infer(dict(feeds), share_inputs=True)
-        return {name: results[place].copy() for place, name in enumerate(self.outputs)}
+        with self._one_at_a_time:
+            results = self._request.infer(dict(feeds), share_inputs=True)
+            return {name: results[place].copy() for place, name in enumerate(self.outputs)}
 
 
 def read(model: bytes) -> openvino.Model:

@@ -6,7 +6,7 @@ wave, frames go up as the bytes that they are. A run that comes a second time wi
 persons), from and to the same memory, is recorded as a CUDA graph, and from then on replayed by one call in the place
 of some hundred launches.
 
-A session is for one thread at a time.
+`run` serves one thread at a time, and others wait; what computes on a caller's GPU memory is for one thread at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,6 +65,7 @@ class TensorRTSession(Session):
         self.outputs = tuple(self._results)
         self.max_batch = min(tensor.largest[0] for tensor in tensors if tensor.is_input)
         self.min_batch = max(tensor.smallest[0] for tensor in tensors if tensor.is_input)
+        self._one_at_a_time = Lock()
         self._streams = [cuda.stream() for _ in range(max(map(len, waves)))]
         self.notes: list[str] = []
         self._marks = cuda.event(timing=True), cuda.event(timing=True)
@@ -81,12 +83,13 @@ class TensorRTSession(Session):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Inputs in host memory to outputs in host memory; both copies are part of the recorded graph."""
         check_feeds(self.inputs, feeds)
-        batch = self._of({name: value.shape for name, value in feeds.items()})
-        for name, value in feeds.items():
-            np.copyto(_front(self._staging[name].array, value.shape), value, casting="same_kind")
-        self._launch(batch.way(self._own_addresses(), HostCopies(self._staging, self._given, self._results)))
-        self._streams[0].synchronize()
-        return {name: _front(self._staging[name].array, batch.shapes[name]).copy() for name in self.outputs}
+        with self._one_at_a_time:
+            batch = self._of({name: value.shape for name, value in feeds.items()})
+            for name, value in feeds.items():
+                np.copyto(_front(self._staging[name].array, value.shape), value, casting="same_kind")
+            self._launch(batch.way(self._own_addresses(), HostCopies(self._staging, self._given, self._results)))
+            self._streams[0].synchronize()
+            return {name: _front(self._staging[name].array, batch.shapes[name]).copy() for name in self.outputs}
 
     def beside(self) -> TensorRTSession:
         """One more on the same engines, for another thread: contexts, streams, graphs and memory of its own."""

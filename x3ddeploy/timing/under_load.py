@@ -38,13 +38,14 @@ def measure_under_load(
     Raises:
         Exception: what a caller raised; the others end with their call.
     """
-    start = threading.Barrier(len(callers) + 1)
+    begins: list[float] = []
+    start = threading.Barrier(len(callers) + 1, action=lambda: begins.append(clock()))
     latencies: list[list[float]] = [[] for _ in callers]
     faults: list[BaseException] = []
 
     def call(run: Callable[[], object], found: list[float]) -> None:
         start.wait()
-        end = clock() + seconds
+        end = begins[0] + seconds
         try:
             while not found or (clock() < end and not faults):
                 begin = clock()
@@ -57,9 +58,8 @@ def measure_under_load(
     for thread in threads:
         thread.start()
     start.wait()
-    begin = clock()
     for thread in threads:
         thread.join()
     if faults:
         raise faults[0]
-    return UnderLoad(clock() - begin, tuple(latency for found in latencies for latency in found))
+    return UnderLoad(clock() - begins[0], tuple(latency for found in latencies for latency in found))
