@@ -65,6 +65,7 @@ def compare_graphs(
     with ThreadPoolExecutor() as pool:  # a runtime lays one graph out in one thread
         opened = pool.map(lambda part: open_session(runtime, serialize(graphs[part])), parts)
         sessions = dict(zip(parts, opened, strict=True))
+    progress("computing PyTorch's float64, and its float32 beside it")
     rows = compare_parts(
         reference,
         network.contract(options.batch),

@@ -12,6 +12,7 @@ from x3ddeploy.contract import WHOLE, Block, Contract, Shape
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import LoweredPart
 from x3ddeploy.families.network import Network
+from x3ddeploy.garbage import collected_later
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.graphs.trace import Program, trace
@@ -120,6 +121,7 @@ def _part(graph: GraphBuilder, traced: _Traced, part: str, pieces: list[str]) ->
     return tuple(Block(block.name, outside.get(block.tensor, block.tensor)) for block in blocks)
 
 
+@collected_later()
 def build_graphs(network: Network, source: Source, options: ExportOptions) -> dict[str, onnx.ModelProto]:
     """All graphs of a bundle by name, each checked against ONNX's rules and ours."""
     graphs = build_parts(network, options.target, options.batch, source.sha256)

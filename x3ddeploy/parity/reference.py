@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -18,14 +19,16 @@ from x3ddeploy.runtimes.base import Array
 
 Arrays = dict[str, Array]
 
-_IN_CACHE = 1 << 18  # values of 8 bytes that both threads share: about what a core's second-level cache holds
+_IN_CACHE = 1 << 18  # values of 8 bytes: about what a core's second-level cache holds
+_AT_ONCE = 2  # clips side by side; each holds some of the network's float64 tensors, up to a gigabyte of full size
 
 
 class Reference:
     """Outputs of a network in float64, and the distance of its float32 from them.
 
     Clips do not see each other in the training form, so each distinct clip is computed once and by itself, however
-    many batches it is in.
+    many batches it is in; and two of them side by side, each by half of PyTorch's threads. Threads that share a clip
+    wait for each other at every operator, and long where something else computes on the machine.
 
     Attributes:
         rounding: 'part -> output' -> PyTorch's float32 distance from float64, relative to the output's range (`scores`:
@@ -40,24 +43,35 @@ class Reference:
 
     def outputs(self, inputs: Mapping[str, Array]) -> Arrays:
         """Features, logits and scores in float64, of a batch of clips in float32."""
-        batch = len(next(iter(inputs.values())))
-        clips = [
-            self._clip({name: value[index : index + 1] for name, value in inputs.items()}) for index in range(batch)
-        ]
-        return {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+        (outputs,) = self.outputs_of([inputs])
+        return outputs
 
-    def _clip(self, inputs: Mapping[str, Array]) -> Arrays:
-        digest = hashlib.sha256(b"".join(np.ascontiguousarray(inputs[name]).tobytes() for name in sorted(inputs)))
-        key = digest.hexdigest()
-        if key not in self._known:
-            exact = run_network(self._exact, {name: value.astype(np.float64) for name, value in inputs.items()})
-            self._note(exact, inputs)
-            self._known[key] = exact
-        return self._known[key]
+    def outputs_of(self, batches: Iterable[Mapping[str, Array]]) -> list[Arrays]:
+        """The outputs of each of these batches; clips are side by side whatever batch they are in."""
+        every = [[(_digest(clip), clip) for clip in _clips(inputs)] for inputs in batches]
+        self._learn({digest: clip for clips in every for digest, clip in clips if digest not in self._known})
+        known = [[self._known[digest] for digest, _ in clips] for clips in every]
+        return [{name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]} for clips in known]
 
-    def _note(self, exact: Arrays, inputs: Mapping[str, Array]) -> None:
+    def _learn(self, clips: Mapping[str, Arrays]) -> None:
+        threads = torch.get_num_threads()
+        at_once = max(1, min(_AT_ONCE, threads, len(clips)))
+        try:
+            with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)) as pool:
+                made = list(pool.map(self._clip, clips.values()))
+        finally:
+            torch.set_num_threads(threads)  # what a thread says counts for all that start later
+        for digest, (exact, distances) in zip(clips, made, strict=True):
+            self._known[digest] = exact
+            for label, distance in distances.items():
+                self.rounding[label] = max(distance, self.rounding.get(label, 0.0))
+
+    def _clip(self, inputs: Mapping[str, Array]) -> tuple[Arrays, dict[str, float]]:
+        """Outputs of a clip in float64, and how far those in float32 are from them."""
+        exact = run_network(self._exact, {name: value.astype(np.float64) for name, value in inputs.items()})
         rounded = run_network(self._single, inputs)
         available = {**inputs, **single(exact)}
+        distances = {}
         for part, described in self._single.contract().parts.items():
             if set(described.inputs) <= set(inputs):
                 outputs = rounded
@@ -66,9 +80,21 @@ class Reference:
                 with torch.inference_mode():
                     outputs = {name: value.numpy() for name, value in self._single.part(part)(*feeds).items()}
             for name in described.outputs:
-                distance = compare_output(name, exact[name], outputs[name]).relative
-                label = f"{part} -> {name}"
-                self.rounding[label] = max(distance, self.rounding.get(label, 0.0))
+                distances[f"{part} -> {name}"] = compare_output(name, exact[name], outputs[name]).relative
+        return exact, distances
+
+
+def _clips(inputs: Mapping[str, Array]) -> Iterator[Arrays]:
+    """Each clip of a batch, as a batch of one."""
+    for index in range(len(next(iter(inputs.values())))):
+        yield {name: value[index : index + 1] for name, value in inputs.items()}
+
+
+def _digest(inputs: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(inputs):
+        digest.update(np.ascontiguousarray(inputs[name]))
+    return digest.hexdigest()
 
 
 class _AsProduct(nn.Module):
