@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,18 +80,22 @@ def compare_parts(
         sessions: part name to session. Each gets what the reference gives, so that it is judged alone.
         on_case: called before each case.
     """
-    rows = []
     every = list(cases(contract.inputs, contract.batch))
-    for case, expected in zip(every, reference.outputs_of([case.inputs for case in every]), strict=True):
-        on_case(case)
-        available = {**case.inputs, **single(expected)}
-        for part, session in sessions.items():
-            actual = session.run({name: available[name] for name in contract.parts[part].inputs})
-            rows += [
-                ParityRow(part, case.name, case.batch, name, compare_output(name, expected[name], value))
-                for name, value in actual.items()
-            ]
-    return rows
+    with ThreadPoolExecutor(1) as pool:  # one output is compared while the next ones are computed
+        compared: list[Future[ParityRow]] = []
+        for case, expected in zip(every, reference.outputs_of([case.inputs for case in every]), strict=True):
+            on_case(case)
+            available = {**case.inputs, **single(expected)}
+            for part, session in sessions.items():
+                actual = session.run({name: available[name] for name in contract.parts[part].inputs})
+                compared += [
+                    pool.submit(_row, part, case, name, expected[name], value) for name, value in actual.items()
+                ]
+        return [row.result() for row in compared]
+
+
+def _row(part: str, case: Case, output: str, expected: Array, actual: Array) -> ParityRow:
+    return ParityRow(part, case.name, case.batch, output, compare_output(output, expected, actual))
 
 
 def failures(rows: Iterable[ParityRow], gate: Float32Gate) -> list[ParityRow]:

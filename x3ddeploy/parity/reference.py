@@ -137,14 +137,19 @@ class _ByTaps(nn.Module):
             )
         ]
         at_a_time = max(1, _IN_CACHE // clips[:, 0].numel())
+        around = [size + 2 * padding for size, padding in zip(clips.shape[2:], self.padding, strict=True)]
+        padded = clips.new_zeros(len(clips), at_a_time, *around)
+        inside = [slice(padding, padding + size) for size, padding in zip(clips.shape[2:], self.padding, strict=True)]
         made = clips.new_empty(*clips.shape[:2], *sizes)
-        for start in range(0, clips.shape[1], at_a_time):
-            channels = slice(start, start + at_a_time)
-            self._some(clips[:, channels], self.conv.weight[channels], made[:, channels])
+        for some, weight, result in zip(
+            clips.split(at_a_time, 1), self.conv.weight.split(at_a_time), made.split(at_a_time, 1), strict=True
+        ):
+            places = padded[:, : len(weight)]
+            places[(..., *inside)] = some
+            self._sum(places, weight, result)
         return made if self.conv.bias is None else made.add_(self.conv.bias[:, None, None, None])
 
-    def _some(self, clips: Tensor, weight: Tensor, made: Tensor) -> None:
-        places = F.pad(clips, [size for padding in reversed(self.padding) for size in (padding, padding)])
+    def _sum(self, places: Tensor, weight: Tensor, made: Tensor) -> None:
         factors = weight.flatten(1).T[..., None, None, None]
         for index, tap in enumerate(product(*map(range, self.conv.kernel_size))):
             along = zip(tap, self.conv.dilation, made.shape[2:], self.conv.stride, strict=True)
