@@ -27,7 +27,7 @@ from x3ddeploy.atomic import write_json
 from x3ddeploy.contract import Input
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.sources import LabelledClip
-from x3ddeploy.data.video import iter_frames
+from x3ddeploy.data.video import iter_pictures
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities.synthetic import batch_inputs
 from x3ddeploy.prediction.inputs import KeypointFiles
@@ -81,7 +81,7 @@ class Again:
     description: Mapping[str, Any] = {}
 
     def __init__(self, video: Path, opened: OpenedVideo, inputs: Mapping[str, Input], count: int) -> None:
-        window, reader = [Window(0, FRAMES)], partial(iter_frames, video)
+        window, reader = [Window(0, FRAMES)], partial(iter_pictures, video)
         self._clip = VideoWindows(video, opened.annotation, FRAMES, inputs, window, None, None, read=reader)
         self._count = count
 

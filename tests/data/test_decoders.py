@@ -36,14 +36,14 @@ def test_frames_are_those_that_ffmpeg_gives(video, nvdec, monkeypatch):
     read = frames_of(Decoder.NVDEC, video)
     wanted = [2, 3, 11, 12, 30, 31, 39]
     for _ in range(2):
-        np.testing.assert_array_equal(np.stack([*read(wanted)]), read_frames(video, wanted))
+        np.testing.assert_array_equal(np.stack([picture[:, :] for picture in read(wanted)]), read_frames(video, wanted))
     assert nvdec.made == 1
     assert nvdec.calls == [[0], *2 * [[2, 3, 11], [12, 30, 31], [39]]]
 
 
 def test_ffmpeg_decodes_where_nothing_else_is_said(video):
     read = frames_of(Decoder.PYAV, video)
-    np.testing.assert_array_equal(next(iter(read([5]))), next(iter_frames(video, [5])))
+    np.testing.assert_array_equal(next(iter(read([5])))[:, :], next(iter_frames(video, [5])))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from x3ddeploy.modalities import (
     one_view,
     sample_clips,
 )
-from x3ddeploy.modalities.crop import Crop, crop_about
+from x3ddeploy.modalities.crop import Crop, Pixels, crop_about
 from x3ddeploy.modalities.opencv import require_opencv
 from x3ddeploy.modalities.synthetic import Clip, synthetic_clip
 from x3ddeploy.runtimes.base import Feeds
@@ -82,9 +82,9 @@ class VideoClip:
         for name, kind in modalities_of(self._inputs).items():
             if isinstance(kind, Frames):
                 wanted = np.unique(self._indices[name]).tolist()
-                frames = np.stack([*self._read(wanted)])
+                frames = [*self._read(wanted)]
                 steps["decode"] = partial(self._decoded, wanted)
-                steps["crop, resize, normalise"] = partial(_pictures, kind, self._crop(kind), frames)
+                steps["convert, crop, resize, normalise"] = partial(_pictures, kind, self._crop(kind), frames)
             elif isinstance(kind, Heatmaps) and self._annotation is not None:
                 poses = self._indices[name][0]
                 crop = self._crop(kind)
@@ -118,5 +118,5 @@ def _annotation(kind: Modality, clip: Clip, told: npt.NDArray[np.int64]) -> Anno
     return Annotation("clip", 0, SIZE, FRAMES, keypoints * scale, scores)
 
 
-def _pictures(kind: Frames, crop: Crop, frames: npt.NDArray[np.uint8]) -> object:
+def _pictures(kind: Frames, crop: Crop, frames: Sequence[Pixels]) -> object:
     return kind.normalise(np.stack([next(kind.view.cropping.pictures(crop.frame(frame))) for frame in frames]))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from x3ddeploy.data.prepare import FrameReader
-from x3ddeploy.data.video import Frames, VideoInfo, iter_frames, open_video, probe
+from x3ddeploy.data.video import Frames, VideoInfo, iter_frames, iter_pictures, open_video, probe
 from x3ddeploy.errors import DataError, MissingRequirementError
 from x3ddeploy.terms import Decoder
 
@@ -35,14 +35,14 @@ def require_decoder(decoder: Decoder) -> None:
 
 
 def frames_of(decoder: Decoder, path: Path, threads: int = 1) -> FrameReader:
-    """Function that gives frames of a video by their indices, as `iter_frames` does.
+    """Function that gives frames of a video by their indices, as `iter_pictures` does.
 
     Args:
         decoder: who decodes.
         path: video file.
         threads: threads of FFmpeg's decoder; 0 lets it choose.
     """
-    return NvdecFrames(path) if decoder is Decoder.NVDEC else partial(iter_frames, path, threads=threads)
+    return NvdecFrames(path) if decoder is Decoder.NVDEC else partial(iter_pictures, path, threads=threads)
 
 
 def opened_by(decoder: Decoder, path: Path, threads: int = 1) -> tuple[VideoInfo, FrameReader]:

@@ -14,7 +14,7 @@ from x3ddeploy.data.annotations import Annotation
 from x3ddeploy.data.people import check_size, left_out
 from x3ddeploy.errors import DataError
 from x3ddeploy.modalities import Frames, Heatmaps, Indices, Modality, Skeletons, modalities_of, needs_keypoints
-from x3ddeploy.modalities.crop import Crop, crop_about
+from x3ddeploy.modalities.crop import Crop, Pixels, crop_about
 from x3ddeploy.modalities.frames import RAW_FRAMES
 from x3ddeploy.modalities.heatmaps import RAW_KEYPOINTS, RAW_SCORES
 
@@ -22,9 +22,8 @@ Floats = npt.NDArray[np.float32]
 ClipTensors = dict[str, Floats]
 # What a camera and a pose estimator give, by name.
 RawTensors = dict[str, npt.NDArray[Any]]
-# Ascending indices, each once, to that many frames (H, W, 3), R, G, B: `partial(iter_frames, path)`, or an array's
-# `__getitem__`.
-FrameReader = Callable[[Sequence[int]], Iterable[npt.NDArray[np.uint8]]]
+# Ascending indices, each once, to that many frames: `partial(iter_pictures, path)`, or an array's `__getitem__`.
+FrameReader = Callable[[Sequence[int]], Iterable[Pixels]]
 
 WHOLE_VIDEO = slice(None)
 # `prepare_clips`, or what takes its arguments in its place and gives the tensors of another session.

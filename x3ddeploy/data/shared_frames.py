@@ -7,22 +7,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-import numpy.typing as npt
-
 from x3ddeploy.data.prepare import FrameReader
 from x3ddeploy.errors import DataError
-
-Frame = npt.NDArray[np.uint8]
+from x3ddeploy.modalities.crop import Pixels
 
 HELD_BYTES = 1 << 30
 _AHEAD = 4  # frames that are decoded before they are asked for
 
 
-def decoded_ahead(decode: FrameReader) -> Callable[[Sequence[int]], Iterator[Frame]]:
+def decoded_ahead(decode: FrameReader) -> Callable[[Sequence[int]], Iterator[Pixels]]:
     """The same frames, each decoded in a thread of its own while what came before it is used."""
 
-    def frames(indices: Sequence[int]) -> Iterator[Frame]:
+    def frames(indices: Sequence[int]) -> Iterator[Pixels]:
         decoded = iter(decode(indices))
         with ThreadPoolExecutor(1, thread_name_prefix="decoder") as pool:
             try:
@@ -39,8 +35,9 @@ def decoded_ahead(decode: FrameReader) -> Callable[[Sequence[int]], Iterator[Fra
 class SharedFrames:
     """A reader of frames for clips that overlap, which may be made in several threads.
 
-    Frames that a later clip needs as well are held until it has them. What the pass no longer has (a clip that is made
-    again, or after one behind it), and everything once the pass met damage or held too much, is decoded anew.
+    Frames that a later clip needs as well are held until it has them, converted once for all. What the pass no longer
+    has (a clip that is made again, or after one behind it), and everything once the pass met damage or held too much,
+    is decoded anew.
 
     Args:
         decode: ascending indices, each once, to these frames.
@@ -52,11 +49,11 @@ class SharedFrames:
         self._decode, self._limit_bytes = decode, limit_bytes
         self._uses_left = Counter(number for clip in clips for number in clip)
         self._ahead = deque(sorted(self._uses_left))
-        self._pass: Iterator[Frame] | None = None
-        self._held: dict[int, Frame] = {}
+        self._pass: Iterator[Pixels] | None = None
+        self._held: dict[int, Pixels] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, indices: Sequence[int]) -> Iterator[Frame]:
+    def __call__(self, indices: Sequence[int]) -> Iterator[Pixels]:
         """Frames of ascending indices. Raises what `decode` raises for these."""
         for place, number in enumerate(indices):
             with self._lock:
@@ -66,14 +63,15 @@ class SharedFrames:
                 return
             yield frame
 
-    def _taken(self, number: int) -> Frame | None:
+    def _taken(self, number: int) -> Pixels | None:
         while number not in self._held:
             if not self._ahead or self._ahead[0] > number:  # it was given already, or the pass is over
                 return None
             try:
                 if self._pass is None:
                     self._pass = iter(self._decode(list(self._ahead)))
-                self._held[self._ahead.popleft()] = next(self._pass)
+                frame, place = next(self._pass), self._ahead.popleft()
+                self._held[place] = frame[:, :] if self._uses_left[place] > 1 else frame
             except DataError:
                 self._end()
                 return None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from x3ddeploy.data.picture import Converter, Picture
 from x3ddeploy.errors import DataError, MissingRequirementError
 from x3ddeploy.files import regular_size
 
@@ -83,8 +84,8 @@ def probe(path: Path) -> VideoInfo:
         return _File(path, container, stream, 1).info()
 
 
-def open_video(path: Path, threads: int = 1) -> tuple[VideoInfo, Callable[[Sequence[int]], Iterator[Frames]]]:
-    """What `probe` says, and `iter_frames` of the file, which stays open until somebody read of it once.
+def open_video(path: Path, threads: int = 1) -> tuple[VideoInfo, Callable[[Sequence[int]], Iterator[Picture]]]:
+    """What `probe` says, and `iter_pictures` of the file, which stays open until somebody read of it once.
 
     Opening decodes the first frames to learn what they are, which takes as long as decoding them for use.
     """
@@ -93,14 +94,14 @@ def open_video(path: Path, threads: int = 1) -> tuple[VideoInfo, Callable[[Seque
         file = _File(path, container, stream, threads)
         info, kept = file.info(), [(file, stack.pop_all())]
 
-    def read(indices: Sequence[int]) -> Iterator[Frames]:
+    def read(indices: Sequence[int]) -> Iterator[Picture]:
         try:
             opened, closing = kept.pop()
         except IndexError:
-            yield from iter_frames(path, indices, threads)
+            yield from iter_pictures(path, indices, threads)
             return
         with closing:
-            yield from opened.frames(indices)
+            yield from opened.pictures(indices)
 
     return info, read
 
@@ -144,8 +145,14 @@ def iter_frames(path: Path, indices: Sequence[int], threads: int = 1) -> Iterato
         indices: ascending, each once.
         threads: number of threads of the decoder; 0 lets it choose.
     """
+    for picture in iter_pictures(path, indices, threads):
+        yield np.ascontiguousarray(picture[:, :])
+
+
+def iter_pictures(path: Path, indices: Sequence[int], threads: int = 1) -> Iterator[Picture]:
+    """As `iter_frames`; what is asked of a picture is converted to R, G, B then."""
     with _opened(path) as (container, stream):
-        yield from _File(path, container, stream, threads).frames(indices)
+        yield from _File(path, container, stream, threads).pictures(indices)
 
 
 class _File:
@@ -161,6 +168,7 @@ class _File:
             # Where the stream does not say it, the decoder learns it as it goes, and drops the frames that come late.
             options["has_b_frames"] = str(min(self._index.delay, _MOST_DELAYED))
         stream.codec_context.options = options
+        self._converter = Converter(path)
         self._decoded: Iterator[VideoFrame] = iter(())
         self._reached: int | None = None  # presentation time of the frame that was decoded last
         self._wanted: Collection[int] | None = None  # presentation times; None for all
@@ -168,11 +176,11 @@ class _File:
 
     def info(self) -> VideoInfo:
         """See `VideoInfo`; the first frame is decoded, and whatever is behind it may be asked for yet."""
-        (first,) = self._frames([0])
+        (first,) = self._pictures([0])
         return VideoInfo(len(self._index.times), first.shape[0], first.shape[1], self._stream.average_rate)
 
-    def frames(self, indices: Sequence[int]) -> Iterator[Frames]:
-        """See `iter_frames`."""
+    def pictures(self, indices: Sequence[int]) -> Iterator[Picture]:
+        """See `iter_pictures`."""
         times = self._index.times
         outside = [frame for frame in indices if not 0 <= frame < len(times)]
         if outside:
@@ -181,16 +189,15 @@ class _File:
                 hint="the file is cut short, or its annotation is of another video",
             )
         self._wanted = {times[frame] for frame in indices}
-        return self._frames(indices)
+        return self._pictures(indices)
 
-    def _frames(self, indices: Sequence[int]) -> Iterator[Frames]:
+    def _pictures(self, indices: Sequence[int]) -> Iterator[Picture]:
         return self._by_time(indices) if self._container.format.name in _TIMED else self._by_count(indices)
 
-    def _by_time(self, indices: Sequence[int]) -> Iterator[Frames]:
+    def _by_time(self, indices: Sequence[int]) -> Iterator[Picture]:
         """Find frames by their presentation time, leaping over the keyframes' groups that hold none of them."""
         from av.error import FFmpegError
 
-        convert = _converter(self._path)
         for frame in indices:
             time, keyframe = self._index.times[frame], self._index.keyframe_before(frame)
             picture = None
@@ -212,11 +219,10 @@ class _File:
             if picture is None:
                 raise _damaged(self._path, frame)
             self._reached = time
-            yield convert(picture)
+            yield self._converter.picture(picture)
 
-    def _by_count(self, indices: Sequence[int]) -> Iterator[Frames]:
+    def _by_count(self, indices: Sequence[int]) -> Iterator[Picture]:
         """Decode from the start and count: for containers whose times say little."""
-        convert = _converter(self._path)
         with _explained(self._path, indices[0]):
             self._container.seek(0)
             decoded = enumerate(self._container.decode(self._stream))
@@ -225,7 +231,7 @@ class _File:
                 picture = next((picture for place, picture in decoded if place == frame or picture.is_corrupt), None)
             if picture is None or picture.is_corrupt:
                 raise _damaged(self._path, frame)
-            yield convert(picture)
+            yield self._converter.picture(picture)
 
     def _decode_from(self, time: int) -> None:
         self._container.seek(time, stream=self._stream)
@@ -249,27 +255,6 @@ def _advance(decoded: Iterator[VideoFrame], time: int) -> VideoFrame | None:
         if picture.pts == time:
             return picture
     return None
-
-
-def _converter(path: Path) -> Callable[[VideoFrame], Frames]:
-    """Frame to (H, W, 3), R, G, B, with one scaler for all frames: each VideoFrame would set up its own."""
-    from av.video.reformatter import VideoReformatter
-
-    reformatter = VideoReformatter()
-    sizes: set[tuple[int, int]] = set()
-
-    def convert(picture: VideoFrame) -> Frames:
-        sizes.add((picture.width, picture.height))
-        if len(sizes) > 1:
-            raise DataError(
-                f"{path} changes the size of its frames: {' and '.join(f'{w} x {h}' for w, h in sorted(sizes))} pixels",
-                hint="scale them alike: ffmpeg -i IN -vf scale=WIDTH:HEIGHT OUT.mp4",
-            )
-        rgb = reformatter.reformat(picture, format="rgb24").to_ndarray()
-        # Turned counter-clockwise by quarters, as players, and decord, show it (telephones film upright this way).
-        return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90) % 4), np.uint8)
-
-    return convert
 
 
 def _index(path: Path, container: InputContainer, stream: VideoStream) -> _Index:

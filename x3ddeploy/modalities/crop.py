@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,24 @@ INTERPOLATIONS = {
 _LARGEST_BOX_PX = 1 << 14
 
 
+class Pixels(Protocol):
+    """A picture (H, W, 3), R, G, B: an array, or what makes one of a part of it.
+
+    Attributes:
+        shape: (H, W, 3).
+        nbytes: memory that it takes.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> Frame:
+        """Some rows and columns."""
+
+
 @dataclass(frozen=True)
 class Crop:
     """A box in pixels of the frame, and the size that it is scaled to. What of it lies outside the frame is black."""
@@ -55,7 +74,7 @@ class Crop:
         """Height and width before it is scaled."""
         return self.bottom - self.top, self.right - self.left
 
-    def frame(self, frame: Frame) -> Frame:
+    def frame(self, frame: Pixels) -> Frame:
         """(H, W, 3) to (height, width, 3), as OpenCV scales it.
 
         Raises:

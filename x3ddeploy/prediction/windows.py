@@ -14,7 +14,7 @@ from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, 
 from x3ddeploy.data.prepare import FrameReader, Preparation, frames_read, looked_at, prepare_clips
 from x3ddeploy.data.shared_frames import SharedFrames, decoded_ahead
 from x3ddeploy.data.sources import LabelledClip
-from x3ddeploy.data.video import iter_frames
+from x3ddeploy.data.video import iter_pictures
 from x3ddeploy.machine import usable_cores
 from x3ddeploy.modalities import Indices, sample_clips, with_clips
 
@@ -95,7 +95,7 @@ class VideoWindows:
         self.windows, self._min_score = tuple(windows), min_keypoint_score
         self._indices = [self._sampled(window) for window in self.windows]
         self._read = read or SharedFrames(
-            decoded_ahead(decode or partial(iter_frames, video, threads=usable_cores())),
+            decoded_ahead(decode or partial(iter_pictures, video, threads=usable_cores())),
             [frames_read(self._inputs, indices) for indices in self._indices],
         )
         odd = () if annotation is None else check_keypoints(annotation, min_keypoint_score)

@@ -22,7 +22,7 @@ from x3ddeploy.data.folder import inside, video_of
 from x3ddeploy.data.people import check_keypoints, people_in, persons_by_frame, repeated_frames
 from x3ddeploy.data.prepare import Preparation, looked_at, prepare_clips
 from x3ddeploy.data.sources.base import LabelledClip, check_labels, described, digest
-from x3ddeploy.data.video import count_frames, frame_rate, iter_frames
+from x3ddeploy.data.video import count_frames, frame_rate, iter_pictures
 from x3ddeploy.errors import DataError, UsageError
 from x3ddeploy.files import sha256_of
 from x3ddeploy.modalities import (
@@ -126,7 +126,7 @@ class AnnotatedVideos:
             notes = check_keypoints(annotation, self._min_score) + repeated_frames(frames, self._inputs)
             persons = persons_by_frame(annotation, self._min_score)
             people = people_in(persons, 0, frames, looked_at(self._inputs, indices), notes)
-        reader = partial(iter_frames, self._inside(path)) if needs_frames(self._inputs) else _no_frames
+        reader = partial(iter_pictures, self._inside(path)) if needs_frames(self._inputs) else _no_frames
         inputs = self._prepare(reader, annotation, self._inputs, indices, self._min_score)
         return LabelledClip(sample.name, sample.label, inputs, people)
 
