@@ -4,16 +4,9 @@ Pictures are small, in the proportions of the config's pipeline; clips, crops an
 `families` of make.
 """
 
-import json
-
-import numpy as np
 import pytest
-from support.own_test_loop import listed_videos, scored_by_mmaction
-from support.recognizers import config_of, save
-
-import x3ddeploy
-from x3ddeploy.mmaction_compat import import_everything
-from x3ddeploy.probabilities import softmax
+from support.own_test_loop import compare_scores, two_videos
+from support.recognizers import config_of
 
 pytest.importorskip("mmaction")
 pytest.importorskip("decord")
@@ -50,27 +43,9 @@ def shrink(config):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    folder = listed_videos(tmp_path_factory.mktemp("videos"))
-    lines = (folder / "val.txt").read_text().splitlines(keepends=True)
-    (folder / "val.txt").write_text("".join(lines[:2]))
-    return folder
+    return two_videos(tmp_path_factory.mktemp("videos"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_videos_scores_are_those_of_mmactions_own_test_loop(name, videos, tmp_path):
-    import_everything()
-    config = config_of(f"recognition/{name}", shrink)
-    exported = x3ddeploy.export(save(tmp_path / "best.pth", config), tmp_path / "deploy", target="onnxruntime")
-    expected, _ = scored_by_mmaction(config, videos)
-    rows = tmp_path / "scores.jsonl"
-    x3ddeploy.evaluate(
-        exported.bundle.path, data=videos / "val.txt", runtimes=["onnxruntime"], scores=rows, output=tmp_path / "report"
-    )
-    is_score = exported.bundle.contract.outputs["logits"].average == "score"
-    given: dict[str, list[np.ndarray]] = {}
-    for row in map(json.loads, rows.read_text().splitlines()):
-        mean = np.array([row["averages"]["logits"]])
-        given.setdefault(row["runtime"], []).append(softmax(mean)[0] if is_score else mean[0])
-    assert set(given) == {"torch", "onnxruntime"}
-    for scores in given.values():
-        np.testing.assert_allclose(np.stack(scores), expected, atol=1e-5)
+    compare_scores(config_of(f"recognition/{name}", shrink), videos, tmp_path)

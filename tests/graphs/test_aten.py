@@ -68,6 +68,8 @@ CASES = {
     "linear without bias": (nn.Linear(6, 4, bias=False), (6,)),
     "relu6": (nn.ReLU6(), IMAGE),
     "hardtanh": (nn.Hardtanh(-0.5, 0.25), IMAGE),
+    "leaky relu in place": (Function(lambda x: F.leaky_relu_(x * 2, 0.2)), IMAGE),
+    "clamp in place": (Function(lambda x: (x * 2).clamp_(-0.5, 0.7)), IMAGE),
     "hardswish": (nn.Hardswish(), IMAGE),
     "silu": (nn.SiLU(), IMAGE),
     "gelu": (nn.GELU(), IMAGE),
@@ -128,6 +130,16 @@ def test_shapes_are_constants_and_slices_of_one_tensor_are_one_node():
     module = Function(lambda x: x.transpose(1, 2).reshape(-1, 4, 6, 6)[:, 1:3, 2:, :-1].flatten(1))
     model, _ = graph_of(module, CLIP)
     assert [node.op_type for node in model.graph.node] == ["Transpose", "Reshape", "Slice", "Reshape"]
+
+
+def test_layers_whose_outputs_nobody_reads_are_no_nodes():
+    def before_the_last_layers(x):
+        found = x.relu()
+        found.exp().relu_()
+        return found
+
+    model, _ = graph_of(Function(before_the_last_layers), IMAGE)
+    assert [node.op_type for node in model.graph.node] == ["Relu"]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.endswith("d and batch norm")])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
 
-from support.recognizers import modules_of
+import x3ddeploy
+from support.recognizers import modules_of, save, untrained
 from x3ddeploy.data.synth.video import write_video
+from x3ddeploy.mmaction_compat import import_everything
+from x3ddeploy.probabilities import softmax
 
 
 def listed_videos(folder: Path) -> Path:
@@ -43,13 +48,16 @@ def scored_by_mmaction(
         with torch.no_grad():
             modules["cls_head"].get_parameter("fc_cls.bias").sub_(torch.from_numpy(less))
     # What is built of literals goes by MMAction2's registries; the recognizer is given its parts.
-    preprocessor = registry.MODELS.build(
-        {"type": "ActionDataPreprocessor", **config["model"]["data_preprocessor"], "_scope_": "mmaction"}
-    )
-    backbone = {key: value for key, value in config["model"]["backbone"].items() if key != "pretrained"}
-    model = registry.MODELS.build(
-        {"type": config["model"]["type"], "backbone": backbone, "data_preprocessor": preprocessor}
-    )
+    preprocessor = {"type": "ActionDataPreprocessor", **config["model"]["data_preprocessor"]}
+    with DefaultScope.overwrite_default_scope("mmaction"):
+        model = registry.MODELS.build(
+            {
+                "type": config["model"]["type"],
+                "backbone": untrained(config["model"]["backbone"]),
+                "data_preprocessor": preprocessor,
+                "test_cfg": config["model"].get("test_cfg"),
+            }
+        )
     for part, module in modules.items():
         setattr(model, part, module)
     dataset = registry.DATASETS.build(
@@ -71,3 +79,32 @@ def scored_by_mmaction(
         metric.process(batch, [sample.to_dict() for sample in samples])
         scores += [sample.pred_score.numpy() for sample in samples]
     return np.stack(scores), metric.compute_metrics(metric.results)
+
+
+def two_videos(folder: Path) -> Path:
+    """The first two of `listed_videos`, and their list."""
+    listed_videos(folder)
+    lines = (folder / "val.txt").read_text().splitlines(keepends=True)
+    (folder / "val.txt").write_text("".join(lines[:2]))
+    return folder
+
+
+def compare_scores(config: dict[str, Any], videos: Path, folder: Path) -> None:
+    """Hold an exported recognizer's scores of videos, in PyTorch and ONNX Runtime, to those of MMAction2's test."""
+    import_everything()
+    exported = x3ddeploy.export(save(folder / "best.pth", config), folder / "deploy", target="onnxruntime")
+    expected, _ = scored_by_mmaction(config, videos)
+    rows = folder / "scores.jsonl"
+    x3ddeploy.evaluate(
+        exported.bundle.path, data=videos / "val.txt", runtimes=["onnxruntime"], scores=rows, output=folder / "report"
+    )
+    # TSN, whose head takes the mean over all views, is averaged by score whatever the config says.
+    by_score = exported.bundle.contract.outputs["logits"].average == "score"
+    of_logits = by_score and config["model"]["cls_head"].get("average_clips") != "score"
+    given: dict[str, list[np.ndarray]] = {}
+    for row in map(json.loads, rows.read_text().splitlines()):
+        mean = np.array([row["averages"]["logits"]])
+        given.setdefault(row["runtime"], []).append(softmax(mean)[0] if of_logits else mean[0])
+    assert set(given) == {"torch", "onnxruntime"}
+    for scores in given.values():
+        np.testing.assert_allclose(np.stack(scores), expected, rtol=1e-5, atol=1e-5)

@@ -36,7 +36,7 @@ def modules_of(config: Mapping[str, Any], seed: int = 0) -> dict[str, nn.Module]
     torch.manual_seed(seed)
     model = config["model"]
     with DefaultScope.overwrite_default_scope("mmaction"):
-        modules = {part: registry.build(_untrained(model[part])) for part in PARTS if model.get(part)}
+        modules = {part: registry.build(untrained(model[part])) for part in PARTS if model.get(part)}
     for module in modules.values():
         module.eval()
         for name, inner in module.named_modules():
@@ -66,11 +66,12 @@ def save(path: Path, config: Mapping[str, Any], seed: int = 0) -> Path:
     return path
 
 
-def _untrained(value: Any) -> Any:
+def untrained(value: Any) -> Any:
+    """Without what downloads weights or draws them."""
     if isinstance(value, dict):
         return {
-            key: _UNTRAINED[key] if key in _UNTRAINED else _untrained(item)
+            key: _UNTRAINED[key] if key in _UNTRAINED else untrained(item)
             for key, item in value.items()
             if key != "init_cfg"
         }
-    return type(value)(map(_untrained, value)) if isinstance(value, (list, tuple)) else value
+    return type(value)(map(untrained, value)) if isinstance(value, (list, tuple)) else value

@@ -25,6 +25,7 @@ from x3ddeploy.errors import X3DDeployError
 from x3ddeploy.graphs.builder import BATCH_AXIS
 
 _NO_TRACES = "do_not_emit_stack_traces"
+_KEPT = ("placeholder", "output")
 _EXAMPLE_BATCH = 2  # torch.export takes sizes of 0 and 1 for constants
 
 
@@ -69,6 +70,8 @@ def trace(module: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> Program:
             f"{type(module).__name__} cannot be traced for any number of clips: {str(error).splitlines()[0]}",
             hint="sizes other than the clips' axis must be numbers, and no branch may look at a tensor's values",
         ) from error
+    # Also what is computed in place: layers whose outputs nobody reads would be nodes of the graph.
+    exported.graph.eliminate_dead_code(lambda node: node.op in _KEPT)
     placeholders = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
     names = iter(inputs)
     given, weights = {}, {}

@@ -45,10 +45,9 @@ class Backbone(nn.Module):
         if not self.flat:
             return _several(self._through_neck(self.backbone(*inputs)))
         (clip,) = inputs
-        segments = clip.shape[1]
         frames = self.to_frames(clip, (-1, *clip.shape[2:]))
-        found = _several(self.backbone(frames))
-        clips = tuple(self.to_clips(value, (-1, segments, *value.shape[1:])) for value in found)
+        found = _several(self.backbone(frames))  # of as many frames, or, pooled, of fewer
+        clips = tuple(self.to_clips(value, (-1, value.shape[0] // clip.shape[0], *value.shape[1:])) for value in found)
         if self.neck is None:
             return clips
         return tuple(value.squeeze(2) for value in _several(self._through_neck([c.transpose(1, 2) for c in clips])))

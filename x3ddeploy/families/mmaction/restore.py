@@ -7,27 +7,30 @@ as product and sum. Both become a BatchNorm that computes just that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from x3ddeploy.families.network import stored_weight
+from x3ddeploy.families.mmaction.model import BACKBONE
+from x3ddeploy.families.network import Network, stored_weight
 
 
-def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def fill(network: Network, weights: Mapping[str, Tensor]) -> None:
     """Put the weights of an exported part, or of all of them, into the training form.
 
-    Modules of parts that are not there stay as they are.
+    Modules of parts that are not there stay as they are, and so do the last blocks of a backbone whose features are
+    taken before them: no graph computes these.
 
     Raises:
         BundleError: a weight is missing, or of another shape.
     """
     parts = {name.partition(".")[0] for name in weights}
+    idle = set(_behind_features(network, weights))
     normalised = {first for module in network.modules() for first in _before_norms(module)}
     for path, module in network.named_modules():
-        if path.partition(".")[0] not in parts:
+        if path.partition(".")[0] not in parts or module in idle:
             continue
         if isinstance(module, _BatchNorm):
             _normalisation(module, weights, path)
@@ -38,6 +41,17 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
             parameter.data = (
                 torch.zeros_like(parameter) if folded else stored_weight(weights, f"{path}.{name}", parameter)
             )
+
+
+def _behind_features(network: Network, weights: Mapping[str, Tensor]) -> Iterator[nn.Module]:
+    """Modules of the blocks behind the last one that has weights in the graph."""
+    paths = {module: path for path, module in network.named_modules()}
+
+    def is_absent(block: nn.Module) -> bool:
+        return not any(name.startswith(f"{paths[block]}.") for name in weights)
+
+    for block in takewhile(is_absent, reversed(network.blocks(BACKBONE).values())):
+        yield from block.modules()
 
 
 def _before_norms(module: nn.Module) -> Iterator[nn.Module]:

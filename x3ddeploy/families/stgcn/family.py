@@ -48,6 +48,11 @@ class StgcnFamily(MMActionFamily):
         sampled = parameters.get("UniformSampleFrames", {})
         length = sampled.get("clip_len", parameters.get("PadTo", {}).get("length"))
         persons = parameters.get(pipeline.GRAPH, {}).get("num_person", _PERSONS)
+        if length is None:
+            raise CheckpointError(
+                f"the steps of the test pipeline are {', '.join(parameters)}",
+                hint="UniformSampleFrames, or PadTo, has to say how many frames of a skeleton the network takes",
+            )
         layout = said.modules["backbone"].get("graph_cfg", {}).get("layout", "coco")
         joints = layout.get("num_node") if isinstance(layout, Mapping) else _JOINTS.get(layout)
         shape = (

@@ -75,7 +75,13 @@ def _gelu(draft: Draft, node: ATen) -> Operand:
     return draft.node("Mul", draft.node("Mul", x, draft.node("Add", erf, draft.tensor(1))), draft.tensor(0.5))
 
 
-@handles("clamp.default", "hardtanh.default", "hardtanh_.default", "relu6.default", "relu6_.default")
+@handles("leaky_relu.default", "leaky_relu_.default")
+def _leaky_relu(draft: Draft, node: ATen) -> Operand:
+    slope = float(argument(node, 1, "negative_slope", 0.01))
+    return draft.node("LeakyRelu", draft.tensor(arguments(node)[0]), alpha=slope)
+
+
+@handles("clamp.default", "clamp_.default", "hardtanh.default", "hardtanh_.default", "relu6.default", "relu6_.default")
 def _clamp(draft: Draft, node: ATen) -> Operand:
     defaults = {"hardtanh": (-1.0, 1.0), "relu6": (0.0, 6.0)}
     name = str(node.target).split(".")[1].rstrip("_")
