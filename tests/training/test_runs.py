@@ -25,6 +25,9 @@ from x3ddeploy.loading import load_network
 from x3ddeploy.mmaction_compat import import_everything
 
 import_everything()
+# A training imports these as it begins, a second for each process of a run; here its children have them from the start.
+import matplotlib.pyplot  # noqa: E402, F401
+import torch._dynamo  # noqa: E402
 
 from x3ddeploy.registry import HOOKS  # noqa: E402
 from x3ddeploy.training.adapt import TrainOptions, load_config  # noqa: E402
@@ -94,9 +97,7 @@ def _as_torchrun(data, work_dir):
     They are no copies of this process, whose threads, of PyTorch and of the runtimes, would be missing in them.
     """
     arguments = ("train", TINY, "--work-dir", work_dir, "--json", "--cfg-options", *on(data), HALF_BATCHES)
-    store = dist.TCPStore(
-        "127.0.0.1", 0, is_master=True, wait_for_workers=False
-    )  # as torchrun does, on a port of its own
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun's, on a port of its own
     of_run = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
 
     def finished(rank):
