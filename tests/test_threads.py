@@ -1,7 +1,9 @@
 """What threads share answers each of them as it would answer one alone, whenever the scheduler lets them meet."""
 
+import functools
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -51,6 +53,20 @@ def test_callers_of_one_session_get_their_own_outputs(product, runtime):
         return set(session.run({"x": np.full((64, 256), number, np.float32)})["y"].ravel().tolist())
 
     assert at_once(run, 1, 2, 3, times=40) == [[{number}] * 40 for number in (1, 2, 3)]
+
+
+@pytest.mark.openvino
+def test_threads_that_need_openvino_at_once_open_one_core(monkeypatch):
+    session = pytest.importorskip("x3ddeploy.runtimes.openvino_session")
+    opened: list[None] = []
+
+    def open_core():
+        opened.append(None)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(session, "_core", functools.cache(open_core))
+    at_once(lambda number: session.core(), 1, 2, 3)
+    assert len(opened) == 1
 
 
 def test_callers_of_one_recognizer_get_their_own_predictions(bundle, filmed):

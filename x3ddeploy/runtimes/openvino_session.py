@@ -13,8 +13,9 @@ import openvino
 from x3ddeploy.errors import MissingRequirementError
 from x3ddeploy.runtimes.base import Array, Session, check_feeds, graph_bytes
 
+_OPENING = Lock()
 
-@functools.cache
+
 def core() -> openvino.Core:
     """The one core of this process, which is never closed.
 
@@ -22,6 +23,12 @@ def core() -> openvino.Core:
     goes. Of two cores the one that was opened first, where it goes first, leaves the other's way back lead nowhere, and
     the next signal that Python handles (Ctrl-C, a child's end) ends the process with SIGSEGV and not a word.
     """
+    with _OPENING:  # a cache alone would let two threads that ask at once, as those of an export do, open two
+        return _core()
+
+
+@functools.cache
+def _core() -> openvino.Core:
     return openvino.Core()
 
 
