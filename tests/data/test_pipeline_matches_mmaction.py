@@ -80,13 +80,13 @@ def video(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("video") / "clip.mp4", moving_picture(FRAMES), bf="2")
 
 
-def by_mmaction(registry, item, video, clips):
-    """The results of the test pipeline of RGBPoseConv3D's configs, after each step's name."""
+def by_mmaction(registry, item, video, clips, *, drawn=True):
+    """The results of the test pipeline of RGBPoseConv3D's configs, of frames alone or with heatmaps, by step."""
     pytest.importorskip("decord")
     rgb, pose = SPEC.rgb_input, SPEC.pose_input
     steps = [
-        {"type": "MMUniformSampleFrames", "clip_len": {"RGB": rgb.frames, "Pose": pose.frames}, "num_clips": clips,
-         "test_mode": True},
+        {"type": "MMUniformSampleFrames", "num_clips": clips, "test_mode": True,
+         "clip_len": {"RGB": rgb.frames, **({"Pose": pose.frames} if drawn else {})}},
         {"type": "MMDecode"},
         {"type": "MMCompact", "hw_ratio": 1.0, "allow_imgpad": True},
         {"type": "Resize", "scale": (rgb.width, rgb.height), "keep_ratio": False},
@@ -97,6 +97,8 @@ def by_mmaction(registry, item, video, clips):
     results = {**copy.deepcopy(item), "modality": "Pose", "filename": str(video), "start_index": 0}
     after = {}
     for step in steps:
+        if step["type"] == "GeneratePoseTarget" and not drawn:
+            continue
         results = registry.TRANSFORMS.build(step).transform(results)
         after[step["type"]] = copy.deepcopy(results)
     return after
@@ -129,6 +131,27 @@ def test_tensors_are_mmaction2s(mmaction, tmp_path, video, case, clips):
     for name, shape in SPEC.input_shapes(clips).items():
         assert tensors[name].shape == shape
         assert tensors[name].dtype == np.float32
+
+
+ALONE = {
+    **{case: CASES[case] for case in ("two persons", "small person", "at the border", "annotated at another size")},
+    "annotated at another size, float32": lambda: entry(
+        **{"keypoint": (entry()["keypoint"] * np.float32(3.1)).astype(np.float32), "img_shape": (372, 496)}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_frames_alone_are_cropped_about_all_frames_in_the_annotations_own_type(mmaction, tmp_path, video, case):
+    item = ALONE[case]()
+    after = by_mmaction(mmaction, item, video, 2, drawn=False)
+    (sample,) = read_annotations(write_annotations(tmp_path / "a.pkl", [item], {})).samples.values()
+    inputs = {"imgs": INPUTS["imgs"]}
+    tensors = prepare_clips(partial(iter_frames, video), sample, inputs, sample_clips(sample.frames, inputs, 2))
+    mean, std = (
+        np.array(value, np.float32).reshape(-1, 1, 1, 1) for value in (SPEC.rgb_input.mean, SPEC.rgb_input.std)
+    )
+    np.testing.assert_allclose(tensors["imgs"], (after["FormatShape"]["imgs"] - mean) / std, atol=1e-4)
 
 
 def test_the_preprocessor_of_mmaction2_normalises_alike(mmaction, tmp_path, video):

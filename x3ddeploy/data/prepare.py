@@ -241,13 +241,14 @@ class _Persons:
             if found != kind.joints:
                 raise DataError(f"{annotation.name} has {found} joints, and the network takes {kind.joints}")
         self._name, self.image_size = annotation.name, annotation.picture
-        self._keypoints: dict[str, Floats] = {}
+        self._keypoints: dict[str, npt.NDArray[np.floating]] = {}
         self._scores: dict[str, Floats] = {}
         times: dict[str, Indices | slice] = {name: indices[name].ravel() for name in drawn} or {"": within}
         for name, seen in times.items():
-            keypoints, scores = (
-                values[:, seen].astype(np.float32) for values in (annotation.keypoints, annotation.scores)
-            )
+            # MMAction2's decoder makes float32 of what is drawn; a box about all frames is reckoned in the file's type.
+            stored = annotation.keypoints[:, seen]
+            keypoints = stored.astype(np.float32 if name else stored.dtype)
+            scores = annotation.scores[:, seen].astype(np.float32)
             if min_score is not None:
                 keypoints[left_out(keypoints, scores, min_score)] = np.inf
             elif np.isinf(keypoints).any():
@@ -259,8 +260,10 @@ class _Persons:
         if shown == self.image_size:
             return
         check_size(self._name, self.image_size, shown)
-        factors = np.array([shown[1] / self.image_size[1], shown[0] / self.image_size[0]], np.float32)
-        self._keypoints = {name: keypoints * factors for name, keypoints in self._keypoints.items()}
+        factors = shown[1] / self.image_size[1], shown[0] / self.image_size[0]
+        self._keypoints = {
+            name: keypoints * np.array(factors, keypoints.dtype) for name, keypoints in self._keypoints.items()
+        }
         self.image_size = shown
 
     def crop(self) -> Crop:
@@ -305,9 +308,9 @@ def _folded(keypoints: npt.NDArray[np.floating], joint: int) -> npt.NDArray[np.f
     return folded
 
 
-def _found(keypoints: Floats) -> Floats:
+def _found(keypoints: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Joints that are not finite are 0, "not found"."""
-    return np.where(np.isfinite(keypoints), keypoints, np.float32(0))
+    return np.where(np.isfinite(keypoints), keypoints, keypoints.dtype.type(0))
 
 
 def _crops(kinds: Mapping[str, Modality], persons: _Persons | None, shown: tuple[int, int]) -> dict[str, Crop]:

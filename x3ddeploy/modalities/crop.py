@@ -90,7 +90,7 @@ class Crop:
         interpolation = getattr(cv2, INTERPOLATIONS[self.interpolation])
         return np.asarray(cv2.resize(box, (self.width, self.height), interpolation=interpolation), np.uint8)
 
-    def keypoints(self, keypoints: Floats) -> Floats:
+    def keypoints(self, keypoints: npt.NDArray[np.floating]) -> Floats:
         """(..., 2) pixels of the frame to pixels of the result. A coordinate of 0 means "not found" and stays 0."""
         corner = np.array([self.left, self.top], np.float32)
         box = self.right - self.left, self.bottom - self.top
@@ -185,7 +185,7 @@ class Cropping:
         return keypoints if self.size is None else keypoints - np.array(self.corners(picture)[0], np.float32)
 
 
-def crop_about(keypoints: Floats, frame_size: tuple[int, int], size: tuple[int, int]) -> Crop:
+def crop_about(keypoints: npt.NDArray[np.floating], frame_size: tuple[int, int], size: tuple[int, int]) -> Crop:
     """The square about all joints of a clip, a quarter larger than they need; the whole frame where they need little.
 
     Args:
