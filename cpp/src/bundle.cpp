@@ -58,7 +58,9 @@ Result<Bytes> read_from(const fs::path& directory, const std::string& file, std:
 
 std::vector<std::string> lines_of(const Bytes& text) {
   std::vector<std::string> lines;
-  for (auto start = text.begin(); start != text.end();) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  const bool marked = std::string_view(text.data(), text.size()).substr(0, kByteOrderMark.size()) == kByteOrderMark;
+  for (auto start = text.begin() + (marked ? 3 : 0); start != text.end();) {
     const auto end = std::find(start, text.end(), '\n');
     lines.emplace_back(start, end);
     start = end == text.end() ? end : end + 1;
@@ -137,8 +139,9 @@ Result<Bundle> Bundle::opened(std::string name, const std::string& where, const 
                             std::to_string(contract.classes) + " classes");
     }
     for (const std::string& label : contract.labels) {
+      if (!is_utf8(label)) return bundle.altered(std::string(kLabels) + ": it is not UTF-8");
       if (escaped(label) != label) return bundle.altered(std::string(kLabels) + ": '" + label + "' has characters that are not to be printed");
-      if (label.find_first_not_of(' ') == std::string::npos) return bundle.altered(std::string(kLabels) + ": a class without a name");
+      if (is_blank(label)) return bundle.altered(std::string(kLabels) + ": a class without a name");
     }
   }
   return bundle;

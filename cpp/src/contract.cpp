@@ -14,10 +14,9 @@ namespace x3ddeploy::detail {
 namespace {
 
 // Far over any network of this kind, and small enough for products of a few sizes to stay inside 64 bits. This and the
-// next are those of x3ddeploy/bundle/limits.py.
+// next are those of x3ddeploy/contract.py.
 constexpr std::int64_t kLargestSize = 1 << 14;
 constexpr std::int64_t kLargestClip = std::int64_t{1} << 31;
-constexpr double kLargestNumber = 1e9;
 
 int size(const Place& place) {
   const std::int64_t value = place.integer();
@@ -28,14 +27,10 @@ int size(const Place& place) {
   return static_cast<int>(value);
 }
 
-double any(const Place& place) {
-  const double value = place.number();
-  if (!(std::abs(value) <= kLargestNumber)) place.fail("invalid model specification: a number that cannot be");
-  return value;
-}
+double number(const Place& place) { return place.number(); }
 
 double positive(const Place& place) {
-  const double value = any(place);
+  const double value = place.number();
   if (!(value > 0)) place.fail("invalid model specification: not a positive number");
   return value;
 }
@@ -89,7 +84,7 @@ void weights(const Place& place, std::vector<std::pair<std::string, double>>& re
   double sum = 0;
   bool usable = true;
   place.each_member([&](const std::string& logits, const Place& weight) {
-    const double value = any(weight);
+    const double value = weight.number();
     usable = usable && value >= 0;
     sum += value;
     result.emplace_back(logits, value);
@@ -104,7 +99,7 @@ void read_last_steps(const Place& pipeline, InputKind kind, std::int64_t channel
     const std::string type = step["type"].string();
     const Place known = step["parameters"];
     if (type == "Normalize" && kind == InputKind::frames) {
-      contract.mean = three(known["mean"], any);
+      contract.mean = three(known["mean"], number);
       contract.std = three(known["std"], positive);
     } else if (type == "GeneratePoseTarget" && kind == InputKind::heatmaps) {
       draws = true;
@@ -234,13 +229,13 @@ void read_outputs(const Place& manifest, Network& network, const std::map<std::s
     const auto found = shapes.find(tensor);
     if (found == shapes.end()) continue;  // reported already
     const Place place = manifest["outputs"][tensor];
-    const std::string kind = one_of(place["kind"], {"features", "logits", "scores"}, "kind");
+    const std::string kind = place["kind"].string();
     Output output = {tensor, OutputKind::features, found->second, Activation::none};
     if (kind == "logits") output.kind = OutputKind::logits;
     if (kind == "scores") output.kind = OutputKind::scores;
     if (output.kind == OutputKind::logits) {
       const Place activation = place["activation"];
-      const bool sigmoid = !activation.is_null() && one_of(activation, {"softmax", "sigmoid"}, "activation") == "sigmoid";
+      const bool sigmoid = !activation.is_null() && activation.string() == "sigmoid";
       output.activation = sigmoid ? Activation::sigmoid : Activation::softmax;
     }
     if (output.kind != OutputKind::features && output.shape.size() != 2) place["shape"].fail("no row of classes");
@@ -325,8 +320,21 @@ Network network_of_schema_2(const Place& manifest) {
     network.parts.push_back({name, names(place["inputs"]), names(place["outputs"])});
   });
   std::map<std::string, Shape> outputs;
-  manifest["outputs"].each_member(
-      [&](const std::string& name, const Place& place) { outputs[name] = shape(place["shape"]); });
+  manifest["outputs"].each_member([&](const std::string& name, const Place& place) {
+    outputs[name] = shape(place["shape"]);
+    one_of(place["kind"], {"features", "logits", "scores"}, "kind");
+    const bool activated = place.has("activation") && !place["activation"].is_null();
+    if (activated) one_of(place["activation"], {"softmax", "sigmoid"}, "activation");
+    if (place.has("average")) average(place["average"]);
+  });
+  manifest["scores"].each_member([&](const std::string&, const Place& score) {
+    std::vector<std::pair<std::string, double>> shares;
+    weights(score["weights"], shares);
+    for (const auto& [logits, share] : shares) {
+      const Place output = manifest["outputs"][logits];
+      if (output["kind"].string() != "logits") score.fail("a score of '" + logits + "', which is no logits");
+    }
+  });
   weights(manifest["scores"][manifest["deployed"].string()]["weights"], contract.weights);
   check_tensors(manifest, network, outputs);
   read_outputs(manifest, network, outputs);
@@ -349,7 +357,7 @@ Network network_of_schema_1(const Place& manifest) {
   contract.rgb_frames = size(rgb["frames"]);
   contract.rgb_height = size(rgb["height"]);
   contract.rgb_width = size(rgb["width"]);
-  contract.mean = three(rgb["mean"], any);
+  contract.mean = three(rgb["mean"], number);
   contract.std = three(rgb["std"], positive);
   contract.pose_frames = size(pose["frames"]);
   contract.pose_height = size(pose["height"]);
@@ -369,7 +377,7 @@ Network network_of_schema_1(const Place& manifest) {
   contract.steps = steps;
   contract.average_clips = average(head["average_clips"]);
   std::vector<double> fusion;
-  manifest["fusion"].each_element([&](const Place& weight) { fusion.push_back(any(weight)); });
+  manifest["fusion"].each_element([&](const Place& weight) { fusion.push_back(weight.number()); });
   if (fusion.size() != 2) {
     manifest["fusion"].fail("Expected `array` of length 2, got " + std::to_string(fusion.size()));
     return network;

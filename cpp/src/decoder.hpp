@@ -30,6 +30,8 @@ class Place {
     return json_ != nullptr && (json_->get_if<std::int64_t>() != nullptr || json_->get_if<double>() != nullptr);
   }
   bool is_string() const { return json_ != nullptr && json_->get_if<std::string>() != nullptr; }
+  bool is_array() const { return json_ != nullptr && json_->get_if<Json::Array>() != nullptr; }
+  bool is_object() const { return json_ != nullptr && json_->get_if<Json::Object>() != nullptr; }
 
   // Calls `visit(key, Place)` for each member, `visit(Place)` for each element.
   template <class F>

@@ -1,8 +1,9 @@
 #include "text.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 
 #include "x3ddeploy/x3ddeploy.hpp"
 
@@ -26,17 +27,34 @@ Letter letter_at(const std::string& text, std::size_t at) {
     if ((byte(at + i) & 0xc0) != 0x80) return {first, 1};
     code = code << 6 | (byte(at + i) & 0x3f);
   }
-  return {code, bytes};
+  constexpr std::uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool is_letter = code >= kLeast[bytes] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+  return is_letter ? Letter{code, bytes} : Letter{first, 1};
 }
 
-// Controls, line breaks, and marks of direction and of no width.
+struct Range {
+  std::uint32_t first, last;
+};
+
+template <std::size_t N>
+bool is_in(const Range (&ranges)[N], std::uint32_t code) {
+  return std::any_of(std::begin(ranges), std::end(ranges), [&](const Range& range) { return code >= range.first && code <= range.last; });
+}
+
+// Unicode's controls (Cc), marks of direction and of no width (Cf), line breaks (Zl, Zp), and what means nothing to others (Co,
+// and code points that never will be characters).
 bool steers(std::uint32_t code) {
-  constexpr std::array<std::array<std::uint32_t, 2>, 6> kRanges = {
-      {{0, 0x1f}, {0x7f, 0x9f}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}}};
-  for (const auto& [first, last] : kRanges) {
-    if (code >= first && code <= last) return true;
-  }
-  return false;
+  constexpr Range kSteering[] = {{0, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x600, 0x605}, {0x61c, 0x61c}, {0x6dd, 0x6dd}, {0x70f, 0x70f},
+                                 {0x890, 0x891}, {0x8e2, 0x8e2}, {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+                                 {0xd800, 0xf8ff}, {0xfdd0, 0xfdef}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0x110bd, 0x110bd},
+                                 {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+                                 {0xf0000, 0x10ffff}};
+  return is_in(kSteering, code) || (code & 0xfffe) == 0xfffe;
+}
+
+bool is_space(std::uint32_t code) {
+  constexpr Range kSpaces[] = {{0x20, 0x20}, {0xa0, 0xa0}, {0x1680, 0x1680}, {0x2000, 0x200a}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
+  return is_in(kSpaces, code);
 }
 
 }  // namespace
@@ -47,7 +65,7 @@ std::string escaped(const std::string& text) {
     const Letter letter = letter_at(text, at);
     if (steers(letter.code)) {
       char written[16];
-      std::snprintf(written, sizeof written, letter.code < 0x100 ? "\\x%02x" : "\\u%04x", static_cast<unsigned>(letter.code));
+      std::snprintf(written, sizeof written, letter.code < 0x100 ? "\\x%02x" : letter.code < 0x10000 ? "\\u%04x" : "\\U%08x", static_cast<unsigned>(letter.code));
       result += letter.code == '\n' ? "\\n" : letter.code == '\r' ? "\\r" : letter.code == '\t' ? "\\t" : written;
     } else {
       result.append(text, at, letter.bytes);
@@ -55,6 +73,24 @@ std::string escaped(const std::string& text) {
     at += letter.bytes;
   }
   return result;
+}
+
+bool is_utf8(const std::string& text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const Letter letter = letter_at(text, at);
+    if (letter.bytes == 1 && letter.code >= 0x80) return false;
+    at += letter.bytes;
+  }
+  return true;
+}
+
+bool is_blank(const std::string& text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const Letter letter = letter_at(text, at);
+    if (!is_space(letter.code)) return false;
+    at += letter.bytes;
+  }
+  return true;
 }
 
 }  // namespace detail

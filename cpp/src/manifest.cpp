@@ -3,14 +3,13 @@
 #include <algorithm>
 
 #include "decoder.hpp"
+#include "limits.hpp"
 
 namespace x3ddeploy::detail {
 namespace {
 
 FileEntry file_entry(const Place& place) {
-  const std::int64_t bytes = place["size_bytes"].integer();
-  if (bytes < 0) place["size_bytes"].fail("a negative size");
-  return {place["sha256"].string(), static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0))};
+  return {place["sha256"].string(), static_cast<std::uint64_t>(place["size_bytes"].integer())};
 }
 
 EngineEntry engine_entry(const Place& place) {
@@ -34,15 +33,6 @@ Preprocessing preprocessing(const std::string& name, const Place& place) {
   place["inputs"].each_member([&](const std::string& tensor, const Place&) { graph.inputs.push_back(tensor); });
   place["outputs"].each_element([&](const Place& tensor) { graph.outputs.push_back(tensor.string()); });
   return graph;
-}
-
-// Relative to an output's range; an output of zeros is 1 away. As in x3ddeploy/bundle/limits.py.
-constexpr double kLargestError = 10;
-
-double share(const Place& place) {
-  const double value = place.number();
-  if (!(value >= 0 && value <= kLargestError)) place.fail("not a share: " + std::to_string(value));
-  return value;
 }
 
 Rounding of_float32(const Place& place) { return {share(place), 0, 0}; }
@@ -98,6 +88,7 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
                  "use the version of x3ddeploy that made it, or export again",
                  {}};
   }
+  check_numbers(root);
   Manifest manifest;
   manifest.network = version == 1 ? network_of_schema_1(root) : network_of_schema_2(root);
   std::vector<std::string> outside;
@@ -120,6 +111,7 @@ Result<Manifest> parse_manifest(std::string_view text, const std::string& where)
     root["engines"].each_member(
         [&](const std::string& name, const Place& place) { manifest.engines.emplace_back(name, engine_entry(place)); });
   }
+  check_limits(root, manifest);
   if (!decoder.problem().empty()) return invalid(where, decoder.problem());
   if (!outside.empty()) {
     return Error{ErrorKind::failed, where + " names files outside the bundle", "do not use this bundle", outside};

@@ -105,10 +105,15 @@ TEST(labels_are_as_many_as_classes) {
   files.contents["labels.txt"] = "sit\nst\x1b[31mand\n";
   const auto coloured = Bundle::open(files.embedded(held));
   CHECK(!coloured && coloured.error().text().find("'st\\x1b[31mand' has characters") != std::string::npos);
-  for (const char* other : {"sit\r\nstand\r\n", "sit\n \n", "\nstand\n", "sit\nstand\n\n"}) {
+  for (const char* other : {"sit\r\nstand\r\n", "sit\n \n", "\nstand\n", "sit\nstand\n\n", "sit\n\u3000\u00a0\n", "sit\nst\xe9\n",
+                            "sit\nst\xc3", "sit\n\xed\xa0\x80\n", "sit\n\xe0\x80\x9b\n", "sit\nst\u00adand\n", "sit\nst\U000e0041\n",
+                            "sit\nst\u061cand\n", "sit\nst\ue000\n", "sit\nst\uffff\n"}) {
     files.contents["labels.txt"] = other;
     CHECK(!Bundle::open(files.embedded(held)));
   }
+  files.contents["labels.txt"] = "\ufeffsit\n\U0001f3c3\n";  // a byte order mark is none of the name's
+  const auto marked = Bundle::open(files.embedded(held));
+  CHECK(marked && marked->contract().labels == (std::vector<std::string>{"sit", "\U0001f3c3"}));
 }
 
 // As x3ddeploy/text.py writes it.

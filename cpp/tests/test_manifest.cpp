@@ -103,7 +103,8 @@ TEST(what_is_wrong_with_a_manifest_is_said_as_python_says_it) {
   CHECK(contains(problem_with("\"batch\": null", "\"batch\": \"many\""),
                  "Expected `int | null`, got `str` - at `$.batch`"));
   CHECK(contains(problem_with("\"frames\": 2", "\"frames\": 0"), "invalid model specification"));
-  CHECK(contains(problem_with("\"frames\": 2", "\"frames\": 99999999999"), "invalid model specification"));
+  CHECK(contains(problem_with("\"frames\": 2", "\"frames\": 99999999"), "invalid model specification"));
+  CHECK(contains(problem_with("\"frames\": 2", "\"frames\": 99999999999"), "a number that cannot be"));
   CHECK(contains(problem_with("\"sigma\": 0.6", "\"sigma\": -1"), "invalid model specification"));
   CHECK(contains(problem_with("[2.0, 4.0, 8.0]", "[2.0, 4.0]"), "length 3"));
   CHECK(contains(problem_with("[2.0, 4.0, 8.0]", "[2.0, 4.0, 0.0]"), "invalid model specification"));
@@ -138,6 +139,57 @@ TEST(a_rounding_that_would_let_everything_pass_is_refused) {
   for (const char* value : {"NaN", "Infinity", "1e999", "10.1", "-1", "null", "\"0.1\""}) {
     CHECK(contains(problem_with("\"engines\": {", with_rounding(value)), "not a valid manifest"));
   }
+}
+
+// What the library does not rely on is refused all the same where Python refuses it: one bundle is good for both or for none.
+TEST(what_is_not_read_is_in_pythons_bounds_too) {
+  const std::string shape = "\"shape\": [\"N\", 3, 2, 4, 4], ";
+  for (const char* said : {"\"views\": {\"clips\": 0}, ", "\"views\": {\"crops\": \"3\"}, ", "\"views\": {\"flip\": 1}, ", "\"views\": [], ",
+                           "\"keypoint_order\": \"x\", "}) {
+    CHECK(contains(problem_in_2(shape, said + shape), "not a valid manifest"));
+  }
+  CHECK_EQUAL(problem_in_2(shape, "\"views\": {\"clips\": 2, \"crops\": 3, \"flip\": true}, \"keypoint_order\": null, " + shape), "");
+  const std::string head = "\"outputs\": [\"rgb_feat\"]";
+  CHECK(contains(problem_in_2(head, head + ", \"blocks\": [{\"name\": \"layer1\"}]"), "missing required field `tensor`"));
+  CHECK_EQUAL(problem_in_2(head, head + ", \"blocks\": [{\"name\": \"layer1\", \"tensor\": \"x\"}]"), "");
+  for (const char* name : {"", ".", "..", "a/b", "a\\\\b", "C:x", "a\\u001b[2J", "a\\u202eb"}) {
+    CHECK(contains(problem_in_2("\"pose_feat\": {", "\"" + std::string(name) + R"(": {"kind": "features", "shape": ["N", 5]}, "pose_feat": {)"), "is no name for a file"));
+  }
+  CHECK(contains(problem_in_2("{\"rgb_logits\": 1.0}}", "{\"rgb_logits\": -1.0}}"), "weights"));
+  CHECK(contains(problem_in_2("{\"rgb_logits\": 1.0}}", "{\"rgb_feat\": 1.0}}"), "which is no logits"));
+  CHECK(contains(problem_in_2("\"features\"", "\"rows\""), "kind 'rows'"));
+  CHECK(contains(problem_in_2("[1.0, 2.0, 3.0]", "[1.0, 2.0, 4294967297]"), "a number that cannot be"));
+  const auto with = [](const std::string& sections) { return problem_in_2("\"engines\": {}", sections + ", \"engines\": {}"); };
+  CHECK_EQUAL(with(R"("precisions": {"int8": {"calibration": "calib/1.json", "accuracy": {"both": {"agreement": 1, "top1_before": null}}}})"), "");
+  for (const char* entry : {R"("tf32": {})", R"("int8": {"calibration": null})", R"("fp16": {"calibration": "calib/1.json"})", R"("int8": {"calibration": "x"})",
+                            R"("fp16": {"float_layers": {"a": 1}})", R"("fp16": {"golden_error": {"a": 11}})", R"("fp16": {"random_calibration": 1})",
+                            R"("fp16": {"accuracy": {"a": {"agreement": 1.1}}})", R"("fp16": {"accuracy": {"a": {"agreement": 1, "top1_after": 101}}})"}) {
+    CHECK(contains(with(std::string("\"precisions\": {") + entry + "}"), "not a valid manifest"));
+  }
+  const auto front = [&](const std::string& name, const std::string& axis, const std::string& output) {
+    return with("\"preprocessing\": {\"" + name + "\": {\"inputs\": {\"frames\": [\"T\", " + axis + "]}, \"outputs\": [\"" + output + "\"]}}");
+  };
+  CHECK_EQUAL(front("front", "3", "imgs"), "");
+  CHECK(contains(front("head", "3", "imgs"), "a part has this name"));
+  CHECK(contains(front("front", "0", "imgs"), "out of bounds"));
+  CHECK(contains(front("front", "3", "rgb_feat"), "it gives 'rgb_feat'"));
+}
+
+TEST(what_an_engine_says_is_in_pythons_bounds) {
+  const auto built = [](const std::string& from, const std::string& to) {
+    std::string entry = R"("engines/a.plan": {"part": "head", "graph_sha256": ")" + std::string(64, 'a') +
+                        R"(", "version": "10.1", "gpu": null, "compute_capabilities": ["8.9"], "driver": null, "options": {"flavour": "tensorrt",
+                        "precision": "fp32", "hardware_compatibility": "none", "version_compatible": false, "workspace_mib": 1, "optimization_level": 5,
+                        "batches": {"minimum": 1, "optimum": 1, "maximum": 8}}})";
+    const std::size_t at = entry.find(from);
+    return problem_in_2("\"engines\": {}", "\"engines\": {" + entry.replace(at, from.size(), to) + "}");
+  };
+  CHECK_EQUAL(built("1", "1"), "");
+  const std::vector<std::pair<const char*, const char*>> wrong = {
+      {"\"head\"", "\"tail\""}, {"aaaa", "AAAA"}, {"aaaa", "aaa"}, {"8.9", "89"}, {"8.9", "8.9.1"}, {"8.9", "x.y"}, {"\"driver\": null", "\"driver\": 1"},
+      {"\"tensorrt\"", "\"trt\""}, {"fp32", "tf32"}, {"none", "all"}, {"\"workspace_mib\": 1", "\"workspace_mib\": 0"},
+      {"level\": 5", "level\": 6"}, {"\"minimum\": 1", "\"minimum\": 0"}, {"\"maximum\": 8", "\"maximum\": 0"}};
+  for (const auto& [from, to] : wrong) CHECK(contains(built(from, to), "not a valid manifest"));
 }
 
 TEST(files_outside_the_bundle_are_refused) {

@@ -1,8 +1,8 @@
 #include "arrays.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 namespace cli {
 namespace fs = std::filesystem;
@@ -75,16 +75,43 @@ Result<Arrays> parse_npz(std::string_view file, const std::string& path) {
   return arrays;
 }
 
+Result<std::string> first_bytes(const std::string& path, std::uint64_t size) {
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes(size, '\0');
+  if (!file || !file.read(bytes.data(), static_cast<std::streamsize>(size))) return unreadable(path, "Input/output error");
+  return bytes;
+}
+
+Result<std::uint64_t> size_of(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) return unreadable(path, "No such file");
+  if (!fs::is_regular_file(status)) return unreadable(path, "it is a folder, a pipe or a device, not a file");
+  const std::uint64_t size = fs::file_size(path, error);
+  if (size > kLargestFile || error) return unreadable(path, "it is larger than 16 GiB");
+  return size;
+}
+
+// What the file says of itself is held against its size before memory is taken for it.
+Result<Array> read_npy(const std::string& path) {
+  const Result<std::uint64_t> size = size_of(path);
+  if (!size) return size.error();
+  const Result<std::string> head = first_bytes(path, std::min<std::uint64_t>(*size, kLongestHeader + 12));
+  if (!head) return head.error();
+  const Result<Header> header = parse_header(*head, path);
+  if (!header) return header.error();
+  if (const auto error = misfit(*header, *size, path)) return *error;
+  const Result<std::string> bytes = read_file(path);
+  if (!bytes) return bytes.error();
+  return parse_npy(*bytes, path);
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) return unreadable(path, "No such file");
-  if (fs::file_size(path, error) > kLargestFile || error) return unreadable(path, "it is larger than 16 GiB");
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) return unreadable(path, "Input/output error");
-  return bytes;
+  const Result<std::uint64_t> size = size_of(path);
+  if (!size) return size.error();
+  return first_bytes(path, *size);
 }
 
 std::string golden_folder(const std::string& bundle) {
@@ -102,9 +129,7 @@ Result<Arrays> read_arrays(const std::string& path) {
   Arrays arrays;
   for (const auto& file : fs::directory_iterator(path, error)) {
     if (file.path().extension() != ".npy") continue;
-    const Result<std::string> bytes = read_file(file.path().string());
-    if (!bytes) return bytes.error();
-    Result<Array> array = parse_npy(*bytes, file.path().string());
+    Result<Array> array = read_npy(file.path().string());
     if (!array) return array.error();
     arrays[file.path().stem().string()] = std::move(*array);
   }

@@ -56,9 +56,11 @@ std::optional<Error> add_picture(const Arrays& arrays, const x3ddeploy::Contract
   video.width = contract.rgb_width;
   const auto size = arrays.find("frame_size");
   if (size == arrays.end()) return std::nullopt;
-  if (size->second.floats.size() != 2) return unfit("frame_size is not height and width");
-  video.height = static_cast<int>(size->second.floats[0]);
-  video.width = static_cast<int>(size->second.floats[1]);
+  const std::vector<float>& sides = size->second.floats;
+  const auto is_side = [](float side) { return side >= 1 && side <= 1 << 16; };
+  if (sides.size() != 2 || !std::all_of(sides.begin(), sides.end(), is_side)) return unfit("frame_size is not height and width");
+  video.height = static_cast<int>(sides[0]);
+  video.width = static_cast<int>(sides[1]);
   return std::nullopt;
 }
 

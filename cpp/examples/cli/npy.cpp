@@ -62,26 +62,45 @@ std::vector<float> floats_of(std::string_view data, std::uint64_t count) {
 
 }  // namespace
 
-x3ddeploy::Result<Array> parse_npy(std::string_view file, const std::string& where) {
+x3ddeploy::Result<Header> parse_header(std::string_view head, const std::string& where) {
   constexpr std::string_view kMagic = "\x93NUMPY";
-  if (file.size() < 12 || file.substr(0, kMagic.size()) != kMagic) return damaged(where, "no .npy header");
-  const auto byte = [&](std::size_t at) { return static_cast<std::size_t>(static_cast<unsigned char>(file[at])); };
+  if (head.size() < 12 || head.substr(0, kMagic.size()) != kMagic) return damaged(where, "no .npy header");
+  const auto byte = [&](std::size_t at) { return static_cast<std::size_t>(static_cast<unsigned char>(head[at])); };
   const bool first_version = byte(6) == 1;
   const std::size_t length = byte(8) | byte(9) << 8 | (first_version ? 0 : byte(10) << 16 | byte(11) << 24);
   const std::size_t start = first_version ? 10 : 12;
-  if (byte(6) < 1 || byte(6) > 3 || length > file.size() - start) return damaged(where, "a header of another version");
-  const std::string_view header = file.substr(start, length), data = file.substr(start + length);
-  if (value_of(header, "fortran_order").substr(0, 5) != "False") return damaged(where, "it is in Fortran order");
-  Array array;
+  if (byte(6) < 1 || byte(6) > 3 || length > head.size() - start || length > kLongestHeader) {
+    return damaged(where, "a header of another version");
+  }
+  const std::string_view text = head.substr(start, length);
+  if (value_of(text, "fortran_order").substr(0, 5) != "False") return damaged(where, "it is in Fortran order");
+  Header header;
   std::uint64_t count = 0;
-  if (!parse_shape(value_of(header, "shape"), array.shape, count)) return damaged(where, "it has no shape");
-  const std::string_view type = value_of(header, "descr").substr(0, 5);
-  const std::size_t width = type == "'|u1'" ? 1 : type == "'<f4'" ? 4 : type == "'<f8'" ? 8 : 0;
-  if (width == 0) return damaged(where, "it holds " + std::string(type) + ", and not uint8, float32 or float64");
-  if (data.size() != count * width) return damaged(where, "it is cut off");
-  if (width == 1) array.bytes.assign(data.begin(), data.end());
-  if (width == 4) array.floats = floats_of<float>(data, count);
-  if (width == 8) array.floats = floats_of<double>(data, count);
+  if (!parse_shape(value_of(text, "shape"), header.shape, count)) return damaged(where, "it has no shape");
+  const std::string_view type = value_of(text, "descr").substr(0, 5);
+  header.width = type == "'|u1'" ? 1 : type == "'<f4'" ? 4 : type == "'<f8'" ? 8 : 0;
+  if (header.width == 0) return damaged(where, "it holds " + std::string(type) + ", and not uint8, float32 or float64");
+  header.start = start + length;
+  header.size = header.start + count * header.width;
+  return header;
+}
+
+std::optional<Error> misfit(const Header& header, std::uint64_t size, const std::string& where) {
+  if (size == header.size) return std::nullopt;
+  return damaged(where, size < header.size ? "it is cut off" : "more follows than its header says");
+}
+
+x3ddeploy::Result<Array> parse_npy(std::string_view file, const std::string& where) {
+  x3ddeploy::Result<Header> header = parse_header(file, where);
+  if (!header) return std::move(header.error());
+  if (const auto error = misfit(*header, file.size(), where)) return *error;
+  const std::string_view data = file.substr(header->start);
+  const std::uint64_t count = data.size() / header->width;
+  Array array;
+  array.shape = std::move(header->shape);
+  if (header->width == 1) array.bytes.assign(data.begin(), data.end());
+  if (header->width == 4) array.floats = floats_of<float>(data, count);
+  if (header->width == 8) array.floats = floats_of<double>(data, count);
   return array;
 }
 
