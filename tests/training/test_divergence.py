@@ -50,6 +50,20 @@ def test_a_collapse_that_passes_does_not_stop_the_run(runner):
         see(hook, runner, loss=1.0, pose_variation=variation)
 
 
+@pytest.mark.parametrize(
+    ("variation", "iterations", "stops"), [(0.99e-4, 200, True), (0.99e-4, 199, False), (1.01e-4, 200, False)]
+)
+def test_a_collapse_is_200_iterations_under_a_ten_thousandth(runner, variation, iterations, stops):
+    hook = DivergenceHook()
+    for _ in range(iterations - 1):
+        see(hook, runner, loss=1.0, pose_variation=variation)
+    if stops:
+        with pytest.raises(DivergedError):
+            see(hook, runner, loss=1.0, pose_variation=variation)
+    else:
+        see(hook, runner, loss=1.0, pose_variation=variation)
+
+
 def test_other_models_are_watched_for_their_loss_alone(runner):
     hook = DivergenceHook(window=1)
     see(hook, runner, loss=1.0, grad_norm=1.0)

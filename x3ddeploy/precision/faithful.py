@@ -58,6 +58,11 @@ def require_faithful(float32: onnx.ModelProto, lower: onnx.ModelProto, intent: I
         )
 
 
+def within_a_step(levels: Constant, values: Constant, step: Constant) -> bool:
+    """Whether each value is within half a step of its level; one on the border of two levels may go to either."""
+    return bool((np.abs(levels * np.float64(step) - np.float64(values)) <= np.float64(step) / 2 * (1 + 1e-5)).all())
+
+
 class _Comparison:
     def __init__(self, float32: onnx.ModelProto, lower: onnx.ModelProto, intent: Intent) -> None:
         self._float32, self._lower, self._intent = float32.graph, lower.graph, intent
@@ -158,8 +163,7 @@ class _Comparison:
         along = [1] * want.ndim
         along[axis] = -1
         step = scale.astype(np.float64).reshape(along)
-        # A value on the border of two levels may go to either.
-        if not (np.abs(got.astype(np.float64) * step - want.astype(np.float64)) <= step / 2 * (1 + 1e-5)).all():
+        if not within_a_step(got, want, step):
             yield f"{name!r} is further from float32's than its steps are wide"
 
     def _activation(self, source: str, pair: list[onnx.NodeProto]) -> Iterator[str]:
