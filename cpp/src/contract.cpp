@@ -13,9 +13,7 @@
 namespace x3ddeploy::detail {
 namespace {
 
-// Far over any network of this kind, and small enough for products of a few sizes to stay inside 64 bits. This and the
-// next are those of x3ddeploy/contract.py.
-constexpr std::int64_t kLargestSize = 1 << 14;
+// Of x3ddeploy/contract.py.
 constexpr std::int64_t kLargestClip = std::int64_t{1} << 31;
 
 int size(const Place& place) {

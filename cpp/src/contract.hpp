@@ -13,6 +13,9 @@ namespace x3ddeploy::detail {
 inline constexpr std::int64_t kDynamic = -1;
 // The part that is all others in one graph; a network that is not cut has no other.
 inline constexpr const char* kWhole = "recognizer";
+// Far over any network of this kind, and small enough for products of a few sizes to stay inside 64 bits; that of
+// x3ddeploy/contract.py.
+inline constexpr std::int64_t kLargestSize = 1 << 14;
 
 using Shape = std::vector<std::int64_t>;  // kDynamic for an axis of any size
 

@@ -13,7 +13,6 @@ namespace {
 constexpr double kLargestNumber = 4294967296.0;  // seeds are of 32 bits
 constexpr double kLargestError = 10;
 constexpr std::int64_t kLargestFile = std::int64_t{1} << 42;
-constexpr std::int64_t kLargestSize = 1 << 14;
 constexpr std::int64_t kHighestLevel = 5;
 
 // Calls `check(Place)` for a member that is there and says something.
@@ -29,14 +28,14 @@ void integer_in(const Place& place, std::int64_t least, std::int64_t most) {
   if (value < least || value > most) place.fail("out of bounds: " + std::to_string(value));
 }
 
-void one_of(const Place& place, std::initializer_list<const char*> known) {
+void choice(const Place& place, std::initializer_list<const char*> known) {
   const std::string value = place.string();
   if (std::find(known.begin(), known.end(), value) == known.end()) place.fail("Invalid enum value '" + value + "'");
 }
 
-void sha256(const Place& place) {
-  const std::string digest = place.string();
-  if (digest.size() != 64 || digest.find_first_not_of("0123456789abcdef") != digest.npos) place.fail("no sha256");
+void digest(const Place& place) {
+  const std::string value = place.string();
+  if (value.size() != 64 || value.find_first_not_of("0123456789abcdef") != value.npos) place.fail("no sha256");
 }
 
 // "major.minor": one or two digits and one.
@@ -57,7 +56,7 @@ void range(const Place& place) {
 }
 
 void check_input(const Place& input) {
-  where_said(input, "keypoint_order", [](const Place& order) { one_of(order, {"coco17", "dataset"}); });
+  where_said(input, "keypoint_order", [](const Place& order) { choice(order, {"coco17", "dataset"}); });
   if (!input.has("views")) return;
   input["views"].each_member([](const std::string& key, const Place& value) {
     if (key == "flip") value.boolean();
@@ -122,13 +121,13 @@ void check_engine(const std::string& plan, const Place& engine, const Manifest& 
   if (std::none_of(parts.begin(), parts.end(), is_it) && std::none_of(graphs.begin(), graphs.end(), is_it)) {
     engine.fail(plan + " is of no part: '" + part + "'");
   }
-  sha256(engine["graph_sha256"]);
+  digest(engine["graph_sha256"]);
   engine["compute_capabilities"].each_element(capability);
   where_said(engine, "driver", text);
   const Place options = engine["options"];
-  one_of(options["flavour"], {"tensorrt", "tensorrt_rtx"});
-  one_of(options["precision"], {"fp32", "fp16", "bf16", "int8"});
-  one_of(options["hardware_compatibility"], {"none", "ampere+", "sameComputeCapability"});
+  choice(options["flavour"], {"tensorrt", "tensorrt_rtx"});
+  choice(options["precision"], {"fp32", "fp16", "bf16", "int8"});
+  choice(options["hardware_compatibility"], {"none", "ampere+", "sameComputeCapability"});
   for (const char* sizes : {"batches", "persons"}) {
     if (options.has(sizes)) range(options[sizes]);
   }
@@ -178,7 +177,7 @@ void check_limits(const Place& manifest, const Manifest& read) {
   }
   manifest["files"].each_member([](const std::string& key, const Place& file) {
     if (escaped(key) != key) file.fail("'" + key + "' is no name for a file");
-    sha256(file["sha256"]);
+    digest(file["sha256"]);
     integer_in(file["size_bytes"], 0, kLargestFile);
   });
   if (manifest.has("precisions")) manifest["precisions"].each_member(check_precision);
