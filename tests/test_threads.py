@@ -18,7 +18,7 @@ from x3ddeploy.bundle import Bundle
 from x3ddeploy.data.loader import iterate_clips
 from x3ddeploy.data.shared_frames import SharedFrames, decoded_ahead
 from x3ddeploy.data.sources.npz import NpzClips
-from x3ddeploy.data.video import iter_frames, read_frames
+from x3ddeploy.data.video import iter_pictures, read_frames
 from x3ddeploy.environment import variable
 from x3ddeploy.runtimes.registry import open_session
 
@@ -99,8 +99,8 @@ def test_clips_that_are_loaded_ahead_are_those_that_one_thread_loads(bundle, tmp
 
 def test_frames_that_clips_share_are_those_that_each_would_decode(filmed):
     clips = [list(range(start, start + 12, 2)) for start in range(6)]
-    shared = SharedFrames(decoded_ahead(lambda indices: iter_frames(filmed, indices, threads=2)), clips)
-    found = at_once(lambda clip: np.stack(list(shared(clip))), *clips)
+    shared = SharedFrames(decoded_ahead(lambda indices: iter_pictures(filmed, indices, threads=2)), clips)
+    found = at_once(lambda clip: np.stack([frame[:, :] for frame in shared(clip)]), *clips)
     for (frames,), clip in zip(found, clips, strict=True):
         np.testing.assert_array_equal(frames, read_frames(filmed, clip))
 
