@@ -4,7 +4,7 @@ Each is a process of its own, its start included. Weights are random unless a tr
 Of `export`, the steps that it tells of stand with the second in which each was done.
 `quantize` calibrates with videos of `x3ddeploy synth`, and judges by those of its held-out performers; how often its
 search judged stands beside its time, as a network whose classes hang by a thread takes more rounds. Writes
-benchmarks/results/verbs.json.
+benchmarks/results/verbs.json; left out, `quantize` keeps its figure, if machine and versions are the same.
 
     python benchmarks/verbs.py [--checkpoint ckpt.pth] [--clips 200]
 """
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import reduce
 from pathlib import Path
 
 import click
@@ -80,10 +81,15 @@ def main(checkpoint: Path | None, clips: int, target: str, output: Path) -> None
             report = bundle / "int8" / "report.json"
             rounds = len(json.loads(report.read_text())["steps"]) if report.exists() else None
     versions = measured_by(__file__, "x3ddeploy", "torch", "onnxruntime", "openvino")
-    steps = {step.replace(f"{directory}/", ""): second for step, second in steps.items()}
+    folders = (f"{directory}/", f"{checkpoint.parent}/")
+    steps = {reduce(lambda told, folder: told.replace(folder, ""), folders, step): at for step, at in steps.items()}
     document = {**versions, "seconds": seconds, "export_steps": steps}
     if clips:
         document["search_rounds"] = rounds  # none where the gate failed, after all of them
+    elif output.exists():
+        before = json.loads(output.read_text())
+        if all(before[name] == document[name] for name in versions):
+            document = {**before, **document, "seconds": {**before["seconds"], **seconds}}
     write_json(output, document)
     for name, value in {**seconds, **{f"export: {step}": value for step, value in steps.items()}}.items():
         click.echo(f"{value:7.1f} s  {name}")

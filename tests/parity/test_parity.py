@@ -2,6 +2,7 @@
 
 import copy
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -63,6 +64,21 @@ def test_the_reference_is_the_training_form_in_float64(tiny_network, reference):
     expected = run_network(exact, {name: value.astype(np.float64) for name, value in inputs.items()})
     for name, value in reference.outputs(inputs).items():
         assert compare(expected[name], value).relative < 1e-12, name
+
+
+def test_the_reference_leaves_pytorchs_threads_as_they_were(tiny_network):
+    def told():
+        with ThreadPoolExecutor(1) as pool:  # what a thread that starts later gets
+            return torch.get_num_threads(), pool.submit(torch.get_num_threads).result()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        inputs = next(case.inputs for case in cases(clip_inputs(tiny_network.spec), None) if case.batch == 3)
+        Reference(tiny_network).outputs(inputs)
+        assert told() == (3, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _clips(inputs: Mapping[str, Array]) -> Iterator[Arrays]:
 def _digest(inputs: Mapping[str, Array]) -> str:
     digest = hashlib.sha256()
     for name in sorted(inputs):
-        digest.update(np.ascontiguousarray(inputs[name]))
+        digest.update(np.ascontiguousarray(inputs[name]).data)
     return digest.hexdigest()
 
 
@@ -139,13 +139,15 @@ class _ByTaps(nn.Module):
         at_a_time = max(1, _IN_CACHE // clips[:, 0].numel())
         around = [size + 2 * padding for size, padding in zip(clips.shape[2:], self.padding, strict=True)]
         padded = clips.new_zeros(len(clips), at_a_time, *around)
-        inside = [slice(padding, padding + size) for size, padding in zip(clips.shape[2:], self.padding, strict=True)]
+        time, rows, columns = (
+            slice(padding, padding + size) for size, padding in zip(clips.shape[2:], self.padding, strict=True)
+        )
         made = clips.new_empty(*clips.shape[:2], *sizes)
         for some, weight, result in zip(
             clips.split(at_a_time, 1), self.conv.weight.split(at_a_time), made.split(at_a_time, 1), strict=True
         ):
             places = padded[:, : len(weight)]
-            places[(..., *inside)] = some
+            places[:, :, time, rows, columns] = some
             self._sum(places, weight, result)
         return made if self.conv.bias is None else made.add_(self.conv.bias[:, None, None, None])
 
