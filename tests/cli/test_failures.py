@@ -142,3 +142,15 @@ def test_the_process_ends_at_once_and_what_waits_for_its_end_is_done(arguments, 
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
     assert process.returncode == code
     assert process.stderr.endswith("tidied up\n")
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_closed_stream_is_none_of_the_files_that_are_opened(closed):
+    """What cannot be printed is an error, and no file of the command's takes the stream's place."""
+    descriptor = ("stdin", "stdout", "stderr").index(closed)
+    code = (
+        "import os, sys; from x3ddeploy.cli.main import _stand_in_for_closed_streams as stand_in; stand_in();"
+        f"os._exit(7 if sys.{closed}.fileno() == {descriptor} and os.open(os.devnull, os.O_RDONLY) > 2 else 1)"
+    )
+    words = [sys.executable, "-c", code]
+    assert subprocess.run(words, preexec_fn=lambda: os.close(descriptor), check=False).returncode == 7

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import click.core
 
 import x3ddeploy
 from x3ddeploy.cli.echo import echo_lines
@@ -68,7 +69,7 @@ def _explained(error: BaseException) -> int:
         case X3DDeployError():
             echo_lines(f"error: {error}")
             return error.exit_code
-        case SystemExit() if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE:
+        case SystemExit() if _is_of_a_closed_pipe(error):
             return 1  # nobody reads the rest of stdout
         case BrokenPipeError():
             return 1
@@ -86,6 +87,13 @@ def _explained(error: BaseException) -> int:
     out_of_memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)  # the latter is PyTorch's
     echo_lines(f"error: {_out_of_memory(error) if out_of_memory else _internal(error)}")
     return 1
+
+
+def _is_of_a_closed_pipe(error: SystemExit) -> bool:
+    """Whether click or rich left because nobody reads stdout; a newer click does so behind its `except`."""
+    reason = error.__context__
+    by_click = traceback.extract_tb(error.__traceback__)[-1].filename == click.core.__file__
+    return by_click or (isinstance(reason, OSError) and reason.errno == errno.EPIPE)
 
 
 def _out_of_memory(error: BaseException) -> X3DDeployError:

@@ -89,6 +89,7 @@ def program() -> None:
 
 def run() -> None:
     """Run the command line of `sys.argv`; ends in SystemExit, with its exit code."""
+    _stand_in_for_closed_streams()
     never_fail_to_encode()
     code = exit_code_of(main)
     try:
@@ -100,3 +101,11 @@ def run() -> None:
             echo_lines(f"error: cannot write or read standard output: {error.strerror or error}")
         code = code or 1
     sys.exit(code)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """A closed stream would be None, and its descriptor the next file's; what cannot be printed is an error."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)  # takes the lowest that is free
+            setattr(sys, name, open(descriptor, "r" if name == "stdin" else "w", closefd=False))  # noqa: SIM115
