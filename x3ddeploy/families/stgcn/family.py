@@ -53,8 +53,9 @@ class StgcnFamily(MMActionFamily):
                 f"the steps of the test pipeline are {', '.join(parameters)}",
                 hint="UniformSampleFrames, or PadTo, has to say how many frames of a skeleton the network takes",
             )
-        layout = said.modules["backbone"].get("graph_cfg", {}).get("layout", "coco")
-        joints = layout.get("num_node") if isinstance(layout, Mapping) else _JOINTS.get(layout)
+        graph = said.modules["backbone"].get("graph_cfg", {})
+        layout = graph.get("layout", "coco") if isinstance(graph, Mapping) else graph
+        joints = layout.get("num_node") if isinstance(layout, Mapping) else _JOINTS.get(str(layout))
         shape = (
             pipeline.whole(persons, "FormatGCNInput.num_person"),
             pipeline.whole(length, "UniformSampleFrames.clip_len"),
