@@ -6,8 +6,12 @@ docs/python.md. A function's module, and PyTorch with it, is imported when the f
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# From 1.29 on ONNX Runtime's wheels tell its makers of each process and network; it asks when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from x3ddeploy.api.bench import Benchmark as Benchmark

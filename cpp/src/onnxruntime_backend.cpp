@@ -15,7 +15,7 @@ class OnnxRuntimeBackend final : public Backend {
   OnnxRuntimeBackend(const Bytes& graph, const Options& options)
       : requests_(requests_of(options)),
         log_(options.log),
-        environment_(ORT_LOGGING_LEVEL_FATAL, "x3ddeploy"),
+        environment_(silent_environment()),
         session_(environment_, graph.data(), graph.size(), config(threads_of(options, requests_), log_)) {
     Ort::AllocatorWithDefaultOptions allocator;
     for (std::size_t i = 0; i < session_.GetInputCount(); ++i) {
@@ -79,6 +79,13 @@ class OnnxRuntimeBackend final : public Backend {
       if (const Log& tell_it = *static_cast<const Log*>(log)) tell_it(std::string("onnxruntime: ") + message);
     } catch (...) {  // no memory for the line
     }
+  }
+
+  // Its makers' own builds would tell them of each network that is loaded.
+  static Ort::Env silent_environment() {
+    Ort::Env environment(ORT_LOGGING_LEVEL_FATAL, "x3ddeploy");
+    environment.DisableTelemetryEvents();
+    return environment;
   }
 
   // A session computes any number of runs at once, all with the threads that it has: for throughput one each.

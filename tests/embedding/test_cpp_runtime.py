@@ -186,7 +186,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "missing field": lambda bundle: damage_manifest(bundle, lambda m: m.pop("deployed")),
     "wrong type": lambda bundle: damage_manifest(bundle, lambda m: m["inputs"]["imgs"].update(dtype=3)),
     "outside": lambda bundle: damage_manifest(
-        bundle, lambda m: m["files"].update({"../x": {"sha256": "0", "size_bytes": 1}})
+        bundle, lambda m: m["files"].update({"../x": {"sha256": "0" * 64, "size_bytes": 1}})
     ),
 }
 

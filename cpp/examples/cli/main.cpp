@@ -1,5 +1,6 @@
 // What a bundle says of a clip: the library's example, and the tool to try a bundle with on the machine it is for.
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 
@@ -93,6 +94,9 @@ Result<int> predict(x3ddeploy::Recognizer& recognizer, const Arguments& argument
 }  // namespace cli
 
 int main(int count, char** words) {
+#ifndef _WIN32
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // ONNX Runtime's own builds would tell their makers of this process
+#endif
   try {
     return cli::run({words + 1, words + count});
   } catch (const std::exception& error) {
