@@ -95,12 +95,17 @@ def in_frames(change):
 
 def in_heatmaps(change):
     def inject(patch):
-        draw = heatmaps.Heatmaps.draw
+        draw = heatmaps.Heatmaps._draw
 
-        def right(keypoints, scores, pose):
-            return draw(pose, keypoints, scores)
+        def changed(pose, clip, *drawn):
+            def right(keypoints, scores, pose):
+                made = np.zeros_like(clip)
+                draw(pose, made, keypoints, scores)
+                return made
 
-        patch(heatmaps.Heatmaps, "draw", lambda pose, *drawn: np.ascontiguousarray(change(right, *drawn, pose)))
+            clip[:] = change(right, *drawn, pose)
+
+        patch(heatmaps.Heatmaps, "_draw", changed)
 
     return inject
 
@@ -113,7 +118,7 @@ PYTHON = {
     "mean without std": in_frames(lambda right, frames, rgb: right(frames, _without(rgb, std=(1.0, 1.0, 1.0)))),
     "std without mean": in_frames(lambda right, frames, rgb: right(frames, _without(rgb, mean=(0.0, 0.0, 0.0)))),
     "frames in B, G, R": in_frames(lambda right, frames, rgb: right(frames[..., ::-1], rgb)),
-    "one frame late": in_frames(lambda right, frames, rgb: np.roll(right(frames, rgb), 1, axis=1)),
+    "one frame late": in_frames(lambda right, frames, rgb: np.roll(right(frames, rgb), 1, axis=-3)),
     "means of the channels turned around": in_frames(
         lambda right, frames, rgb: right(frames, _without(rgb, mean=rgb.mean[::-1]))
     ),
