@@ -26,7 +26,7 @@ from x3ddeploy.families.base import Family, Joining, Trained, Wishes
 from x3ddeploy.families.network import Network
 from x3ddeploy.families.unsupported import why_not
 from x3ddeploy.files import read_text
-from x3ddeploy.garbage import collected_later
+from x3ddeploy.memory import collected_later
 from x3ddeploy.terms import Precision
 from x3ddeploy.text import shortened
 

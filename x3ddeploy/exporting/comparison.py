@@ -9,6 +9,7 @@ import onnx
 
 from x3ddeploy.exporting.parts import ExportOptions, serialize
 from x3ddeploy.families.network import Network
+from x3ddeploy.memory import kept_by_malloc
 from x3ddeploy.modalities.synthetic import raw_inputs
 from x3ddeploy.parity.blocks import compare_blocks, first_diverging
 from x3ddeploy.parity.compare import GOLDEN_SEED, ParityRow, cases, compare_parts, failures, parity_error
@@ -41,6 +42,7 @@ def runtime_of(target: str) -> str:
     return _RUNTIME_OF_TARGET.get(target, "onnxruntime")
 
 
+@kept_by_malloc()
 def compare_graphs(
     network: Network,
     reference: Reference,

@@ -12,11 +12,11 @@ from x3ddeploy.contract import WHOLE, Block, Contract, Shape
 from x3ddeploy.families import family_named
 from x3ddeploy.families.base import LoweredPart
 from x3ddeploy.families.network import Network
-from x3ddeploy.garbage import collected_later
 from x3ddeploy.graphs.builder import GraphBuilder
 from x3ddeploy.graphs.lint import check_model
 from x3ddeploy.graphs.trace import Program, trace
 from x3ddeploy.graphs.write import Value, Written, write
+from x3ddeploy.memory import collected_later
 from x3ddeploy.modalities.graphs import preprocessing_graphs
 from x3ddeploy.terms import Precision, Target
 
