@@ -135,7 +135,7 @@ class MMActionFamily:
 
     def channels(self, backbone: Mapping[str, Any]) -> int:
         """Channels that the backbone takes, of its module in the model."""
-        return int(unpacked({**backbone["defaults"], **backbone["arguments"]}).get("in_channels", 3))
+        return channels_in(unpacked({**backbone["defaults"], **backbone["arguments"]}))
 
     def blocks(self, backbone: nn.Module) -> dict[str, nn.Module]:
         """Modules of the backbone that each give the one tensor that goes on, by name, in order."""
@@ -267,6 +267,17 @@ class MMActionFamily:
 
         clips = {name: value.clip_shape for name, value in inputs_of(model).items()}
         return shapes_of(model, built, clips, self.features)
+
+
+def channels_in(arguments: Any, place: str = "model.backbone") -> int:
+    """Channels that the arguments of a backbone say it takes. Raises CheckpointError where they say no such number."""
+    found = arguments.get("in_channels", _COLOURS) if isinstance(arguments, Mapping) else None
+    if type(found) is not int or found < 1:
+        raise CheckpointError(
+            f"{place}.in_channels is no number of channels: {shown(found)}",
+            hint="frames have 3, heatmaps one for each joint or limb",
+        )
+    return found
 
 
 def _fed(config: Config) -> frozenset[InputKind]:

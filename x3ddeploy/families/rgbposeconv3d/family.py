@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from x3ddeploy.contract import InputKind
 from x3ddeploy.families.base import LoweredPart
-from x3ddeploy.families.mmaction.family import MMActionFamily
+from x3ddeploy.families.mmaction.family import MMActionFamily, channels_in
 from x3ddeploy.families.mmaction.model import HEAD, unpacked
 from x3ddeploy.terms import Target
 
@@ -48,7 +48,7 @@ class RGBPoseConv3DFamily(MMActionFamily):
 
     def channels(self, backbone: Mapping[str, Any]) -> int:
         pathway = unpacked({**backbone["defaults"], **backbone["arguments"]})["pose_pathway"]
-        return int(pathway.get("in_channels", 3))  # ResNet3d's default
+        return channels_in(pathway, "model.backbone.pose_pathway")
 
     def blocks(self, backbone: nn.Module) -> dict[str, nn.Module]:
         return {
