@@ -13,8 +13,8 @@ _LARGEST_BLOCK = 32 << 20  # where glibc's own growing threshold ends
 
 @contextlib.contextmanager
 def collected_later() -> Iterator[None]:
-    """No search for cycles inside: importing and tracing make a million objects that stay, and a seventh of their time
-    goes into looking through them again and again.
+    """No search for cycles inside: importing and tracing make many objects that stay, and would be looked through again
+    and again.
     """
     was_on = gc.isenabled()
     gc.disable()
